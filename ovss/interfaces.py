@@ -1,0 +1,102 @@
+"""The five kinds of component. A method is one of each; everything else is plumbing.
+
+A component subclasses exactly one of these and overrides nothing else; code is shared by calling
+functions or holding modules. The dimensions that a component needs or gives are declared as
+attributes, so that a composition that cannot work is refused when it is built, not when it runs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from .structures import (
+    Alignment,
+    ImageFeatures,
+    Masks,
+    Scores,
+    Selection,
+    TextFeatures,
+    Vocabulary,
+)
+
+
+class Encoder(nn.Module, ABC):
+    """Pixels and words into one joint space.
+
+    Attributes:
+        joint_dim: C, channels of dense tokens, pooled embedding and text embeddings.
+        level_dims: channels of each of `ImageFeatures.levels`.
+        gives_attention: whether `ImageFeatures.attention_BNN` is there.
+    """
+
+    joint_dim: int
+    level_dims: tuple[int, ...] = ()
+    gives_attention: bool = False
+
+    @abstractmethod
+    def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
+        """RGB in 0..255, any float type and size; normalising and resizing are the encoder's."""
+
+    @abstractmethod
+    def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
+        """Every category's prompts, encoded, L2-normalised; cached unless the text tower trains."""
+
+
+class Selector(nn.Module, ABC):
+    """Which categories are worth a map in each image."""
+
+    @abstractmethod
+    def forward(
+        self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
+    ) -> Selection:
+        """`keep_BT` (bool): ground truth that must survive. Training only, never at inference."""
+
+
+class AlignmentHead(nn.Module, ABC):
+    """Image against the kept categories: the cost volume and what is fused into it.
+
+    Attributes:
+        cost_dim: D, channels of the volume it gives.
+        joint_dim: C that it needs of the encoder; None takes any.
+        level_dims: levels that it needs of the encoder; None takes any.
+        needs_attention: whether it reads the encoder's attention.
+    """
+
+    cost_dim: int
+    joint_dim: int | None = None
+    level_dims: tuple[int, ...] | None = None
+    needs_attention: bool = False
+
+    @abstractmethod
+    def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
+        """One volume per kept category."""
+
+
+class Decoder(nn.Module, ABC):
+    """Volumes into masks.
+
+    Attributes:
+        cost_dim: D that it needs of the head; None takes any.
+        joint_dim: C that it needs of the encoder; None takes any.
+        level_dims: levels that it needs of the encoder; None takes any.
+        needs_attention: whether it reads the encoder's attention.
+    """
+
+    cost_dim: int | None = None
+    joint_dim: int | None = None
+    level_dims: tuple[int, ...] | None = None
+    needs_attention: bool = False
+
+    @abstractmethod
+    def forward(self, aligned: Alignment) -> Masks:
+        """One logit map per kept category; may narrow the selection."""
+
+
+class PostProcessor(nn.Module, ABC):
+    """Changes merged scores: inference only, after the views are merged."""
+
+    @abstractmethod
+    def forward(self, scores: Scores) -> Scores:
+        """Scores in, scores out; may narrow or re-score, never invents a category."""
