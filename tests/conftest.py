@@ -1,0 +1,61 @@
+"""What every test gets: a seed, few threads, a text cache of its own, and the shared data."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests never read or fill the user's text cache; commands that they start inherit this."""
+    config.ovss_cache = tempfile.mkdtemp(prefix="ovss-test-cache-")  # type: ignore[attr-defined]
+    os.environ["OVSS_CACHE_DIR"] = config.ovss_cache  # type: ignore[attr-defined]
+    torch.set_num_threads(min(torch.get_num_threads(), 2))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.ovss_cache, ignore_errors=True)  # type: ignore[attr-defined]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="slow: run with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """The same numbers whatever ran before."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Reference outputs and data sets kept beside the repository, not in it."""
+    place = Path(os.environ.get("OVSS_SHARED_DATA", ROOT.parent / "shared"))
+    if not place.is_dir():
+        pytest.skip(f"no shared data at {place}: set OVSS_SHARED_DATA to run this test")
+    return place
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    return ROOT
