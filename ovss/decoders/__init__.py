@@ -1,0 +1,5 @@
+"""Generic decoders."""
+
+from .upsample import UpsampleDecoder
+
+__all__ = ["UpsampleDecoder"]

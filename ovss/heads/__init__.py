@@ -1,0 +1,5 @@
+"""Generic alignment heads."""
+
+from .cosine import CosineHead
+
+__all__ = ["CosineHead"]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import torch.nn.functional as F
+
+from ..interfaces import AlignmentHead
+from ..ops import cosine_volume
+from ..registry import HEADS
+from ..structures import Alignment, ImageFeatures, Selection, TextFeatures
+
+
+@HEADS.register_module()
+class CosineHead(AlignmentHead):
+    """The plain cost volume: cosine of every cell with every prompt.
+
+    Args:
+        prompts: D = P, how many prompt templates there are; 1 with ``ensemble`` averages them
+            into one embedding first.
+        ensemble: average the templates of a category, normalised before and after.
+    """
+
+    def __init__(self, prompts: int = 1, ensemble: bool = False) -> None:
+        super().__init__()
+        if ensemble and prompts != 1:
+            raise ValueError(f"an ensemble of templates gives one volume, not prompts={prompts}")
+        self.cost_dim = prompts
+        self.ensemble = ensemble
+
+    def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
+        embeds_TPC = text.embeds_TPC
+        if self.ensemble:
+            embeds_TPC = F.normalize(embeds_TPC.mean(1, keepdim=True), dim=2)
+        if embeds_TPC.shape[1] != self.cost_dim:
+            raise ValueError(
+                f"CosineHead(prompts={self.cost_dim}) got {embeds_TPC.shape[1]} prompt templates: "
+                f"set prompts={embeds_TPC.shape[1]}, or ensemble=True to average them"
+            )
+        text_BKPC = selection.gather(embeds_TPC)
+        return Alignment(cosine_volume(image.dense_BChw, text_BKPC), image, text_BKPC, selection)

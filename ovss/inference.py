@@ -1,0 +1,218 @@
+"""Pixels to views to merged scores.
+
+A view is a window of the picture, or the whole of it, at the size the method works at. Each view
+has its own selection; scores are merged on the union of them, so no map is ever made for a category
+that no view kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .ops import resize
+from .structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
+
+Segment = Callable[[Tensor], tuple[ImageFeatures, Masks]]
+"""(V, 3, H, W) views -> their features and masks."""
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """How a picture becomes views, and views become scores: the geometric half of a protocol.
+
+    Args:
+        mode: ``"whole"`` (one view) or ``"slide"`` (windows).
+        size: the canvas that the picture is resized to, one side or (height, width); None: as it is
+            (``"whole"`` only).
+        keep_ratio: `size` is the shorter side, the picture keeps its shape; otherwise it is squashed
+            to the canvas.
+        window: side of a window in canvas pixels.
+        stride: step of the windows; the last one is moved back inside the canvas.
+        global_view: blend the mean of the windows half and half with the whole canvas, itself
+            resized to one window.
+        activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories; probabilities, not
+            logits, are averaged.
+        views_per_batch: views computed at once.
+    """
+
+    mode: str = "whole"
+    size: int | tuple[int, int] | None = None
+    keep_ratio: bool = False
+    window: int = 384
+    stride: int = 256
+    global_view: bool = True
+    activation: str = "sigmoid"
+    views_per_batch: int = 8
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("whole", "slide"):
+            raise ValueError(f"inference mode must be 'whole' or 'slide', got {self.mode!r}")
+        if self.activation not in ("sigmoid", "softmax"):
+            raise ValueError(f"activation must be 'sigmoid' or 'softmax', got {self.activation!r}")
+        if min(self.window, self.stride, self.views_per_batch) < 1:
+            raise ValueError("window, stride and views_per_batch must be at least 1")
+        if self.keep_ratio and not isinstance(self.size, int):
+            raise ValueError(f"keep_ratio needs one side as size, got size={self.size}")
+        if self.mode == "slide" and (self.size is None or min(self.canvas(1, 1)) < self.window):
+            raise ValueError(f"sliding needs a size of at least the window, got size={self.size}")
+        if self.mode == "slide" and self.stride > self.window:
+            raise ValueError(f"stride {self.stride} beyond window {self.window} leaves gaps")
+
+    def canvas(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the canvas for a picture of height x width.
+
+        >>> InferenceConfig(size=336, keep_ratio=True).canvas(480, 640)
+        (336, 448)
+        """
+        if self.size is None:
+            return height, width
+        if not isinstance(self.size, int):
+            return self.size[0], self.size[1]
+        if not self.keep_ratio:
+            return self.size, self.size
+        scale = self.size / min(height, width)
+        return round(height * scale), round(width * scale)
+
+
+def merged_scores(
+    image_3HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
+) -> Scores:
+    """Scores of one picture under a protocol.
+
+    Args:
+        image_3HW: RGB in 0..255.
+        text: features of the vocabulary, carried into the scores.
+        segment: computes a batch of views.
+        config: the protocol's geometry.
+    """
+    canvas = config.canvas(*image_3HW.shape[-2:])
+    image_13HW = resize(image_3HW[None].float(), canvas)
+    if config.mode == "whole":
+        return whole(image_13HW, text, segment, config)
+    return slide(image_13HW, text, segment, config)
+
+
+def whole(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
+    """One view; probabilities stay at the resolution of the masks."""
+    features, masks = segment(image_13HW)
+    probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)
+    return Scores(probs_BKHW, masks.selection, features, text)
+
+
+def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
+    """Overlapping windows, averaged where they overlap; see `InferenceConfig`."""
+    height, width = image_13HW.shape[-2:]
+    window = config.window
+    origins = [
+        (y, x)
+        for y in window_origins(height, window, config.stride)
+        for x in window_origins(width, window, config.stride)
+    ]
+    views = [image_13HW[..., y : y + window, x : x + window] for y, x in origins]
+    if config.global_view:
+        views.append(resize(image_13HW, (window, window)))
+
+    results = list(_segment_views(torch.cat(views), segment, config.views_per_batch))
+    selection = union([masks.selection for _, masks in results])
+    slot_T = selection.localize(torch.arange(selection.num_categories)[None, None])[0, 0]
+    shape_KHW = (selection.index_BK.shape[1], height, width)
+    merged_KHW = image_13HW.new_zeros(shape_KHW, dtype=results[0][1].logits_BKHW.dtype)
+    count_HW = merged_KHW.new_zeros(height, width)
+    for (_, masks), (y, x) in zip(results, origins, strict=False):
+        probs_KHW, slots = _window_probs(masks, slot_T, (window, window), config.activation)
+        merged_KHW[slots, y : y + window, x : x + window] += probs_KHW
+        count_HW[y : y + window, x : x + window] += 1
+    merged_KHW /= count_HW
+
+    features = None
+    if config.global_view:
+        features, masks = results[-1]
+        probs_KHW, slots = _window_probs(masks, slot_T, (window, window), config.activation)
+        merged_KHW *= 0.5
+        for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
+            merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
+    return Scores(merged_KHW[None], selection, features, text)
+
+
+def window_origins(length: int, window: int, stride: int) -> list[int]:
+    """Where windows start along one side; the last one ends at the border.
+
+    >>> window_origins(640, 384, 256), window_origins(700, 384, 256)
+    ([0, 256], [0, 256, 316])
+    """
+    starts = list(range(0, max(length - window, 0) + 1, stride))
+    if starts[-1] + window < length:
+        starts.append(length - window)
+    return starts
+
+
+def activate(logits_BKHW: Tensor, selection: Selection, activation: str) -> Tensor:
+    """Logits to probabilities; padding slots get 0."""
+    if activation == "sigmoid":
+        probs_BKHW = logits_BKHW.sigmoid()
+        if selection.full:
+            return probs_BKHW
+        return probs_BKHW * selection.valid_BK[:, :, None, None]
+    padding_BK11 = ~selection.valid_BK[:, :, None, None]
+    return logits_BKHW.masked_fill(padding_BK11, -torch.inf).softmax(1)
+
+
+def union(selections: list[Selection]) -> Selection:
+    """Of one-image selections: one selection that keeps what any of them keeps, ascending."""
+    keep_1T = selections[0].mask()
+    for selection in selections[1:]:
+        keep_1T = keep_1T | selection.mask()
+    return Selection.from_mask(keep_1T)
+
+
+def label_map(scores: Scores, size: tuple[int, int], chunk: int = 16) -> Tensor:
+    """Arg max at another resolution, (B, *size) of indices into T; the lower index wins a tie.
+
+    Maps are enlarged `chunk` categories at a time, so memory follows the picture only.
+    """
+    index_BK, valid_BK = scores.selection.index_BK, scores.selection.valid_BK
+    best_BHW = scores.probs_BKHW.new_full((len(index_BK), *size), -torch.inf)
+    label_BHW = torch.zeros_like(best_BHW, dtype=torch.long)
+    for start in range(0, index_BK.shape[1], chunk):
+        part = slice(start, start + chunk)
+        probs_BkHW = resize(scores.probs_BKHW[:, part], size)
+        probs_BkHW = probs_BkHW.masked_fill(~valid_BK[:, part, None, None], -torch.inf)
+        top_BHW, slot_BHW = probs_BkHW.max(1)
+        index_BHW = torch.gather(index_BK[:, part], 1, slot_BHW.flatten(1)).view_as(slot_BHW)
+        better_BHW = top_BHW > best_BHW
+        best_BHW = torch.where(better_BHW, top_BHW, best_BHW)
+        label_BHW = torch.where(better_BHW, index_BHW, label_BHW)
+    return label_BHW
+
+
+def _segment_views(
+    views_V3HW: Tensor, segment: Segment, batch: int
+) -> Iterator[tuple[ImageFeatures, Masks]]:
+    """Views computed `batch` at a time, handed on one by one."""
+    for chunk_V3HW in views_V3HW.split(batch):
+        features, masks = segment(chunk_V3HW)
+        for i in range(len(chunk_V3HW)):
+            one = slice(i, i + 1)
+            yield (
+                ImageFeatures(
+                    features.dense_BChw[one],
+                    features.pooled_BC[one],
+                    tuple(level[one] for level in features.levels),
+                    None if features.attention_BNN is None else features.attention_BNN[one],
+                ),
+                Masks(masks.logits_BKHW[one], masks.selection.images(i, i + 1)),
+            )
+
+
+def _window_probs(
+    masks: Masks, slot_T: Tensor, size: tuple[int, int], activation: str
+) -> tuple[Tensor, Tensor]:
+    """One view's live probability maps at `size`, and their slots in the union."""
+    logits_BKHW = resize(masks.logits_BKHW, size)
+    probs_BKHW = activate(logits_BKHW, masks.selection, activation)
+    slot_T = slot_T.to(probs_BKHW.device)
+    return masks.selection.pack(probs_BKHW), slot_T[masks.selection.category_N]

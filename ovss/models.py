@@ -1,0 +1,108 @@
+"""From a config's name to a model that is ready to segment."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from .plugins import import_modules
+from .registry import check_arguments, register_all
+from .segmentor import OpenVocabSegmentor
+
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+
+
+def config_dir() -> Path:
+    """Folder of the configs that come with the package."""
+    spec = importlib.util.find_spec("ovss_configs")
+    if spec is not None and spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return Path(__file__).parent.parent / "configs"
+
+
+def list_configs() -> dict[str, Path]:
+    """Name -> file of every method config, bases left out."""
+    return {
+        path.stem: path
+        for path in sorted(config_dir().glob("*/*.py"))
+        if not path.parent.name.startswith("_") and path.stem != "__init__"
+    }
+
+
+def find_config(name_or_path: str | Path) -> Path:
+    """File of a config.
+
+    Args:
+        name_or_path: a path, or the name of a config of the package such as ``cat_seg_mini``.
+
+    Raises:
+        FileNotFoundError: with the closest names.
+    """
+    path, known = Path(name_or_path), list_configs()
+    if path.is_file():
+        return path
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    if path.suffix == ".py" or len(path.parts) > 1:
+        raise FileNotFoundError(f"no config file {str(path)!r}")
+    close = difflib.get_close_matches(str(name_or_path), known, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
+    raise FileNotFoundError(f"no config is called {str(name_or_path)!r}; {hint}")
+
+
+def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+    """Read a config with its bases, import the plugins it names, apply overrides.
+
+    Args:
+        name_or_path: see `find_config`.
+        overrides: dotted keys, e.g. ``{"model.selector.k": 64}``.
+
+    Raises:
+        PluginError: a module in ``custom_imports`` cannot be imported.
+    """
+    path = find_config(name_or_path)
+    config = Config.fromfile(path, import_custom_modules=False)
+    if overrides:
+        config.merge_from_dict(overrides)
+    register_all()
+    import_modules(config.get("custom_imports", {}).get("imports", []), str(path))
+    return config
+
+
+def build_segmentor(
+    config: str | Path | Config,
+    weights: str | Path | None = "default",
+    device: str | torch.device = "cpu",
+) -> OpenVocabSegmentor:
+    """A method in evaluation mode.
+
+    Args:
+        config: a `Config`, or what `load_config` takes.
+        weights: a checkpoint; ``"default"``: the ones that the config names in ``weights``, if
+            any; None: no checkpoint beyond the encoder's own.
+        device: where to put it.
+    """
+    from .checkpoint import load_weights
+
+    if not isinstance(config, Config):
+        config = load_config(config)
+    arguments = {k: v for k, v in config.model.items() if k not in ("type", "_scope_")}
+    check_arguments(OpenVocabSegmentor, arguments)
+    model = OpenVocabSegmentor(**arguments)
+    path = config.get("weights") if weights == "default" else weights
+    if path is not None:
+        load_weights(model, find_weights(path))
+    return model.to(device).eval()
+
+
+def find_weights(path: str | Path) -> Path:
+    """A checkpoint file: as named, or among the ones that come with the package."""
+    for candidate in (Path(path), WEIGHTS_DIR / path):
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f"no checkpoint {str(path)!r}, neither as a path nor in {WEIGHTS_DIR}")

@@ -1,0 +1,98 @@
+"""Pure tensor functions that methods share."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize(x_BChw: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, pixel centres aligned at half cells, no antialiasing; a no-op at the same size.
+
+    >>> resize(torch.zeros(1, 2, 3, 4), (6, 8)).shape
+    torch.Size([1, 2, 6, 8])
+    """
+    if tuple(x_BChw.shape[-2:]) == tuple(size):
+        return x_BChw
+    return F.interpolate(x_BChw, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def cosine_volume(dense_BChw: Tensor, text_BKPC: Tensor) -> Tensor:
+    """Cosine of every cell with every prompt of every kept category.
+
+    Args:
+        dense_BChw: dense tokens, any length.
+        text_BKPC: L2-normalised embeddings.
+
+    Returns:
+        (B, K, P, h, w), no temperature.
+
+    >>> dense = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+    >>> cosine_volume(dense, torch.eye(2).view(1, 2, 1, 2)).flatten()
+    tensor([0.6000, 0.8000])
+    """
+    height, width = dense_BChw.shape[-2:]
+    unit_BCN = F.normalize(dense_BChw.flatten(2), dim=1)
+    volume_BMN = text_BKPC.flatten(1, 2) @ unit_BCN
+    return volume_BMN.view(*text_BKPC.shape[:3], height, width)
+
+
+def max_cosine(dense_BChw: Tensor, text_TPC: Tensor, chunk: int = 4096) -> Tensor:
+    """Best cosine of each category over all cells and prompts.
+
+    The volume of T maps is never made: `chunk` prompts at a time are compared and reduced.
+
+    Returns:
+        (B, T)
+    """
+    unit_BCN = F.normalize(dense_BChw.flatten(2), dim=1)
+    step = max(1, chunk // text_TPC.shape[1])
+    parts = [
+        (rows_TPC.flatten(0, 1) @ unit_BCN).amax(2).unflatten(1, rows_TPC.shape[:2]).amax(2)
+        for rows_TPC in text_TPC.split(step)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def region_pool(dense_BChw: Tensor, masks_BKHW: Tensor, eps: float = 1e-6) -> Tensor:
+    """Mean dense token of each region.
+
+    Args:
+        dense_BChw: dense tokens.
+        masks_BKHW: region weights >= 0 at any resolution; averaged down to the feature grid.
+
+    Returns:
+        (B, K, C); zero where a region is empty.
+
+    >>> dense = torch.arange(4.0).view(1, 1, 2, 2)
+    >>> region_pool(dense, torch.tensor([[1.0, 0.0], [1.0, 0.0]]).view(1, 1, 2, 2)).item()
+    1.0
+    """
+    weight_BKhw = F.adaptive_avg_pool2d(masks_BKHW.to(dense_BChw.dtype), dense_BChw.shape[-2:])
+    weight_BKN = weight_BKhw.flatten(2)
+    pooled_BKC = weight_BKN @ dense_BChw.flatten(2).transpose(1, 2)
+    return pooled_BKC / weight_BKN.sum(2, keepdim=True).clamp(min=eps)
+
+
+def window_partition(x_Bhwc: Tensor, window: int) -> Tensor:
+    """(B, h, w, c) -> (B, windows, window * window, c), row by row; h and w divisible by window.
+
+    >>> window_partition(torch.arange(16).view(1, 4, 4, 1), 2)[0, 1].flatten().tolist()
+    [2, 3, 6, 7]
+    """
+    batch, height, width, channels = x_Bhwc.shape
+    x = x_Bhwc.view(batch, height // window, window, width // window, window, channels)
+    return x.transpose(2, 3).reshape(batch, -1, window * window, channels)
+
+
+def window_merge(x_BNMc: Tensor, window: int, height: int, width: int) -> Tensor:
+    """Inverse of `window_partition`.
+
+    >>> x = torch.arange(32.0).view(1, 4, 8, 1)
+    >>> bool((window_merge(window_partition(x, 4), 4, 4, 8) == x).all())
+    True
+    """
+    batch, channels = x_BNMc.shape[0], x_BNMc.shape[-1]
+    x = x_BNMc.view(batch, height // window, width // window, window, window, channels)
+    return x.transpose(2, 3).reshape(batch, height, width, channels)

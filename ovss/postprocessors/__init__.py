@@ -1,0 +1,5 @@
+"""Generic post-processors."""
+
+from .identity import Identity
+
+__all__ = ["Identity"]

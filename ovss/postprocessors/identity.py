@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from ..interfaces import PostProcessor
+from ..registry import POSTPROCESSORS
+from ..structures import Scores
+
+
+@POSTPROCESSORS.register_module()
+class Identity(PostProcessor):
+    """Scores as they are."""
+
+    def forward(self, scores: Scores) -> Scores:
+        return scores

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..interfaces import Selector
+from ..ops import max_cosine
+from ..registry import SELECTORS
+from ..structures import ImageFeatures, Selection, TextFeatures
+
+
+@SELECTORS.register_module()
+class ClipTopK(Selector):
+    """Keep the k categories whose best cosine with any cell is highest (CAT-Seg's truncation).
+
+    Vocabularies of at most k categories are kept whole.
+
+    Args:
+        k: categories kept at inference.
+        train_k: categories kept in training, ground truth first; None: as at inference.
+    """
+
+    def __init__(self, k: int, train_k: int | None = None) -> None:
+        super().__init__()
+        if k < 1 or (train_k is not None and train_k < 1):
+            raise ValueError(f"ClipTopK keeps at least one category, got k={k}, train_k={train_k}")
+        self.k = k
+        self.train_k = k if train_k is None else train_k
+
+    @torch.no_grad()
+    def forward(
+        self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
+    ) -> Selection:
+        dense_BChw, embeds_TPC = image.dense_BChw, text.embeds_TPC
+        k = self.train_k if self.training else self.k
+        if len(embeds_TPC) <= k:
+            return Selection.everything(len(dense_BChw), len(embeds_TPC), dense_BChw.device)
+        return Selection.top_k(max_cosine(dense_BChw, embeds_TPC), k, keep_BT)

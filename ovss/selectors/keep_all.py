@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..interfaces import Selector
+from ..registry import SELECTORS
+from ..structures import ImageFeatures, Selection, TextFeatures
+
+
+@SELECTORS.register_module()
+class KeepAll(Selector):
+    """Every category gets a map."""
+
+    def forward(
+        self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
+    ) -> Selection:
+        dense_BChw = image.dense_BChw
+        return Selection.everything(len(dense_BChw), len(text.embeds_TPC), dense_BChw.device)
