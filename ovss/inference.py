@@ -169,8 +169,13 @@ def union(selections: list[Selection]) -> Selection:
     return Selection.from_mask(keep_1T)
 
 
-def label_map(scores: Scores, size: tuple[int, int], chunk: int = 16) -> Tensor:
-    """Arg max at another resolution, (B, *size) of indices into T; the lower index wins a tie.
+def label_map(scores: Scores, size: tuple[int, int]) -> Tensor:
+    """Arg max at another resolution, (B, *size) of indices into T; the lower index wins a tie."""
+    return best_labels(scores, size)[0]
+
+
+def best_labels(scores: Scores, size: tuple[int, int], chunk: int = 16) -> tuple[Tensor, Tensor]:
+    """Arg max and max at another resolution, each (B, *size).
 
     Maps are enlarged `chunk` categories at a time, so memory follows the picture only.
     """
@@ -186,7 +191,7 @@ def label_map(scores: Scores, size: tuple[int, int], chunk: int = 16) -> Tensor:
         better_BHW = top_BHW > best_BHW
         best_BHW = torch.where(better_BHW, top_BHW, best_BHW)
         label_BHW = torch.where(better_BHW, index_BHW, label_BHW)
-    return label_BHW
+    return label_BHW, best_BHW
 
 
 def _segment_views(
