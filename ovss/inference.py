@@ -26,10 +26,10 @@ class InferenceConfig:
 
     Args:
         mode: ``"whole"`` (one view) or ``"slide"`` (windows).
-        size: the canvas that the picture is resized to, one side or (height, width); None: as it is
-            (``"whole"`` only).
-        keep_ratio: `size` is the shorter side, the picture keeps its shape; otherwise it is squashed
-            to the canvas.
+        size: the canvas that the picture is resized to, one side or (height, width); None: as it
+            is (``"whole"`` only).
+        keep_ratio: `size` is the shorter side and the picture keeps its shape; otherwise it is
+            squashed to the canvas.
         window: side of a window in canvas pixels.
         stride: step of the windows; the last one is moved back inside the canvas.
         global_view: blend the mean of the windows half and half with the whole canvas, itself
@@ -118,7 +118,9 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
 
     results = list(_segment_views(torch.cat(views), segment, config.views_per_batch))
     selection = union([masks.selection for _, masks in results])
-    slot_T = selection.localize(torch.arange(selection.num_categories)[None, None])[0, 0]
+    device = selection.index_BK.device
+    every_11T = torch.arange(selection.num_categories, device=device)[None, None]
+    slot_T = selection.localize(every_11T)[0, 0]
     shape_KHW = (selection.index_BK.shape[1], height, width)
     merged_KHW = image_13HW.new_zeros(shape_KHW, dtype=results[0][1].logits_BKHW.dtype)
     count_HW = merged_KHW.new_zeros(height, width)
@@ -219,5 +221,4 @@ def _window_probs(
     """One view's live probability maps at `size`, and their slots in the union."""
     logits_BKHW = resize(masks.logits_BKHW, size)
     probs_BKHW = activate(logits_BKHW, masks.selection, activation)
-    slot_T = slot_T.to(probs_BKHW.device)
     return masks.selection.pack(probs_BKHW), slot_T[masks.selection.category_N]

@@ -1,0 +1,33 @@
+"""Training-free: the last block's value path against words, no parameter of its own.
+
+Paper: Extract Free Dense Labels from CLIP (MaskCLIP), ECCV 2022, arXiv 2112.01071.
+Run:   ovss segment photo.jpg --words "cat, grass" --model maskclip_vit-b16
+Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+mIoU:  not run here.
+"""
+
+model = dict(
+    type="OpenVocabSegmentor",
+    encoder=dict(
+        type="OpenCLIPEncoder",
+        model="ViT-B-16-quickgelu",
+        pretrained="openai",
+        image_size=None,
+        dense="maskclip",
+        trainable="none",
+    ),
+    selector=dict(type="KeepAll"),
+    head=dict(type="CosineHead", ensemble=True),
+    decoder=dict(type="UpsampleDecoder", scale=100.0),
+    post_processor=dict(type="Identity"),
+    prompts=dict(templates="imagenet_80", synonyms="average"),
+    inference=dict(
+        mode="slide",
+        size=336,
+        keep_ratio=True,
+        window=224,
+        stride=112,
+        global_view=False,
+        activation="softmax",
+    ),
+)

@@ -1,0 +1,219 @@
+"""The laws that every composition obeys, as functions that anyone's tests can call.
+
+A law takes a segmentor in evaluation mode and raises AssertionError where it is broken. They work
+from features, so an encoder that costs nothing (`TinyEncoder`) may stand in for the real one:
+
+    model = with_tiny_encoder(load_config("my_method_mini"))
+    for law in LAWS:
+        law(model)
+"""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from .interfaces import Encoder
+from .registry import ENCODERS
+from .segmentor import OpenVocabSegmentor
+from .structures import ImageFeatures, Masks, Selection, TextFeatures, Vocabulary
+
+
+@ENCODERS.register_module()
+class TinyEncoder(Encoder):
+    """An encoder for tests: fixed random projections of patch colours, hashed words.
+
+    Args:
+        joint_dim, level_dims, attention: what it declares and gives.
+        patch: pixels a side of a feature cell.
+        image_size: pictures are resized to this side; None: to whole patches.
+    """
+
+    def __init__(
+        self,
+        joint_dim: int = 16,
+        level_dims: tuple[int, ...] = (),
+        attention: bool = False,
+        patch: int = 16,
+        image_size: int | None = 96,
+    ) -> None:
+        super().__init__()
+        self.joint_dim = joint_dim
+        self.level_dims = tuple(level_dims)
+        self.gives_attention = attention
+        self.patch = patch
+        self.image_size = image_size
+        generator = torch.Generator().manual_seed(0)
+        widths = (joint_dim, *self.level_dims)
+        self.projections = nn.ParameterList(
+            torch.randn(width, 3, 3, 3, generator=generator) for width in widths
+        )
+
+    def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
+        height, width = image_B3HW.shape[-2:]
+        if self.image_size is not None:
+            height = width = self.image_size
+        grid = (max(height // self.patch, 1), max(width // self.patch, 1))
+        small_B3hw = F.interpolate(image_B3HW.float() / 128 - 1, size=grid, mode="bilinear")
+        dense, *levels = (F.conv2d(small_B3hw, p, padding=1).tanh() for p in self.projections)
+        attention = None
+        if self.gives_attention:
+            flat_BNC = dense.flatten(2).transpose(1, 2)
+            attention = (flat_BNC @ flat_BNC.transpose(1, 2)).softmax(-1)
+        return ImageFeatures(dense, dense.mean((2, 3)), tuple(levels), attention)
+
+    def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
+        rows = [
+            [self._hashed(template.format(name)) for template in vocabulary.templates]
+            for name in vocabulary.names
+        ]
+        embeds_TPC = F.normalize(torch.stack([torch.stack(row) for row in rows]), dim=2)
+        return TextFeatures(embeds_TPC.to(self.projections[0]), vocabulary=vocabulary)
+
+    def _hashed(self, prompt: str) -> Tensor:
+        generator = torch.Generator().manual_seed(zlib.crc32(prompt.encode()))
+        return torch.randn(self.joint_dim, generator=generator)
+
+
+def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
+    """The config's method in evaluation mode, a `TinyEncoder` of the same dimensions inside.
+
+    Parameters are drawn anew so that zero-initialised ones cannot hide a broken law.
+    """
+    model_config = copy.deepcopy(config.model.to_dict())
+    with torch.device("meta"):
+        real = ENCODERS.build(unweighted(model_config["encoder"]))
+    model_config["encoder"] = {
+        "type": "TinyEncoder",
+        "joint_dim": real.joint_dim,
+        "level_dims": real.level_dims,
+        "attention": real.gives_attention,
+    }
+    model_config.pop("type")
+    torch.manual_seed(seed)
+    model = OpenVocabSegmentor(**model_config)
+    for parameter in model.decoder.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def unweighted(encoder: dict) -> dict:
+    """The same encoder config without files to load."""
+    return {k: (None if k == "pretrained" else v) for k, v in encoder.items()}
+
+
+def pictures(count: int, size: int = 96, seed: int = 0) -> Tensor:
+    """(count, 3, size, size) smooth random pictures, 0..255."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 6, 6, generator=generator) * 255
+    return F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 255)
+
+
+def words(count: int) -> tuple[str, ...]:
+    """`count` different names."""
+    return tuple(f"thing {i}" for i in range(count))
+
+
+# -- the laws ------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def vocabulary_order_is_irrelevant(model: OpenVocabSegmentor) -> None:
+    names, order = words(7), torch.tensor([3, 0, 6, 1, 5, 2, 4])
+    one = _logits_BTHW(model, pictures(1), names)
+    other = _logits_BTHW(model, pictures(1), tuple(names[i] for i in order.tolist()))
+    _assert_close(one[:, order], other, "logits after permuting the vocabulary")
+
+
+@torch.no_grad()
+def batch_mates_do_not_talk(model: OpenVocabSegmentor) -> None:
+    images, names = pictures(3), words(5)
+    together = _logits_BTHW(model, images, names)
+    for i in range(3):
+        alone = _logits_BTHW(model, images[i : i + 1], names)
+        _assert_close(together[i : i + 1], alone, f"logits of image {i} beside others")
+
+
+@torch.no_grad()
+def padding_changes_nothing(model: OpenVocabSegmentor) -> None:
+    images, text = pictures(2), model.encode_vocabulary(words(6))
+    keep_BT = torch.tensor([[1, 0, 0, 1, 0, 0], [1, 1, 1, 0, 1, 1]], dtype=torch.bool)
+    padded = _decode(model, images, text, Selection.from_mask(keep_BT))
+    for i in range(2):
+        one = slice(i, i + 1)
+        alone = _decode(model, images[one], text, Selection.from_mask(keep_BT[one]))
+        mine = padded.selection.scatter(padded.logits_BKHW)[one]
+        _assert_close(mine, alone.selection.scatter(alone.logits_BKHW), f"padded image {i}")
+
+
+@torch.no_grad()
+def keeping_everything_equals_not_selecting(model: OpenVocabSegmentor) -> None:
+    images, text = pictures(2), model.encode_vocabulary(words(5))
+    plain = _decode(model, images, text, Selection.everything(2, 5))
+    chosen = _decode(model, images, text, Selection.from_mask(torch.ones(2, 5, dtype=torch.bool)))
+    _assert_close(plain.logits_BKHW, chosen.logits_BKHW, "logits with every category selected")
+
+
+@torch.no_grad()
+def one_category_works(model: OpenVocabSegmentor) -> None:
+    logits_BTHW = _logits_BTHW(model, pictures(2), words(1))
+    assert logits_BTHW.shape[:2] == (2, 1)
+    assert torch.isfinite(logits_BTHW).all()
+    text = model.encode_vocabulary(words(4))
+    keep_BT = torch.tensor([[0, 0, 1, 0]], dtype=torch.bool)
+    kept = _decode(model, pictures(1), text, Selection.from_mask(keep_BT))
+    assert kept.logits_BKHW.shape[1] == 1
+
+
+@torch.no_grad()
+def more_than_255_categories_work(model: OpenVocabSegmentor) -> None:
+    text = model.encode_vocabulary(words(300))
+    scores = model.scores(pictures(1)[0], text)
+    labels_HW = model.label_map(scores, tuple(scores.probs_BKHW.shape[-2:]))
+    assert labels_HW.dtype == torch.long
+    assert 0 <= int(labels_HW.min()) <= int(labels_HW.max()) < 300
+    kept = scores.selection.category_N
+    assert set(labels_HW.unique().tolist()) <= set(kept.tolist())
+
+
+@torch.no_grad()
+def prediction_has_the_size_asked_for(model: OpenVocabSegmentor) -> None:
+    text = model.encode_vocabulary(words(3))
+    image_3HW = pictures(1, 120)[0][:, :97]
+    labels_HW = model.label_map(model.scores(image_3HW, text), (97, 120))
+    assert labels_HW.shape == (97, 120)
+
+
+LAWS: tuple[Callable[[OpenVocabSegmentor], None], ...] = (
+    vocabulary_order_is_irrelevant,
+    batch_mates_do_not_talk,
+    padding_changes_nothing,
+    keeping_everything_equals_not_selecting,
+    one_category_works,
+    more_than_255_categories_work,
+    prediction_has_the_size_asked_for,
+)
+
+
+def _logits_BTHW(model: OpenVocabSegmentor, images_B3HW: Tensor, names: tuple[str, ...]) -> Tensor:
+    image = model.encoder.encode_image(images_B3HW)
+    masks = model.segment(image, model.encode_vocabulary(names))
+    return masks.selection.scatter(masks.logits_BKHW, fill=-100.0)
+
+
+def _decode(model, images_B3HW: Tensor, text: TextFeatures, selection: Selection) -> Masks:
+    image = model.encoder.encode_image(images_B3HW)
+    return model.decoder(model.head(image, text, selection))
+
+
+def _assert_close(one: Tensor, other: Tensor, what: str, tolerance: float = 2e-5) -> None:
+    scale = max(1.0, float(other.abs().max()))
+    worst = float((one - other).abs().max()) / scale
+    assert worst <= tolerance, f"{what} differ by {worst:.2g} of their scale"

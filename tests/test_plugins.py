@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from ovss.models import find_config, load_config
+from ovss.plugins import PluginError, find_plugins, load_plugins
+from ovss.registry import POSTPROCESSORS
+
+
+def install(folder, monkeypatch, module_source, entry="shift = shifty", name="ovss-shifty"):
+    """Lay a distribution out as pip would: a module and its dist-info."""
+    module = entry.partition("=")[2].strip()
+    (folder / f"{module}.py").write_text(module_source)
+    info = folder / f"{name.replace('-', '_')}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[ovss.plugins]\n{entry}\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+GOOD = """
+from ovss.interfaces import PostProcessor
+from ovss.registry import POSTPROCESSORS
+
+@POSTPROCESSORS.register_module(force=True)
+class Shift(PostProcessor):
+    "Does nothing, from outside."
+    def forward(self, scores):
+        return scores
+"""
+
+
+def test_an_installed_plugin_is_found_and_loaded(tmp_path, monkeypatch):
+    install(tmp_path, monkeypatch, GOOD)
+    found = {plugin.name: plugin for plugin in find_plugins()}
+    assert found["shift"].distribution == "ovss-shifty"
+    assert found["shift"].version == "1.2"
+    assert found["shift"].path == str(tmp_path / "shifty.py")
+    assert "shifty" not in sys.modules, "finding must not import"
+    load_plugins()
+    assert "Shift" in POSTPROCESSORS.names()
+    POSTPROCESSORS.module_dict.pop("Shift")
+
+
+@pytest.mark.parametrize("source", ["import not_there_at_all", "1 / 0", "def broken(:"])
+def test_a_broken_plugin_fails_loudly(tmp_path, monkeypatch, source):
+    install(tmp_path, monkeypatch, source, entry="bad = badly", name="ovss-bad")
+    with pytest.raises(PluginError, match=r"'bad'.*ovss-bad 1\.2.*badly"):
+        load_plugins()
+
+
+def test_a_plugin_of_the_wrong_kind_fails_loudly(tmp_path, monkeypatch):
+    source = "from ovss.registry import HEADS\nHEADS.register_module(module=dict)"
+    install(tmp_path, monkeypatch, source, entry="bad = badly", name="ovss-bad")
+    with pytest.raises(PluginError, match=r"ovss-bad.*AlignmentHead"):
+        load_plugins()
+
+
+def test_a_config_names_its_missing_plugin(tmp_path):
+    config = tmp_path / "mine.py"
+    config.write_text("custom_imports = dict(imports=['no_such_method'])\nmodel = dict()\n")
+    with pytest.raises(PluginError, match=r"mine\.py.*'no_such_method'.*[Ii]nstall"):
+        load_config(config)
+
+
+def test_unknown_config_suggests_the_closest():
+    with pytest.raises(FileNotFoundError, match="did you mean maskclip_vit-b16"):
+        find_config("maskclip_vit-b61")
+    with pytest.raises(FileNotFoundError, match=r"no config file 'some/where\.py'"):
+        find_config("some/where.py")
