@@ -1,0 +1,78 @@
+"""Every config builds, trains a step and predicts with a tiny encoder; real ones on meta."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, PixelData
+
+from ovss.models import find_config, list_configs, load_config
+from ovss.registry import ENCODERS
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.testing import pictures, unweighted, with_tiny_encoder, words
+
+NAMES = sorted(list_configs())
+
+
+def sample(count: int) -> BaseDataElement:
+    element = BaseDataElement(metainfo=dict(vocabulary=words(count), ori_shape=(40, 50)))
+    element.gt_sem_seg = PixelData(data=torch.randint(-1, count, (1, 96, 96)))
+    return element
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loss_and_predict_with_a_tiny_encoder(name):
+    model = with_tiny_encoder(load_config(name))
+    losses = model.train()(pictures(2), [sample(3), sample(3)], mode="loss")
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+    (out,) = model.eval()(list(pictures(1)), [sample(3)], mode="predict")
+    assert out.pred_sem_seg.data.shape == (1, 40, 50)
+    assert set(out.pred_sem_seg.data.unique().tolist()) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_whole_method_builds_on_the_meta_device(name):
+    config = load_config(name).model.to_dict()
+    config.pop("type")
+    config["encoder"] = unweighted(config["encoder"])
+    with torch.device("meta"):
+        model = OpenVocabSegmentor(**config)
+    assert sum(p.numel() for p in model.parameters()) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_headers_say_what_a_reader_needs(name):
+    text = find_config(name).read_text()
+    assert text.startswith('"""')
+    assert "ovss " in text.split('"""')[1], "the header shows a command to run"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bases_are_at_most_two_deep(name):
+    assert depth(find_config(name)) <= 2
+
+
+def depth(path: Path) -> int:
+    files: list[str] = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
+            bases = ast.literal_eval(node.value)
+            files = [bases] if isinstance(bases, str) else bases
+    return max((1 + depth((path.parent / file).resolve()) for file in files), default=0)
+
+
+def test_a_component_is_swapped_by_inheritance(tmp_path):
+    child = tmp_path / "mine.py"
+    child.write_text(
+        f"_base_ = {str(find_config('maskclip_vit-b16'))!r}\n"
+        "model = dict(selector=dict(_delete_=True, type='ClipTopK', k=5))\n"
+    )
+    config = load_config(child, {"model.encoder.pretrained": None})
+    assert config.model.selector.to_dict() == dict(type="ClipTopK", k=5)
+    assert config.model.encoder.pretrained is None
+    assert ENCODERS.find(config.model.encoder.type)
