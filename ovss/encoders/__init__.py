@@ -1,0 +1,5 @@
+"""Encoders that any method may use."""
+
+from .open_clip import OpenCLIPEncoder
+
+__all__ = ["OpenCLIPEncoder"]

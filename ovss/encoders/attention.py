@@ -1,0 +1,100 @@
+"""Multi-head self-attention with the query, key and value matrices apart.
+
+CLIP's own attention keeps the three in one fused matrix. Here they are three parameters, so that a
+rule such as "train queries and values" can be exact, and so that the last block of a vision tower
+can use one of them alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Attention", "split_attention"]
+
+
+class Attention(nn.Module):
+    """Self-attention over (B, N, D) tokens; the numbers are those of `nn.MultiheadAttention`.
+
+    Parameters are ``q_proj_weight``, ``k_proj_weight``, ``v_proj_weight`` (D, D), the shared
+    ``in_proj_bias`` (3 D: query, key, value) and ``out_proj``. A state dict with a fused
+    ``in_proj_weight`` (3 D, D) is split when it is loaded.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"{heads} heads do not divide a width of {width}")
+        self.width, self.heads = width, heads
+        self.q_proj_weight = nn.Parameter(torch.empty(width, width))
+        self.k_proj_weight = nn.Parameter(torch.empty(width, width))
+        self.v_proj_weight = nn.Parameter(torch.empty(width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        for weight in (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
+            nn.init.normal_(weight, std=width**-0.5)
+
+    def query(self, x_BND: Tensor) -> Tensor:
+        """Queries of all heads, (B, N, D)."""
+        return F.linear(x_BND, self.q_proj_weight, self.in_proj_bias[: self.width])
+
+    def key(self, x_BND: Tensor) -> Tensor:
+        """Keys of all heads, (B, N, D)."""
+        return F.linear(x_BND, self.k_proj_weight, self.in_proj_bias[self.width : -self.width])
+
+    def value(self, x_BND: Tensor) -> Tensor:
+        """Values of all heads, (B, N, D)."""
+        return F.linear(x_BND, self.v_proj_weight, self.in_proj_bias[-self.width :])
+
+    def split_heads(self, x_BND: Tensor) -> Tensor:
+        """(B, N, D) to (B, heads, N, D / heads)."""
+        return x_BND.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, x_BND: Tensor, causal: bool = False) -> Tensor:
+        """Attention by the fused kernel of the backend; `causal` hides later tokens."""
+        q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return self.out_proj(out.transpose(1, 2).flatten(2))
+
+    def weights(self, query_BND: Tensor, key_BND: Tensor) -> Tensor:
+        """Attention weights of every head, (B, heads, N, N); each row sums to 1."""
+        q, k = self.split_heads(query_BND), self.split_heads(key_BND)
+        return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+
+    def forward_with_weights(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention and its weights averaged over heads, (B, N, N): N^2 memory, no fused kernel."""
+        weights = self.weights(self.query(x_BND), self.key(x_BND))
+        out = weights @ self.split_heads(self.value(x_BND))
+        return self.out_proj(out.transpose(1, 2).flatten(2)), weights.mean(1)
+
+    def attend_from_first(self, x_BND: Tensor, value_BND: Tensor) -> Tensor:
+        """What the first token (the class token) receives, (B, D): one query, no keys of others.
+
+        ``q . (W_k x + b_k) = (W_k' q) . x + const``: the key matrix is applied to one query instead
+        of to N tokens, and the constant drops out of the softmax.
+        """
+        query_BHd = self.query(x_BND[:, 0]).unflatten(-1, (self.heads, -1))
+        key_HdD = self.k_proj_weight.unflatten(0, (self.heads, -1))
+        back_BHD = torch.einsum("bhd,hde->bhe", query_BHd, key_HdD) * query_BHd.shape[-1] ** -0.5
+        weights_BHN = (back_BHD @ x_BND.transpose(1, 2)).softmax(-1)
+        out_BH1d = weights_BHN.unsqueeze(2) @ self.split_heads(value_BND)
+        return self.out_proj(out_BH1d.flatten(1))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        fused = state_dict.pop(prefix + "in_proj_weight", None)
+        if fused is not None:
+            for name, part in zip("qkv", fused.chunk(3), strict=True):
+                state_dict[f"{prefix}{name}_proj_weight"] = part
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def split_attention(blocks: nn.ModuleList) -> None:
+    """Replace the fused attention of every block by `Attention` with the same weights."""
+    for block in blocks:
+        fused = block.attn
+        split = Attention(fused.embed_dim, fused.num_heads)
+        split.load_state_dict(fused.state_dict(), assign=True)
+        block.attn = split

@@ -1,0 +1,206 @@
+"""CLIP vision transformers of open_clip as an encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..interfaces import Encoder
+from ..registry import ENCODERS
+from ..structures import ImageFeatures, TextFeatures, Vocabulary
+from .dense import DENSE_MODES
+from .fingerprint import Fingerprint
+from .loading import build_clip, load_weights, preprocess_of, read_model_config
+from .open_clip_text import TextRules, embed_vocabulary, text_tower
+from .text_cache import TextCache, cache_key
+from .tokenizer import Tokenizer
+from .trainable import set_trainable
+from .vit import image_features
+
+__all__ = ["OpenCLIPEncoder"]
+
+
+@ENCODERS.register_module()
+class OpenCLIPEncoder(Encoder):
+    """Any open_clip ViT: dense tokens in the joint space, the true pooled embedding, taps, text.
+
+    ``encoder.clip`` is open_clip's own module, so its state dict has open_clip's keys
+    (``clip.visual.transformer.resblocks.0.mlp.c_fc.weight``,
+    ``clip.token_embedding.weight``), except that each ``attn.in_proj_weight`` is three:
+    ``attn.q_proj_weight``, ``attn.k_proj_weight``, ``attn.v_proj_weight``. A state dict with the
+    fused key loads too.
+
+    Args:
+        model: open_clip architecture, a config shipped here (``mini_clip``), or a model JSON.
+        pretrained: open_clip tag (``openai``, ``laion2b_s34b_b88k``), a local ``.safetensors`` or
+            ``.pt`` file, ``mini_clip`` for the weights shipped here, or None for random weights.
+        image_size: pixels are resized to this (side, or height and width) by bilinear
+            interpolation. None takes a picture at its own size, rounded to whole patches.
+        levels: 0-based blocks whose output patches are given as `ImageFeatures.levels`.
+        dense: how the last block makes dense tokens, a key of `dense.DENSE_MODES`.
+        trainable: what trains, a rule of `trainable.set_trainable`, in both towers.
+        trainable_text: another rule for the text tower; None takes `trainable`.
+        attention: give patch-to-patch attention averaged over heads and blocks: True for all
+            blocks but the last, or the 0-based blocks.
+        text_cache: ``disk`` (and memory), ``memory`` or ``off``.
+
+    Raises:
+        ValueError: an unknown name or a value out of range; an architecture without dense tokens.
+        FileNotFoundError, RuntimeError: weights that are absent, unreachable, corrupt or of another
+            architecture.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        pretrained: str | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        levels: Sequence[int] = (),
+        dense: str = "maskclip",
+        trainable: str = "none",
+        trainable_text: str | None = None,
+        attention: bool | Sequence[int] = False,
+        text_cache: str = "disk",
+    ) -> None:
+        super().__init__()
+        if dense not in DENSE_MODES:
+            raise ValueError(f"no dense mode {dense!r}: choose of {', '.join(DENSE_MODES)}")
+        if text_cache not in ("disk", "memory", "off"):
+            raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {text_cache!r}")
+        config = read_model_config(model)
+        self.clip = build_clip(model, config)
+        visual = self.clip.visual
+        depth = len(visual.transformer.resblocks)
+        self.patch_size: tuple[int, int] = visual.patch_size
+        self.image_size = _whole_patches(image_size, self.patch_size)
+        self.levels = _block_indices("levels", levels, depth)
+        layers = range(depth - 1) if attention is True else attention or ()
+        self.attention = _block_indices("attention", layers, depth)
+        self.dense = dense
+        self.joint_dim: int = visual.output_dim
+        self.level_dims = (visual.transformer.width,) * len(self.levels)
+        self.gives_attention = bool(self.attention)
+
+        mean, std = preprocess_of(model, config, pretrained)
+        self.register_buffer("mean_311", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std_311", torch.tensor(std).view(3, 1, 1), persistent=False)
+        if pretrained is not None:
+            load_weights(self.clip, model, config, pretrained)
+        set_trainable(self.clip, trainable, trainable if trainable_text is None else trainable_text)
+
+        self._text_config = config["text_cfg"]
+        self._text_rules = TextRules.of_config(config["text_cfg"])
+        self._architecture = json.dumps([config["text_cfg"], config.get("quick_gelu", False)])
+        self._tokenizer: Tokenizer | None = None
+        self._fingerprint = Fingerprint()
+        self._cache = None if text_cache == "off" else TextCache(disk=text_cache == "disk")
+
+    def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
+        """RGB in 0..255, any size and number type.
+
+        Returns:
+            Dense tokens (B, C, h, w) in the joint space and pooled embeddings (B, C), neither
+            normalised; the tapped levels (B, D, h, w); attention (B, h * w, h * w) if asked for,
+            whose rows sum to less than 1 because the class token's share is left out.
+        """
+        pixels_B3HW = self._preprocess(image_B3HW)
+        return image_features(
+            self.clip.visual, pixels_B3HW, DENSE_MODES[self.dense], self.levels, self.attention
+        )
+
+    def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
+        """Embeddings (T, P, C) of every category under every template, float32, L2-normalised.
+
+        Kept in memory and on disk unless the text tower trains: then they are made anew, with
+        gradients. Kept ones are made in full precision, whatever autocast says.
+
+        Raises:
+            ValueError: a blank name or a prompt too long for the text tower, naming the category.
+        """
+        tensors = self._text_tensors()
+        trains = any(parameter.requires_grad for parameter in tensors.values())
+        if self.training and trains and torch.is_grad_enabled():
+            return TextFeatures(self._embed(vocabulary), vocabulary=vocabulary)
+        device = next(iter(tensors.values())).device
+        if self._cache is None or device.type == "meta":
+            return TextFeatures(self._embed_apart(vocabulary, device), vocabulary=vocabulary)
+        key = cache_key(
+            weights=self._fingerprint(tensors),
+            architecture=self._architecture,
+            tokenizer=self._get_tokenizer().fingerprint,
+            names=vocabulary.names,
+            templates=vocabulary.templates,
+            synonyms=vocabulary.synonyms,
+        )
+        with torch.inference_mode(False):  # kept ones must serve a later training step too
+            embeds_TPC = self._cache.get_or_make(
+                key, device, lambda: self._embed_apart(vocabulary, device)
+            )
+        return TextFeatures(embeds_TPC, vocabulary=vocabulary)
+
+    def _preprocess(self, image_B3HW: Tensor) -> Tensor:
+        pixels_B3HW = image_B3HW if image_B3HW.is_floating_point() else image_B3HW.float()
+        size = self.image_size or _nearest_patches(tuple(image_B3HW.shape[-2:]), self.patch_size)
+        pixels_B3HW = (pixels_B3HW - self.mean_311) / self.std_311
+        if size == tuple(image_B3HW.shape[-2:]):
+            return pixels_B3HW
+        return F.interpolate(pixels_B3HW, size=size, mode="bilinear", align_corners=False)
+
+    def _text_tensors(self) -> dict[str, Tensor]:
+        """The parameters that text embeddings depend on."""
+        return {
+            name: parameter
+            for name, parameter in self.clip.named_parameters()
+            if not name.startswith(("visual.", "logit_"))
+        }
+
+    def _get_tokenizer(self) -> Tokenizer:
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(self._text_config)
+        return self._tokenizer
+
+    def _embed(self, vocabulary: Vocabulary) -> Tensor:
+        tower = text_tower(self.clip)
+        return embed_vocabulary(tower, self._text_rules, self._get_tokenizer(), vocabulary)
+
+    def _embed_apart(self, vocabulary: Vocabulary, device: torch.device) -> Tensor:
+        """Without gradients, autocast or inference mode, so that any later call may use it."""
+        kind = device.type if device.type != "meta" else "cpu"
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            torch.autocast(kind, enabled=False),
+        ):
+            return self._embed(vocabulary)
+
+
+def _whole_patches(
+    size: int | tuple[int, int] | None, patch: tuple[int, int]
+) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if height % patch[0] or width % patch[1]:
+        near = _nearest_patches((height, width), patch)
+        raise ValueError(
+            f"image_size {size} is no whole number of patches of {patch}; the nearest is {near}"
+        )
+    return height, width
+
+
+def _nearest_patches(size: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:
+    height, width = (
+        max(1, round(side / step)) * step for side, step in zip(size, patch, strict=True)
+    )
+    return height, width
+
+
+def _block_indices(name: str, indices: Sequence[int], depth: int) -> tuple[int, ...]:
+    wrong = [index for index in indices if not 0 <= index < depth]
+    if wrong:
+        raise ValueError(f"{name} names blocks {wrong}, but the image tower has 0..{depth - 1}")
+    return tuple(indices)

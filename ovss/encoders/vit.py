@@ -1,0 +1,97 @@
+"""The image side: an open_clip vision transformer read at any size, block by block."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..structures import ImageFeatures
+from .dense import DenseMode, LastBlock
+
+__all__ = ["embed_patches", "image_features", "resize_positions"]
+
+
+def resize_positions(positions_ND: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Position embedding of another grid: bicubic, no antialiasing, the class token's kept.
+
+    Args:
+        positions_ND: 1 + old height * old width rows, the class token first.
+        old: grid (height, width) that it was made for.
+        new: grid (height, width) that is wanted.
+    """
+    if old == new:
+        return positions_ND
+    grid_1Dhw = positions_ND[1:].float().T.unflatten(1, old)[None]
+    grid_1Dhw = F.interpolate(grid_1Dhw, size=new, mode="bicubic", align_corners=False)
+    return torch.cat([positions_ND[:1], grid_1Dhw[0].flatten(1).T.to(positions_ND.dtype)])
+
+
+def embed_patches(visual: nn.Module, image_B3HW: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Normalised pixels to the first block's tokens (B, 1 + h * w, D), and the grid (h, w).
+
+    Patch dropout, which some pre-training recipes use, is never applied: it would tear the grid.
+    """
+    patches_BDhw = visual.conv1(image_B3HW.to(visual.conv1.weight.dtype))
+    grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
+    class_B1D = visual.class_embedding.to(patches_BDhw.dtype).expand(len(patches_BDhw), 1, -1)
+    tokens_BND = torch.cat([class_B1D, patches_BDhw.flatten(2).transpose(1, 2)], dim=1)
+    positions_ND = resize_positions(visual.positional_embedding, visual.grid_size, grid)
+    return visual.ln_pre(tokens_BND + positions_ND.to(tokens_BND.dtype)), grid
+
+
+def image_features(
+    visual: nn.Module,
+    image_B3HW: Tensor,
+    dense: DenseMode,
+    levels: tuple[int, ...] = (),
+    attention: tuple[int, ...] = (),
+) -> ImageFeatures:
+    """Run the tower once.
+
+    Args:
+        visual: open_clip's VisionTransformer with `attention.Attention` in its blocks.
+        image_B3HW: normalised pixels, H and W multiples of the patch size.
+        dense: how the last block makes dense tokens.
+        levels: 0-based blocks whose outputs are wanted.
+        attention: 0-based blocks whose attention is averaged; empty for none.
+    """
+    tokens_BND, grid = embed_patches(visual, image_B3HW)
+    *blocks, last_block = visual.transformer.resblocks
+    tapped, weights_BNN = {}, []
+    for index, block in enumerate(blocks):
+        normed_BND = block.ln_1(tokens_BND)
+        if index in attention:
+            moved_BND, weight_BNN = block.attn.forward_with_weights(normed_BND)
+            weights_BNN.append(weight_BNN[:, 1:, 1:])
+        else:
+            moved_BND = block.attn(normed_BND)
+        tokens_BND = tokens_BND + block.ls_1(moved_BND)
+        tokens_BND = tokens_BND + block.ls_2(block.mlp(block.ln_2(tokens_BND)))
+        if index in levels:
+            tapped[index] = _as_map(tokens_BND[:, 1:], grid)
+    last = LastBlock(last_block, tokens_BND)
+    if len(blocks) in levels:
+        tapped[len(blocks)] = _as_map(last.ordinary_BND[:, 1:], grid)
+    if len(blocks) in attention:
+        weights_BNN.append(last.attention_BNN()[:, 1:, 1:])
+    return ImageFeatures(
+        dense_BChw=_as_map(visual.ln_post(dense(last)) @ visual.proj, grid),
+        pooled_BC=_pool(visual, last),
+        levels=tuple(tapped[index] for index in levels),
+        attention_BNN=torch.stack(weights_BNN).mean(0) if weights_BNN else None,
+    )
+
+
+def _pool(visual: nn.Module, last: LastBlock) -> Tensor:
+    """The image embedding of pre-training: the class token's, or the mean over patches."""
+    if visual.pool_type == "tok":
+        return visual.ln_post(last.class_token_BD()) @ visual.proj
+    patches_BND = last.ordinary_BND[:, 1:]
+    if visual.final_ln_after_pool:
+        return visual.ln_post(patches_BND.mean(1)) @ visual.proj
+    return visual.ln_post(patches_BND).mean(1) @ visual.proj
+
+
+def _as_map(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
+    return tokens_BND.transpose(1, 2).unflatten(2, grid)
