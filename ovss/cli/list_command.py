@@ -1,0 +1,140 @@
+"""Show what this installation has: components, methods, vocabularies, templates, plugins."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+from typing import Any
+
+SECTIONS = ("components", "methods", "vocabularies", "templates", "plugins")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help=f"{', '.join(SECTIONS)} (default: all of them)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    unknown = [section for section in args.sections if section not in SECTIONS]
+    if unknown:
+        raise ValueError(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+    wanted = args.sections or SECTIONS
+    found = {section: COLLECT[section]() for section in SECTIONS if section in wanted}
+    if args.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    for section, rows in found.items():
+        print(f"{section} ({len(rows)})")
+        print("\n".join(columns(rows)), end="\n\n")
+    return 0
+
+
+def columns(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows as aligned lines; the last column is cut at 72 characters."""
+    if not rows:
+        return ["  none"]
+    *keys, last = rows[0]
+    widths = {key: max(len(str(row[key])) for row in rows) for key in keys}
+    return [
+        "  " + "  ".join([f"{row[key]!s:{widths[key]}}" for key in keys] + [str(row[last])[:72]])
+        for row in rows
+    ]
+
+
+def components() -> list[dict[str, Any]]:
+    """Every registered class, those of the installed plugins included."""
+    from ..doctor import plugin_problem
+    from ..plugins import find_plugins
+    from ..registry import REGISTRIES, register_all
+
+    register_all()
+    for plugin in find_plugins():
+        plugin_problem(plugin)  # reported under "plugins"
+    rows = []
+    for registry in REGISTRIES:
+        for name in registry.names():
+            cls = registry.find(name)
+            rows.append(
+                {
+                    "kind": registry.name,
+                    "name": name,
+                    "module": cls.__module__,
+                    "summary": (inspect.getdoc(cls) or "").partition("\n")[0],
+                }
+            )
+    return rows
+
+
+def methods() -> list[dict[str, Any]]:
+    """Every config, with the weights that it names if they are here."""
+    from mmengine.config import Config
+
+    from ..models import find_weights, list_configs
+
+    rows = []
+    for name, path in list_configs().items():
+        weights = Config.fromfile(path, import_custom_modules=False).get("weights")
+        state = ""
+        if weights:
+            try:
+                state = str(find_weights(weights))
+            except FileNotFoundError:
+                state = f"{weights} (missing)"
+        rows.append({"name": name, "path": str(path), "weights": state})
+    return rows
+
+
+def vocabularies() -> list[dict[str, Any]]:
+    """Every registered class list."""
+    from ..vocabularies import list_vocabularies, load_names
+
+    rows = []
+    for name in list_vocabularies():
+        names = load_names(name)
+        sample = "; ".join(names[:4])
+        rows.append({"name": name, "categories": len(names), "sample": sample})
+    return rows
+
+
+def templates() -> list[dict[str, Any]]:
+    """Every registered set of prompt templates."""
+    from ..vocabularies import list_templates, load_templates
+
+    rows = []
+    for name in list_templates():
+        prompts = load_templates(name)
+        rows.append({"name": name, "prompts": len(prompts), "sample": prompts[0]})
+    return rows
+
+
+def plugins() -> list[dict[str, Any]]:
+    """Every installed plugin, whether it loads or not."""
+    from ..doctor import plugin_problem
+    from ..plugins import find_plugins
+
+    return [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "module": plugin.module,
+            "path": plugin.path,
+            "problem": plugin_problem(plugin),
+        }
+        for plugin in find_plugins()
+    ]
+
+
+COLLECT = {
+    "components": components,
+    "methods": methods,
+    "vocabularies": vocabularies,
+    "templates": templates,
+    "plugins": plugins,
+}

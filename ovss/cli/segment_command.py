@@ -1,0 +1,181 @@
+"""Label every pixel of pictures with the words you give.
+
+For each picture PHOTO.EXT three files are written: PHOTO_overlay.png (the picture tinted by
+category, with a legend), PHOTO_labels.png (palette image whose values are indices into the words;
+16-bit grey beyond 256 words) and PHOTO.json (pixels and mean score of each category found). A
+second picture called PHOTO becomes PHOTO_2; segmenting the same picture again replaces its files.
+
+  ovss segment photo.jpg --words "cat, dog, sofa|couch, grass"
+  ovss segment photos/ 'more/**/*.png' --vocabulary ade20k_150 --out masks
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .options import add_config_options, is_out_of_memory, parse_overrides
+
+if TYPE_CHECKING:
+    from ..inferencer import Inferencer
+    from ..result import SegmentationResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="picture files, folders or glob patterns"
+    )
+    words = parser.add_mutually_exclusive_group(required=True)
+    words.add_argument(
+        "--words", help="what to look for: a comma parts categories, a bar parts synonyms"
+    )
+    words.add_argument(
+        "--words-file", metavar="FILE", help="one category a line, its synonyms parted by commas"
+    )
+    words.add_argument("--vocabulary", metavar="NAME", help="a list that `ovss list` names")
+    parser.add_argument(
+        "--model", default="cat_seg_mini", help="name or path of a config (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--weights", default="default", metavar="FILE", help="default: those the config names"
+    )
+    parser.add_argument(
+        "--out", default="outputs", metavar="DIR", help="where files go (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ... (default: auto)")
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="views of a picture computed at once: memory, speed"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON for each picture instead"
+    )
+    add_config_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment what the command line names; 1 if any picture failed."""
+    from ..image_io import find_images, write_atomic
+
+    paths = find_images(args.images)
+    out = Path(args.out)
+    # found out before the model is built, not after the first picture is done
+    write_atomic(out / ".ovss", lambda file: file.write(b""))
+    (out / ".ovss").unlink()
+
+    from ..inferencer import Inferencer
+    from ..plugins import load_plugins
+    from ..words import names_of
+
+    load_plugins()
+    names = names_of(_words(args))
+    inferencer = Inferencer(
+        args.model,
+        weights=None if args.weights.lower() == "none" else args.weights,
+        device=args.device,
+        overrides=_overrides(args),
+    )
+    inferencer.encode(names)
+    failures = _segment_all(inferencer, paths, names, Outputs(out, paths), args.json)
+    if not args.json:
+        print(f"{len(paths) - failures} of {len(paths)} pictures segmented, files in {out}/")
+    return 1 if failures else 0
+
+
+def _segment_all(
+    inferencer: Inferencer,
+    paths: list[Path],
+    names: tuple[str, ...],
+    outputs: Outputs,
+    as_json: bool,
+) -> int:
+    """How many pictures could not be segmented; each of them is reported, the others go on."""
+    from tqdm import tqdm
+
+    from ..image_io import ImageError
+
+    failures = 0
+    with tqdm(paths, unit="picture", disable=None, leave=False) as bar:
+        for path in bar:
+            try:
+                result = inferencer(path, names)
+            except (ImageError, MemoryError, RuntimeError) as error:
+                if not isinstance(error, ImageError) and not is_out_of_memory(error):
+                    raise
+                failures += 1
+                reason = error if isinstance(error, ImageError) else f"{path}: out of memory"
+                bar.write(f"error: {reason}", file=sys.stderr)
+                continue
+            files = result.save(outputs.folder, outputs.stem(path))
+            bar.write(_line(result, files, as_json), file=sys.stdout)
+    return failures
+
+
+def _words(args: argparse.Namespace) -> str | Path | list[str]:
+    from ..vocabularies import load_names
+    from ..words import split_words
+
+    if args.words is not None:
+        return split_words(args.words) if args.words.strip() else args.words
+    if args.words_file is not None:
+        return Path(args.words_file)
+    return list(load_names(args.vocabulary))
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
+    overrides = parse_overrides(args.cfg_options)
+    if args.batch is not None:
+        overrides["model.inference.views_per_batch"] = args.batch
+    return overrides
+
+
+def _line(result: SegmentationResult, files: tuple[Path, ...], as_json: bool) -> str:
+    summary = result.summary()
+    if as_json:
+        summary["files"] = dict(zip(("overlay", "labels", "json"), map(str, files), strict=True))
+        return json.dumps(summary, ensure_ascii=False)
+    shares = [f"{c['category']} {c['share']:.1%}" for c in summary["categories"]]
+    more = f", {len(shares) - 5} more" if len(shares) > 5 else ""
+    return f"{result.source} -> {files[0]}: {', '.join(shares[:5])}{more}"
+
+
+class Outputs:
+    """Names of output files: no two pictures share one, and no input is written over.
+
+    Args:
+        folder: where outputs go.
+        inputs: every picture of this call.
+    """
+
+    def __init__(self, folder: Path, inputs: list[Path]) -> None:
+        from ..result import OUTPUT_ENDINGS
+
+        self.folder = folder
+        self.endings = OUTPUT_ENDINGS
+        self.inputs = {path.resolve() for path in inputs}
+        self.taken: set[str] = set()
+
+    def stem(self, path: Path) -> str:
+        """The picture's own stem, numbered where another picture, now or earlier, has it."""
+        number, stem = 1, path.stem
+        while stem.lower() in self.taken or self._foreign(stem, path):
+            number += 1
+            stem = f"{path.stem}_{number}"
+        self.taken.add(stem.lower())
+        return stem
+
+    def _foreign(self, stem: str, path: Path) -> bool:
+        """Whether a file of these names is somebody else's: an input, or not made of `path`."""
+        files = [self.folder / f"{stem}{ending}" for ending in self.endings]
+        if any(file.resolve() in self.inputs for file in files):
+            return True
+        if not files[-1].exists():
+            return False
+        try:
+            return bool(
+                Path(json.loads(files[-1].read_text())["image"]).resolve() != path.resolve()
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return True

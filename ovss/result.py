@@ -1,0 +1,129 @@
+"""What segmenting one picture gives, and the files that it becomes."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .data.palette import palette
+from .image_io import write_atomic
+from .structures import split_synonyms
+from .visualize import LegendEntry, add_legend, label_image, overlay
+
+__all__ = ["OUTPUT_ENDINGS", "SegmentationResult"]
+
+OUTPUT_ENDINGS = ("_overlay.png", "_labels.png", ".json")
+"""What `SegmentationResult.save` appends to a stem, one file each."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """A label for each pixel of one picture.
+
+    Args:
+        label_map: (H, W) integers, indices into `categories`.
+        categories: T names, as they were asked for.
+        scores: (T,) float32: mean probability of a category over the pixels that it won, 0 where
+            it won none.
+        image: (H, W, 3) RGB uint8, the picture as it was read.
+        source: path of the picture, None if it came from memory.
+        model: name of the config that made it.
+    """
+
+    label_map: np.ndarray
+    categories: tuple[str, ...]
+    scores: np.ndarray
+    image: np.ndarray
+    source: str | None = None
+    model: str = ""
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(T,) int64: pixels that each category won."""
+        return np.bincount(self.label_map.ravel(), minlength=len(self.categories))
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the categories that won a pixel, largest first."""
+        return tuple(self.categories[i] for i in self._present_indices)
+
+    def mask(self, category: str | int) -> np.ndarray:
+        """(H, W) bool: where a category, by name or index, won.
+
+        Raises:
+            KeyError: the name is not among the categories.
+        """
+        if isinstance(category, str):
+            if category not in self.categories:
+                raise KeyError(f"no category is called {category!r}; there are {self.categories}")
+            category = self.categories.index(category)
+        return self.label_map == category
+
+    def draw(self, opacity: float = 0.55, legend: bool = True) -> Image.Image:
+        """The picture tinted by category over a legend of names and shares of the pixels."""
+        colors = palette(len(self.categories))
+        tint_T3 = np.array(colors, dtype=np.uint8)
+        picture = overlay(self.image, self.label_map, tint_T3, opacity)
+        if not legend:
+            return picture
+        total = self.label_map.size
+        entries = []
+        for i in self._present_indices:
+            share = float(self.pixels[i]) / total
+            entries.append(LegendEntry(split_synonyms(self.categories[i])[0], colors[i], share))
+        return add_legend(picture, entries)
+
+    def summary(self) -> dict[str, Any]:
+        """The result without its maps, ready for JSON; present categories only, largest first."""
+        height, width = self.label_map.shape
+        colors = palette(len(self.categories))
+        return {
+            "image": None if self.source is None else os.path.abspath(self.source),
+            "width": width,
+            "height": height,
+            "model": self.model,
+            "vocabulary_size": len(self.categories),
+            "categories": [
+                {
+                    "index": i,
+                    "category": self.categories[i],
+                    "pixels": int(self.pixels[i]),
+                    "share": round(float(self.pixels[i]) / self.label_map.size, 6),
+                    "mean_score": round(float(self.scores[i]), 6),
+                    "color": list(colors[i]),
+                }
+                for i in self._present_indices
+            ],
+        }
+
+    def save(self, folder: str | os.PathLike[str], stem: str) -> tuple[Path, Path, Path]:
+        """Write the overlay, the label map and the summary; an older file gives way.
+
+        Returns:
+            paths of ``STEM_overlay.png``, ``STEM_labels.png`` (palette image up to 256 categories,
+            16-bit grey beyond) and ``STEM.json``.
+
+        Raises:
+            OSError: the folder cannot be written or the disk is full; no file is left half-written.
+        """
+        overlay_path, labels_path, json_path = (
+            Path(folder) / f"{stem}{ending}" for ending in OUTPUT_ENDINGS
+        )
+        labels = label_image(self.label_map, len(self.categories))
+        text = json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n"
+        write_atomic(overlay_path, lambda file: self.draw().save(file, format="png"))
+        write_atomic(labels_path, lambda file: labels.save(file, format="png"))
+        write_atomic(json_path, lambda file: file.write(text.encode()))
+        return overlay_path, labels_path, json_path
+
+    @property
+    def _present_indices(self) -> list[int]:
+        order = np.argsort(-self.pixels, kind="stable")
+        return [int(i) for i in order if self.pixels[i]]

@@ -1,0 +1,126 @@
+"""Label maps as pictures: colours, overlay, legend. Needs numpy and Pillow only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .data.palette import palette
+
+__all__ = ["LegendEntry", "add_legend", "label_image", "overlay"]
+
+SMALLEST = 240  # px: smaller pictures are drawn enlarged, so that the legend does not dwarf them
+MOST_ENTRIES = 60
+INK, PAPER, FAINT = (28, 28, 30), (250, 250, 248), (150, 150, 150)
+
+
+class LegendEntry(NamedTuple):
+    """One line of a legend: what it is called, its colour, its part of the pixels (0..1)."""
+
+    name: str
+    color: tuple[int, int, int]
+    share: float
+
+
+def label_image(labels_HW: np.ndarray, count: int) -> Image.Image:
+    """Label map as an image whose pixel values are the labels.
+
+    Args:
+        labels_HW: integers in 0..count-1.
+        count: T, categories of the vocabulary.
+
+    Returns:
+        mode P with the colours of `palette` up to 256 categories, 16-bit grey beyond.
+    """
+    if labels_HW.size and not 0 <= int(labels_HW.min()) <= int(labels_HW.max()) < count:
+        raise ValueError(
+            f"labels from {labels_HW.min()} to {labels_HW.max()} outside 0..{count - 1}"
+        )
+    if count > 256:
+        return Image.fromarray(labels_HW.astype(np.uint16))
+    image = Image.fromarray(labels_HW.astype(np.uint8))
+    image.putpalette([channel for color in palette(count) for channel in color])
+    return image
+
+
+def overlay(
+    image_HW3: np.ndarray, labels_HW: np.ndarray, colors_T3: np.ndarray, opacity: float = 0.55
+) -> Image.Image:
+    """The picture tinted by category, with a fine light line where categories meet.
+
+    Args:
+        image_HW3: RGB uint8.
+        labels_HW: integers, one per pixel of the picture.
+        colors_T3: RGB uint8 of each category.
+        opacity: 0 shows the picture only, 1 the colours only.
+    """
+    if image_HW3.shape[:2] != labels_HW.shape:
+        raise ValueError(
+            f"a label map of {labels_HW.shape} does not fit a picture of {image_HW3.shape[:2]}"
+        )
+    # Pillow blends in 8 bits: no float copy of a picture that may be huge
+    tint = Image.fromarray(colors_T3[labels_HW])
+    blended = np.array(Image.blend(Image.fromarray(image_HW3), tint, opacity))
+    blended[_borders(labels_HW)] = PAPER
+    return Image.fromarray(blended)
+
+
+def _borders(labels_HW: np.ndarray) -> np.ndarray:
+    """True on the upper or left of two neighbours that differ; thicker on large pictures."""
+    edge_HW = np.zeros(labels_HW.shape, dtype=bool)
+    if min(labels_HW.shape) < SMALLEST / 4:
+        return edge_HW  # a line would cover what it should set off
+    width = max(1, round(min(labels_HW.shape) / 600))
+    for step in range(1, width + 1):
+        edge_HW[:-step] |= labels_HW[:-step] != labels_HW[step:]
+        edge_HW[:, :-step] |= labels_HW[:, :-step] != labels_HW[:, step:]
+    return edge_HW
+
+
+def add_legend(picture: Image.Image, entries: Sequence[LegendEntry]) -> Image.Image:
+    """The picture over a panel that names its categories, largest first.
+
+    Type is sized by the picture, never under 13 px; a picture too small for its legend is
+    enlarged or set on a wider sheet. Past 60 entries the rest share one line.
+    """
+    factor = math.ceil(SMALLEST / max(picture.size))
+    if factor > 1:
+        enlarged = (picture.width * factor, picture.height * factor)
+        picture = picture.resize(enlarged, Image.Resampling.NEAREST)
+    entries = _shorten(sorted(entries, key=lambda entry: -entry.share))
+    if not entries:
+        return picture
+    size = max(13, round(math.sqrt(picture.width * picture.height) / 42))
+    font = ImageFont.load_default(size)
+    gap, line = size // 2, round(size * 1.5)
+    texts = [f"{entry.name}  {_percent(entry.share)}" for entry in entries]
+    cell = max(math.ceil(font.getlength(text)) for text in texts) + line + 2 * gap
+    width = max(picture.width, cell + gap)
+    columns = min(len(entries), max(1, (width - gap) // cell))
+    rows = math.ceil(len(entries) / columns)
+    sheet = Image.new("RGB", (width, picture.height + rows * line + 2 * gap), PAPER)
+    sheet.paste(picture, ((width - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(sheet)
+    for i, (entry, text) in enumerate(zip(entries, texts)):
+        x = gap + i // rows * cell
+        y = picture.height + gap + i % rows * line
+        box = (x, y + line * 0.15, x + line * 0.7, y + line * 0.85)
+        draw.rectangle(box, fill=entry.color, outline=FAINT)
+        draw.text((x + line, y + line / 2), text, fill=INK, font=font, anchor="lm")
+    return sheet
+
+
+def _shorten(entries: list[LegendEntry]) -> list[LegendEntry]:
+    if len(entries) <= MOST_ENTRIES:
+        return entries
+    kept, rest = entries[: MOST_ENTRIES - 1], entries[MOST_ENTRIES - 1 :]
+    share = sum(entry.share for entry in rest)
+    return [*kept, LegendEntry(f"{len(rest)} more", PAPER, share)]
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %" if share >= 0.0005 else "< 0.1 %"

@@ -1,0 +1,43 @@
+"""Words as people type them, as the tuple of names that a vocabulary is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["names_of", "split_words"]
+
+
+def split_words(text: str) -> list[str]:
+    """One line of words: a comma parts categories, a bar parts the synonyms of one.
+
+    >>> split_words("cat, sofa|couch")
+    ['cat', 'sofa, couch']
+    """
+    return [", ".join(part.strip() for part in word.split("|")) for word in text.split(",")]
+
+
+def names_of(words: str | Path | Sequence[str]) -> tuple[str, ...]:
+    """T checked names of whatever a caller gave for words.
+
+    Args:
+        words: a sequence of names (``"sofa, couch"`` is one with two synonyms); the name of a
+            vocabulary (``"ade20k_150"``); any other string, split by `split_words`; or a `Path` of
+            a text file, one category a line.
+
+    Raises:
+        ValueError: no words, a blank one, or the same one twice.
+        FileNotFoundError: no such file.
+    """
+    from .vocabularies import list_vocabularies, load_names
+
+    if isinstance(words, str):
+        words = words.strip()
+        if not words:
+            raise ValueError("no words: name at least one category, such as 'cat, dog, grass'")
+        return load_names(words if words in list_vocabularies() else split_words(words))
+    if isinstance(words, Path):
+        if not words.is_file():
+            raise FileNotFoundError(f"{words}: no such file of words")
+        return load_names(words)
+    return load_names(list(words))
