@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .data.palette import palette
 from .image_io import write_atomic
 from .structures import split_synonyms
-from .visualize import LegendEntry, add_legend, label_image, overlay
+from .visualize import LegendEntry, add_legend, label_image, overlay, palette
 
 __all__ = ["OUTPUT_ENDINGS", "SegmentationResult"]
 
@@ -69,15 +68,16 @@ class SegmentationResult:
     def draw(self, opacity: float = 0.55, legend: bool = True) -> Image.Image:
         """The picture tinted by category over a legend of names and shares of the pixels."""
         colors = palette(len(self.categories))
-        tint_T3 = np.array(colors, dtype=np.uint8)
-        picture = overlay(self.image, self.label_map, tint_T3, opacity)
+        picture = overlay(self.image, self.label_map, colors, opacity)
         if not legend:
             return picture
         total = self.label_map.size
         entries = []
         for i in self._present_indices:
             share = float(self.pixels[i]) / total
-            entries.append(LegendEntry(split_synonyms(self.categories[i])[0], colors[i], share))
+            red, green, blue = colors[i].tolist()
+            name = split_synonyms(self.categories[i])[0]
+            entries.append(LegendEntry(name, (red, green, blue), share))
         return add_legend(picture, entries)
 
     def summary(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class SegmentationResult:
                     "pixels": int(self.pixels[i]),
                     "share": round(float(self.pixels[i]) / self.label_map.size, 6),
                     "mean_score": round(float(self.scores[i]), 6),
-                    "color": list(colors[i]),
+                    "color": colors[i].tolist(),
                 }
                 for i in self._present_indices
             ],

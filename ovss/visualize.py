@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .data.palette import palette
+__all__ = ["LegendEntry", "add_legend", "label_image", "overlay", "palette"]
 
-__all__ = ["LegendEntry", "add_legend", "label_image", "overlay"]
-
+GOLDEN = (math.sqrt(5) - 1) / 2
+SHADES = ((0.75, 0.95), (0.95, 0.62), (0.45, 0.90))  # saturation, value; three of them, since
+# hues 5, 8 and 13 steps apart come close, and none of these is a multiple of three
 SMALLEST = 240  # px: smaller pictures are drawn enlarged, so that the legend does not dwarf them
 MOST_ENTRIES = 60
 INK, PAPER, FAINT = (28, 28, 30), (250, 250, 248), (150, 150, 150)
@@ -24,6 +26,23 @@ class LegendEntry(NamedTuple):
     name: str
     color: tuple[int, int, int]
     share: float
+
+
+def palette(count: int) -> np.ndarray:
+    """(count, 3) RGB uint8: colour i is the same whatever `count`, and none is black.
+
+    Hues step by the golden ratio, which keeps any run of them apart; saturation and brightness
+    cycle beside them, and drift on long lists.
+
+    >>> len({tuple(color) for color in palette(1000).tolist()})
+    1000
+    """
+    colors = np.empty((count, 3))
+    for i in range(count):
+        saturation, value = SHADES[i % len(SHADES)]
+        drift = i // 21 % 7 * 0.04
+        colors[i] = colorsys.hsv_to_rgb((0.02 + i * GOLDEN) % 1, saturation - drift, value - drift)
+    return (colors * 255).round().astype(np.uint8)
 
 
 def label_image(labels_HW: np.ndarray, count: int) -> Image.Image:
@@ -43,7 +62,7 @@ def label_image(labels_HW: np.ndarray, count: int) -> Image.Image:
     if count > 256:
         return Image.fromarray(labels_HW.astype(np.uint16))
     image = Image.fromarray(labels_HW.astype(np.uint8))
-    image.putpalette([channel for color in palette(count) for channel in color])
+    image.putpalette(palette(count).tobytes())
     return image
 
 
