@@ -40,8 +40,9 @@ def palette(count: int) -> np.ndarray:
     colors = np.empty((count, 3))
     for i in range(count):
         saturation, value = SHADES[i % len(SHADES)]
-        drift = i // 21 % 7 * 0.04
-        colors[i] = colorsys.hsv_to_rgb((0.02 + i * GOLDEN) % 1, saturation - drift, value - drift)
+        saturation -= i // 21 % 7 * 0.035
+        value -= i // 21 % 11 * 0.02
+        colors[i] = colorsys.hsv_to_rgb((0.02 + i * GOLDEN) % 1, saturation, value)
     return (colors * 255).round().astype(np.uint8)
 
 
