@@ -1,0 +1,108 @@
+"""Checkpoints of a method's own authors into ours. What is special lies in the method's plugin.
+
+A plugin that can convert has a module ``convert`` with a function ``convert(tensors)`` that takes
+the published state dict and gives a `Conversion`. It maps every name, names what it drops and why,
+and raises on a name that it does not know or misses.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from .checkpoint import CheckpointError, file_sha256, read_weights, write_weights
+
+_PLUGINS = "ovss_plugins"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of a published state dict.
+
+    Args:
+        tensors: our names, as in the segmentor's state dict.
+        source: our name -> the published name it came from.
+        dropped: published name -> why it is not needed.
+    """
+
+    tensors: dict[str, Tensor]
+    source: dict[str, str]
+    dropped: dict[str, str]
+
+
+def rename(
+    tensors: Mapping[str, Tensor], table: Mapping[str, str], drops: Mapping[str, str] | None = None
+) -> Conversion:
+    """Map published names by a table that knows them all.
+
+    Args:
+        tensors: published names and values; half precision becomes float32.
+        table: published name -> our name, for every name that must be there.
+        drops: published name -> why it is not needed; they may be absent.
+
+    Raises:
+        CheckpointError: names that neither table knows, or names that are missing.
+    """
+    drops = drops or {}
+    unknown = [name for name in tensors if name not in table and name not in drops]
+    missing = [name for name in table if name not in tensors]
+    if unknown or missing:
+        raise CheckpointError(
+            "; ".join(
+                f"{len(names)} names {word}: {', '.join(names[:5])}{' ...' if names[5:] else ''}"
+                for word, names in (("not known", unknown), ("missing", missing))
+                if names
+            )
+        )
+    kept = {ours: tensors[name] for name, ours in table.items()}
+    return Conversion(
+        {n: t.float() if t.is_floating_point() else t for n, t in kept.items()},
+        {ours: name for name, ours in table.items()},
+        {name: why for name, why in drops.items() if name in tensors},
+    )
+
+
+def convertible() -> list[str]:
+    """Methods that have a converter."""
+    package = importlib.import_module(_PLUGINS)
+    folders = [m.name for m in pkgutil.iter_modules(package.__path__) if m.ispkg]
+    return [name for name in folders if _finds(f"{_PLUGINS}.{name}.convert")]
+
+
+def _finds(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def convert_file(method: str, source: str | Path, target: str | Path) -> Conversion:
+    """Convert a published checkpoint file into a ``.safetensors`` file of ours.
+
+    Args:
+        method: name of the plugin, e.g. ``cat_seg``.
+        source: the published file; tensors only are read from it.
+        target: replaced whole or not at all. Its metadata say method and source (name, SHA-256).
+
+    Raises:
+        CheckpointError: unknown method, unreadable file, unknown or missing names.
+    """
+    known = convertible()
+    if method not in known:
+        raise CheckpointError(f"no converter for {method!r}; there are: {', '.join(known)}")
+    tensors, _ = read_weights(source)
+    module = importlib.import_module(f"{_PLUGINS}.{method}.convert")
+    try:
+        conversion = module.convert(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source} is no {method} checkpoint that we know: {error}") from None
+    metadata = {
+        "method": method,
+        "source": Path(source).name,
+        "source_sha256": file_sha256(source),
+    }
+    write_weights(conversion.tensors, target, metadata)
+    return conversion

@@ -1,0 +1,84 @@
+"""Class aggregation: linear attention over the categories, at every location alike."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .guided import GuidedQKV, map_chunks, mlp
+
+_EPS = 1e-6
+
+
+class ClassAggregation(nn.Module):
+    """Categories of an image look at each other (Katharopoulos et al.'s linear attention, elu + 1).
+
+    Up to `pad_length`, missing categories are stood in for by copies of one learned token. All
+    copies have the same key and value, so they enter the sums as one, times their number.
+
+    Args:
+        dim: channels.
+        guide_dim: channels of the text guidance.
+        heads: attention heads.
+        hidden: channels inside the MLP.
+        pad_length: categories that the attention always counts on, 256 in the paper's code.
+    """
+
+    def __init__(self, dim: int, guide_dim: int, heads: int, hidden: int, pad_length: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.pad_length = pad_length
+        self.padding_token = nn.Parameter(torch.zeros(dim))
+        self.padding_guide = nn.Parameter(torch.zeros(guide_dim))
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = GuidedQKV(dim, guide_dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = mlp(dim, hidden, nn.ReLU())
+
+    def forward(self, x_Khwc: Tensor, text_Kc: Tensor, pool: int, chunk: int) -> Tensor:
+        """
+        Args:
+            x_Khwc: maps of one image's categories.
+            text_Kc: their text guidance.
+            pool: side of the average pooling before; no more than the grid allows.
+            chunk: work on as many locations at a time as `chunk` maps have.
+        """
+        height, width = x_Khwc.shape[1:3]
+        pool = min(pool, height, width)
+        pooled_Khwc = x_Khwc
+        if pool > 1:
+            pooled_Khwc = F.avg_pool2d(x_Khwc.permute(0, 3, 1, 2), pool).permute(0, 2, 3, 1)
+        offset_K11c = self.attention.offset(text_Kc)[:, None, None]
+        rows = max(1, chunk * height // len(x_Khwc))
+        out = map_chunks(lambda p: self._attend(p, offset_K11c), pooled_Khwc, rows, dim=1)
+        if pool > 1:
+            # Aligned corners, here only.
+            out = F.interpolate(
+                out.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=True
+            ).permute(0, 2, 3, 1)
+        # `out` holds the pooled x already: it counts twice, as published.
+        return x_Khwc + out
+
+    def _attend(self, x_Khwc: Tensor, offset_K11c: Tensor) -> Tensor:
+        qkv = self.attention(self.norm1(x_Khwc), offset_K11c)
+        query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        query, key = F.elu(query) + 1, F.elu(key) + 1
+        padding_key, padding_value = self._padding()
+        absent = max(0, self.pad_length - len(x_Khwc))
+        length = len(x_Khwc) + absent
+        summed = torch.einsum("khwnd,khwne->hwnde", key, value / length)
+        summed = summed + padding_key[:, :, None] * padding_value[:, None] * (absent / length)
+        total = key.sum(0) + absent * padding_key
+        scale = length / ((query * total).sum(-1, keepdim=True) + _EPS)
+        seen = torch.einsum("khwnd,hwnde->khwne", query, summed) * scale
+        x_Khwc = x_Khwc + seen.flatten(-2)
+        return x_Khwc + self.mlp(self.norm2(x_Khwc))
+
+    def _padding(self) -> tuple[Tensor, Tensor]:
+        """Key and value, (heads, d), of the learned token. Used with weight 0 where none is absent,
+        so that every parameter always takes part in the gradient."""
+        offset = self.attention.offset(self.padding_guide)
+        qkv = self.attention(self.norm1(self.padding_token), offset)
+        _, key, value = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        return F.elu(key) + 1, value

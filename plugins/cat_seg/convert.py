@@ -1,0 +1,130 @@
+"""Official CAT-Seg checkpoints (CVPR 2024 code, ViT-B/16 and ViT-L/14) into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from ovss.checkpoint import CheckpointError
+from ovss.convert import Conversion, rename
+
+_PREDICTOR = "sem_seg_head.predictor"
+_VISION_BLOCKS = {768: 12, 1024: 24}
+"""Width of the vision tower -> its blocks. The text tower has 12 beside either."""
+_TEXT_BLOCKS = 12
+_LAYERS = 2
+
+_LEAVES = ("weight", "bias")
+_CLIP = [
+    *("positional_embedding", "text_projection", "logit_scale", "token_embedding.weight"),
+    *("visual.class_embedding", "visual.positional_embedding", "visual.proj"),
+    "visual.conv1.weight",
+    *(
+        f"{norm}.{leaf}"
+        for norm in ("ln_final", "visual.ln_pre", "visual.ln_post")
+        for leaf in _LEAVES
+    ),
+]
+_CLIP_BLOCK = [
+    *("attn.q_proj_weight", "attn.k_proj_weight", "attn.v_proj_weight", "attn.in_proj_bias"),
+    *(
+        f"{part}.{leaf}"
+        for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
+        for leaf in _LEAVES
+    ),
+]
+_SWIN_BLOCK = {
+    "norm1": "norm1",
+    "attn.q": "attention.query",
+    "attn.k": "attention.key",
+    "attn.v": "attention.value",
+    "attn.proj": "project",
+    "norm2": "norm2",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.2",
+}
+_CLASS_BLOCK = {
+    "attention.q": "attention.query",
+    "attention.k": "attention.key",
+    "attention.v": "attention.value",
+    "MLP.0": "mlp.0",
+    "MLP.2": "mlp.2",
+    "norm1": "norm1",
+    "norm2": "norm2",
+}
+
+
+def convert(tensors: Mapping[str, Tensor]) -> Conversion:
+    """Map a published state dict, name by name.
+
+    Raises:
+        CheckpointError: not a CAT-Seg of the 2024 code in one of its two sizes.
+    """
+    projection = tensors.get(f"{_PREDICTOR}.clip_model.visual.proj")
+    width = None if projection is None else projection.shape[0]
+    if width not in _VISION_BLOCKS:
+        known = " or ".join(map(str, _VISION_BLOCKS))
+        raise CheckpointError(
+            f"its {_PREDICTOR}.clip_model.visual.proj should have {known} rows, "
+            f"{'there is none' if width is None else f'it has {width}'}"
+        )
+    table = dict(_clip_names(_VISION_BLOCKS[width])) | aggregator_table()
+    drops = {
+        f"{_PREDICTOR}.transformer.layers.{layer}.swin_block.block_2.attn_mask": (
+            "the mask of shifted windows is computed for any grid"
+        )
+        for layer in range(_LAYERS)
+    }
+    conversion = rename(tensors, table, drops)
+    for name, value in conversion.tensors.items():
+        if name.endswith(("padding_token", "padding_guide")):
+            conversion.tensors[name] = value.flatten()
+    return conversion
+
+
+def _clip_names(vision_blocks: int) -> Iterator[tuple[str, str]]:
+    names = list(_CLIP)
+    for tower, blocks in (("visual.", vision_blocks), ("", _TEXT_BLOCKS)):
+        for block in range(blocks):
+            names += [f"{tower}transformer.resblocks.{block}.{part}" for part in _CLIP_BLOCK]
+    for name in names:
+        yield f"{_PREDICTOR}.clip_model.{name}", f"encoder.clip.{name}"
+
+
+def aggregator_table() -> dict[str, str]:
+    """Published name -> ours, of all that is not CLIP's."""
+    return dict(_aggregator_names())
+
+
+def _aggregator_names() -> Iterator[tuple[str, str]]:
+    root = f"{_PREDICTOR}.transformer"
+    modules = {
+        f"{root}.conv1": "embed",
+        f"{root}.guidance_projection.0": "appearance",
+        f"{root}.text_guidance_projection.0": "text",
+        f"{root}.head": "head",
+    }
+    for index in range(2):
+        modules[f"upsample{index + 1}"] = f"guides.{index}.enlarge"
+        modules[f"{root}.decoder_guidance_projection.{index}.0"] = f"guides.{index}.narrow"
+        stage, ours = f"{root}.decoder{index + 1}", f"stages.{index}"
+        modules[f"{stage}.up"] = f"{ours}.enlarge"
+        modules[f"{stage}.conv.double_conv.1"] = f"{ours}.norm1"
+        modules[f"{stage}.conv.double_conv.4"] = f"{ours}.norm2"
+        yield f"{stage}.conv.double_conv.0.weight", f"decoder.{ours}.conv1.weight"
+        yield f"{stage}.conv.double_conv.3.weight", f"decoder.{ours}.conv2.weight"
+    for index in range(_LAYERS):
+        layer, ours = f"{root}.layers.{index}", f"layers.{index}"
+        modules[f"{layer}.swin_block.guidance_norm"] = f"{ours}.spatial.guide_norm"
+        for block in range(2):
+            for name, part in _SWIN_BLOCK.items():
+                published = f"{layer}.swin_block.block_{block + 1}.{name}"
+                modules[published] = f"{ours}.spatial.blocks.{block}.{part}"
+        for name, part in _CLASS_BLOCK.items():
+            modules[f"{layer}.attention.{name}"] = f"{ours}.classes.{part}"
+        yield f"{layer}.attention.padding_tokens", f"decoder.{ours}.classes.padding_token"
+        yield f"{layer}.attention.padding_guidance", f"decoder.{ours}.classes.padding_guide"
+    for name, part in modules.items():
+        for leaf in _LEAVES:
+            yield f"{name}.{leaf}", f"decoder.{part}.{leaf}"

@@ -1,0 +1,63 @@
+"""What both kinds of attention share: projections that see [feature; guidance], halves apart.
+
+A linear map of a concatenation is the sum of two linear maps. The guidance half is the same for
+every category (appearance) or for every location (text), so it is computed once and broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class GuidedQKV(nn.Module):
+    """Queries and keys of [feature; guidance], values of the feature alone.
+
+    Args:
+        dim: channels of feature, query, key and value.
+        guide_dim: channels of the guidance.
+    """
+
+    def __init__(self, dim: int, guide_dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.query = nn.Linear(dim + guide_dim, dim)
+        self.key = nn.Linear(dim + guide_dim, dim)
+        self.value = nn.Linear(dim, dim)
+
+    def offset(self, guide: Tensor) -> Tensor:
+        """(..., guide_dim) -> (..., 3 dim): all that does not depend on the feature."""
+        query, key = self.query, self.key
+        weight = torch.cat([query.weight[:, self.dim :], key.weight[:, self.dim :]])
+        halves = F.linear(guide, weight, torch.cat([query.bias, key.bias]))
+        bias = self.value.bias.to(halves.dtype).expand(*halves.shape[:-1], -1)
+        return torch.cat([halves, bias], dim=-1)
+
+    def forward(self, x: Tensor, offset: Tensor) -> Tensor:
+        """(..., dim) and a broadcastable `offset` -> (..., 3 dim): query, key, value."""
+        query, key = self.query.weight[:, : self.dim], self.key.weight[:, : self.dim]
+        return F.linear(x, torch.cat([query, key, self.value.weight])).add_(offset)
+
+
+def mlp(dim: int, hidden: int, activation: nn.Module) -> nn.Sequential:
+    """Two linear layers."""
+    return nn.Sequential(nn.Linear(dim, hidden), activation, nn.Linear(hidden, dim))
+
+
+def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: int = 0) -> Tensor:
+    """`function` of slices of at most `size` along `dim`, put together again.
+
+    With gradients the whole is one slice: autograd would keep every slice's activations anyway.
+    """
+    if torch.is_grad_enabled() or x.shape[dim] <= size:
+        return function(x)
+    out = None
+    for start in range(0, x.shape[dim], size):
+        part = function(x.narrow(dim, start, min(size, x.shape[dim] - start)))
+        if out is None:
+            out = part.new_empty((*part.shape[:dim], x.shape[dim], *part.shape[dim + 1 :]))
+        out.narrow(dim, start, part.shape[dim]).copy_(part)
+    return out
