@@ -1,0 +1,26 @@
+"""Data sets, the label border and what lies between files and the segmentor.
+
+Importing this package is cheap; `register_data()` makes its parts known to mmengine's registries.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmengine.registry import Registry
+
+
+def transform_registry() -> Registry:
+    """mmseg's registry of transforms, with mmcv's and ours in reach; by name, without a scope."""
+    import_module("mmseg.datasets.transforms")
+    import_module("ovss.data.transforms")
+    return import_module("mmseg.registry").TRANSFORMS
+
+
+def register_data() -> None:
+    """Register data sets, transforms, sampler and pre-processor; idempotent."""
+    transform_registry()
+    for module in ("mini_world_dataset", "image_mask", "sampler", "preprocessor"):
+        import_module(f"ovss.data.{module}")

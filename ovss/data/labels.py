@@ -1,0 +1,84 @@
+"""The border that raw label values cross once: afterwards a label is an index or IGNORE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovss.selection import IGNORE
+from ovss.structures import split_synonyms
+
+_UNKNOWN = -2
+_RAW_VALUES = 1 << 16
+
+
+class LabelBorder:
+    """Converts the values of label files into indices of a vocabulary.
+
+    Args:
+        num_categories: how many categories the vocabulary has.
+        mapping: raw value -> index or IGNORE; None takes a raw value for the index itself.
+        ignored: raw values that mean "not labelled".
+
+    Raises:
+        ValueError: the mapping points outside the vocabulary, or a raw value outside 16 bits.
+
+    >>> import numpy as np
+    >>> LabelBorder(3, ignored=(255,))(np.array([[0, 2, 255]]), "a.png").tolist()
+    [[0, 2, -1]]
+    """
+
+    def __init__(
+        self,
+        num_categories: int,
+        mapping: Mapping[int, int] | None = None,
+        ignored: Iterable[int] = (),
+    ) -> None:
+        self.num_categories = num_categories
+        if mapping is None:
+            mapping = {index: index for index in range(num_categories)}
+        self.table = np.full(_RAW_VALUES, _UNKNOWN, np.int32)
+        for raw, index in [*mapping.items(), *((raw, IGNORE) for raw in ignored)]:
+            if not (0 <= raw < _RAW_VALUES and IGNORE <= index < num_categories):
+                raise ValueError(
+                    f"label map sends raw value {raw} to {index}: raw values are 0..65535, indices "
+                    f"0..{num_categories - 1}, or {IGNORE} to ignore"
+                )
+            self.table[raw] = index
+
+    def __call__(self, raw_HW: NDArray[np.integer], where: str) -> NDArray[np.int32]:
+        """Indices or IGNORE, int32 (H, W).
+
+        Raises:
+            ValueError: a value that is neither in the vocabulary nor ignored; names `where`, the
+                values and their pixel counts.
+        """
+        inside = (raw_HW >= 0) & (raw_HW < _RAW_VALUES)
+        labels_HW = np.where(inside, self.table[np.where(inside, raw_HW, 0)], _UNKNOWN)
+        if (labels_HW == _UNKNOWN).any():
+            values, counts = np.unique(raw_HW[labels_HW == _UNKNOWN], return_counts=True)
+            listed = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:5], counts[:5]))
+            more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+            raise ValueError(
+                f"label map {where} holds {listed}{more}, outside the vocabulary of "
+                f"{self.num_categories} categories; give the values that mean 'not labelled' as "
+                f"`ignored`, or a `label_map` from raw values to categories"
+            )
+        return labels_HW.astype(np.int32)
+
+
+def category_key(name: str) -> frozenset[str]:
+    """What two names must share to be the same category: any synonym, case and spaces aside.
+
+    >>> category_key("Sofa,  couch") & category_key("COUCH")
+    frozenset({'couch'})
+    """
+    return frozenset(" ".join(part.split()).casefold() for part in split_synonyms(name))
+
+
+def seen_mask(names: Sequence[str], seen: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of T names are in the list of seen ones, by `category_key`; bool (T,)."""
+    known = frozenset().union(*map(category_key, seen))
+    return np.array([bool(category_key(name) & known) for name in names], dtype=bool)

@@ -1,0 +1,55 @@
+"""The mini world as a data set to train and validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmengine.registry import DATASETS
+
+from .base import Picture, SegmentationDataset
+from .labels import LabelBorder
+from .mini_world import MiniWorld, names, seen_names
+
+
+@DATASETS.register_module()
+class MiniWorldDataset(SegmentationDataset):
+    """Scenes of the mini world with their masks.
+
+    Args:
+        split: ``train`` (seen categories only; labels index the seen names, since a word that
+            never has a pixel would be learnt as "never there") or ``val`` (all categories).
+        vocabulary: ``mini_20``, ``mini_150`` or ``mini_556``.
+        size: height and width of the scenes, in pixels.
+        length: how many scenes.
+        scenes_seed: another seed, other scenes.
+        pipeline, seed: see `SegmentationDataset`.
+    """
+
+    def __init__(
+        self,
+        split: str,
+        vocabulary: str,
+        size: int,
+        length: int,
+        pipeline: Sequence[dict | Callable],
+        scenes_seed: int = 0,
+        seed: int = 0,
+    ) -> None:
+        if split not in ("train", "val"):
+            raise ValueError(f"split {split!r} has no masks: use 'train' or 'val'")
+        self.world = MiniWorld(split, vocabulary, size=size, seed=scenes_seed, length=length)
+        every, seen = names(vocabulary), seen_names(vocabulary)
+        kept = seen if split == "train" else every
+        super().__init__(kept, seen, pipeline, seed)
+        index = {name: i for i, name in enumerate(kept)}
+        mapping = {raw: index[name] for raw, name in enumerate(every) if name in index}
+        self.border = LabelBorder(len(kept), mapping)
+        self.prefix = f"mini_world/{vocabulary}-{split}-{scenes_seed}"
+
+    def __len__(self) -> int:
+        return len(self.world)
+
+    def load(self, index: int) -> Picture:
+        scene, path = self.world[index], f"{self.prefix}-{index:06d}"
+        return Picture(scene.image, self.border(np.asarray(scene.mask), path), path)

@@ -1,0 +1,50 @@
+"""From what the loader collated to what the segmentor takes."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from mmengine.registry import MODELS
+from torch import Tensor
+from torch.nn import functional
+
+from ovss.selection import IGNORE
+
+
+@MODELS.register_module()
+class OpenVocabPreProcessor(BaseDataPreprocessor):
+    """Moves a batch to the device; in training stacks it, at test leaves pictures as they are.
+
+    Normalising is the encoder's, so nothing is subtracted here.
+
+    Args:
+        pad_value: of pixels added at the right and bottom where training crops differ in size;
+            128 as in CAT-Seg's recipe. Their label is IGNORE.
+        bgr_to_rgb: True where pictures come from mmcv's loader; the data sets here give RGB.
+    """
+
+    def __init__(self, pad_value: int = 128, bgr_to_rgb: bool = False) -> None:
+        super().__init__()
+        self.pad_value, self.bgr_to_rgb = pad_value, bgr_to_rgb
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """`inputs`: list of (3, H, W) at test, (B, 3, H, W) in training; `data_samples` with it."""
+        data = self.cast_data(data)
+        images, samples = list(data["inputs"]), data.get("data_samples")
+        if self.bgr_to_rgb:
+            images = [image_3HW.flip(0) for image_3HW in images]
+        if not training:
+            return {"inputs": images, "data_samples": samples}
+        height = max(image_3HW.shape[1] for image_3HW in images)
+        width = max(image_3HW.shape[2] for image_3HW in images)
+        inputs = torch.stack([_pad(i, height, width, self.pad_value) for i in images])
+        for sample in samples or ():
+            labels = sample.gt_sem_seg.data
+            if labels.shape[1:] != (height, width):
+                del sample.gt_sem_seg.data
+                sample.gt_sem_seg.data = _pad(labels, height, width, IGNORE)
+        return {"inputs": inputs, "data_samples": samples}
+
+
+def _pad(x: Tensor, height: int, width: int, value: int) -> Tensor:
+    return functional.pad(x, (0, width - x.shape[2], 0, height - x.shape[1]), value=value)

@@ -1,0 +1,82 @@
+"""The label border: raw values become indices or IGNORE once, and anything else is an error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ovss.data.files import read_labels
+from ovss.data.labels import LabelBorder, seen_mask
+from ovss.data.transforms import resize_labels
+from ovss.image_io import ImageError
+
+
+def test_255_is_a_category_of_a_large_vocabulary_and_65535_is_ignored():
+    border = LabelBorder(847, ignored=(65535,))
+    raw = np.array([[0, 255, 846, 65535]], np.uint16)
+    assert border(raw, "a.tif").tolist() == [[0, 255, 846, -1]]
+
+
+def test_unknown_values_name_the_file_the_values_and_their_pixels():
+    border = LabelBorder(11, ignored=(255,))
+    with pytest.raises(ValueError, match=r"street\.png.* 11 \(2 pixels\).*11 categories.*ignored"):
+        border(np.array([[11, 11, 3, 255]], np.uint8), "street.png")
+
+
+def test_negative_and_huge_raw_values_are_unknown_not_wrapped():
+    border = LabelBorder(3)
+    for value in (-1, 70000):
+        with pytest.raises(ValueError, match=rf"{value} \(1 pixels\)"):
+            border(np.array([[0, value]]), "a.png")
+
+
+def test_a_mapping_merges_and_drops():
+    border = LabelBorder(2, {7: 0, 9: 0, 24: 1, 3: -1})
+    assert border(np.array([[7, 9, 24, 3]]), "x").tolist() == [[0, 0, 1, -1]]
+    with pytest.raises(ValueError, match="raw value 1 to 2"):
+        LabelBorder(2, {1: 2})
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("L", np.uint8), ("I;16", np.uint16)])
+def test_label_files_keep_their_bits(tmp_path, mode, dtype):
+    raw = np.array([[0, 1], [200, np.iinfo(dtype).max]], dtype)
+    Image.fromarray(raw).save(tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").mode == mode
+    assert read_labels(tmp_path / "a.png").tolist() == raw.tolist()
+    Image.fromarray(raw).save(tmp_path / "a.tif")
+    assert read_labels(tmp_path / "a.tif").tolist() == raw.tolist()
+
+
+def test_palette_files_give_indices_not_colours(tmp_path):
+    picture = Image.fromarray(np.array([[0, 5]], np.uint8)).convert("P")
+    picture.putdata([0, 5])
+    picture.putpalette([255, 0, 0] * 256)
+    picture.save(tmp_path / "a.png")
+    assert read_labels(tmp_path / "a.png").tolist() == [[0, 5]]
+
+
+def test_colours_are_no_label_map_and_damaged_files_are_named(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
+    with pytest.raises(ImageError, match=r"rgb\.png.*mode RGB"):
+        read_labels(tmp_path / "rgb.png")
+    good = tmp_path / "good.png"
+    Image.fromarray(np.random.randint(0, 9, (64, 64), np.uint8)).save(good)
+    (tmp_path / "half.png").write_bytes(good.read_bytes()[:900])
+    with pytest.raises(ImageError, match=r"half\.png"):
+        read_labels(tmp_path / "half.png")
+    with pytest.raises(ImageError, match=r"none\.png: no such file"):
+        read_labels(tmp_path / "none.png")
+
+
+def test_seen_is_told_by_any_synonym_and_no_case():
+    names = ("Sofa, couch", "traffic  light", "car")
+    assert seen_mask(names, ["COUCH, settee", "Traffic Light"]).tolist() == [True, True, False]
+
+
+def test_labels_are_resized_by_pixel_centres_in_any_integer_type():
+    for dtype in (np.int16, np.int32):
+        labels = np.arange(-1, 11, dtype=dtype).reshape(3, 4)
+        assert resize_labels(labels, (3, 4)).tolist() == labels.tolist()
+        assert resize_labels(labels, (6, 8))[::2, ::2].tolist() == labels.tolist()
+        assert resize_labels(np.repeat(labels, 3, 1), (3, 4)).tolist() == labels.tolist()
