@@ -32,8 +32,8 @@ class InferenceConfig:
             squashed to the canvas.
         window: side of a window in canvas pixels.
         stride: step of the windows; the last one is moved back inside the canvas.
-        global_view: blend the mean of the windows half and half with the whole canvas, itself
-            resized to one window.
+        global_view: blend the mean of the windows half and half with the whole picture, itself
+            resized (from its own size, not the canvas's) to one window.
         activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories; probabilities, not
             logits, are averaged.
         views_per_batch: views computed at once.
@@ -89,10 +89,10 @@ def merged_scores(
         segment: computes a batch of views.
         config: the protocol's geometry.
     """
-    canvas = config.canvas(*image_3HW.shape[-2:])
-    image_13HW = resize(image_3HW[None].float(), canvas)
+    image_13HW = image_3HW[None].float()
     if config.mode == "whole":
-        return whole(image_13HW, text, segment, config)
+        canvas = config.canvas(*image_3HW.shape[-2:])
+        return whole(resize(image_13HW, canvas), text, segment, config)
     return slide(image_13HW, text, segment, config)
 
 
@@ -104,15 +104,16 @@ def whole(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
 
 
 def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
-    """Overlapping windows, averaged where they overlap; see `InferenceConfig`."""
-    height, width = image_13HW.shape[-2:]
+    """Overlapping windows of the canvas, averaged where they overlap; see `InferenceConfig`."""
+    height, width = config.canvas(*image_13HW.shape[-2:])
+    canvas_13HW = resize(image_13HW, (height, width))
     window = config.window
     origins = [
         (y, x)
         for y in window_origins(height, window, config.stride)
         for x in window_origins(width, window, config.stride)
     ]
-    views = [image_13HW[..., y : y + window, x : x + window] for y, x in origins]
+    views = [canvas_13HW[..., y : y + window, x : x + window] for y, x in origins]
     if config.global_view:
         views.append(resize(image_13HW, (window, window)))
 

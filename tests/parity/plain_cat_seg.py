@@ -25,7 +25,7 @@ def formula_weights(shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
 
 def _values(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name.endswith("logit_scale"):
-        return np.log(np.full(shape, 100, dtype=np.float32))
+        return np.full(shape, np.log(100), dtype=np.float32)
     noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     noise = noise.astype(np.float32)
     if len(shape) <= 1:

@@ -1,0 +1,101 @@
+"""CAT-Seg ViT-B/16: CLIP's cost volume, aggregated over space and over categories.
+
+Paper:  CAT-Seg: Cost Aggregation for Open-Vocabulary Semantic Segmentation, CVPR 2024,
+        arXiv 2303.11797; equal to the authors' code (see plugins/cat_seg/README.md).
+Weights: the authors' checkpoint, converted:
+        python tools/convert_checkpoint.py cat_seg model_base.pth cat_seg_vit-b16.safetensors
+Run:    ovss segment photo.jpg --words "cat, grass" --model cat_seg_vit-b16 --weights F
+Train:  ovss train cat_seg_vit-b16      (COCO-Stuff 164k in data/coco_stuff164k, see below)
+mIoU:   published: A-847 12.0, PC-459 19.0, A-150 31.8, PC-59 57.5, PAS-20 94.6, PAS-20b 77.3.
+        Not measured here: neither these weights nor these data sets were at hand.
+Hours:  training not run here. Published setting: 80,000 steps of 4 pictures on 4 GPUs.
+Size:   154,289,378 parameters, 25,115,873 of them trained.
+"""
+
+_base_ = ["../_base_/default_runtime.py", "../_base_/schedules/adamw_cosine.py"]
+custom_imports = dict(imports=["ovss_plugins.cat_seg"])
+model = dict(
+    type="OpenVocabSegmentor",
+    encoder=dict(
+        type="OpenCLIPEncoder",
+        model="ViT-B-16-quickgelu",
+        pretrained="openai",
+        image_size=384,
+        levels=(3, 7),
+        dense="cat_seg",
+        trainable="qv",
+    ),
+    selector=dict(type="ClipTopK", k=256),
+    head=dict(type="CosineHead"),
+    decoder=dict(
+        type="CATSegDecoder",
+        joint_dim=512,
+        level_dims=(768, 768),
+        dim=128,
+        layers=2,
+        heads=4,
+        window=12,
+        expand=4,
+        pool=(2, 1),
+        pad_length=256,
+        level_middle=(256, 128),
+        level_guides=(32, 16),
+        stage_dims=(64, 32),
+        chunk=16,
+    ),
+    post_processor=dict(type="Identity"),
+    criterion=dict(type="bce"),
+    prompts=dict(templates="cat_seg", synonyms="first"),
+    inference=dict(mode="slide", size=640, window=384, stride=256, global_view=True),
+)
+
+# AdamW and half a cosine over 80,000 steps are the shared schedule's; no decay of norms too.
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-4, weight_decay=1e-4),
+    paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),
+    clip_grad=dict(max_norm=0.01, norm_type=2),
+)
+
+# The layout that mmsegmentation documents: labels 0..170 in the order of the vocabulary, 255 none.
+_coco = dict(
+    type="ImageMaskDataset",
+    vocabulary="coco_stuff_171",
+    mask_suffix="_labelTrainIds.png",
+    ignored=(255,),
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type="EndlessSampler"),
+    dataset=dict(
+        images="data/coco_stuff164k/images/train2017",
+        masks="data/coco_stuff164k/annotations/train2017",
+        pipeline=[
+            dict(type="ShortestEdge", size=384, max_size=1333),
+            dict(type="RandomCrop", crop_size=(384, 384)),
+            dict(type="PhotoMetricDistortion"),
+            dict(type="RandomFlip", prob=0.5),
+            dict(type="Pad", size=(384, 384), pad_val=dict(img=128, seg=-1)),
+            dict(type="PackSample"),
+        ],
+        **_coco,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        images="data/coco_stuff164k/images/val2017",
+        masks="data/coco_stuff164k/annotations/val2017",
+        pipeline=[
+            dict(type="ShortestEdge", size=640, max_size=2560, labels=False),
+            dict(type="PackSample"),
+        ],
+        **_coco,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="OpenVocabIoU")
+test_evaluator = val_evaluator

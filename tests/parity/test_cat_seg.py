@@ -1,0 +1,116 @@
+"""CAT-Seg ViT-B/16, through the converter, against what the authors' code computes.
+
+The authors' modules ran on weights and a picture that follow from a formula; their outputs are in
+``data/``. No trained weights are needed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plain_cat_seg import formula_image, formula_weights
+from torch import Tensor
+
+from ovss.checkpoint import file_sha256, read_weights
+from ovss.convert import Conversion, convert_file
+from ovss.models import build_segmentor, load_config
+from ovss.ops import resize
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.structures import ImageFeatures, TextFeatures
+
+DATA = Path(__file__).parent / "data"
+CASE = json.loads((DATA / "cat_seg_vit-b16.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Tensor]:
+    with np.load(DATA / "cat_seg_vit-b16.npz") as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def conversion(tmp_path_factory) -> tuple[Path, Conversion]:
+    folder = tmp_path_factory.mktemp("cat_seg")
+    published = formula_weights(CASE["state_dict"])
+    for layer in range(2):
+        name = f"sem_seg_head.predictor.transformer.layers.{layer}.swin_block.block_2.attn_mask"
+        published[name] = torch.zeros(4, 144, 144)
+    torch.save({"model": published, "iteration": 79999}, folder / "model_final.pth")
+    target = folder / "cat_seg.safetensors"
+    return target, convert_file("cat_seg", folder / "model_final.pth", target)
+
+
+@pytest.fixture(scope="module")
+def model(conversion) -> OpenVocabSegmentor:
+    config = load_config("cat_seg_vit-b16", {"model.encoder.pretrained": None})
+    return build_segmentor(config, weights=conversion[0])
+
+
+@pytest.fixture(scope="module")
+def text(model) -> TextFeatures:
+    return model.encode_vocabulary(tuple(CASE["names"]))
+
+
+@pytest.fixture(scope="module")
+def picture() -> Tensor:
+    return formula_image(CASE["image"]["h"], CASE["image"]["w"], CASE["image"]["seed"])
+
+
+@pytest.fixture(scope="module")
+def image(model, picture) -> ImageFeatures:
+    """Of a batch: the picture, and another one that must not matter."""
+    other = formula_image(*picture.shape[1:], seed=5)
+    with torch.inference_mode():
+        return model.encoder.encode_image(resize(torch.stack([picture, other]).float(), (384, 384)))
+
+
+def test_every_published_name_is_mapped_and_the_masks_dropped(conversion):
+    target, found = conversion
+    assert len(found.tensors) == len(CASE["state_dict"]) == 482
+    assert sorted(found.source.values()) == sorted(CASE["state_dict"])
+    assert len(found.dropped) == 2
+    assert all(name.endswith("attn_mask") for name in found.dropped)
+    metadata = read_weights(target)[1]
+    assert metadata["method"] == "cat_seg"
+    assert metadata["source_sha256"] == file_sha256(target.parent / "model_final.pth")
+
+
+def test_features_and_cost(model, image, text, expected):
+    step = CASE["subsample"]["dense_features"]
+    dense = image.dense_BChw[0, :, ::step, ::step]
+    torch.testing.assert_close(dense, expected["dense_features"], atol=1e-3, rtol=0)
+    with torch.inference_mode():
+        aligned = model.head(image, text, model.selector(image, text))
+    cost = aligned.cost_BKDhw[0, :, 0]
+    torch.testing.assert_close(cost, expected["cost"], atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_logits_alone_and_in_a_batch(model, image, text, expected):
+    batch = model.segment(image, text).logits_BKHW
+    torch.testing.assert_close(batch[0], expected["logits"], atol=1e-4, rtol=0)
+    first = ImageFeatures(
+        image.dense_BChw[:1], image.pooled_BC[:1], tuple(level[:1] for level in image.levels)
+    )
+    alone = model.segment(first, text).logits_BKHW
+    torch.testing.assert_close(batch[:1], alone, atol=1e-5, rtol=0)
+    assert (batch[1] - batch[0]).abs().max() > 0.1
+
+
+@torch.inference_mode()
+def test_sliding_probabilities_and_labels(model, picture, text, expected):
+    scores = model.scores(picture, text)
+    probs = resize(scores.probs_BTHW(), tuple(picture.shape[1:]))[0]
+    step = CASE["subsample"]["sliding_prob"]
+    torch.testing.assert_close(
+        probs[:, ::step, ::step], expected["sliding_prob"], atol=1e-4, rtol=0
+    )
+    labels = model.label_map(scores, tuple(picture.shape[1:]))
+    differs = labels != expected["sliding_argmax"]
+    best_two = probs.topk(2, dim=0).values
+    tie = best_two[0] - best_two[1] < 1e-4
+    assert not (differs & ~tie).any()
