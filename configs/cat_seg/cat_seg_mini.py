@@ -1,0 +1,52 @@
+"""CAT-Seg (Cho et al., CVPR 2024) at mini scale: mini CLIP, the mini world, a narrow decoder.
+
+Train: ovss train cat_seg_mini --work-dir work_dirs/cat_seg_mini
+Test:  ovss test cat_seg_mini
+"""
+
+_base_ = [
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/adamw_cosine.py",
+    "../_base_/datasets/mini_150.py",
+]
+custom_imports = dict(imports=["ovss_plugins.cat_seg"])
+weights = "cat_seg_mini.safetensors"
+model = dict(
+    type="OpenVocabSegmentor",
+    encoder=dict(
+        type="OpenCLIPEncoder",
+        model="mini_clip",
+        pretrained="mini_clip",
+        image_size=96,
+        levels=(1, 3),
+        dense="cat_seg",
+        trainable="qv",
+    ),
+    selector=dict(type="ClipTopK", k=256, train_k=32),
+    head=dict(type="CosineHead"),
+    decoder=dict(
+        type="CATSegDecoder",
+        joint_dim=128,
+        level_dims=(192, 192),
+        dim=48,
+        layers=2,
+        heads=4,
+        window=6,
+        expand=2,
+        pool=(2, 1),
+        pad_length=0,
+        level_middle=(48, 32),
+        level_guides=(12, 8),
+        stage_dims=(32, 16),
+    ),
+    post_processor=dict(type="Identity"),
+    criterion=dict(type="bce"),
+    prompts=dict(templates=("a photo of a {}.",), synonyms="first"),
+    inference=dict(mode="whole", size=96),
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3),
+    paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),
+    clip_grad=dict(max_norm=1.0),
+)
+train_cfg = dict(max_iters=3000, val_interval=1000)

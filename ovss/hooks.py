@@ -1,0 +1,232 @@
+"""Around the training loop: randomness with an address, the loss curve, pictures to look at."""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import numpy as np
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from PIL import Image
+
+from .image_io import write_atomic
+from .structures import IGNORE
+from .visualize import LegendEntry, add_legend, overlay, palette
+
+CURVE = "curve.jsonl"
+_READABLE = 288  # pixels: smaller pictures are enlarged
+
+
+@HOOKS.register_module()
+class StepSeedHook(Hook):
+    """Seeds all generators from (seed, rank, iteration) before each step.
+
+    What a step draws (dropout, sampled categories) then does not depend on the steps before, and a
+    resumed run draws what an uninterrupted one would have.
+    """
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        address = np.random.SeedSequence((runner.seed, runner.rank, runner.iter))
+        for_torch, for_numpy, for_python = (int(x) for x in address.generate_state(3))
+        torch.manual_seed(for_torch)
+        np.random.seed(for_numpy)
+        random.seed(for_python)
+
+
+@HOOKS.register_module()
+class CurveHook(Hook):
+    """Writes every loss to `curve.jsonl`, what was run to `run.json`, and `curve.png` at the end.
+
+    Resuming cuts the curve back to the checkpoint it goes on from.
+
+    Args:
+        smooth: iterations of the running mean in the plot.
+    """
+
+    def __init__(self, smooth: int = 20) -> None:
+        self.smooth = smooth
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        self.path = Path(runner.work_dir) / CURVE
+        kept = [row for row in read_curve(self.path) if row["iter"] <= runner.iter]
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomic(self.path, lambda file: file.write(lines.encode()))
+        record = json.dumps(_run_record(runner), indent=2)
+        write_atomic(self.path.with_name("run.json"), lambda file: file.write(record.encode()))
+
+    @master_only
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        row: dict[str, Any] = {"iter": runner.iter + 1}
+        row.update((key, float(value.detach())) for key, value in (outputs or {}).items())
+        rates = runner.optim_wrapper.get_lr()
+        row["lr"] = rates.get("base_lr", rates["lr"])[0]
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    @master_only
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        if not hasattr(self, "path"):
+            return
+        row = {"iter": runner.iter, **{f"val_{k}": float(v) for k, v in (metrics or {}).items()}}
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        plot_curve(read_curve(self.path), self.path.with_suffix(".png"), self.smooth)
+
+
+def _run_record(runner: Runner) -> dict[str, Any]:
+    """Seed, words, parameters and versions of a run."""
+    dataset = runner.train_dataloader.dataset
+    parameters = list(runner.model.parameters())
+    return {
+        "seed": runner.seed,
+        "resumed_at": runner.iter,
+        "vocabulary": list(dataset.metainfo["classes"]),
+        "pictures": len(dataset),
+        "parameters": sum(p.numel() for p in parameters),
+        "learnable": sum(p.numel() for p in parameters if p.requires_grad),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "mmengine": mmengine.__version__,
+        },
+    }
+
+
+def read_curve(path: str | Path) -> list[dict[str, float]]:
+    """Rows of a `curve.jsonl`; none where there is no file. A half-written last line is left out:
+    a killed process may leave one."""
+    rows = []
+    for line in Path(path).read_text().splitlines() if Path(path).exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> None:
+    """Loss over iterations as PNG, with mIoU on a second axis where validation ran."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    train = [(row["iter"], row["loss"]) for row in rows if "loss" in row]
+    if not train:
+        return
+    steps, losses = np.array(train).T
+    figure, axis = pyplot.subplots(figsize=(8, 4.5), dpi=120)
+    axis.plot(steps, losses, color="#b8c4d6", linewidth=0.8)
+    if len(losses) > smooth:
+        mean = np.convolve(losses, np.ones(smooth) / smooth, "valid")
+        axis.plot(steps[smooth - 1 :], mean, color="#1f4e8c", label=f"mean of {smooth}")
+    axis.set(xlabel="iteration", ylabel="loss", yscale="log")
+    marks = {"mIoU_seen": "#2a7f3f", "mIoU_unseen": "#c0562b"}
+    right = axis.twinx() if any("val_mIoU" in row for row in rows) else None
+    for key, color in marks.items() if right else ():
+        points = [(r["iter"], r[f"val_{key}"]) for r in rows if f"val_{key}" in r]
+        right.plot(*zip(*points), "o-", color=color, markersize=3, label=key)
+    if right:
+        right.set(ylabel="mIoU, %", ylim=(0, None))
+        right.legend(loc="upper right", frameon=False)
+    figure.tight_layout()
+    write_atomic(path, lambda file: figure.savefig(file, format="png"))
+    pyplot.close(figure)
+
+
+@HOOKS.register_module()
+class PictureHook(Hook):
+    """Saves some pictures of each evaluation: image, truth and prediction side by side, a legend.
+
+    Args:
+        count: how many pictures, evenly spread over the set.
+        folder: under the working directory in validation; a path of its own where absolute.
+    """
+
+    def __init__(self, count: int = 6, folder: str = "pictures") -> None:
+        self.count, self.folder = count, folder
+        self.drawn = 0
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self._start(runner, runner.val_dataloader, f"iter_{runner.iter:06d}")
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        self._start(runner, runner.test_dataloader, "test")
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence
+    ) -> None:
+        self._look(data_batch, outputs)
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence
+    ) -> None:
+        self._look(data_batch, outputs)
+
+    def _start(self, runner: Runner, loader: Any, name: str) -> None:
+        self.place = Path(runner.work_dir) / self.folder / name
+        self.every, self.drawn = max(1, len(loader.dataset) // max(self.count, 1)), 0
+        self.passed = 0
+
+    @master_only
+    def _look(self, data_batch: dict, outputs: Sequence) -> None:
+        for image_3HW, sample in zip(data_batch["inputs"], outputs):
+            if self.passed % self.every == 0 and self.drawn < self.count:
+                sheet = comparison(image_3HW.permute(1, 2, 0).cpu().numpy(), sample)
+                path = self.place / f"{Path(sample.img_path).stem}.png"
+                write_atomic(path, lambda file, sheet=sheet: sheet.save(file, "PNG"))
+                self.drawn += 1
+            self.passed += 1
+
+
+def comparison(image_HW3: np.ndarray, sample: Any) -> Image.Image:
+    """Image, truth (if any) and prediction side by side, over a legend of their categories.
+
+    Args:
+        image_HW3: RGB uint8, as it went into the model.
+        sample: an mmseg SegDataSample with `pred_sem_seg` and `vocabulary`.
+    """
+    names = sample.vocabulary
+    colors_T3 = np.concatenate([palette(len(names)), np.full((1, 3), 40, np.uint8)])
+    predicted_HW = sample.pred_sem_seg.data[0].cpu().numpy()
+    height, width = predicted_HW.shape
+    image = Image.fromarray(image_HW3.astype(np.uint8)).resize((width, height))
+    maps = [predicted_HW]
+    if "gt_sem_seg" in sample:
+        labels_HW = sample.gt_sem_seg.data[0].cpu().numpy()
+        maps.insert(0, np.where(labels_HW == IGNORE, len(names), labels_HW))
+    panels = [image, *(overlay(np.array(image), m, colors_T3, opacity=0.75) for m in maps)]
+    factor = max(1, _READABLE // height)
+    width, height = width * factor, height * factor
+    panels = [panel.resize((width, height), Image.Resampling.NEAREST) for panel in panels]
+    sheet = Image.new("RGB", (width * len(panels) + 4 * (len(panels) - 1), height), "white")
+    for i, panel in enumerate(panels):
+        sheet.paste(panel, (i * (width + 4), 0))
+    shares_T1 = np.mean([np.bincount(m.ravel(), minlength=len(names) + 1) for m in maps], axis=0)
+    labelled = [*names, "not labelled"]
+    entries = [
+        LegendEntry(labelled[i], tuple(colors_T3[i].tolist()), shares_T1[i] / predicted_HW.size)
+        for i in np.flatnonzero(shares_T1)
+    ]
+    return add_legend(sheet, entries)

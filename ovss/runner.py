@@ -1,0 +1,210 @@
+"""From a config and flags to mmengine's Runner, with what is wrong said before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tempfile
+import uuid
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from .checkpoint import CheckpointError, load_weights, save_weights
+from .models import config_dir, find_weights
+
+# fmt: off
+RUNNER_KEYS = frozenset({
+    "activation_checkpointing", "auto_scale_lr", "compile", "custom_hooks", "custom_imports",
+    "data_preprocessor", "default_hooks", "default_scope", "env_cfg", "experiment_name",
+    "launcher", "load_from", "log_level", "log_processor", "model", "model_wrapper_cfg",
+    "optim_wrapper", "param_scheduler", "randomness", "resume", "test_cfg", "test_dataloader",
+    "test_evaluator", "train_cfg", "train_dataloader", "val_cfg", "val_dataloader",
+    "val_evaluator", "visualizer", "weights", "work_dir",
+})
+# fmt: on
+"""Top-level keys of a config that mean something. `weights`: the trained file a method ships;
+`load_from`: weights that training starts from. Helper variables start with an underscore."""
+
+
+def check_keys(config: Config) -> None:
+    """Refuse top-level keys that nothing reads: mmengine passes over them without a word.
+
+    Raises:
+        KeyError: naming the key, the file and the closest known one.
+    """
+    for key in config:
+        if key in RUNNER_KEYS or key.startswith("_"):
+            continue
+        close = difflib.get_close_matches(key, RUNNER_KEYS, n=1)
+        hint = (
+            f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(RUNNER_KEYS))}"
+        )
+        raise KeyError(
+            f"{config.filename or 'config'}: nothing reads the key {key!r}; {hint} (helper "
+            f"variables start with an underscore)"
+        )
+
+
+def build_runner(
+    config: Config,
+    work_dir: str | Path,
+    *,
+    resume: str | None = None,
+    amp: bool = False,
+    seed: int | None = None,
+    launcher: str = "none",
+) -> Runner:
+    """A Runner, ready to train or test.
+
+    Args:
+        config: as `ovss.models.load_config` gives it; left as it is.
+        work_dir: where logs, checkpoints and pictures go.
+        resume: ``"auto"`` goes on from the last checkpoint in `work_dir`, if there is one; a path
+            from that one; the seed is the checkpoint's.
+        amp: compute in bfloat16 where autocast allows.
+        seed: of everything; None: the config's.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+
+    Raises:
+        KeyError: unknown key. OSError: `work_dir` cannot be written.
+        CheckpointError: the checkpoint to resume from is truncated or no training checkpoint.
+    """
+    register_training()
+    config = Config(config.to_dict(), filename=config.filename)
+    check_keys(config)
+    config.work_dir, config.launcher = str(work_dir), launcher
+    config.pop("weights", None)
+    ensure_writable(work_dir)
+    if seed is not None:
+        config.randomness = {**config.get("randomness", {}), "seed": seed}
+    if amp:
+        config.merge_from_dict({"optim_wrapper.amp": "bfloat16"})
+    for scheduler in config.get("param_scheduler") or ():
+        scheduler.setdefault("end", config.train_cfg.max_iters)
+    # mmengine keeps logs and messages by this name, for as long as the process lives
+    config.experiment_name = f"{Path(config.filename or 'run').stem}-{uuid.uuid4().hex[:8]}"
+    start = config.get("load_from")
+    config.load_from = config.resume = None
+    if resume is not None:
+        path = find_checkpoint(work_dir) if resume == "auto" else Path(resume)
+        if path is not None:
+            meta = read_training_checkpoint(path)
+            config.load_from, config.resume = str(path), True
+            config.randomness = {**config.get("randomness", {}), "seed": meta["seed"]}
+            start = None
+    runner = Runner.from_cfg(config)
+    if start:
+        load_weights(runner.model, find_weights(start))
+    return runner
+
+
+def register_training() -> None:
+    """Make everything that a config may name known to mmengine; idempotent."""
+    from .data import register_data
+    from .evaluation import register_evaluation
+
+    register_data()
+    register_evaluation()
+    for module in ("segmentor", "training", "optim", "hooks"):
+        import_module(f"ovss.{module}")
+
+
+def export_weights(runner: Runner, config: Config, name: str = "weights.safetensors") -> Path:
+    """Write what was trained as a safetensors file into the working directory.
+
+    Returns:
+        its path; `ovss segment --weights` and `ovss test` take it.
+    """
+    path = Path(runner.work_dir) / name
+    method = Path(config.filename).stem if config.filename else type(runner.model).__name__
+    encoder = config.model["encoder"]
+    notes = {"config": method, "method": method, "base": str(encoder.get("pretrained", "none"))}
+    save_weights(runner.model, path, only_trainable=True, metadata=notes)
+    return path
+
+
+def use_dataset(config: Config, name: str) -> None:
+    """Test on another data set: `name` is a file of `configs/_base_/datasets`, or a path.
+
+    Raises:
+        FileNotFoundError: with the data sets there are.
+    """
+    folder = config_dir() / "_base_" / "datasets"
+    known = sorted(path.stem for path in folder.glob("*.py"))
+    path = Path(name) if Path(name).is_file() else folder / f"{name}.py"
+    if not path.is_file():
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise FileNotFoundError(
+            f"no data set is called {name!r}; {hint}There are {', '.join(known)}, or name a config "
+            f"file with `test_dataloader` and `test_evaluator`"
+        )
+    other = Config.fromfile(path)
+    config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator
+    config.test_cfg = other.get("test_cfg", {})
+
+
+def ensure_writable(folder: str | Path) -> None:
+    """Make a folder and write a byte into it, so that an hour of training is not lost later.
+
+    Raises:
+        OSError: with the folder and the reason.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot write into the working directory ({error.strerror}); choose another with "
+            f"--work-dir",
+            str(folder),
+        ) from error
+
+
+def find_checkpoint(work_dir: str | Path) -> Path | None:
+    """The last checkpoint of a working directory, wherever that was moved; None if it has none."""
+    pointer = Path(work_dir) / "last_checkpoint"
+    if not pointer.is_file():
+        print_log(f"no checkpoint in {work_dir}: training starts from the beginning", "current")
+        return None
+    path = Path(pointer.read_text().strip())
+    return path if path.is_file() else Path(work_dir) / path.name
+
+
+def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The `meta` of a checkpoint that a training left: seed, iteration, config.
+
+    Raises:
+        CheckpointError: missing, truncated, or weights alone.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint to resume from")
+    try:
+        # optimiser and log are Python objects; a checkpoint to resume is the user's own
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
+    except Exception as error:  # torch raises many kinds for a broken file
+        others = sorted(p.name for p in path.parent.glob("*.pth") if p != path)
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or no checkpoint ({error}); "
+            f"resume from an earlier one: {', '.join(others) or 'there is none'}"
+        ) from error
+    if not isinstance(content, dict) or not {"meta", "optimizer"} <= content.keys():
+        raise CheckpointError(
+            f"{path} holds weights but no state of a training; start from it with "
+            f"--cfg-options load_from={path}"
+        )
+    return content["meta"]
+
+
+def set_local_rank(rank: int) -> None:
+    """What torch's launchers expect in the environment."""
+    os.environ.setdefault("LOCAL_RANK", str(rank))

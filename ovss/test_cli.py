@@ -1,0 +1,69 @@
+"""Evaluate a method: the flags of `ovss test` and `tools/test.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from .train_cli import LAUNCHERS, default_work_dir
+
+__test__ = False  # a command, not tests
+
+
+def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
+    """Every flag, in one place."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(prog=prog, description="Evaluate a method on a data set.")
+    parser.add_argument("config", help="config file, or the name of one (cat_seg_mini)")
+    parser.add_argument(
+        "weights", nargs="?", default="default", help="checkpoint; default: the config's own"
+    )
+    parser.add_argument("--work-dir", help="default: work_dirs/CONFIG")
+    parser.add_argument("--on", metavar="DATASET", help="another data set: mini_20, a config file")
+    parser.add_argument("--out", metavar="FILE", help="figures of every category as JSON")
+    parser.add_argument("--show-dir", metavar="DIR", help="image, truth and prediction as pictures")
+    parser.add_argument("--show-count", type=int, default=20, help="how many of them")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override keys"
+    )
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="by launchers")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
+    """Print per-class IoU, both mIoU conventions, seen, unseen and harmonic mean.
+
+    Returns:
+        0; errors are raised, with what was wrong, where, and what to do.
+    """
+    arguments = build_parser(prog).parse_args(argv)
+    from pathlib import Path
+
+    from .checkpoint import load_weights
+    from .image_io import write_atomic
+    from .models import find_weights, load_config
+    from .runner import build_runner, set_local_rank, use_dataset
+
+    set_local_rank(arguments.local_rank)
+    config = load_config(arguments.config, arguments.cfg_options)
+    if arguments.on:
+        use_dataset(config, arguments.on)
+    if arguments.show_dir:
+        config.custom_hooks = [h for h in config.custom_hooks if h["type"] != "PictureHook"]
+        place = str(Path(arguments.show_dir).absolute())
+        hook = {"type": "PictureHook", "count": arguments.show_count, "folder": place}
+        config.custom_hooks.append(hook)
+    work_dir = arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config)
+    weights = config.get("weights") if arguments.weights == "default" else arguments.weights
+    runner = build_runner(config, work_dir, launcher=arguments.launcher)
+    if weights is not None:
+        load_weights(runner.model, find_weights(weights))
+    runner.test()
+    report = runner.test_loop.evaluator.metrics[0].report
+    if arguments.out and runner.rank == 0:
+        figures = json.dumps({"config": arguments.config, **report.as_dict()}, indent=1)
+        write_atomic(arguments.out, lambda file: file.write(figures.encode()))
+    return 0
