@@ -1,0 +1,84 @@
+"""The converter fails loudly on anything that is not the published model."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+import pytest
+import torch
+from ovss_plugins.cat_seg.convert import aggregator_table, convert
+from torch import Tensor
+
+from ovss.checkpoint import CheckpointError
+from ovss.convert import convert_file, convertible
+from ovss.models import load_config
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.testing import unweighted
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, Tensor]:
+    """Every name of the ViT-L checkpoint, without memory."""
+    config = load_config("cat_seg_vit-l14").model.to_dict()
+    config.pop("type")
+    config["encoder"] = unweighted(config["encoder"])
+    with torch.device("meta"):
+        model = OpenVocabSegmentor(**config)
+    clip = {
+        "sem_seg_head.predictor.clip_model." + name.removeprefix("encoder.clip."): value
+        for name, value in model.state_dict().items()
+        if name.startswith("encoder.clip.")
+    }
+    own = model.state_dict()
+    rest = {name: own[ours] for name, ours in aggregator_table().items()}
+    for name in rest:
+        if "padding_" in name:
+            rest[name] = rest[name][None, None]
+    for layer in range(2):
+        name = f"sem_seg_head.predictor.transformer.layers.{layer}.swin_block.block_2.attn_mask"
+        rest[name] = torch.empty(4, 144, 144, device="meta")
+    return {**clip, **rest}
+
+
+def test_large_model(published):
+    assert len(published) == 652
+    found = convert(published)
+    assert len(found.tensors) + len(found.dropped) == 652
+    assert all("computed" in why for why in found.dropped.values())
+
+
+def test_unknown_and_missing_names_are_listed(published):
+    extra = {**published, "sem_seg_head.predictor.transformer.more": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"1 names not known: .*transformer\.more"):
+        convert(extra)
+    fewer = dict(published)
+    gone = "sem_seg_head.predictor.clip_model.visual.transformer.resblocks.23.ln_1.bias"
+    fewer.pop(gone)
+    with pytest.raises(CheckpointError, match=rf"1 names missing: {gone}"):
+        convert(fewer)
+
+
+def test_other_models_are_refused():
+    with pytest.raises(CheckpointError, match="there is none"):
+        convert({"backbone.weight": torch.zeros(1)})
+
+
+def test_half_precision_is_widened(published):
+    halves = {name: value.half() for name, value in published.items()}
+    assert all(value.dtype == torch.float32 for value in convert(halves).tensors.values())
+
+
+def test_tool(tmp_path, monkeypatch, capsys, repo_root):
+    assert "cat_seg" in convertible()
+    with pytest.raises(CheckpointError, match=r"there are: .*cat_seg"):
+        convert_file("nosuch", tmp_path / "a.pth", tmp_path / "b.safetensors")
+    torch.save({"model": {"x": torch.zeros(1)}}, tmp_path / "a.pth")
+    tool = repo_root / "tools" / "convert_checkpoint.py"
+    arguments = ["cat_seg", str(tmp_path / "a.pth"), str(tmp_path / "b.safetensors")]
+    monkeypatch.setattr(sys, "argv", [str(tool), *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(tool), run_name="__main__")
+    assert exit_.value.code == 1
+    assert "is no cat_seg checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "b.safetensors").exists()
