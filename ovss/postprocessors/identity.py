@@ -9,5 +9,8 @@ from ..structures import Scores
 class Identity(PostProcessor):
     """Scores as they are."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, scores: Scores) -> Scores:
         return scores

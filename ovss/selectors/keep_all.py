@@ -11,6 +11,9 @@ from ..structures import ImageFeatures, Selection, TextFeatures
 class KeepAll(Selector):
     """Every category gets a map."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Selection:
