@@ -60,11 +60,12 @@ class Fingerprint:
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[int, ...], str] = OrderedDict()
+        self._known: OrderedDict[tuple[object, ...], str] = OrderedDict()
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> str:
+        kinds = [(name, tensors[name].dtype, tensors[name].shape) for name in sorted(tensors)]
         sums = torch.stack([checksum(tensors[name]) for name in sorted(tensors)])
-        state = tuple(sums.flatten().tolist())
+        state = (*kinds, *sums.flatten().tolist())
         if state not in self._known:
             self._known[state] = sha256(tensors)
         self._known.move_to_end(state)

@@ -12,14 +12,15 @@ from torch import Tensor
 from ..interfaces import Encoder
 from ..registry import ENCODERS
 from ..structures import ImageFeatures, TextFeatures, Vocabulary
+from .architecture import build_clip, check_architecture, read_model_config
 from .dense import DENSE_MODES
 from .fingerprint import Fingerprint
-from .loading import build_clip, load_weights, preprocess_of, read_model_config
 from .open_clip_text import TextRules, embed_vocabulary, text_tower
 from .text_cache import TextCache, cache_key
 from .tokenizer import Tokenizer
 from .trainable import set_trainable
 from .vit import image_features
+from .weights import find_weights, load_weights, preprocess_of
 
 __all__ = ["OpenCLIPEncoder"]
 
@@ -72,7 +73,9 @@ class OpenCLIPEncoder(Encoder):
         if text_cache not in ("disk", "memory", "off"):
             raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {text_cache!r}")
         config = read_model_config(model)
-        self.clip = build_clip(model, config)
+        check_architecture(model, config)
+        weights = None if pretrained is None else find_weights(model, config, pretrained)
+        self.clip = build_clip(config)
         visual = self.clip.visual
         depth = len(visual.transformer.resblocks)
         self.patch_size: tuple[int, int] = visual.patch_size
@@ -88,8 +91,8 @@ class OpenCLIPEncoder(Encoder):
         mean, std = preprocess_of(model, config, pretrained)
         self.register_buffer("mean_311", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std_311", torch.tensor(std).view(3, 1, 1), persistent=False)
-        if pretrained is not None:
-            load_weights(self.clip, model, config, pretrained)
+        if weights is not None:
+            load_weights(self.clip, model, weights)
         set_trainable(self.clip, trainable, trainable if trainable_text is None else trainable_text)
 
         self._text_config = config["text_cfg"]

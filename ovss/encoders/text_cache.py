@@ -6,6 +6,7 @@ stale. Processes may share the folder: files appear whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -107,17 +108,16 @@ def _read(folder: Path, key: str) -> Tensor | None:
             known, embeds_TPC = file.metadata() or {}, file.get_tensor("embeds_TPC")
         if known.get("key") != key or known.get("sha256") != _digest(embeds_TPC):
             raise ValueError("its content is not what was written")
-        os.utime(path)
     except FileNotFoundError:
         return None
-    except PermissionError:
-        return embeds_TPC if "embeds_TPC" in locals() else None
     except Exception as error:  # the reader raises many kinds for a bad file
         warnings.warn(
             f"the cached text embeddings {path} are corrupt ({error}): they are made again",
             stacklevel=2,
         )
         return None
+    with contextlib.suppress(OSError):  # a folder that can be read only
+        os.utime(path)
     return embeds_TPC
 
 
@@ -148,10 +148,13 @@ def _write(folder: Path, key: str, embeds_TPC: Tensor) -> None:
 
 def _prune(folder: Path) -> None:
     """Drop the entries longest unused until the folder is below `DISK_BYTES`."""
-    entries = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
-    total = sum(path.stat().st_size for path in entries)
-    for path in entries[:-1]:
+    entries = []
+    for path in folder.glob("*.safetensors"):
+        with contextlib.suppress(FileNotFoundError):  # another process dropped it
+            entries.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries)[:-1]:
         if total <= DISK_BYTES:
             return
-        total -= path.stat().st_size
+        total -= size
         path.unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""Model configs: from a name to a CLIP module of random weights, or a clear no."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .attention import split_attention
+
+__all__ = ["CONFIGS", "build_clip", "check_architecture", "read_model_config"]
+
+CONFIGS = Path(__file__).parent
+CUSTOM_BLOCK_KEYS = (
+    "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc",
+)  # fmt: skip
+
+
+def read_model_config(model: str) -> dict[str, Any]:
+    """The config of an architecture.
+
+    Args:
+        model: an open_clip architecture name, the name of a config shipped beside this file
+            (``mini_clip``), or the path of a JSON file of the same form.
+
+    Raises:
+        FileNotFoundError: a path that is not there.
+        ValueError: an unknown name, with the closest known ones, or a JSON that is no model config.
+    """
+    shipped = CONFIGS / f"{model}.json"
+    if model.endswith(".json") or shipped.is_file():
+        path = shipped if shipped.is_file() else Path(model)
+        if not path.is_file():
+            raise FileNotFoundError(f"no model config at {path}")
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON: {error}") from error
+        missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in config]
+        if missing:
+            raise ValueError(f"{path} is no open_clip model config: it lacks {', '.join(missing)}")
+        return config
+    import open_clip
+
+    config = open_clip.get_model_config(model) if model in open_clip.list_models() else None
+    if config is None:
+        known = [*open_clip.list_models(), *(path.stem for path in CONFIGS.glob("*.json"))]
+        close = difflib.get_close_matches(model, known, n=3, cutoff=0.5)
+        raise ValueError(
+            f"open_clip has no architecture {model!r}; "
+            + (f"did you mean {' or '.join(close)}? " if close else "")
+            + "Every name: open_clip.list_models(); a path to a model JSON works too"
+        )
+    return copy.deepcopy(config)
+
+
+def _why_not(config: dict[str, Any]) -> str | None:
+    """Why a model config cannot be an `OpenCLIPEncoder`, or None."""
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if vision.get("timm_model_name"):
+        return f"its image tower is timm's {vision['timm_model_name']}, not open_clip's own ViT"
+    if isinstance(vision.get("layers"), (list, tuple)):
+        return "its image tower is a ResNet, not a ViT"
+    if vision.get("attentional_pool"):
+        return "its attentional pooler leaves no dense tokens in the joint space"
+    if vision.get("pool_type", "tok") not in ("tok", "avg"):
+        return f"its image pool type {vision['pool_type']!r} gives no pooled embedding"
+    if text.get("hf_model_name"):
+        return f"its text tower is Hugging Face's {text['hf_model_name']}, not open_clip's own"
+    if text.get("embed_cls"):
+        return "its text tower appends a class token (CoCa)"
+    if text.get("pool_type", "argmax") not in ("argmax", "eos", "first", "last"):
+        return f"its text pool type {text['pool_type']!r} gives no text embedding"
+    for side in (vision, text):
+        used = [key for key in CUSTOM_BLOCK_KEYS if side.get(key)]
+        if used or side.get("block_type") not in (None, "default"):
+            return f"its transformer blocks are custom ({', '.join(used) or 'block_type'})"
+    return None
+
+
+def check_architecture(model: str, config: dict[str, Any]) -> None:
+    """Refuse what cannot give dense tokens in the joint space.
+
+    Raises:
+        ValueError: naming the reason.
+    """
+    reason = _why_not(config)
+    if reason:
+        raise ValueError(f"{model} cannot be used as OpenCLIPEncoder: {reason}")
+
+
+def build_clip(config: dict[str, Any]) -> nn.Module:
+    """open_clip's CLIP module with random weights and split attention; works on the meta device."""
+    from open_clip.model import CLIP, CustomTextCLIP
+
+    config = {key: value for key, value in config.items() if key != "preprocess_cfg"}
+    clip = (CustomTextCLIP if config.pop("custom_text", False) else CLIP)(**config)
+    towers = dict(clip.named_children())
+    split_attention(clip.visual.transformer.resblocks)
+    split_attention(towers.get("text", clip).transformer.resblocks)
+    return clip

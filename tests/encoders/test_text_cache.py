@@ -1,0 +1,249 @@
+"""The laws of the text cache: another content, another key; nothing stale, nothing half written."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from ovss.encoders import OpenCLIPEncoder, text_cache
+from ovss.encoders.fingerprint import Fingerprint, checksum
+from ovss.encoders.text_cache import TextCache, cache_folder
+from ovss.structures import Vocabulary
+
+WORDS = Vocabulary(("cat, kitten", "dog"), ("a photo of a {}.",))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("OVSS_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "text"
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[Vocabulary]:
+    """Vocabularies that were really encoded, in order."""
+    calls: list[Vocabulary] = []
+    plain = OpenCLIPEncoder._embed
+
+    def spy(self, vocabulary):
+        calls.append(vocabulary)
+        return plain(self, vocabulary)
+
+    monkeypatch.setattr(OpenCLIPEncoder, "_embed", spy)
+    return calls
+
+
+def embeds(encoder: OpenCLIPEncoder, vocabulary: Vocabulary = WORDS) -> torch.Tensor:
+    return encoder.encode_text(vocabulary).embeds_TPC
+
+
+def test_the_second_call_and_the_next_process_find_what_was_made(tiny, reference, folder, made):
+    path = tiny()
+    _, weights = reference(path)
+    encoder = OpenCLIPEncoder(str(path), str(weights)).eval()
+    first = embeds(encoder)
+    assert torch.equal(embeds(encoder), first)
+    assert torch.equal(embeds(OpenCLIPEncoder(str(path), str(weights)).eval()), first)
+    assert len(made) == 1
+    assert len(list(folder.glob("*.safetensors"))) == 1
+
+
+def test_another_name_order_template_or_rule_is_another_entry(tiny, folder, made):
+    encoder = OpenCLIPEncoder(str(tiny())).eval()
+    for vocabulary in (
+        WORDS,
+        Vocabulary(("dog", "cat, kitten"), WORDS.templates),
+        Vocabulary(("cat", "dog"), WORDS.templates),
+        Vocabulary(WORDS.names, ("a picture of a {}.",)),
+        Vocabulary(WORDS.names, WORDS.templates, "average"),
+    ):
+        embeds(encoder, vocabulary)
+    assert len(made) == len(list(folder.glob("*.safetensors"))) == 5
+
+
+def test_another_activation_or_tokenizer_is_another_entry(tiny, reference, folder, made):
+    path = tiny()
+    _, weights = reference(path)
+    for other in (path, tiny(quick_gelu=True), tiny(text={"tokenizer_kwargs": {"clean": "lower"}})):
+        embeds(OpenCLIPEncoder(str(other), str(weights)).eval())
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("name", ["token_embedding.weight", "ln_final.bias"])
+def test_an_edit_behind_the_version_counter_is_noticed_and_undone(tiny, folder, made, name):
+    encoder = OpenCLIPEncoder(str(tiny())).eval()
+    parameter = encoder.clip.get_parameter(name)
+    before, version = embeds(encoder), parameter._version
+    kept = parameter.data.clone()
+    parameter.data.flatten()[-3:] += 1.0  # what a swap of averaged weights does
+    assert parameter._version == version
+    embeds(encoder)
+    assert len(made) == 2
+    parameter.data.copy_(kept)
+    assert torch.equal(embeds(encoder), before)
+    assert len(made) == 2
+
+
+def test_the_image_tower_does_not_matter(tiny, folder, made):
+    encoder = OpenCLIPEncoder(str(tiny())).eval()
+    embeds(encoder)
+    encoder.clip.visual.conv1.weight.data += 1
+    encoder.clip.logit_scale.data += 1
+    embeds(encoder)
+    assert len(made) == 1
+
+
+def test_training_keeps_nothing_and_evaluation_sees_the_new_weights(tiny, folder, made):
+    encoder = OpenCLIPEncoder(str(tiny()), trainable="qv").train()
+    optimizer = torch.optim.SGD(
+        [parameter for parameter in encoder.parameters() if parameter.requires_grad], lr=10.0
+    )
+    before = embeds(encoder.eval())
+    encoder.train()
+    for _ in range(2):
+        embeds(encoder)[..., 0].sum().backward()
+    optimizer.step()
+    assert len(made) == 3
+    assert len(list(folder.glob("*"))) == 1
+    after = embeds(encoder.eval())
+    assert not torch.allclose(after, before)
+    frozen = OpenCLIPEncoder(str(tiny()), trainable="qv", trainable_text="none").train()
+    embeds(frozen)
+    made.clear()
+    embeds(frozen)
+    assert made == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "one bit", "of another key", "empty"])
+def test_a_corrupt_file_is_made_again_with_a_warning(tiny, reference, folder, made, damage):
+    path = tiny()
+    _, weights = reference(path)
+    first = embeds(OpenCLIPEncoder(str(path), str(weights)).eval())
+    (file,) = folder.glob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    if damage == "one bit":
+        content[-1] ^= 1
+    elif damage == "of another key":
+        content = content.replace(file.stem.encode(), file.stem[::-1].encode())
+    else:
+        content = content[: len(content) // 2 if damage == "truncated" else 0]
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="corrupt.*made again"):
+        again = embeds(OpenCLIPEncoder(str(path), str(weights)).eval())
+    assert torch.equal(again, first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        embeds(OpenCLIPEncoder(str(path), str(weights)).eval())
+    assert len(made) == 2
+
+
+def test_a_result_that_was_written_into_is_not_given_again(tiny, folder, made):
+    encoder = OpenCLIPEncoder(str(tiny()), text_cache="memory").eval()
+    first = embeds(encoder)
+    kept = first.clone()
+    first.mul_(2)
+    assert torch.equal(embeds(encoder), kept)
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_once(tiny, tmp_path, monkeypatch, made):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("OVSS_CACHE_DIR", str(tmp_path / "file"))
+    encoder = OpenCLIPEncoder(str(tiny())).eval()
+    with pytest.warns(UserWarning, match="cannot be kept.*OVSS_CACHE_DIR") as caught:
+        [embeds(encoder, Vocabulary((word,))) for word in ("cat", "cow")]
+    assert len(caught) == 1
+    assert len(made) == 2
+
+
+def test_off(tiny, monkeypatch, made):
+    monkeypatch.setenv("OVSS_CACHE_DIR", "off")
+    assert cache_folder() is None
+    monkeypatch.delenv("OVSS_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_folder() == Path("/somewhere/ovss/text")
+    encoder = OpenCLIPEncoder(str(tiny()), text_cache="off").eval()
+    embeds(encoder)
+    embeds(encoder)
+    assert len(made) == 2
+
+
+def test_memory_and_disk_are_bounded(folder, monkeypatch):
+    cache, cpu = TextCache(), torch.device("cpu")
+    size = torch.zeros(4, 1, 256).nbytes
+    monkeypatch.setattr(text_cache, "MEMORY_BYTES", 2 * size)
+    monkeypatch.setattr(text_cache, "DISK_BYTES", 3 * size + 1000)
+    for index in range(6):
+        cache.get_or_make(str(index), cpu, lambda: torch.zeros(4, 1, 256))
+    assert len(cache._memory) == 2
+    assert 1 <= len(list(folder.glob("*.safetensors"))) <= 3
+    assert copy.deepcopy(cache)._memory == {}
+
+
+SHARE = """
+import sys, torch, warnings
+warnings.simplefilter("error")
+from ovss.encoders.text_cache import TextCache
+cpu = torch.device("cpu")
+for round in range(12):
+    for key in range(4):
+        expected = torch.full((50, 3, 64), float(key))
+        assert torch.equal(TextCache().get_or_make(str(key), cpu, expected.clone), expected)
+    if round % 4 == 3:
+        from ovss.encoders.text_cache import cache_folder
+        (cache_folder() / "2.safetensors").unlink(missing_ok=True)
+"""
+
+
+def test_two_processes_share_a_folder(folder, repo_root):
+    processes = [
+        subprocess.Popen([sys.executable, "-c", SHARE], cwd=repo_root, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+    assert not list(folder.glob("*.part"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.uint8])
+def test_checksum_sees_every_change_and_exchange(dtype):
+    tensor = (100 * torch.randn(3, 7001)).to(dtype)
+    known = {tuple(checksum(tensor).tolist())}
+    edits = 0
+    for a, b in ((0, 1), (0, 7000), (0, 20999), (4095, 4096), (20998, 20999), (17, 2 * 4096 + 17)):
+        other = tensor.clone()
+        flat = other.flatten()
+        if flat[a] == flat[b]:
+            continue
+        flat[a], flat[b] = flat[b].clone(), flat[a].clone()
+        known.add(tuple(checksum(other).tolist()))
+        flat[a] = flat[b]
+        known.add(tuple(checksum(other).tolist()))
+        edits += 2
+    assert len(known) == 1 + edits
+    odd = torch.arange(20, dtype=torch.float32)[1:12]
+    assert torch.equal(checksum(odd), checksum(odd.clone()))
+
+
+def test_fingerprint_reads_everything_only_after_a_change(monkeypatch):
+    from ovss.encoders import fingerprint
+
+    reads = []
+    plain = fingerprint.sha256
+    monkeypatch.setattr(fingerprint, "sha256", lambda t: reads.append(1) or plain(t))
+    tensors = {"a": torch.randn(300, 50), "b": torch.randn(())}
+    of = Fingerprint()
+    first = of(tensors)
+    assert of(tensors) == first == plain(tensors)
+    tensors["b"].data.add_(1)
+    assert of(tensors) != first
+    tensors["b"].data.sub_(1)
+    assert len(reads) == 2
+    assert of({"a": tensors["a"].view(50, 300), "b": tensors["b"]}) != first
