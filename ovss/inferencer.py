@@ -89,16 +89,19 @@ class Inferencer:
             ImageError: the picture cannot be read or means no picture.
             ValueError: no words, blank ones, or the same twice.
         """
+        return self.label(image, names_of(words))
+
+    def many(self, images: Iterable[Picture], words: Words) -> Iterator[SegmentationResult]:
+        """Segment pictures one after the other, with one vocabulary; lazy."""
         names = names_of(words)
+        return (self.label(image, names) for image in images)
+
+    def label(self, image: Picture, names: tuple[str, ...]) -> SegmentationResult:
+        """Segment one picture with names that were checked already."""
         rgb_HW3 = to_rgb(image)
         labels_HW, scores_T = self._predict(rgb_HW3, self.encode(names))
         source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         return SegmentationResult(labels_HW, names, scores_T, rgb_HW3, source, self.name)
-
-    def many(self, images: Iterable[Any], words: Words) -> Iterator[SegmentationResult]:
-        """Segment pictures one after the other, with one vocabulary; lazy."""
-        names = names_of(words)
-        return (self(image, names) for image in images)
 
     def encode(self, names: tuple[str, ...]) -> TextFeatures:
         """Text features of a vocabulary; the last few are kept."""

@@ -97,7 +97,7 @@ class SegmentationResult:
                     "pixels": int(self.pixels[i]),
                     "share": round(float(self.pixels[i]) / self.label_map.size, 6),
                     "mean_score": round(float(self.scores[i]), 6),
-                    "color": colors[i].tolist(),
+                    "color": "#" + colors[i].tobytes().hex(),
                 }
                 for i in self._present_indices
             ],

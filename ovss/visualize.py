@@ -16,7 +16,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 SHADES = ((0.75, 0.95), (0.95, 0.62), (0.45, 0.90))  # saturation, value; three of them, since
 # hues 5, 8 and 13 steps apart come close, and none of these is a multiple of three
 SMALLEST = 240  # px: smaller pictures are drawn enlarged, so that the legend does not dwarf them
-MOST_ENTRIES = 60
+FEWEST_ROWS = 8  # of a legend that would be taller than its picture: the rest share one line
 INK, PAPER, FAINT = (28, 28, 30), (250, 250, 248), (150, 150, 150)
 
 
@@ -105,42 +105,46 @@ def add_legend(picture: Image.Image, entries: Sequence[LegendEntry]) -> Image.Im
     """The picture over a panel that names its categories, largest first.
 
     Type is sized by the picture, never under 13 px; a picture too small for its legend is
-    enlarged or set on a wider sheet. Past 60 entries the rest share one line.
+    enlarged or set on a wider sheet, and a legend that would be taller than the picture is cut:
+    the smallest categories share its last line.
     """
     factor = math.ceil(SMALLEST / max(picture.size))
     if factor > 1:
         enlarged = (picture.width * factor, picture.height * factor)
         picture = picture.resize(enlarged, Image.Resampling.NEAREST)
-    entries = _shorten(sorted(entries, key=lambda entry: -entry.share))
     if not entries:
         return picture
+    entries = sorted(entries, key=lambda entry: -entry.share)
     size = max(13, round(math.sqrt(picture.width * picture.height) / 42))
     font = ImageFont.load_default(size)
     gap, line = size // 2, round(size * 1.5)
-    texts = [f"{entry.name}  {_percent(entry.share)}" for entry in entries]
-    cell = max(math.ceil(font.getlength(text)) for text in texts) + line + 2 * gap
+    text_width = max(font.getlength(_text(entry)) for entry in entries)
+    cell = math.ceil(text_width) + line + 2 * gap
     width = max(picture.width, cell + gap)
-    columns = min(len(entries), max(1, (width - gap) // cell))
+    columns = max(1, (width - gap) // cell)
+    entries = _shorten(entries, columns * max(FEWEST_ROWS, picture.height // line))
+    columns = min(columns, len(entries))
     rows = math.ceil(len(entries) / columns)
     sheet = Image.new("RGB", (width, picture.height + rows * line + 2 * gap), PAPER)
     sheet.paste(picture, ((width - picture.width) // 2, 0))
     draw = ImageDraw.Draw(sheet)
-    for i, (entry, text) in enumerate(zip(entries, texts)):
+    for i, entry in enumerate(entries):
         x = gap + i // rows * cell
         y = picture.height + gap + i % rows * line
         box = (x, y + line * 0.15, x + line * 0.7, y + line * 0.85)
         draw.rectangle(box, fill=entry.color, outline=FAINT)
-        draw.text((x + line, y + line / 2), text, fill=INK, font=font, anchor="lm")
+        draw.text((x + line, y + line / 2), _text(entry), fill=INK, font=font, anchor="lm")
     return sheet
 
 
-def _shorten(entries: list[LegendEntry]) -> list[LegendEntry]:
-    if len(entries) <= MOST_ENTRIES:
+def _shorten(entries: list[LegendEntry], most: int) -> list[LegendEntry]:
+    if len(entries) <= most:
         return entries
-    kept, rest = entries[: MOST_ENTRIES - 1], entries[MOST_ENTRIES - 1 :]
+    rest = entries[most - 1 :]
     share = sum(entry.share for entry in rest)
-    return [*kept, LegendEntry(f"{len(rest)} more", PAPER, share)]
+    return [*entries[: most - 1], LegendEntry(f"{len(rest)} more", PAPER, share)]
 
 
-def _percent(share: float) -> str:
-    return f"{share * 100:.1f} %" if share >= 0.0005 else "< 0.1 %"
+def _text(entry: LegendEntry) -> str:
+    share = f"{entry.share * 100:.1f} %" if entry.share >= 0.0005 else "< 0.1 %"
+    return f"{entry.name}  {share}"

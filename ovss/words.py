@@ -23,11 +23,10 @@ def names_of(words: str | Path | Sequence[str]) -> tuple[str, ...]:
     Args:
         words: a sequence of names (``"sofa, couch"`` is one with two synonyms); the name of a
             vocabulary (``"ade20k_150"``); any other string, split by `split_words`; or a `Path` of
-            a text file, one category a line.
+            a file that `ovss.vocabularies.load_names` reads.
 
     Raises:
-        ValueError: no words, a blank one, or the same one twice.
-        FileNotFoundError: no such file.
+        FileNotFoundError, TypeError, ValueError: as `load_names`; no words at all.
     """
     from .vocabularies import list_vocabularies, load_names
 
@@ -36,8 +35,4 @@ def names_of(words: str | Path | Sequence[str]) -> tuple[str, ...]:
         if not words:
             raise ValueError("no words: name at least one category, such as 'cat, dog, grass'")
         return load_names(words if words in list_vocabularies() else split_words(words))
-    if isinstance(words, Path):
-        if not words.is_file():
-            raise FileNotFoundError(f"{words}: no such file of words")
-        return load_names(words)
-    return load_names(list(words))
+    return load_names(words)

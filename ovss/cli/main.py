@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from .. import __version__
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv or bool(os.environ.get("OVSS_DEBUG"))
     argv = [word for word in argv if word != "--debug"]
+    # mmcv without its compiled operators warns at import of some that nothing here uses
+    warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformable")
     try:
         return _dispatch(argv)
     except KeyboardInterrupt:
@@ -57,11 +60,20 @@ def describe(error: BaseException) -> str:
         text = " ".join(str(error.args[0]).split())
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = f"{error.filename}: {error.strerror}"
-    if isinstance(error, OURS) and text:
+    if text and (isinstance(error, OURS) or _raised_here(error)):
         return text
     if is_out_of_memory(error):
         return f"out of memory: try a smaller --batch or smaller pictures ({text})"
     return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _raised_here(error: BaseException) -> bool:
+    """Whether our own code raised it, to tell somebody something."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = place.tb_frame.f_globals.get("__name__", "") if place else ""
+    return isinstance(error, RuntimeError) and module.partition(".")[0] in ("ovss", "ovss_plugins")
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -67,10 +67,9 @@ def run(args: argparse.Namespace) -> int:
 
     from ..inferencer import Inferencer
     from ..plugins import load_plugins
-    from ..words import names_of
 
     load_plugins()
-    names = names_of(_words(args))
+    names = _names(args)
     inferencer = Inferencer(
         args.model,
         weights=None if args.weights.lower() == "none" else args.weights,
@@ -100,7 +99,7 @@ def _segment_all(
     with tqdm(paths, unit="picture", disable=None, leave=False) as bar:
         for path in bar:
             try:
-                result = inferencer(path, names)
+                result = inferencer.label(path, names)
             except (ImageError, MemoryError, RuntimeError) as error:
                 if not isinstance(error, ImageError) and not is_out_of_memory(error):
                     raise
@@ -113,15 +112,13 @@ def _segment_all(
     return failures
 
 
-def _words(args: argparse.Namespace) -> str | Path | list[str]:
+def _names(args: argparse.Namespace) -> tuple[str, ...]:
     from ..vocabularies import load_names
-    from ..words import split_words
+    from ..words import names_of
 
     if args.words is not None:
-        return split_words(args.words) if args.words.strip() else args.words
-    if args.words_file is not None:
-        return Path(args.words_file)
-    return list(load_names(args.vocabulary))
+        return names_of(args.words)
+    return load_names(args.vocabulary or Path(args.words_file))
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -132,11 +129,16 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _line(result: SegmentationResult, files: tuple[Path, ...], as_json: bool) -> str:
+    from ..structures import split_synonyms
+
     summary = result.summary()
     if as_json:
         summary["files"] = dict(zip(("overlay", "labels", "json"), map(str, files), strict=True))
         return json.dumps(summary, ensure_ascii=False)
-    shares = [f"{c['category']} {c['share']:.1%}" for c in summary["categories"]]
+    shares = [
+        f"{split_synonyms(found['category'])[0]} {found['share']:.1%}"
+        for found in summary["categories"]
+    ]
     more = f", {len(shares) - 5} more" if len(shares) > 5 else ""
     return f"{result.source} -> {files[0]}: {', '.join(shares[:5])}{more}"
 
