@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from .checkpoint import CheckpointError, load_weights, save_weights
-from .models import config_dir, find_weights
+from .models import config_dir, find_weights, list_configs
 
 # fmt: off
 RUNNER_KEYS = frozenset({
@@ -30,6 +30,10 @@ RUNNER_KEYS = frozenset({
 # fmt: on
 """Top-level keys of a config that mean something. `weights`: the trained file a method ships;
 `load_from`: weights that training starts from. Helper variables start with an underscore."""
+
+_TRAINING_KEYS = tuple(
+    f"{part}_{kind}" for part in ("train", "val") for kind in ("dataloader", "cfg", "evaluator")
+) + ("optim_wrapper", "param_scheduler")
 
 
 def check_keys(config: Config) -> None:
@@ -59,6 +63,7 @@ def build_runner(
     amp: bool = False,
     seed: int | None = None,
     launcher: str = "none",
+    testing: bool = False,
 ) -> Runner:
     """A Runner, ready to train or test.
 
@@ -70,6 +75,7 @@ def build_runner(
         amp: compute in bfloat16 where autocast allows.
         seed: of everything; None: the config's.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        testing: leave out all that only training needs.
 
     Raises:
         KeyError: unknown key. OSError: `work_dir` cannot be written.
@@ -79,7 +85,8 @@ def build_runner(
     config = Config(config.to_dict(), filename=config.filename)
     check_keys(config)
     config.work_dir, config.launcher = str(work_dir), launcher
-    config.pop("weights", None)
+    for key in ("weights", *(_TRAINING_KEYS if testing else ())):
+        config.pop(key, None)
     ensure_writable(work_dir)
     if seed is not None:
         config.randomness = {**config.get("randomness", {}), "seed": seed}
@@ -130,24 +137,28 @@ def export_weights(runner: Runner, config: Config, name: str = "weights.safetens
 
 
 def use_dataset(config: Config, name: str) -> None:
-    """Test on another data set: `name` is a file of `configs/_base_/datasets`, or a path.
+    """Test on another data set.
+
+    Args:
+        config: is given the other's `test_dataloader` and `test_evaluator`.
+        name: of a file in `configs/_base_/datasets`, of a config, or a path.
 
     Raises:
         FileNotFoundError: with the data sets there are.
     """
     folder = config_dir() / "_base_" / "datasets"
-    known = sorted(path.stem for path in folder.glob("*.py"))
-    path = Path(name) if Path(name).is_file() else folder / f"{name}.py"
-    if not path.is_file():
+    known = {path.stem: path for path in (*folder.glob("*.py"), *list_configs().values())}
+    path = Path(name) if Path(name).is_file() else known.get(name)
+    if path is None:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
+        sets = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
         raise FileNotFoundError(
-            f"no data set is called {name!r}; {hint}There are {', '.join(known)}, or name a config "
-            f"file with `test_dataloader` and `test_evaluator`"
+            f"no data set is called {name!r}; {hint}There are {sets}, or name a config "
+            f"with `test_dataloader` and `test_evaluator`"
         )
-    other = Config.fromfile(path)
+    other = Config.fromfile(path, import_custom_modules=False)
     config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator
-    config.test_cfg = other.get("test_cfg", {})
 
 
 def ensure_writable(folder: str | Path) -> None:

@@ -52,13 +52,15 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     if arguments.on:
         use_dataset(config, arguments.on)
     if arguments.show_dir:
-        config.custom_hooks = [h for h in config.custom_hooks if h["type"] != "PictureHook"]
         place = str(Path(arguments.show_dir).absolute())
-        hook = {"type": "PictureHook", "count": arguments.show_count, "folder": place}
-        config.custom_hooks.append(hook)
+        pictures = {"type": "PictureHook", "count": arguments.show_count, "folder": place}
+        config.custom_hooks = [pictures]
+    if "test_dataloader" not in config:
+        raise KeyError(f"{arguments.config} names no data to test on: add --on DATASET")
+    config.setdefault("test_cfg", {})
     work_dir = arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config)
     weights = config.get("weights") if arguments.weights == "default" else arguments.weights
-    runner = build_runner(config, work_dir, launcher=arguments.launcher)
+    runner = build_runner(config, work_dir, launcher=arguments.launcher, testing=True)
     if weights is not None:
         load_weights(runner.model, find_weights(weights))
     runner.test()

@@ -1,0 +1,27 @@
+"""Training-free at mini scale: mini CLIP's dense tokens against words, on the mini world.
+
+Paper: Extract Free Dense Labels from CLIP (MaskCLIP), ECCV 2022, arXiv 2112.01071.
+Run:   ovss test maskclip_mini
+"""
+
+_base_ = [
+    "../_base_/default_runtime.py",
+    "../_base_/datasets/mini_150.py",
+]
+model = dict(
+    type="OpenVocabSegmentor",
+    encoder=dict(
+        type="OpenCLIPEncoder",
+        model="mini_clip",
+        pretrained="mini_clip",
+        image_size=96,
+        dense="maskclip",
+        trainable="none",
+    ),
+    selector=dict(type="KeepAll"),
+    head=dict(type="CosineHead"),
+    decoder=dict(type="UpsampleDecoder", scale=100.0),
+    post_processor=dict(type="Identity"),
+    prompts=dict(templates=("a photo of a {}.",), synonyms="first"),
+    inference=dict(mode="whole", size=96, activation="softmax"),
+)
