@@ -56,8 +56,8 @@ class MiniWorld:
         length: how many scenes there are.
         objects: fewest and most objects in a scene. By default up to what fits the picture: 2 at
             64 pixels, 4 from 96, none in one of twenty web scenes.
-        difficulty: 1 is the world as it is. Towards 0 objects grow, stand straight, and lie on
-            calm, evenly lit, noiseless backgrounds: an easy start for training.
+        difficulty: 1 is the world as it is. Towards 0 objects grow, stand straight in the
+            middle, and lie on calm, evenly lit, noiseless ground: an easy start for training.
 
     Raises:
         KeyError: unknown split or vocabulary. ValueError: a number out of its range.
@@ -140,14 +140,14 @@ class MiniWorld:
         count = int(rng.integers(max(fewest, 1), most + 1)) if most else 0
         if fewest == 0 and rng.random() < 0.05:
             count = 0
-        small = DIAMETER[0] + 14 * (1 - self.difficulty)
+        small = DIAMETER[0] + 24 * (1 - self.difficulty)
         placed: list[tuple[float, float, float]] = []
         drawn: list[str] = []
         count = min(count, len(self.object_names))
         for pick in rng.choice(len(self.object_names), count, replace=False):
             crowd = DIAMETER[1] if count == 1 else min(DIAMETER[1], 0.62 * self.size)
             radius = 0.5 * (small + rng.random() * max(crowd - small, 4))
-            place = _find_place(rng, self.size, radius, placed)
+            place = _find_place(rng, self.size, radius, placed, self.difficulty)
             if place is None:
                 continue
             placed.append((*place, radius))
@@ -158,11 +158,18 @@ class MiniWorld:
 
 
 def _find_place(
-    rng: Generator, size: int, radius: float, placed: list[tuple[float, float, float]]
+    rng: Generator,
+    size: int,
+    radius: float,
+    placed: list[tuple[float, float, float]],
+    difficulty: float,
 ) -> tuple[float, float] | None:
-    """A centre (x, y) that hides no earlier object too far; up to a fifth may leave the picture."""
-    margin = 0.8 * radius
-    for x, y in margin + rng.random((8, 2)) * (size - 2 * margin):
+    """A centre (x, y) that hides no earlier object too far; up to a fifth may leave the picture.
+
+    Easy scenes keep near the middle, at difficulty 0 within a twentieth of the way to the edge.
+    """
+    reach = (0.05 + 0.95 * difficulty) * (size - 1.6 * radius)
+    for x, y in 0.5 * size + reach * (rng.random((8, 2)) - 0.5):
         if all(np.hypot(x - a, y - b) > 0.62 * (radius + r) for a, b, r in placed):
             return float(x), float(y)
     return None
