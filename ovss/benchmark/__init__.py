@@ -1,0 +1,1 @@
+"""What a method costs: parameters, FLOPs by stage, peak memory."""

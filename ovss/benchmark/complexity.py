@@ -1,0 +1,224 @@
+"""Parameters and FLOPs of a composition by stage, from shapes alone: no weights, no pictures.
+
+The model is built on the meta device, so a ViT-L costs no memory and no time. Matrix products,
+convolutions and attention are counted, fused or not; everything else (normalisation, activation,
+resizing) is not, as is usual.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from ..inference import InferenceConfig, window_origins
+from ..registry import check_arguments
+from ..segmentor import OpenVocabSegmentor
+from ..structures import ImageFeatures, Selection, TextFeatures
+
+CONVENTION = "FLOPs = 2 x multiply-accumulates (MACs)"
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """FLOPs of one stage.
+
+    Args:
+        per_view: for one view; for ``text``, for the whole vocabulary.
+        per_image: for one picture under the method's inference protocol; 0 for ``text``, which is
+            encoded once per vocabulary and kept.
+    """
+
+    per_view: int
+    per_image: int
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What a composition costs.
+
+    Args:
+        total, learnable: numbers of parameters.
+        parts: component -> (total, learnable).
+        categories, kept: T, and K of one view.
+        picture: (height, width) of the picture that ``per_image`` is about.
+        views: views of that picture.
+        view: (height, width) of a view as the encoder is given it.
+        stages: FLOPs by stage: encoder, text, selector, head, decoder.
+    """
+
+    total: int
+    learnable: int
+    parts: dict[str, tuple[int, int]]
+    categories: int
+    kept: int
+    picture: tuple[int, int]
+    views: int
+    view: tuple[int, int]
+    stages: dict[str, Stage]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, with the sums and the convention."""
+        sums = {
+            "per_view": sum(s.per_view for name, s in self.stages.items() if name != "text"),
+            "per_image": sum(s.per_image for s in self.stages.values()),
+        }
+        return {**asdict(self), "all_but_text": sums, "convention": CONVENTION}
+
+
+def on_meta(config: Config) -> OpenVocabSegmentor:
+    """The config's method without memory: on the meta device, no weights file is read."""
+    arguments = copy.deepcopy(config.model.to_dict())
+    arguments.pop("type", None)
+    if "pretrained" in arguments["encoder"]:
+        arguments["encoder"]["pretrained"] = None
+    check_arguments(OpenVocabSegmentor, arguments)
+    with torch.device("meta"):
+        return OpenVocabSegmentor(**arguments).eval()
+
+
+def count_parameters(module: nn.Module) -> tuple[int, int]:
+    """Numbers of parameters: (total, learnable)."""
+    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
+
+
+def views_of(inference: InferenceConfig, height: int, width: int) -> tuple[int, tuple[int, int]]:
+    """How many views a picture becomes, and the size of one."""
+    canvas = inference.canvas(height, width)
+    if inference.mode == "whole":
+        return 1, canvas
+    rows, columns = (window_origins(s, inference.window, inference.stride) for s in canvas)
+    count = len(rows) * len(columns) + inference.global_view
+    return count, (inference.window, inference.window)
+
+
+def complexity(
+    config: Config,
+    names: tuple[str, ...],
+    kept: int | None = None,
+    picture: tuple[int, int] = (640, 640),
+) -> Complexity:
+    """Count a config's parameters and FLOPs.
+
+    Args:
+        config: of a method.
+        names: the vocabulary; the length of the names matters to the text tower.
+        kept: categories that a view keeps; None asks the selector, on random features.
+        picture: (height, width).
+
+    Raises:
+        ValueError: `kept` is out of range.
+    """
+    if kept is not None and not 1 <= kept <= len(names):
+        raise ValueError(f"kept must be 1..{len(names)} for {len(names)} categories, got {kept}")
+    model = on_meta(config)
+    count, size = views_of(model.inference, *picture)
+    view_13HW = torch.empty(1, 3, *size, device="meta")
+    flops: dict[str, int] = {}
+
+    def stage(name: str, run: Callable[[], _Result]) -> _Result:
+        with counted() as counter:
+            result = run()
+        flops[name] = counter.get_total_flops()
+        return result
+
+    image = stage("encoder", lambda: model.encoder.encode_image(view_13HW))
+    text = stage("text", lambda: model.encode_vocabulary(names))
+    selection = stage("selector", lambda: _select(model, image, text))
+    if kept is not None:
+        index_1K = torch.arange(kept)[None]
+        selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
+    aligned = stage("head", lambda: model.head(image, text, selection))
+    stage("decoder", lambda: model.decoder(aligned))
+    total, learnable = count_parameters(model)
+    return Complexity(
+        total=total,
+        learnable=learnable,
+        parts={name: count_parameters(part) for name, part in model.named_children()},
+        categories=len(names),
+        kept=selection.index_BK.shape[1],
+        picture=picture,
+        views=count,
+        view=size,
+        stages={n: Stage(f, 0 if n == "text" else f * count) for n, f in flops.items()},
+    )
+
+
+@contextmanager
+def counted() -> Iterator[FlopCounterMode]:
+    """Count FLOPs, of fused attention too: its CPU kernel and `nn.MultiheadAttention`'s fast path
+    are unknown to torch's counter, the first is taught to it, the second is switched off."""
+    aten = torch.ops.aten
+    mapping = {aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    counter = FlopCounterMode(display=False, custom_mapping=mapping)
+    try:
+        with torch.no_grad(), counter:
+            yield counter
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _select(model: OpenVocabSegmentor, image: ImageFeatures, text: TextFeatures) -> Selection:
+    """Selections depend on values: features are drawn at random, on the CPU."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(x: Tensor) -> Tensor:
+        return torch.randn(x.shape, generator=generator, device="cpu")
+
+    attention = None if image.attention_BNN is None else drawn(image.attention_BNN).softmax(-1)
+    selector = copy.deepcopy(model.selector).to_empty(device="cpu")
+    for parameter in selector.parameters():
+        nn.init.normal_(parameter, std=0.02)
+    features = ImageFeatures(
+        drawn(image.dense_BChw),
+        drawn(image.pooled_BC),
+        tuple(drawn(level) for level in image.levels),
+        attention,
+    )
+    embeds_TPC = nn.functional.normalize(drawn(text.embeds_TPC), dim=-1)
+    levels = tuple(drawn(level) for level in text.levels)
+    return selector(features, TextFeatures(embeds_TPC, levels, text.vocabulary))
+
+
+def as_table(cost: Complexity) -> str:
+    """For people."""
+    height, width = cost.picture
+    lines = [
+        f"parameters  {cost.total:,} in total, {cost.learnable:,} learnable",
+        *(
+            f"  {name:<16}{total:>14,}{learnable:>14,}"
+            for name, (total, learnable) in cost.parts.items()
+            if total
+        ),
+        f"picture     {height} x {width}: {cost.views} views of {cost.view[0]} x {cost.view[1]}",
+        f"categories  {cost.categories}, of which a view keeps {cost.kept}",
+        f"{'stage':<12}{'GFLOPs/view':>14}{'GFLOPs/image':>14}{'GMACs/image':>14}",
+    ]
+    for name, stage in cost.stages.items():
+        if name == "text":
+            continue
+        lines.append(_row(name, stage.per_view, stage.per_image))
+    sums = cost.as_dict()["all_but_text"]
+    lines.append(_row("sum", sums["per_view"], sums["per_image"]))
+    text = cost.stages["text"].per_view / 1e9
+    lines.append(f"text        {text:,.1f} GFLOPs, once per vocabulary")
+    return "\n".join([*lines, f"Convention: {CONVENTION}."])
+
+
+def _row(name: str, per_view: int, per_image: int) -> str:
+    return f"{name:<12}{per_view / 1e9:>14,.1f}{per_image / 1e9:>14,.1f}{per_image / 2e9:>14,.1f}"

@@ -1,0 +1,82 @@
+"""Counts that can be checked by hand, and the published sizes."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ovss.benchmark.complexity import complexity, count_parameters, counted, on_meta, views_of
+from ovss.inference import InferenceConfig
+from ovss.models import load_config
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "learnable"),
+    [
+        ("cat_seg_vit-b16", 154_289_378, 25_115_873),
+        ("cat_seg_vit-l14", 433_726_946, 70_270_177),
+    ],
+)
+def test_published_sizes(name, total, learnable):
+    assert count_parameters(on_meta(load_config(name))) == (total, learnable)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_fused_attention_is_counted(device):
+    query = torch.randn(2, 4, 9, 8, device=device)
+    with counted() as counter:
+        F.scaled_dot_product_attention(query, query, query)
+    assert counter.get_total_flops() == 2 * 2 * (2 * 4 * 9 * 9 * 8)
+
+
+def test_the_fast_path_of_multihead_attention_is_counted():
+    attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    x = torch.randn(1, 5, 8)
+    with counted() as counter:
+        attention(x, x, x, need_weights=False)
+    assert counter.get_total_flops() == 2 * (5 * 8 * 8 * 4) + 2 * 2 * (2 * 5 * 5 * 4)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_views_of_a_picture():
+    slide = InferenceConfig(mode="slide", size=640, window=384, stride=256)
+    assert views_of(slide, 480, 640) == (5, (384, 384))
+    assert views_of(InferenceConfig(mode="whole"), 480, 640) == (1, (480, 640))
+
+
+def test_stages_of_the_base_model():
+    """Against counts by hand: ViT-B on 577 tokens, values only in the last block."""
+    names = tuple(f"thing {i}" for i in range(300))
+    cost = complexity(load_config("cat_seg_vit-b16"), names)
+    assert cost.kept == 256
+    tokens, width = 577, 768
+    block = 2 * tokens * 12 * width**2 + 4 * tokens**2 * width
+    last = 2 * tokens * 10 * width**2
+    edges = 2 * 576 * width * 768 + 2 * tokens * width * 512
+    assert cost.stages["encoder"].per_view == pytest.approx(11 * block + last + edges, rel=2e-3)
+    assert cost.stages["encoder"].per_image == 5 * cost.stages["encoder"].per_view
+    assert cost.stages["head"].per_view == 2 * 256 * 512 * 576
+    fewer = complexity(load_config("cat_seg_vit-b16"), names, kept=128)
+    ratio = cost.stages["decoder"].per_view / fewer.stages["decoder"].per_view
+    assert 1.8 < ratio < 2, "the decoder's cost follows the kept categories"
+
+
+def test_kept_out_of_range():
+    with pytest.raises(ValueError, match=r"kept must be 1\.\.2"):
+        complexity(load_config("cat_seg_vit-b16"), ("a", "b"), kept=3)
+
+
+def test_tool_gives_json(monkeypatch, capsys, repo_root):
+    tool = repo_root / "tools" / "analysis" / "complexity.py"
+    monkeypatch.setattr(sys, "argv", [str(tool), "cat_seg_mini", "--categories", "7", "--json"])
+    runpy.run_path(str(tool), run_name="__main__")
+    found = json.loads(capsys.readouterr().out)
+    assert found["categories"] == 7
+    assert found["stages"]["decoder"]["per_view"] > 0
+    assert "2 x" in found["convention"]
