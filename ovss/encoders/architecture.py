@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from .attention import split_attention
@@ -93,13 +94,26 @@ def check_architecture(model: str, config: dict[str, Any]) -> None:
         raise ValueError(f"{model} cannot be used as OpenCLIPEncoder: {reason}")
 
 
-def build_clip(config: dict[str, Any]) -> nn.Module:
-    """open_clip's CLIP module with random weights and split attention; works on the meta device."""
+def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
+    """open_clip's CLIP module with split attention; works under ``torch.device("meta")``.
+
+    Args:
+        config: a checked model config.
+        fill: draw random weights; without, parameters are uninitialised memory, much sooner.
+    """
     from open_clip.model import CLIP, CustomTextCLIP
 
     config = {key: value for key, value in config.items() if key != "preprocess_cfg"}
-    clip = (CustomTextCLIP if config.pop("custom_text", False) else CLIP)(**config)
-    towers = dict(clip.named_children())
-    split_attention(clip.visual.transformer.resblocks)
-    split_attention(towers.get("text", clip).transformer.resblocks)
+    kind = CustomTextCLIP if config.pop("custom_text", False) else CLIP
+    device = torch.get_default_device()
+    with device if fill else torch.device("meta"):
+        clip = kind(**config)
+        text = dict(clip.named_children()).get("text", clip)
+        split_attention(clip.visual.transformer.resblocks)
+        split_attention(text.transformer.resblocks)
+    if fill:
+        return clip
+    clip = clip.to_empty(device=device)
+    if text.attn_mask is not None:
+        text.attn_mask.fill_(-torch.inf).triu_(1)
     return clip

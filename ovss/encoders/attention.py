@@ -95,6 +95,9 @@ def split_attention(blocks: nn.ModuleList) -> None:
     """Replace the fused attention of every block by `Attention` with the same weights."""
     for block in blocks:
         fused = block.attn
-        split = Attention(fused.embed_dim, fused.num_heads)
+        with torch.device("meta"):
+            split = Attention(fused.embed_dim, fused.num_heads)
         split.load_state_dict(fused.state_dict(), assign=True)
+        for parameter in split.parameters():
+            parameter.data = parameter.data.clone()  # three tensors, not views of one
         block.attn = split

@@ -75,7 +75,7 @@ class OpenCLIPEncoder(Encoder):
         config = read_model_config(model)
         check_architecture(model, config)
         weights = None if pretrained is None else find_weights(model, config, pretrained)
-        self.clip = build_clip(config)
+        self.clip = build_clip(config, fill=weights is None)
         visual = self.clip.visual
         depth = len(visual.transformer.resblocks)
         self.patch_size: tuple[int, int] = visual.patch_size
@@ -104,6 +104,9 @@ class OpenCLIPEncoder(Encoder):
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
         """RGB in 0..255, any size and number type.
+
+        Raises:
+            ValueError: not (B, 3, H, W).
 
         Returns:
             Dense tokens (B, C, h, w) in the joint space and pooled embeddings (B, C), neither
@@ -146,6 +149,8 @@ class OpenCLIPEncoder(Encoder):
         return TextFeatures(embeds_TPC, vocabulary=vocabulary)
 
     def _preprocess(self, image_B3HW: Tensor) -> Tensor:
+        if image_B3HW.ndim != 4 or image_B3HW.shape[1] != 3:
+            raise ValueError(f"expected RGB images (B, 3, H, W), got {tuple(image_B3HW.shape)}")
         pixels_B3HW = image_B3HW if image_B3HW.is_floating_point() else image_B3HW.float()
         size = self.image_size or _nearest_patches(tuple(image_B3HW.shape[-2:]), self.patch_size)
         pixels_B3HW = (pixels_B3HW - self.mean_311) / self.std_311

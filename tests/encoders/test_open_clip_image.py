@@ -125,6 +125,12 @@ def test_any_input_size(tiny, image_size, given, grid):
     assert features.dense_BChw.isfinite().all()
 
 
+def test_a_grey_image_is_refused(tiny):
+    encoder = OpenCLIPEncoder(str(tiny()))
+    with pytest.raises(ValueError, match=r"expected RGB images .*got \(1, 1, 32, 32\)"):
+        encoder.encode_image(torch.zeros(1, 1, 32, 32))
+
+
 @torch.no_grad()
 def test_pixels_are_normalised_then_resized_without_antialiasing(tiny):
     encoder = OpenCLIPEncoder(str(tiny()), image_size=32).eval()
