@@ -105,7 +105,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
     array = _to_uint8(array)
     if array.shape[2] == 4:
         return _over_white(array)
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
 def _to_uint8(array: np.ndarray) -> np.ndarray:

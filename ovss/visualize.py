@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["LegendEntry", "add_legend", "label_image", "overlay", "palette"]
 
 GOLDEN = (math.sqrt(5) - 1) / 2
-SHADES = ((0.75, 0.95), (0.95, 0.62), (0.45, 0.90))  # saturation, value; three of them, since
+SHADES = ((0.75, 0.95), (0.95, 0.60), (0.55, 0.85))  # saturation, value; three of them, since
 # hues 5, 8 and 13 steps apart come close, and none of these is a multiple of three
 SMALLEST = 240  # px: smaller pictures are drawn enlarged, so that the legend does not dwarf them
 FEWEST_ROWS = 8  # of a legend that would be taller than its picture: the rest share one line
@@ -40,7 +40,7 @@ def palette(count: int) -> np.ndarray:
     colors = np.empty((count, 3))
     for i in range(count):
         saturation, value = SHADES[i % len(SHADES)]
-        saturation -= i // 21 % 7 * 0.035
+        saturation -= i // 21 % 7 * 0.02
         value -= i // 21 % 11 * 0.02
         colors[i] = colorsys.hsv_to_rgb((0.02 + i * GOLDEN) % 1, saturation, value)
     return (colors * 255).round().astype(np.uint8)
