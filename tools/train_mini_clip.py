@@ -295,7 +295,7 @@ def zero_shot(model: nn.Module, count: int, template: str = "a photo of a {}.") 
     scenes = [world[index] for index in range(count)]
     images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2)
     tokens = open_clip.SimpleTokenizer(context_length=77)([template.format(p) for p in OBJECTS])
-    text = encode_text(model, tokens)
+    text = encode_text(model, tokens[:, : int((tokens != 0).sum(1).max())])
     image = torch.cat([model.encode_image(normalise(part)) for part in images.split(100)])
     guess = [mini_world.attributes_of(OBJECTS[i]) for i in (image @ text.T).argmax(1)]
     truth = [scene.objects[0].attributes for scene in scenes]
@@ -326,6 +326,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     write(temporary)
+    temporary.chmod(0o644)
     os.replace(temporary, path)
 
 
