@@ -12,7 +12,7 @@ from PIL import Image
 from .data.mini_world import MiniWorld
 from .image_io import write_atomic
 
-__all__ = ["HELD_OUT_SEED", "evaluate", "score_table", "write_scenes"]
+__all__ = ["HELD_OUT_SEED", "evaluate", "score_table", "summary_table", "write_scenes"]
 
 HELD_OUT_SEED = 20_240
 """Of scenes that neither training nor validation draws."""
@@ -52,7 +52,7 @@ def evaluate(config: str, weights: str, scenes: int, folder: Path) -> dict:
     """
     from .test_cli import main
 
-    figures = folder / "figures.json"
+    figures = folder / f"{Path(config).stem}.json"
     options = [
         f"test_dataloader.dataset.length={scenes}",
         f"test_dataloader.dataset.scenes_seed={HELD_OUT_SEED}",
@@ -65,7 +65,7 @@ def evaluate(config: str, weights: str, scenes: int, folder: Path) -> dict:
 
 
 def score_table(figures: dict, most: int = 12) -> str:
-    """The categories with the most pixels, and the summary over all of them."""
+    """IoU of the categories with the most pixels."""
     categories = sorted(figures["categories"].items(), key=lambda item: -item[1]["pixels"])
     occurring = [(name, figure) for name, figure in categories if figure["pixels"]]
     width = max(len(name) for name, _ in occurring)
@@ -75,12 +75,15 @@ def score_table(figures: dict, most: int = 12) -> str:
         lines.append(f"{name:{width}}  {seen:8}  {figure['iou']:6.1f}  {figure['pixels']:7d}")
     if len(occurring) > most:
         lines.append(f"... and {len(occurring) - most} more categories")
-    titles = {
-        "mIoU": "mean IoU",
-        "mIoU_seen": "of categories seen in training",
-        "mIoU_unseen": "of categories never seen",
-        "hIoU": "harmonic mean of the two",
-    }
-    summary = figures["summary"]
-    lines += [f"{title:32} {summary[key]:5.1f} %" for key, title in titles.items() if summary[key]]
+    return "\n".join(lines)
+
+
+def summary_table(figures_of: dict[str, dict]) -> str:
+    """One line for each method: mean IoU over all categories, those seen in training, and not."""
+    width = max(map(len, figures_of))
+    lines = [f"{'mean IoU of':{width}}     all    seen  unseen  harmonic mean"]
+    for method, figures in figures_of.items():
+        means = [figures["summary"][key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")]
+        cells = ["     -" if mean is None else f"{mean:6.1f}" for mean in means]
+        lines.append(f"{method:{width}}  " + "  ".join(cells))
     return "\n".join(lines)

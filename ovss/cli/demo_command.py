@@ -12,11 +12,15 @@ import time
 from pathlib import Path
 
 VOCABULARY = "mini_150"
+BASELINE = "maskclip_mini"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="cat_seg_mini", help="default: %(default)s")
     parser.add_argument("--weights", default="default", metavar="FILE")
+    parser.add_argument(
+        "--baseline", default=BASELINE, help="scored on the same scenes (default: %(default)s)"
+    )
     parser.add_argument("--out", default="outputs/demo", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--pictures", type=int, default=6, metavar="N", help="scenes to draw")
     parser.add_argument("--scenes", type=int, default=40, metavar="N", help="scenes to score")
@@ -24,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..demo import evaluate, score_table, write_scenes
+    from ..demo import evaluate, score_table, summary_table, write_scenes
     from .main import main
 
     start, out = time.monotonic(), Path(args.out)
@@ -39,6 +43,10 @@ def run(args: argparse.Namespace) -> int:
     if status:
         return status
     print(f"\n{args.model} on {args.scenes} held-out scenes, {VOCABULARY} vocabulary:", flush=True)
-    print(score_table(evaluate(args.model, args.weights, args.scenes, out)))
+    figures = {args.model: evaluate(args.model, args.weights, args.scenes, out)}
+    print(score_table(figures[args.model]), end="\n\n", flush=True)
+    if args.baseline:
+        figures[args.baseline] = evaluate(args.baseline, "default", args.scenes, out)
+    print(summary_table(figures))
     print(f"\npictures: {out}/*_overlay.png ({time.monotonic() - start:.0f} s in all)")
     return 0
