@@ -223,3 +223,20 @@ def sliding(view_logits: Tensor, size: int = 640, window: int = 384, stride: int
         count[top : top + window, left : left + window] += 1
     whole = F.interpolate(probs[-1:], (size, size), mode="bilinear")[0]
     return (total / count + whole) / 2
+
+
+def predict(model, image: Tensor, text) -> Tensor:
+    """Labels (H, W) of a picture by the published protocol, the encoder and weights `model`'s."""
+    from ovss_plugins.cat_seg.convert import aggregator_table
+
+    own = model.state_dict()
+    state = {name: own[ours] for name, ours in aggregator_table().items()}
+    picture = image[None].float()
+    canvas = F.interpolate(picture, (640, 640), mode="bilinear")
+    places = [(top, left) for top in (0, 256) for left in (0, 256)]
+    views = [canvas[..., top : top + 384, left : left + 384] for top, left in places]
+    views.append(F.interpolate(picture, (384, 384), mode="bilinear"))
+    features = model.encoder.encode_image(torch.cat(views))
+    found = logits(state, features.dense_BChw, list(features.levels), text.embeds_TPC, 1)
+    probs = sliding(found)[None]
+    return F.interpolate(probs, tuple(image.shape[1:]), mode="bilinear")[0].argmax(0)
