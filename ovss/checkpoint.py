@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from .weight_files import CheckpointError, file_sha256, read_weights, some_of, write_weights
 
 __all__ = [
     "CheckpointError",
@@ -34,137 +31,6 @@ __all__ = [
 
 _PARTIAL = "partial_expects"
 _FINGERPRINT = "partial_fingerprint"
-_SHOWN = 5
-
-
-class CheckpointError(RuntimeError):
-    """A weights file that cannot be read, or does not belong to the model it was given to."""
-
-
-# -- files -----------------------------------------------------------------------------------------
-
-
-def file_sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_weights(
-    tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write tensors and string metadata as safetensors, whole or not at all.
-
-    Raises:
-        CheckpointError: the folder cannot be written, or the disk is full; no partial file stays.
-    """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path}: weights are written as .safetensors, choose such a name")
-    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        save_file(plain, temporary, {"format": "pt", **(metadata or {})})
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path}: weights could not be written ({error}); check the folder's permissions and "
-            f"the free space, nothing was changed"
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a weights file, on the CPU.
-
-    Wrappers of training tools (``state_dict``, ``model``) are taken off, as is the ``module.``
-    prefix of distributed training.
-
-    Raises:
-        CheckpointError: no such file, truncated, or holding more than tensors and numbers.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such weights file")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return _unwrap(_read_pickled(path), path), {}
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or no safetensors file "
-            f"({error}); fetch or write it again"
-        ) from error
-
-
-def _read_pickled(path: Path) -> Any:
-    try:
-        with torch.serialization.safe_globals(_harmless()):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file
-        lines = str(error).splitlines() or [type(error).__name__]
-        reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated, or holds more than tensors and "
-            f"numbers, which is not read for safety ({reason}); fetch it again, or save its state "
-            f"dict alone"
-        ) from error
-
-
-def _harmless() -> list[Any]:
-    """Classes in the log that mmengine keeps in its checkpoints; all of them only hold numbers."""
-    import numpy as np
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
-    kinds = {type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "uint32")}
-
-    def statistic(owner: type, name: str) -> Any:
-        if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
-            raise ValueError(f"Unsupported attribute {name!r} of {owner!r}")
-        return getattr(owner, name)
-
-    arrays = [multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *kinds]
-    return [HistoryBuffer, (statistic, "builtins.getattr"), *arrays]
-
-
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{path}: holds no state dict but a {type(content).__name__}")
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    other = [str(name) for name in content if name not in tensors]
-    if other:
-        raise CheckpointError(f"{path}: entries that are no tensors: {_some(other)}")
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return tensors
-
-
-# -- models ----------------------------------------------------------------------------------------
 
 
 def save_weights(
@@ -243,7 +109,7 @@ def _check_fit(
         return
     origin = ", ".join(f"{key} {metadata[key]}" for key in ("method", "config") if key in metadata)
     parts = [
-        f"{len(names)} {word}: {_some(names)}"
+        f"{len(names)} {word}: {some_of(names)}"
         for word, names in (
             ("missing", missing),
             ("unexpected", unexpected),
@@ -264,10 +130,5 @@ def _fingerprint(tensors: Mapping[str, Tensor], names: Iterable[str]) -> str:
     for name in names:
         value = tensors[name].detach().cpu().float().contiguous()
         digest.update(f"{name} {tuple(value.shape)}\n".encode())
-        digest.update(memoryview(value.flatten().numpy()).cast("B"))
+        digest.update(value.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -131,7 +131,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
             file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ovss.checkpoint.save_file", full_disk)
+    monkeypatch.setattr("ovss.weight_files.save_file", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):
         save_weights(tower(1), path)
     model = tower(2)

@@ -37,9 +37,8 @@ class WindowGrid:
 
     @classmethod
     def of(cls, height: int, width: int, window: int, shift: int) -> WindowGrid:
-        sides = (height, width)
         windows = (min(window, height), min(window, width))
-        shifts = tuple(shift if side > window else 0 for side in sides)
+        shifts = (shift if height > window else 0, shift if width > window else 0)
         return cls(height, width, windows, shifts)
 
     @property
