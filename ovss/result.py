@@ -14,7 +14,14 @@ from PIL import Image
 
 from .image_io import write_atomic
 from .structures import split_synonyms
-from .visualize import LegendEntry, add_legend, label_image, overlay, palette
+from .visualize import (
+    LegendEntry,
+    add_legend,
+    distinct_palette,
+    enlarge_small,
+    label_image,
+    overlay,
+)
 
 __all__ = ["OUTPUT_ENDINGS", "SegmentationResult"]
 
@@ -65,25 +72,30 @@ class SegmentationResult:
             category = self.categories.index(category)
         return self.label_map == category
 
+    @cached_property
+    def colors(self) -> np.ndarray:
+        """(T, 3) RGB uint8, as in every file of this result; distinct for what is present."""
+        return distinct_palette(len(self.categories), self._present_indices)
+
     def draw(self, opacity: float = 0.55, legend: bool = True) -> Image.Image:
-        """The picture tinted by category over a legend of names and shares of the pixels."""
-        colors = palette(len(self.categories))
-        picture = overlay(self.image, self.label_map, colors, opacity)
+        """The picture tinted by category over a legend of names and shares of the pixels.
+
+        Without the legend it has the picture's size; with it, a small picture is enlarged.
+        """
         if not legend:
-            return picture
-        total = self.label_map.size
+            return overlay(self.image, self.label_map, self.colors, opacity)
+        image_HW3, labels_HW = enlarge_small(self.image), enlarge_small(self.label_map)
         entries = []
         for i in self._present_indices:
-            share = float(self.pixels[i]) / total
-            red, green, blue = colors[i].tolist()
+            red, green, blue = self.colors[i].tolist()
+            share = float(self.pixels[i]) / self.label_map.size
             name = split_synonyms(self.categories[i])[0]
             entries.append(LegendEntry(name, (red, green, blue), share))
-        return add_legend(picture, entries)
+        return add_legend(overlay(image_HW3, labels_HW, self.colors, opacity), entries)
 
     def summary(self) -> dict[str, Any]:
         """The result without its maps, ready for JSON; present categories only, largest first."""
         height, width = self.label_map.shape
-        colors = palette(len(self.categories))
         return {
             "image": None if self.source is None else os.path.abspath(self.source),
             "width": width,
@@ -97,7 +109,7 @@ class SegmentationResult:
                     "pixels": int(self.pixels[i]),
                     "share": round(float(self.pixels[i]) / self.label_map.size, 6),
                     "mean_score": round(float(self.scores[i]), 6),
-                    "color": "#" + colors[i].tobytes().hex(),
+                    "color": "#" + self.colors[i].tobytes().hex(),
                 }
                 for i in self._present_indices
             ],
@@ -116,14 +128,14 @@ class SegmentationResult:
         overlay_path, labels_path, json_path = (
             Path(folder) / f"{stem}{ending}" for ending in OUTPUT_ENDINGS
         )
-        labels = label_image(self.label_map, len(self.categories))
+        labels = label_image(self.label_map, self.colors)
         text = json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n"
         write_atomic(overlay_path, lambda file: self.draw().save(file, format="png"))
         write_atomic(labels_path, lambda file: labels.save(file, format="png"))
         write_atomic(json_path, lambda file: file.write(text.encode()))
         return overlay_path, labels_path, json_path
 
-    @property
+    @cached_property
     def _present_indices(self) -> list[int]:
         order = np.argsort(-self.pixels, kind="stable")
         return [int(i) for i in order if self.pixels[i]]

@@ -10,13 +10,24 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["LegendEntry", "add_legend", "label_image", "overlay", "palette"]
+__all__ = [
+    "LegendEntry",
+    "add_legend",
+    "distinct_palette",
+    "enlarge_small",
+    "label_image",
+    "overlay",
+    "palette",
+]
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 SHADES = ((0.75, 0.95), (0.95, 0.60), (0.55, 0.85))  # saturation, value; three of them, since
 # hues 5, 8 and 13 steps apart come close, and none of these is a multiple of three
 SMALLEST = 240  # px: smaller pictures are drawn enlarged, so that the legend does not dwarf them
 FEWEST_ROWS = 8  # of a legend that would be taller than its picture: the rest share one line
+SPARE_COLORS = 256
+MOST_DISTINCT = 40  # categories of a picture: more colours than that cannot be told apart
+LIKE_COLORS = 130  # sum of channel differences below which two colours look alike when blended
 INK, PAPER, FAINT = (28, 28, 30), (250, 250, 248), (150, 150, 150)
 
 
@@ -46,16 +57,44 @@ def palette(count: int) -> np.ndarray:
     return (colors * 255).round().astype(np.uint8)
 
 
-def label_image(labels_HW: np.ndarray, count: int) -> Image.Image:
+def distinct_palette(count: int, shown: Sequence[int]) -> np.ndarray:
+    """`palette(count)`, changed where two categories of one picture would look alike.
+
+    Args:
+        count: T.
+        shown: the picture's categories, the most important first: it keeps its colour, and a later
+            one that comes too close to any before takes the first spare colour that does not.
+
+    Returns:
+        (count, 3) RGB uint8.
+    """
+    spare = palette(count + SPARE_COLORS).astype(int)
+    colors, used = spare[:count].copy(), np.empty((0, 3), int)
+    for index in shown[:MOST_DISTINCT]:
+        wanted = np.concatenate([colors[index : index + 1], spare])
+        apart = np.abs(wanted[:, None] - used).sum(2).min(1, initial=LIKE_COLORS)
+        colors[index] = wanted[apart.argmax()]
+        used = np.concatenate([used, colors[index : index + 1]])
+    return colors.astype(np.uint8)
+
+
+def enlarge_small(image_HWC: np.ndarray) -> np.ndarray:
+    """A picture or label map whose larger side is below 240 pixels, repeated until it is not."""
+    factor = math.ceil(SMALLEST / max(image_HWC.shape[:2]))
+    return image_HWC.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def label_image(labels_HW: np.ndarray, colors_T3: np.ndarray) -> Image.Image:
     """Label map as an image whose pixel values are the labels.
 
     Args:
-        labels_HW: integers in 0..count-1.
-        count: T, categories of the vocabulary.
+        labels_HW: integers in 0..T-1.
+        colors_T3: RGB uint8 of each category.
 
     Returns:
-        mode P with the colours of `palette` up to 256 categories, 16-bit grey beyond.
+        mode P with these colours up to 256 categories, 16-bit grey beyond.
     """
+    count = len(colors_T3)
     if labels_HW.size and not 0 <= int(labels_HW.min()) <= int(labels_HW.max()) < count:
         raise ValueError(
             f"labels from {labels_HW.min()} to {labels_HW.max()} outside 0..{count - 1}"
@@ -63,7 +102,7 @@ def label_image(labels_HW: np.ndarray, count: int) -> Image.Image:
     if count > 256:
         return Image.fromarray(labels_HW.astype(np.uint16))
     image = Image.fromarray(labels_HW.astype(np.uint8))
-    image.putpalette(palette(count).tobytes())
+    image.putpalette(colors_T3.tobytes())
     return image
 
 
@@ -108,10 +147,7 @@ def add_legend(picture: Image.Image, entries: Sequence[LegendEntry]) -> Image.Im
     enlarged or set on a wider sheet, and a legend that would be taller than the picture is cut:
     the smallest categories share its last line.
     """
-    factor = math.ceil(SMALLEST / max(picture.size))
-    if factor > 1:
-        enlarged = (picture.width * factor, picture.height * factor)
-        picture = picture.resize(enlarged, Image.Resampling.NEAREST)
+    picture = Image.fromarray(enlarge_small(np.asarray(picture)))
     if not entries:
         return picture
     entries = sorted(entries, key=lambda entry: -entry.share)

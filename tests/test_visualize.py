@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ovss.visualize import LegendEntry, add_legend, label_image, overlay, palette
+from ovss.visualize import LegendEntry, add_legend, distinct_palette, label_image, overlay, palette
 
 
 def test_palette_only_grows():
@@ -18,23 +18,39 @@ def test_palette_neighbours_differ():
     assert min(steps) > 60
 
 
+def test_categories_of_one_picture_get_colours_apart():
+    """Indices 0 and 21 look alike in the fixed palette."""
+    shown = [0, 21, 8, 42, 63, 84, 105, 126]
+    colors = distinct_palette(150, shown).astype(int)
+    apart = np.abs(colors[shown][:, None] - colors[shown]).sum(2) + np.eye(len(shown)) * 999
+    assert apart.min() >= 130
+    assert (colors[0] == palette(1)[0]).all()
+    untouched = [i for i in range(150) if i not in shown]
+    assert (colors[untouched] == palette(150)[untouched]).all()
+
+
+@pytest.mark.parametrize("count", [1, 256, 847])
+def test_colours_of_a_picture_with_everything_in_it(count):
+    assert distinct_palette(count, range(count)).shape == (count, 3)
+
+
 @pytest.mark.parametrize(("count", "mode"), [(1, "P"), (256, "P"), (257, "I;16"), (847, "I;16")])
 def test_label_image_keeps_every_label(count, mode):
     labels_HW = np.arange(count).repeat(2).reshape(2, -1)
-    image = label_image(labels_HW, count)
+    image = label_image(labels_HW, palette(count))
     assert image.mode == mode
     assert (np.asarray(image) == labels_HW).all()
 
 
 def test_label_image_has_the_colours_of_the_overlay():
-    image = label_image(np.array([[0, 41]]), 42)
+    image = label_image(np.array([[0, 41]]), palette(42))
     assert (np.asarray(image.convert("RGB"))[0] == palette(42)[[0, 41]]).all()
 
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_label_outside_the_vocabulary_is_refused(label):
     with pytest.raises(ValueError, match=r"outside 0\.\.2"):
-        label_image(np.array([[0, label]]), 3)
+        label_image(np.array([[0, label]]), palette(3))
 
 
 def test_overlay_refuses_another_size():
