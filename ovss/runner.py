@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from .checkpoint import CheckpointError, load_weights, save_weights
 from .models import config_dir, find_weights, list_configs
@@ -22,7 +24,8 @@ from .models import config_dir, find_weights, list_configs
 RUNNER_KEYS = frozenset({
     "activation_checkpointing", "auto_scale_lr", "compile", "custom_hooks", "custom_imports",
     "data_preprocessor", "default_hooks", "default_scope", "env_cfg", "experiment_name",
-    "launcher", "load_from", "log_level", "log_processor", "model", "model_wrapper_cfg",
+    "find_unused_parameters", "launcher", "load_from", "log_level", "log_processor", "model",
+    "model_wrapper_cfg",
     "optim_wrapper", "param_scheduler", "randomness", "resume", "test_cfg", "test_dataloader",
     "test_evaluator", "train_cfg", "train_dataloader", "val_cfg", "val_dataloader",
     "val_evaluator", "visualizer", "weights", "work_dir",
@@ -107,7 +110,7 @@ def build_runner(
             start = None
     runner = Runner.from_cfg(config)
     if start:
-        load_weights(runner.model, find_weights(start))
+        load_weights(bare_model(runner), find_weights(start))
     return runner
 
 
@@ -129,11 +132,16 @@ def export_weights(runner: Runner, config: Config, name: str = "weights.safetens
         its path; `ovss segment --weights` and `ovss test` take it.
     """
     path = Path(runner.work_dir) / name
-    method = Path(config.filename).stem if config.filename else type(runner.model).__name__
+    method = Path(config.filename).stem if config.filename else type(bare_model(runner)).__name__
     encoder = config.model["encoder"]
     notes = {"config": method, "method": method, "base": str(encoder.get("pretrained", "none"))}
-    save_weights(runner.model, path, only_trainable=True, metadata=notes)
+    save_weights(bare_model(runner), path, only_trainable=True, metadata=notes)
     return path
+
+
+def bare_model(runner: Runner) -> nn.Module:
+    """The model without what distributed training wraps around it."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def use_dataset(config: Config, name: str) -> None:

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     from .checkpoint import load_weights
     from .image_io import write_atomic
     from .models import find_weights, load_config
-    from .runner import build_runner, set_local_rank, use_dataset
+    from .runner import bare_model, build_runner, set_local_rank, use_dataset
 
     set_local_rank(arguments.local_rank)
     config = load_config(arguments.config, arguments.cfg_options)
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     weights = config.get("weights") if arguments.weights == "default" else arguments.weights
     runner = build_runner(config, work_dir, launcher=arguments.launcher, testing=True)
     if weights is not None:
-        load_weights(runner.model, find_weights(weights))
+        load_weights(bare_model(runner), find_weights(weights))
     runner.test()
     report = runner.test_loop.evaluator.metrics[0].report
     if arguments.out and runner.rank == 0:

@@ -5,6 +5,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
     dist_cfg=dict(backend="nccl"),
 )
+find_unused_parameters = True  # the last block's queries, where values alone make dense tokens
 randomness = dict(seed=0)
 data_preprocessor = dict(type="OpenVocabPreProcessor")
 default_hooks = dict(
