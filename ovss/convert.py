@@ -8,8 +8,6 @@ and raises on a name that it does not know or misses.
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,14 +67,10 @@ def rename(
 
 
 def convertible() -> list[str]:
-    """Methods that have a converter."""
+    """Methods that have a converter; none is imported."""
     package = importlib.import_module(_PLUGINS)
-    folders = [m.name for m in pkgutil.iter_modules(package.__path__) if m.ispkg]
-    return [name for name in folders if _finds(f"{_PLUGINS}.{name}.convert")]
-
-
-def _finds(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+    files = [file for folder in package.__path__ for file in Path(folder).glob("*/convert.py")]
+    return sorted(file.parent.name for file in files)
 
 
 def convert_file(method: str, source: str | Path, target: str | Path) -> Conversion:

@@ -54,13 +54,9 @@ def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: 
     """
     if torch.is_grad_enabled() or x.shape[dim] <= size:
         return function(x)
-    parts = (
-        (start, x.narrow(dim, start, min(size, x.shape[dim] - start)))
-        for start in range(0, x.shape[dim], size)
-    )
     out = x.new_empty(0)
-    for start, part in parts:
-        done = function(part)
+    for start in range(0, x.shape[dim], size):
+        done = function(x.narrow(dim, start, min(size, x.shape[dim] - start)))
         if start == 0:
             out = done.new_empty((*done.shape[:dim], x.shape[dim], *done.shape[dim + 1 :]))
         out.narrow(dim, start, done.shape[dim]).copy_(done)
