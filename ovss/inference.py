@@ -177,12 +177,16 @@ def label_map(scores: Scores, size: tuple[int, int]) -> Tensor:
     return best_labels(scores, size)[0]
 
 
-def best_labels(scores: Scores, size: tuple[int, int], chunk: int = 16) -> tuple[Tensor, Tensor]:
+def best_labels(
+    scores: Scores, size: tuple[int, int], chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Arg max and max at another resolution, each (B, *size).
 
-    Maps are enlarged `chunk` categories at a time, so memory follows the picture only.
+    Maps are enlarged `chunk` categories at a time, so memory follows the picture only; None: as
+    many as make 64 MiB, at least one.
     """
     index_BK, valid_BK = scores.selection.index_BK, scores.selection.valid_BK
+    chunk = chunk or max(1, 2**24 // (len(index_BK) * size[0] * size[1]))
     best_BHW = scores.probs_BKHW.new_full((len(index_BK), *size), -torch.inf)
     label_BHW = torch.zeros_like(best_BHW, dtype=torch.long)
     for start in range(0, index_BK.shape[1], chunk):
