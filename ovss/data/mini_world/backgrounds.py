@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from .shapes import Array
 
@@ -40,7 +41,7 @@ def _axes(height: int, width: int) -> tuple[Array, Array]:
     )
 
 
-def _ramp(level: Array, low: tuple[float, ...], high: tuple[float, ...]) -> Array:
+def _ramp(level: NDArray[np.floating], low: tuple[float, ...], high: tuple[float, ...]) -> Array:
     """Level 0 is the low colour, level 1 the high one."""
     first = np.asarray(low, np.float32)
     return first + level[..., None] * (np.asarray(high, np.float32) - first)

@@ -114,7 +114,9 @@ def second_tone(colour: str, strength: float) -> Array:
     return base + np.float32(weight) * (target - base)
 
 
-def surface_mix(surface: str, u: Array, v: Array, edge: Array, draw: Array) -> Array | None:
+def surface_mix(
+    surface: str, u: Array, v: Array, edge: Array, draw: NDArray[np.floating]
+) -> Array | None:
     """How much of the second tone each pixel takes, or None where a surface has one tone only.
 
     Args:
