@@ -19,6 +19,10 @@ from .structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
 Segment = Callable[[Tensor], tuple[ImageFeatures, Masks]]
 """(V, 3, H, W) views -> their features and masks."""
 
+LONGEST_RATIO = 8
+"""Longer to shorter side of a canvas that keeps the picture's shape; beyond, it is squashed. A
+strip of 2 x 9000 pixels would otherwise become a million pixels wide."""
+
 
 @dataclass(frozen=True)
 class InferenceConfig:
@@ -28,8 +32,8 @@ class InferenceConfig:
         mode: ``"whole"`` (one view) or ``"slide"`` (windows).
         size: the canvas that the picture is resized to, one side or (height, width); None: as it
             is (``"whole"`` only).
-        keep_ratio: `size` is the shorter side and the picture keeps its shape; otherwise it is
-            squashed to the canvas.
+        keep_ratio: `size` is the shorter side and the picture keeps its shape, up to
+            `LONGEST_RATIO`; otherwise it is squashed to the canvas.
         window: side of a window in canvas pixels.
         stride: step of the windows; the last one is moved back inside the canvas.
         global_view: blend the mean of the windows half and half with the whole picture, itself
@@ -67,6 +71,8 @@ class InferenceConfig:
 
         >>> InferenceConfig(size=336, keep_ratio=True).canvas(480, 640)
         (336, 448)
+        >>> InferenceConfig(size=336, keep_ratio=True).canvas(2, 9000)
+        (336, 2688)
         """
         if self.size is None:
             return height, width
@@ -74,8 +80,8 @@ class InferenceConfig:
             return self.size[0], self.size[1]
         if not self.keep_ratio:
             return self.size, self.size
-        scale = self.size / min(height, width)
-        return round(height * scale), round(width * scale)
+        scale, longest = self.size / min(height, width), LONGEST_RATIO * self.size
+        return min(round(height * scale), longest), min(round(width * scale), longest)
 
 
 def merged_scores(
