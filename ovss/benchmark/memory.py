@@ -18,17 +18,19 @@ class Peak:
     Args:
         before, above: bytes held when it began, and the most that it added.
         seconds: wall-clock time.
+        cpu_seconds: processor time of all threads, which others on the machine do not lengthen.
     """
 
     before: int
     above: int
     seconds: float
+    cpu_seconds: float
 
     def __str__(self) -> str:
         mib = 1 << 20
         return (
             f"peak {self.above / mib:,.0f} MiB above the {self.before / mib:,.0f} MiB held before, "
-            f"{self.seconds:,.1f} s"
+            f"{self.seconds:,.1f} s ({self.cpu_seconds:,.1f} s of processor)"
         )
 
 
@@ -50,13 +52,13 @@ def peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") 
     else:
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         before = _resident("VmRSS")
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     call()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
-    return Peak(before, max(0, peak - before), seconds)
+    return Peak(before, max(0, peak - before), seconds, cpu_seconds)
 
 
 def _resident(field: str) -> int:
