@@ -109,6 +109,7 @@ def _segment_all(
                 continue
             files = result.save(outputs.folder, outputs.stem(path))
             bar.write(_line(result, files, as_json), file=sys.stdout)
+            sys.stdout.flush()
     return failures
 
 
