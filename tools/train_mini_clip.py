@@ -63,7 +63,7 @@ def build_model() -> nn.Module:
 def place_positions(model: nn.Module) -> None:
     """Start the position embedding as waves over the grid, as strong as the patches themselves.
 
-    open_clip's own start is a tenth of that, and noise, while shape is a matter of where things are.
+    open_clip's own start is a tenth of that, and noise; shape is a matter of where things are.
     """
     embedding = model.visual.positional_embedding
     side, quarter = model.visual.grid_size[0], embedding.shape[1] // 4
