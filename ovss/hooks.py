@@ -149,7 +149,7 @@ def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> Non
         right.plot(*zip(*points), "o-", color=color, markersize=3, label=key)
     if right:
         right.set(ylabel="mIoU, %", ylim=(0, None))
-        right.legend(loc="upper right", frameon=False)
+        right.legend(loc="center right", frameon=False)
     figure.tight_layout()
     write_atomic(path, lambda file: figure.savefig(file, format="png"))
     pyplot.close(figure)
