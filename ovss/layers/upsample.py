@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,24 +39,31 @@ class GuidedUpsample(nn.Module):
         kept: channels after upsampling, before the guidance joins.
         guide: channels of the guidance.
         out: channels that leave.
+        skip: channels of a finer map of each map's own that joins too, between the other two.
     """
 
-    def __init__(self, dim: int, kept: int, guide: int, out: int) -> None:
+    def __init__(self, dim: int, kept: int, guide: int, out: int, skip: int = 0) -> None:
         super().__init__()
-        self.kept = kept
+        self.own = kept + skip
         self.enlarge = nn.ConvTranspose2d(dim, kept, 2, stride=2)
-        self.conv1 = nn.Conv2d(kept + guide, out, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(self.own + guide, out, 3, padding=1, bias=False)
         self.norm1 = nn.GroupNorm(max(1, out // _CHANNELS_PER_GROUP), out)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
         self.norm2 = nn.GroupNorm(max(1, out // _CHANNELS_PER_GROUP), out)
 
     def offset(self, guide_Bchw: Tensor) -> Tensor:
         """What the guidance adds to the first convolution."""
-        return F.conv2d(guide_Bchw, self.conv1.weight[:, self.kept :], padding=1)
+        return F.conv2d(guide_Bchw, self.conv1.weight[:, self.own :], padding=1)
 
-    def forward(self, x_Nchw: Tensor, offset_chw: Tensor) -> Tensor:
-        """`offset_chw`: of the one image that all N maps belong to."""
-        weight = self.conv1.weight[:, : self.kept]
-        x_Nchw = F.conv2d(self.enlarge(x_Nchw), weight, padding=1).add_(offset_chw)
+    def forward(
+        self, x_Nchw: Tensor, offset_chw: Tensor | None, skip_Nchw: Tensor | None = None
+    ) -> Tensor:
+        """`offset_chw`: of the one image that all N maps belong to; None without guidance."""
+        x_Nchw = self.enlarge(x_Nchw)
+        if skip_Nchw is not None:
+            x_Nchw = torch.cat([x_Nchw, skip_Nchw], dim=1)
+        x_Nchw = F.conv2d(x_Nchw, self.conv1.weight[:, : self.own], padding=1)
+        if offset_chw is not None:
+            x_Nchw = x_Nchw.add_(offset_chw)
         x_Nchw = F.relu(self.norm1(x_Nchw), inplace=True)
         return F.relu(self.norm2(self.conv2(x_Nchw)), inplace=True)
