@@ -14,7 +14,7 @@ from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
 
 from .options import at_least, one_of
-from .sources import COST_UPS, AttentionRows, ClassAttention, CostSkip, LevelProjection
+from .sources import COST_UPS, AttentionRows, ClassAttention, CostSkip, LevelProjection, taken
 from .spatial import SpatialEnhancement, Step
 
 _NAME = "SpatialDecoder"
@@ -190,9 +190,9 @@ class SpatialDecoder(Decoder):
             steps: list[list[Step]] = [[] for _ in range(batch)]
             if self.enhance:
                 guide_Bhwc = self._guide(index, image, levels, size)
-                near_BNN = image.attention_BNN
-                if near_BNN is not None and self.attn_detach:
-                    near_BNN = near_BNN.detach()
+                near_BNN = None
+                if self.enhance[index].affinity_scale is not None:
+                    near_BNN = taken(image.attention_BNN, self.attn_detach)
                 steps = self.enhance[index].steps(size, guide_Bhwc, near_BNN)
             offsets: Tensor | list[None] = [None] * batch
             if self.level_skips:

@@ -40,7 +40,7 @@ class AttentionRows(nn.Module):
 
     def forward(self, image: ImageFeatures, detach: bool) -> Tensor:
         """(B, out, h, w)"""
-        attention_BNN = _taken(image.attention_BNN, detach)
+        attention_BNN = taken(image.attention_BNN, detach)
         size = image.dense_BChw.shape[-2:]
         rows_BNhw = attention_BNN.unflatten(2, size) * attention_BNN.shape[-1]
         rows_BNM = resize(rows_BNhw, self.grid).flatten(2)
@@ -61,11 +61,16 @@ class ClassAttention(nn.Module):
 
     def forward(self, image: ImageFeatures, detach: bool) -> Tensor:
         """(B, out, h, w)"""
-        maps_BMhw = _taken(image.class_attention_BMhw, detach)
+        maps_BMhw = taken(image.class_attention_BMhw, detach)
         return self.project(maps_BMhw * (maps_BMhw.shape[-2] * maps_BMhw.shape[-1]))
 
 
-def _taken(attention: Tensor | None, detach: bool) -> Tensor:
+def taken(attention: Tensor | None, detach: bool) -> Tensor:
+    """The encoder's attention.
+
+    Raises:
+        ValueError: there is none.
+    """
     if attention is None:
         raise ValueError(
             "SpatialDecoder got image features without the attention that it fuses: ask the "

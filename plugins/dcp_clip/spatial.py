@@ -63,7 +63,7 @@ class SpatialEnhancement(nn.Module):
         Args:
             size: (h, w) of the maps.
             guide_Bhwc: guidance at that size; (B, 1, 1, 0) for none.
-            attention_BNN: between the cells of the feature grid; read with ``affinity`` only.
+            attention_BNN: between the cells of the feature grid, for ``affinity``.
         """
         if self.guide_norm is not None:
             guide_Bhwc = self.guide_norm(guide_Bhwc)

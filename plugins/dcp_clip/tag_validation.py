@@ -48,7 +48,7 @@ class TagValidation(PostProcessor):
 
     Args:
         seen: categories of training: a registered vocabulary (``coco_stuff_171``), a text file, or
-            the names.
+            the names; an empty list: none was seen.
         k: how many of the nearest are good enough. As many as there are categories: nothing
             changes.
         candidates: ``all`` of the vocabulary, or those ``selected`` in the picture.
@@ -81,7 +81,8 @@ class TagValidation(PostProcessor):
         self.pool = one_of(_NAME, "pool", pool, ("mean", "prob_weighted"))
         self.seen_match = one_of(_NAME, "seen_match", seen_match, ("exact", "synonym"))
         self.k, self.min_area = k, min_area
-        self.seen = {key for name in load_names(seen) for key in self._keys(name)}
+        names = load_names(seen) if len(seen) else ()
+        self.seen = {key for name in names for key in self._keys(name)}
 
     @torch.no_grad()
     def forward(self, scores: Scores) -> Scores:
