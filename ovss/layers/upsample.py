@@ -44,7 +44,7 @@ class GuidedUpsample(nn.Module):
 
     def __init__(self, dim: int, kept: int, guide: int, out: int, skip: int = 0) -> None:
         super().__init__()
-        self.own = kept + skip
+        self.kept, self.own = kept, kept + skip
         self.enlarge = nn.ConvTranspose2d(dim, kept, 2, stride=2)
         self.conv1 = nn.Conv2d(self.own + guide, out, 3, padding=1, bias=False)
         self.norm1 = nn.GroupNorm(max(1, out // _CHANNELS_PER_GROUP), out)
@@ -55,14 +55,49 @@ class GuidedUpsample(nn.Module):
         """What the guidance adds to the first convolution."""
         return F.conv2d(guide_Bchw, self.conv1.weight[:, self.own :], padding=1)
 
+    def composed(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Enlarging and the first convolution as one transposed convolution: half the products.
+
+        Nothing stands between the two, so their kernels compose; the enlarged bias becomes a map,
+        because the convolution sees less of it at the border.
+
+        Args:
+            size: (height, width) of the enlarged maps.
+
+        Returns:
+            The kernel (dim, out, 4, 4) for `forward`, and a map (out, *size) to add to its offset.
+        """
+        first = self.conv1.weight[:, : self.kept]
+        kind = first.device.type if first.device.type != "meta" else "cpu"
+        with torch.autocast(kind, enabled=False):
+            kernel = F.conv2d(self.enlarge.weight, first, padding=2)
+            bias_o1hw = torch.einsum("m,omhw->ohw", self.enlarge.bias, first)[:, None]
+            ones_11HW = first.new_ones(1, 1, *size)
+            return kernel, F.conv2d(ones_11HW, bias_o1hw, padding=1)[0]
+
     def forward(
-        self, x_Nchw: Tensor, offset_chw: Tensor | None, skip_Nchw: Tensor | None = None
+        self,
+        x_Nchw: Tensor,
+        offset_chw: Tensor | None,
+        skip_Nchw: Tensor | None = None,
+        kernel: Tensor | None = None,
     ) -> Tensor:
-        """`offset_chw`: of the one image that all N maps belong to; None without guidance."""
-        x_Nchw = self.enlarge(x_Nchw)
-        if skip_Nchw is not None:
-            x_Nchw = torch.cat([x_Nchw, skip_Nchw], dim=1)
-        x_Nchw = F.conv2d(x_Nchw, self.conv1.weight[:, : self.own], padding=1)
+        """
+        Args:
+            x_Nchw: maps of one image.
+            offset_chw: `offset` of that image's guidance; None without guidance.
+            skip_Nchw: each map's own skip.
+            kernel: of `composed`, whose map is in `offset_chw` then; None: step by step.
+        """
+        weight = self.conv1.weight[:, : self.own]
+        if kernel is not None:
+            x_Nchw = F.conv_transpose2d(x_Nchw, kernel, stride=2, padding=1)
+            if skip_Nchw is not None:
+                x_Nchw = x_Nchw + F.conv2d(skip_Nchw, weight[:, self.kept :], padding=1)
+        elif skip_Nchw is not None:
+            x_Nchw = F.conv2d(torch.cat([self.enlarge(x_Nchw), skip_Nchw], 1), weight, padding=1)
+        else:
+            x_Nchw = F.conv2d(self.enlarge(x_Nchw), weight, padding=1)
         if offset_chw is not None:
             x_Nchw = x_Nchw.add_(offset_chw)
         x_Nchw = F.relu(self.norm1(x_Nchw), inplace=True)

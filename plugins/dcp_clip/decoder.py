@@ -27,7 +27,8 @@ class Plan:
     """What one image gives one stage: made once, used by all its categories."""
 
     steps: list[Step]
-    offset_chw: Tensor | None
+    offset_chw: Tensor
+    kernel: Tensor
 
 
 @DECODERS.register_module()
@@ -90,7 +91,7 @@ class SpatialDecoder(Decoder):
         cost_skips: tuple[int, ...] = (32, 16),
         cost_up: str = "bilinear_1x1",
         stage_dims: tuple[int, ...] = (64, 32),
-        chunk: int = 16,
+        chunk: int = 8,
     ) -> None:
         super().__init__()
         for source in sources:
@@ -194,10 +195,11 @@ class SpatialDecoder(Decoder):
                 if self.enhance[index].affinity_scale is not None:
                     near_BNN = taken(image.attention_BNN, self.attn_detach)
                 steps = self.enhance[index].steps(size, guide_Bhwc, near_BNN)
-            offsets: Tensor | list[None] = [None] * batch
+            kernel, offset_chw = stage.composed((2 * size[0], 2 * size[1]))
+            offset_Bchw = offset_chw.expand(batch, -1, -1, -1)
             if self.level_skips:
-                offsets = stage.offset(self.level_skips[index](levels[index]))
-            plans.append([Plan(*plan) for plan in zip(steps, offsets)])
+                offset_Bchw = offset_Bchw + stage.offset(self.level_skips[index](levels[index]))
+            plans.append([Plan(*plan, kernel) for plan in zip(steps, offset_Bchw)])
         return plans
 
     def _guide(
@@ -227,5 +229,5 @@ class SpatialDecoder(Decoder):
             if self.enhance:
                 x_Khwc = x_Kchw.permute(0, 2, 3, 1)
                 x_Kchw = self.enhance[index](x_Khwc, plan.steps).permute(0, 3, 1, 2)
-            x_Kchw = self.stages[index](x_Kchw, plan.offset_chw, skip_Kchw)
+            x_Kchw = self.stages[index](x_Kchw, plan.offset_chw, skip_Kchw, plan.kernel)
         return self.head(x_Kchw).squeeze(1)
