@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -33,8 +34,7 @@ def write_scenes(folder: Path, vocabulary: str, count: int, size: int) -> list[P
     world = MiniWorld("val", vocabulary, size=size, seed=HELD_OUT_SEED, length=count)
     paths = [folder / f"scene_{i}.png" for i in range(count)]
     for i, path in enumerate(paths):
-        picture = Image.fromarray(world[i].image)
-        write_atomic(path, lambda file, picture=picture: picture.save(file, format="png"))
+        write_atomic(path, partial(Image.fromarray(world[i].image).save, format="png"))
     return paths
 
 

@@ -148,15 +148,14 @@ def _caches() -> Iterator[Finding]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     from .encoders.text_cache import cache_folder
-    from .image_io import write_atomic
+    from .image_io import ensure_writable
 
     place = cache_folder()
     if place is None:
         yield Finding("text cache", "note", "in memory only, as OVSS_CACHE_DIR asks")
     else:
         try:
-            write_atomic(place / ".doctor", lambda file: file.write(b""))
-            (place / ".doctor").unlink()
+            ensure_writable(place)
             yield Finding("text cache", "ok", str(place))
         except OSError as error:
             yield Finding("text cache", "note", f"{error}: set OVSS_CACHE_DIR to another folder")

@@ -13,7 +13,15 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["IMAGE_SUFFIXES", "ImageError", "find_images", "read_image", "to_rgb", "write_atomic"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageError",
+    "ensure_writable",
+    "find_images",
+    "read_image",
+    "to_rgb",
+    "write_atomic",
+]
 
 IMAGE_SUFFIXES = frozenset(
     f".{kind}"
@@ -182,3 +190,18 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def ensure_writable(folder: str | os.PathLike[str]) -> None:
+    """Make a folder if need be and write into it, before work is done whose result it shall hold.
+
+    Raises:
+        OSError: naming the folder and the reason.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot write here: {reason}", str(folder)) from error

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 PREFIXES = {"ovss": "ovss", "plugins": "ovss_plugins", "configs": "ovss_configs"}
 
@@ -72,7 +73,10 @@ def test_wheel_works_outside_the_checkout(repo_root, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     code = "import sys; sys.path.insert(0, sys.argv[1]); import ovss; print(ovss.__file__)"
-    code += "; from ovss.cli import main; sys.exit(main(['list', 'methods', 'vocabularies']))"
+    code += "; from ovss.cli import main; main(['list', 'methods', 'vocabularies'])"
+    code += "; sys.exit(main('segment p.png --words a,b --model maskclip_mini --cfg-options "
+    code += "model.encoder.pretrained=None'.split()))"
+    Image.new("RGB", (30, 20)).save(tmp_path / "p.png")
     done = subprocess.run(
         [sys.executable, "-c", code, str(site)],
         cwd=tmp_path,
@@ -84,3 +88,4 @@ def test_wheel_works_outside_the_checkout(repo_root, tmp_path):
     assert str(site / "ovss") in done.stdout
     assert str(site / "ovss_configs") in done.stdout
     assert "ade20k_150" in done.stdout
+    assert (tmp_path / "outputs" / "p_overlay.png").is_file()

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 
 from ovss.data import mini_world
@@ -62,8 +63,7 @@ def build_model() -> nn.Module:
 def place_positions(model: nn.Module) -> None:
     """Start the position embedding as waves over the grid, as strong as the patches themselves.
 
-    open_clip's own start is a tenth of that, and noise: shape, which is where things are, then
-    stays at chance for tens of thousands of pictures.
+    open_clip's own start is a tenth of that, and noise; shape is a matter of where things are.
     """
     embedding = model.visual.positional_embedding
     side, quarter = model.visual.grid_size[0], embedding.shape[1] // 4
@@ -92,6 +92,16 @@ def normalise(image_B3HW: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------------ data
 
 
+def is_large(step: int, steps: int) -> bool:
+    """Whether a step shows larger pictures: every third does after three tenths of the run."""
+    return step / steps >= 0.3 and step % 3 == 2
+
+
+def pictures(step: int, steps: int, batch: int) -> int:
+    """How many pictures a step shows; of the larger ones fewer, for about the same time."""
+    return batch * 3 // 8 if is_large(step, steps) else batch
+
+
 class Batches(Dataset):
     """Batch number ``step`` of the run: a pure function of the seed, the step and the length."""
 
@@ -113,8 +123,7 @@ class Batches(Dataset):
         """Single objects first, the whole world later, and larger pictures now and then."""
         progress, length = step / self.steps, self.steps * self.batch
         level = min(20, max(0, int(21 * (progress - 0.03) / 0.22)))
-        large = progress >= 0.3 and step % 3 == 2
-        count = self.batch * 3 // 8 if large else self.batch
+        large, count = is_large(step, self.steps), pictures(step, self.steps, self.batch)
         singles = 0 if large else self.batch if progress < 0.08 else int(0.4 * self.batch)
         return [
             self._world(self.seed, length, LARGE if large else SIZE, level, slot < singles)[
@@ -335,11 +344,16 @@ def save(path: Path, step: int, **parts: nn.Module | torch.optim.Optimizer) -> N
     write_atomically(path, lambda temporary: torch.save(state, temporary))
 
 
+def samples(done: int, args: argparse.Namespace) -> int:
+    """Pictures shown after so many steps."""
+    return sum(pictures(step, args.steps, args.batch) for step in range(done))
+
+
 def export(model: nn.Module, path: Path, step: int, args: argparse.Namespace, count: int) -> None:
     """Write float16 weights as open_clip loads them, with how they came about as metadata."""
     state = {k: v.detach().half().contiguous().clone() for k, v in model.state_dict().items()}
     metadata = {'model': 'mini_clip', 'seed': args.seed, 'steps': step,
-                'samples': step * args.batch, 'zero_shot': zero_shot(model, count)}  # fmt: skip
+                'samples': samples(step, args), 'zero_shot': zero_shot(model, count)}  # fmt: skip
     text = {key: v if isinstance(v, str) else json.dumps(v) for key, v in metadata.items()}
     write_atomically(path, lambda temporary: save_file(state, temporary, metadata=text))
     print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB): {text}", flush=True)
@@ -381,11 +395,11 @@ def learn(
     return {"loss": round(loss.item(), 5)} | {k: round(v.item(), 4) for k, v in parts.items()}
 
 
+# At 65 tokens fused attention is slower on a CPU than plain products.
+@sdpa_kernel(SDPBackend.MATH)
 def train(args: argparse.Namespace) -> nn.Module:
     """Train from the start, or from the last checkpoint, to the schedule's end or ``stop_at``."""
     torch.manual_seed(args.seed)
-    # At 65 tokens fused attention is slower on a CPU than plain products; the switch holds there.
-    torch.backends.cuda.enable_flash_sdp(False)
     model = build_model()
     place_positions(model)
     heads = build_heads(model.visual.output_dim)
@@ -399,8 +413,8 @@ def train(args: argparse.Namespace) -> nn.Module:
     for step in range(first, last):
         values, done = learn(model, heads, optimizer, next(batches), step, args), step + 1
         if done % args.log_every == 0 or done == last:
-            speed = (done - first) * args.batch / (time.time() - started)
-            record = {"step": done, "samples": done * args.batch, **values}
+            speed = (samples(done, args) - samples(first, args)) / (time.time() - started)
+            record = {"step": done, "samples": samples(done, args), **values}
             record |= {"scale": round(model.logit_scale.exp().item(), 2), "per_s": round(speed, 1)}
             if done % args.test_every == 0 or done == last:
                 record["zero_shot"] = zero_shot(model, args.test_count)
@@ -415,7 +429,7 @@ def train(args: argparse.Namespace) -> nn.Module:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/mini_clip"))
-    parser.add_argument("--steps", type=int, default=4000, help="length of the whole schedule")
+    parser.add_argument("--steps", type=int, default=4800, help="length of the whole schedule")
     parser.add_argument("--stop-at", type=int, help="stop early at this step of the schedule")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for section, rows in found.items():
         print(f"{section} ({len(rows)})")
-        print("\n".join(columns(rows)), end="\n\n")
+        print("\n".join(line.rstrip() for line in columns(rows)), end="\n\n")
     return 0
 
 

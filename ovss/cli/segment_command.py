@@ -57,13 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment what the command line names; 1 if any picture failed."""
-    from ..image_io import find_images, write_atomic
+    from ..image_io import ensure_writable, find_images
 
     paths = find_images(args.images)
     out = Path(args.out)
-    # found out before the model is built, not after the first picture is done
-    write_atomic(out / ".ovss", lambda file: file.write(b""))
-    (out / ".ovss").unlink()
+    ensure_writable(out)
 
     from ..inferencer import Inferencer
     from ..plugins import load_plugins
@@ -109,6 +107,7 @@ def _segment_all(
                 continue
             files = result.save(outputs.folder, outputs.stem(path))
             bar.write(_line(result, files, as_json), file=sys.stdout)
+            sys.stdout.flush()
     return failures
 
 

@@ -75,7 +75,8 @@ def fetch(model: str, pretrained: str) -> Path:
             f"{tag.get('hf_hub') or tag.get('url')} ({type(error).__name__}: {error}). They are "
             f"looked for in {HF_HUB_CACHE} (move it with HF_HOME) and {OLD_CACHE}. Without "
             f"network, copy the file here and give its path: "
-            f"pretrained='/path/to/weights.safetensors'"
+            f"pretrained='/path/to/weights.safetensors' in the config's encoder, or --cfg-options "
+            f"model.encoder.pretrained=/path/to/weights.safetensors"
         ) from error
 
 

@@ -39,3 +39,32 @@ def test_blue_first_pictures_are_turned_once():
     data["inputs"][0][0] = 1
     out = OpenVocabPreProcessor(bgr_to_rgb=True)(data)
     assert out["inputs"][0][:, 0, 0].tolist() == [7, 7, 1]
+
+
+def test_a_batch_speaks_of_what_it_shows_and_of_others_by_lot():
+    names = tuple(f"word {i}" for i in range(40))
+    drawn = set()
+    for seed in range(3):
+        torch.manual_seed(seed)
+        data = batch((4, 4), (4, 4))
+        for sample, label in zip(data["data_samples"], (7, 30)):
+            sample.set_metainfo({"vocabulary": names})
+            sample.gt_sem_seg.data[:, 0] = label
+            sample.gt_sem_seg.data[:, 1] = -1
+        first, second = OpenVocabPreProcessor(sample_words=9)(data, training=True)["data_samples"]
+        assert first.vocabulary == second.vocabulary
+        assert len(set(first.vocabulary)) == 9
+        for sample, name in ((first, "word 7"), (second, "word 30")):
+            labels = sample.gt_sem_seg.data[0]
+            assert (labels[1] == -1).all()
+            assert [sample.vocabulary[i] for i in labels[:, 0][[0, 2]]] == [name, "word 0"]
+        drawn.add(first.vocabulary)
+    assert len(drawn) == 3
+
+
+def test_more_words_than_asked_where_more_have_a_pixel():
+    data = batch((1, 6))
+    data["data_samples"][0].set_metainfo({"vocabulary": tuple("abcdefgh")})
+    data["data_samples"][0].gt_sem_seg.data[0, 0] = torch.arange(6)
+    (sample,) = OpenVocabPreProcessor(sample_words=3)(data, training=True)["data_samples"]
+    assert sample.vocabulary == tuple("abcdef")
