@@ -26,6 +26,7 @@ model = dict(
         image_size=384,
         levels=(3, 7),
         attention=True,
+        attention_gradient=False,
         dense="maskclip",
         trainable="qv",
         trainable_text="none",

@@ -70,6 +70,13 @@ class Attention(nn.Module):
         out = weights @ self.split_heads(self.value(x_BND))
         return self.out_proj(out.transpose(1, 2).flatten(2)), weights.mean(1)
 
+    def forward_with_detached_weights(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward_with_weights`, but no gradient flows through the weights given, and training
+        keeps no N^2 numbers: the fused kernel attends, the weights are computed beside it."""
+        with torch.no_grad():
+            weights = self.weights(self.query(x_BND), self.key(x_BND)).mean(1)
+        return self(x_BND), weights
+
     def weights_from_first(self, x_BND: Tensor) -> Tensor:
         """Attention weights of the first token (the class token), (B, heads, N): one query.
 

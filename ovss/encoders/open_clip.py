@@ -49,6 +49,7 @@ class OpenCLIPEncoder(Encoder):
             blocks but the last, or the 0-based blocks.
         class_attention: give the class token's attention to the patches, all heads of these
             0-based blocks.
+        attention_gradient: let gradients through `attention`. Without, training keeps less memory.
         text_cache: ``disk`` (and memory), ``memory`` or ``off``.
 
     Raises:
@@ -68,6 +69,7 @@ class OpenCLIPEncoder(Encoder):
         trainable_text: str | None = None,
         attention: bool | Sequence[int] = False,
         class_attention: Sequence[int] = (),
+        attention_gradient: bool = True,
         text_cache: str = "disk",
     ) -> None:
         super().__init__()
@@ -91,6 +93,7 @@ class OpenCLIPEncoder(Encoder):
         self.level_dims = (visual.transformer.width,) * len(self.levels)
         self.gives_attention = bool(self.attention)
         self.class_attention = _block_indices("class_attention", class_attention, depth)
+        self.attention_gradient = attention_gradient
         heads = visual.transformer.resblocks[0].attn.heads
         self.class_attention_dim = heads * len(self.class_attention)
 
@@ -127,6 +130,7 @@ class OpenCLIPEncoder(Encoder):
             self.levels,
             self.attention,
             self.class_attention,
+            self.attention_gradient,
         )
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:

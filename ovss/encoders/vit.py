@@ -47,6 +47,7 @@ def image_features(
     levels: tuple[int, ...] = (),
     attention: tuple[int, ...] = (),
     class_attention: tuple[int, ...] = (),
+    attention_gradient: bool = True,
 ) -> ImageFeatures:
     """Run the tower once.
 
@@ -57,6 +58,7 @@ def image_features(
         levels: 0-based blocks whose outputs are wanted.
         attention: 0-based blocks whose attention is averaged; empty for none.
         class_attention: 0-based blocks whose attention from the class token is wanted, all heads.
+        attention_gradient: let gradients through the weights of `attention`.
     """
     tokens_BND, grid = embed_patches(visual, image_B3HW)
     *blocks, last_block = visual.transformer.resblocks
@@ -66,7 +68,10 @@ def image_features(
         if index in class_attention:
             class_BHN[index] = block.attn.weights_from_first(normed_BND)[..., 1:]
         if index in attention:
-            moved_BND, weight_BNN = block.attn.forward_with_weights(normed_BND)
+            attend = block.attn.forward_with_weights
+            if torch.is_grad_enabled() and not attention_gradient:
+                attend = block.attn.forward_with_detached_weights
+            moved_BND, weight_BNN = attend(normed_BND)
             weights_BNN.append(weight_BNN[:, 1:, 1:])
         else:
             moved_BND = block.attn(normed_BND)

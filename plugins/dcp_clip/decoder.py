@@ -51,7 +51,8 @@ class SpatialDecoder(Decoder):
             is added to their logit.
         attn_grid: (h, w) of the training grid, for ``rows``.
         attn_channels: channels of class attention, for ``cls``: heads times blocks.
-        attn_detach: no gradient through the encoder's attention.
+        attn_detach: no gradient through the encoder's attention; False needs an encoder that lets
+            them through (``attention_gradient``).
         detach_levels: no gradient through the tapped levels.
         guide_dims: channels of the guidance of levels and of attention.
         heads: attention heads.

@@ -31,6 +31,29 @@ def test_class_attention_is_the_first_row_of_every_head(tiny, reference, dense):
     torch.testing.assert_close(found.flatten(2), torch.cat(expected, 1), atol=1e-6, rtol=1e-5)
 
 
+def test_attention_without_gradient_is_the_same_attention(tiny, reference):
+    path = tiny()
+    _, weights = reference(path)
+    picture = torch.rand(2, 3, 32, 32) * 255
+    found = []
+    for gradient in (True, False):
+        encoder = OpenCLIPEncoder(
+            str(path),
+            str(weights),
+            attention=True,
+            attention_gradient=gradient,
+            trainable="full",
+        )
+        image = encoder.encode_image(picture)
+        assert image.attention_BNN.requires_grad == gradient
+        image.dense_BChw.square().sum().backward()
+        found.append((image, encoder.clip.visual.conv1.weight.grad))
+    (one, one_grad), (other, other_grad) = found
+    torch.testing.assert_close(one.attention_BNN, other.attention_BNN)
+    torch.testing.assert_close(one.dense_BChw, other.dense_BChw, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(one_grad, other_grad, atol=1e-4, rtol=1e-3)
+
+
 def test_nothing_unless_asked(tiny):
     encoder = OpenCLIPEncoder(str(tiny()))
     assert encoder.class_attention_dim == 0
