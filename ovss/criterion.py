@@ -11,7 +11,9 @@ from .registry import check_arguments
 from .structures import IGNORE, Masks, Selection
 
 
-def bce(masks: Masks, labels_BHW: Tensor, ignore: str = "negative") -> dict[str, Tensor]:
+def bce(
+    masks: Masks, labels_BHW: Tensor, ignore: str = "negative", average: str = "batch"
+) -> dict[str, Tensor]:
     """Binary cross-entropy of every kept category at every pixel, mean over all of them.
 
     Logits are enlarged to the labels' size. As -log(1 - p) summed over all elements minus the logit
@@ -22,12 +24,16 @@ def bce(masks: Masks, labels_BHW: Tensor, ignore: str = "negative") -> dict[str,
         labels_BHW: categories in T, or IGNORE.
         ignore: pixels without a label count as ``"negative"`` for every category (CAT-Seg, SED)
             or are left out (``"exclude"``).
+        average: over the ``"batch"`` at once, so that an image counts by the categories it keeps,
+            or within each ``"image"`` first, so that all images count the same.
 
     Returns:
         ``loss_mask``, and ``loss_aux0`` ... for auxiliary outputs: scalars.
     """
     if ignore not in ("negative", "exclude"):
         raise ValueError(f"ignore must be 'negative' or 'exclude', got {ignore!r}")
+    if average not in ("batch", "image"):
+        raise ValueError(f"average must be 'batch' or 'image', got {average!r}")
     slot_BHW = masks.selection.localize(labels_BHW)
     counted_BHW = torch.ones_like(labels_BHW, dtype=torch.bool)
     if ignore == "exclude":
@@ -35,13 +41,17 @@ def bce(masks: Masks, labels_BHW: Tensor, ignore: str = "negative") -> dict[str,
     outputs = {"loss_mask": masks.logits_BKHW}
     outputs.update({f"loss_aux{i}": aux_BKHW for i, aux_BKHW in enumerate(masks.aux)})
     return {
-        name: _bce_mean(logits_BKHW, masks.selection, slot_BHW, counted_BHW)
+        name: _bce_mean(logits_BKHW, masks.selection, slot_BHW, counted_BHW, average)
         for name, logits_BKHW in outputs.items()
     }
 
 
 def _bce_mean(
-    logits_BKHW: Tensor, selection: Selection, slot_BHW: Tensor, counted_BHW: Tensor
+    logits_BKHW: Tensor,
+    selection: Selection,
+    slot_BHW: Tensor,
+    counted_BHW: Tensor,
+    average: str,
 ) -> Tensor:
     logits_BKHW = resize(logits_BKHW.float(), slot_BHW.shape[-2:])
     live_BKHW = selection.valid_BK[:, :, None, None] & counted_BHW[:, None]
@@ -50,7 +60,11 @@ def _bce_mean(
     if not everything_live:
         negative_BKHW = negative_BKHW.masked_fill(~live_BKHW, 0.0)
     at_label_BHW = torch.gather(logits_BKHW, 1, slot_BHW.clamp(min=0)[:, None]).squeeze(1)
-    positive = at_label_BHW.masked_fill(slot_BHW == IGNORE, 0.0).sum()
+    at_label_BHW = at_label_BHW.masked_fill(slot_BHW == IGNORE, 0.0)
+    if average == "image":
+        sum_B = negative_BKHW.sum((1, 2, 3)) - at_label_BHW.sum((1, 2))
+        return (sum_B / live_BKHW.sum((1, 2, 3)).clamp(min=1)).mean()
+    positive = at_label_BHW.sum()
     return (negative_BKHW.sum() - positive) / live_BKHW.sum().clamp(min=1)
 
 

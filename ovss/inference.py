@@ -220,10 +220,15 @@ def _segment_views(
                     features.dense_BChw[one],
                     features.pooled_BC[one],
                     tuple(level[one] for level in features.levels),
-                    None if features.attention_BNN is None else features.attention_BNN[one],
+                    _at(features.attention_BNN, one),
+                    _at(features.class_attention_BMhw, one),
                 ),
                 Masks(masks.logits_BKHW[one], masks.selection.images(i, i + 1)),
             )
+
+
+def _at(x_B: Tensor | None, index: slice) -> Tensor | None:
+    return None if x_B is None else x_B[index]
 
 
 def _window_probs(

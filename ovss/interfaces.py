@@ -29,11 +29,13 @@ class Encoder(nn.Module, ABC):
         joint_dim: C, channels of dense tokens, pooled embedding and text embeddings.
         level_dims: channels of each of `ImageFeatures.levels`.
         gives_attention: whether `ImageFeatures.attention_BNN` is there.
+        class_attention_dim: channels of `ImageFeatures.class_attention_BMhw`; 0: it is not there.
     """
 
     joint_dim: int
     level_dims: tuple[int, ...] = ()
     gives_attention: bool = False
+    class_attention_dim: int = 0
 
     @abstractmethod
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
@@ -59,12 +61,14 @@ class AlignmentHead(nn.Module, ABC):
 
     Attributes:
         cost_dim: D, channels of the volume it gives.
+        raw_dim: P of `Alignment.raw_BKPhw`; None: it gives none.
         joint_dim: C that it needs of the encoder; None takes any.
         level_dims: levels that it needs of the encoder; None takes any.
         needs_attention: whether it reads the encoder's attention.
     """
 
     cost_dim: int
+    raw_dim: int | None = None
     joint_dim: int | None = None
     level_dims: tuple[int, ...] | None = None
     needs_attention: bool = False
@@ -79,15 +83,19 @@ class Decoder(nn.Module, ABC):
 
     Attributes:
         cost_dim: D that it needs of the head; None takes any.
+        raw_dim: P that it needs of the head's raw volume; None needs none.
         joint_dim: C that it needs of the encoder; None takes any.
         level_dims: levels that it needs of the encoder; None takes any.
         needs_attention: whether it reads the encoder's attention.
+        class_attention_dim: channels of class-token attention that it needs; None needs none.
     """
 
     cost_dim: int | None = None
+    raw_dim: int | None = None
     joint_dim: int | None = None
     level_dims: tuple[int, ...] | None = None
     needs_attention: bool = False
+    class_attention_dim: int | None = None
 
     @abstractmethod
     def forward(self, aligned: Alignment) -> Masks:
@@ -99,4 +107,4 @@ class PostProcessor(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, scores: Scores) -> Scores:
-        """Scores in, scores out; may narrow or re-score, never invents a category."""
+        """Scores in, scores out; may narrow, re-score, or add a category of the vocabulary."""

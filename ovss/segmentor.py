@@ -190,8 +190,13 @@ def check_dimensions(encoder: Encoder, head: AlignmentHead, decoder: Decoder) ->
                 problems.append((dim, part, needs, encoder, gives))
         if part.needs_attention and not encoder.gives_attention:
             problems.append(("attention", part, True, encoder, False))
-    if decoder.cost_dim is not None and decoder.cost_dim != head.cost_dim:
-        problems.append(("cost_dim", decoder, decoder.cost_dim, head, head.cost_dim))
+    needs, gives = decoder.class_attention_dim, encoder.class_attention_dim
+    if needs is not None and needs != gives:
+        problems.append(("class_attention_dim", decoder, needs, encoder, gives))
+    for dim in ("cost_dim", "raw_dim"):
+        needs, gives = getattr(decoder, dim), getattr(head, dim)
+        if needs is not None and needs != gives:
+            problems.append((dim, decoder, needs, head, gives))
     if problems:
         raise ValueError(
             "the components do not fit together: "

@@ -18,6 +18,7 @@ N     a list of live things: usually the valid (image, category) pairs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -93,12 +94,15 @@ class ImageFeatures:
         pooled_BC: the image embedding as the encoder was pre-trained to give it, not normalised.
         levels: feature maps of tapped layers, shallow first, each (B, level_dim, h, w).
         attention_BNN: patch-to-patch attention weights, N = h * w, if the encoder was asked.
+        class_attention_BMhw: attention of the class token to each cell, one channel for each head
+            of each block that the encoder was asked for.
     """
 
     dense_BChw: Tensor
     pooled_BC: Tensor
     levels: tuple[Tensor, ...] = ()
     attention_BNN: Tensor | None = None
+    class_attention_BMhw: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -125,6 +129,12 @@ class TextFeatures:
                 f"{len(self.embeds_TPC)} text embeddings for {len(self.vocabulary)} categories"
             )
 
+    @cached_property
+    def mean_TC(self) -> Tensor:
+        """Mean over the templates, float32, not normalised, without gradient; made once, so that a
+        large vocabulary is not averaged again for every picture."""
+        return self.embeds_TPC.detach().mean(1, dtype=torch.float32)
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -135,12 +145,15 @@ class Alignment:
         image: the image features it was made of, for decoders that use levels or attention.
         text_BKPC: embeddings of the kept categories.
         selection: what the K slots mean.
+        raw_BKPhw: the plain cosines that the volume was embedded from, for decoders that use them;
+            None where the head embeds nothing.
     """
 
     cost_BKDhw: Tensor
     image: ImageFeatures
     text_BKPC: Tensor
     selection: Selection
+    raw_BKPhw: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self, K=self.selection.index_BK.shape[1])

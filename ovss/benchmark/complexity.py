@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from ..inference import InferenceConfig, window_origins
 from ..registry import check_arguments
 from ..segmentor import OpenVocabSegmentor
-from ..structures import ImageFeatures, Selection, TextFeatures
+from ..structures import ImageFeatures, Scores, Selection, TextFeatures
 
 CONVENTION = "FLOPs = 2 x multiply-accumulates (MACs)"
 _Result = TypeVar("_Result")
@@ -32,7 +32,8 @@ class Stage:
     """FLOPs of one stage.
 
     Args:
-        per_view: for one view; for ``text``, for the whole vocabulary.
+        per_view: for one view; for ``text``, for the whole vocabulary; 0 for ``post_processor``,
+            which sees merged views.
         per_image: for one picture under the method's inference protocol; 0 for ``text``, which is
             encoded once per vocabulary and kept.
     """
@@ -52,7 +53,7 @@ class Complexity:
         picture: (height, width) of the picture that ``per_image`` is about.
         views: views of that picture.
         view: (height, width) of a view as the encoder is given it.
-        stages: FLOPs by stage: encoder, text, selector, head, decoder.
+        stages: FLOPs by stage: encoder, text, selector, head, decoder, post_processor.
     """
 
     total: int
@@ -133,12 +134,19 @@ def complexity(
 
     image = stage("encoder", lambda: model.encoder.encode_image(view_13HW))
     text = stage("text", lambda: model.encode_vocabulary(names))
-    selection = stage("selector", lambda: _select(model, image, text))
+    image_drawn, text_drawn = _drawn(image, text)
+    selection = stage("selector", lambda: _on_cpu(model.selector)(image_drawn, text_drawn))
     if kept is not None:
         index_1K = torch.arange(kept)[None]
         selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
     aligned = stage("head", lambda: model.head(image, text, selection))
     stage("decoder", lambda: model.decoder(aligned))
+    probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
+    scores = Scores(probs_1KHW, selection, image_drawn, text_drawn)
+    stage("post_processor", lambda: _on_cpu(model.post_processor)(scores))
+    stages = {name: Stage(each, each * count) for name, each in flops.items()}
+    stages["text"] = Stage(flops["text"], 0)
+    stages["post_processor"] = Stage(0, flops["post_processor"])
     total, learnable = count_parameters(model)
     return Complexity(
         total=total,
@@ -149,7 +157,7 @@ def complexity(
         picture=picture,
         views=count,
         view=size,
-        stages={n: Stage(f, 0 if n == "text" else f * count) for n, f in flops.items()},
+        stages=stages,
     )
 
 
@@ -173,26 +181,34 @@ def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
     return sdpa_flop_count(query, key, value)
 
 
-def _select(model: OpenVocabSegmentor, image: ImageFeatures, text: TextFeatures) -> Selection:
-    """Selections depend on values: features are drawn at random, on the CPU."""
+def _drawn(image: ImageFeatures, text: TextFeatures) -> tuple[ImageFeatures, TextFeatures]:
+    """What is kept depends on values: features of these shapes, at random, on the CPU."""
     generator = torch.Generator().manual_seed(0)
 
     def drawn(x: Tensor) -> Tensor:
         return torch.randn(x.shape, generator=generator, device="cpu")
 
-    attention = None if image.attention_BNN is None else drawn(image.attention_BNN).softmax(-1)
-    selector = copy.deepcopy(model.selector).to_empty(device="cpu")
-    for parameter in selector.parameters():
-        nn.init.normal_(parameter, std=0.02)
+    def weights(x: Tensor | None) -> Tensor | None:
+        return None if x is None else drawn(x).softmax(-1)
+
     features = ImageFeatures(
         drawn(image.dense_BChw),
         drawn(image.pooled_BC),
         tuple(drawn(level) for level in image.levels),
-        attention,
+        weights(image.attention_BNN),
+        weights(image.class_attention_BMhw),
     )
     embeds_TPC = nn.functional.normalize(drawn(text.embeds_TPC), dim=-1)
     levels = tuple(drawn(level) for level in text.levels)
-    return selector(features, TextFeatures(embeds_TPC, levels, text.vocabulary))
+    return features, TextFeatures(embeds_TPC, levels, text.vocabulary)
+
+
+def _on_cpu(part: nn.Module) -> nn.Module:
+    """A copy with random parameters."""
+    part = copy.deepcopy(part).to_empty(device="cpu")
+    for parameter in part.parameters():
+        nn.init.normal_(parameter, std=0.02)
+    return part
 
 
 def as_table(cost: Complexity) -> str:

@@ -70,8 +70,15 @@ class Attention(nn.Module):
         out = weights @ self.split_heads(self.value(x_BND))
         return self.out_proj(out.transpose(1, 2).flatten(2)), weights.mean(1)
 
-    def attend_from_first(self, x_BND: Tensor, value_BND: Tensor) -> Tensor:
-        """What the first token (the class token) receives, (B, D): one query, no keys of others.
+    def forward_with_detached_weights(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward_with_weights`, but no gradient flows through the weights given, and training
+        keeps no N^2 numbers: the fused kernel attends, the weights are computed beside it."""
+        with torch.no_grad():
+            weights = self.weights(self.query(x_BND), self.key(x_BND)).mean(1)
+        return self(x_BND), weights
+
+    def weights_from_first(self, x_BND: Tensor) -> Tensor:
+        """Attention weights of the first token (the class token), (B, heads, N): one query.
 
         ``q . (W_k x + b_k) = (W_k' q) . x + const``: the key matrix is applied to one query instead
         of to N tokens, and the constant drops out of the softmax.
@@ -79,7 +86,11 @@ class Attention(nn.Module):
         query_BHd = self.query(x_BND[:, 0]).unflatten(-1, (self.heads, -1))
         key_HdD = self.k_proj_weight.unflatten(0, (self.heads, -1))
         back_BHD = torch.einsum("bhd,hde->bhe", query_BHd, key_HdD) * query_BHd.shape[-1] ** -0.5
-        weights_BHN = (back_BHD @ x_BND.transpose(1, 2)).softmax(-1)
+        return (back_BHD @ x_BND.transpose(1, 2)).softmax(-1)
+
+    def attend_from_first(self, x_BND: Tensor, value_BND: Tensor) -> Tensor:
+        """What the first token (the class token) receives, (B, D)."""
+        weights_BHN = self.weights_from_first(x_BND)
         out_BH1d = weights_BHN.unsqueeze(2) @ self.split_heads(value_BND)
         return self.out_proj(out_BH1d.flatten(1))
 

@@ -47,6 +47,9 @@ class OpenCLIPEncoder(Encoder):
         trainable_text: another rule for the text tower; None takes `trainable`.
         attention: give patch-to-patch attention averaged over heads and blocks: True for all
             blocks but the last, or the 0-based blocks.
+        class_attention: give the class token's attention to the patches, all heads of these
+            0-based blocks.
+        attention_gradient: let gradients through `attention`. Without, training keeps less memory.
         text_cache: ``disk`` (and memory), ``memory`` or ``off``.
 
     Raises:
@@ -65,6 +68,8 @@ class OpenCLIPEncoder(Encoder):
         trainable: str = "none",
         trainable_text: str | None = None,
         attention: bool | Sequence[int] = False,
+        class_attention: Sequence[int] = (),
+        attention_gradient: bool = True,
         text_cache: str = "disk",
     ) -> None:
         super().__init__()
@@ -87,6 +92,10 @@ class OpenCLIPEncoder(Encoder):
         self.joint_dim: int = visual.output_dim
         self.level_dims = (visual.transformer.width,) * len(self.levels)
         self.gives_attention = bool(self.attention)
+        self.class_attention = _block_indices("class_attention", class_attention, depth)
+        self.attention_gradient = attention_gradient
+        heads = visual.transformer.resblocks[0].attn.heads
+        self.class_attention_dim = heads * len(self.class_attention)
 
         mean, std = preprocess_of(model, config, pretrained)
         self.register_buffer("mean_311", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -115,7 +124,13 @@ class OpenCLIPEncoder(Encoder):
         """
         pixels_B3HW = self._preprocess(image_B3HW)
         return image_features(
-            self.clip.visual, pixels_B3HW, DENSE_MODES[self.dense], self.levels, self.attention
+            self.clip.visual,
+            pixels_B3HW,
+            DENSE_MODES[self.dense],
+            self.levels,
+            self.attention,
+            self.class_attention,
+            self.attention_gradient,
         )
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:

@@ -46,6 +46,8 @@ def image_features(
     dense: DenseMode,
     levels: tuple[int, ...] = (),
     attention: tuple[int, ...] = (),
+    class_attention: tuple[int, ...] = (),
+    attention_gradient: bool = True,
 ) -> ImageFeatures:
     """Run the tower once.
 
@@ -55,14 +57,21 @@ def image_features(
         dense: how the last block makes dense tokens.
         levels: 0-based blocks whose outputs are wanted.
         attention: 0-based blocks whose attention is averaged; empty for none.
+        class_attention: 0-based blocks whose attention from the class token is wanted, all heads.
+        attention_gradient: let gradients through the weights of `attention`.
     """
     tokens_BND, grid = embed_patches(visual, image_B3HW)
     *blocks, last_block = visual.transformer.resblocks
-    tapped, weights_BNN = {}, []
+    tapped, weights_BNN, class_BHN = {}, [], {}
     for index, block in enumerate(blocks):
         normed_BND = block.ln_1(tokens_BND)
+        if index in class_attention:
+            class_BHN[index] = block.attn.weights_from_first(normed_BND)[..., 1:]
         if index in attention:
-            moved_BND, weight_BNN = block.attn.forward_with_weights(normed_BND)
+            attend = block.attn.forward_with_weights
+            if torch.is_grad_enabled() and not attention_gradient:
+                attend = block.attn.forward_with_detached_weights
+            moved_BND, weight_BNN = attend(normed_BND)
             weights_BNN.append(weight_BNN[:, 1:, 1:])
         else:
             moved_BND = block.attn(normed_BND)
@@ -75,11 +84,15 @@ def image_features(
         tapped[len(blocks)] = _as_map(last.ordinary_BND[:, 1:], grid)
     if len(blocks) in attention:
         weights_BNN.append(last.attention_BNN()[:, 1:, 1:])
+    if len(blocks) in class_attention:
+        class_BHN[len(blocks)] = last_block.attn.weights_from_first(last.normed_BND)[..., 1:]
+    class_maps = [class_BHN[index].unflatten(2, grid) for index in class_attention]
     return ImageFeatures(
         dense_BChw=_as_map(visual.ln_post(dense(last)) @ visual.proj, grid),
         pooled_BC=_pool(visual, last),
         levels=tuple(tapped[index] for index in levels),
         attention_BNN=torch.stack(weights_BNN).mean(0) if weights_BNN else None,
+        class_attention_BMhw=torch.cat(class_maps, dim=1) if class_maps else None,
     )
 
 

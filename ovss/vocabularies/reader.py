@@ -15,11 +15,13 @@ __all__ = ["list_templates", "list_vocabularies", "load_names", "load_templates"
 
 DATA = Path(__file__).parent / "data"
 MINI = ("mini_20", "mini_150", "mini_556")
+MINI_SEEN = tuple(f"{name}_seen" for name in MINI)
 
 
 def list_vocabularies() -> tuple[str, ...]:
-    """Every registered vocabulary: the official class lists, then the mini world's."""
-    return (*sorted(path.stem for path in (DATA / "names").glob("*.json")), *MINI)
+    """Every registered vocabulary: the official class lists, then the mini world's, with the
+    part of each that its training scenes show."""
+    return (*sorted(path.stem for path in (DATA / "names").glob("*.json")), *MINI, *MINI_SEEN)
 
 
 def list_templates() -> tuple[str, ...]:
@@ -103,6 +105,10 @@ def _registered_names(name: str) -> tuple[str, ...]:
         from ..data.mini_world import names
 
         return names(name)
+    if name in MINI_SEEN:
+        from ..data.mini_world import seen_names
+
+        return seen_names(name.removesuffix("_seen"))
     return tuple(json.loads((DATA / "names" / f"{name}.json").read_text("utf-8"))["names"])
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .guided import GuidedQKV, map_chunks, mlp
+from ovss.layers.guided import GuidedQKV, map_chunks, mlp
 
 _EPS = 1e-6
 

@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
+from ovss.layers.guided import map_chunks
+from ovss.layers.upsample import GuidedUpsample, LevelGuide
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, Masks
 
 from .classes import ClassAggregation
-from .guided import map_chunks
 from .spatial import SpatialAggregation
-from .upsample import GuidedUpsample, LevelGuide
 
 
 class AggregationLayer(nn.Module):

@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from ovss_plugins.cat_seg import CATSegDecoder
-from ovss_plugins.cat_seg.guided import GuidedQKV
-from ovss_plugins.cat_seg.spatial import WindowGrid
 from torch import Tensor, nn
 
 from ovss.heads.cosine import CosineHead
+from ovss.layers.guided import GuidedQKV
+from ovss.layers.windows import WindowGrid
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
 

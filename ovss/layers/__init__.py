@@ -1,0 +1,1 @@
+"""Modules that the components of several methods are built of; import them by file."""

@@ -1,0 +1,135 @@
+"""Attention in windows: how a map falls into them, and the Swin block that looks inside them.
+
+Each map of a list is attended on its own; queries and keys also see guidance that all maps of an
+image share. There is no relative position bias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .guided import GuidedQKV, mlp
+
+_OTHER_REGION = -100.0
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """How an h x w map falls into windows.
+
+    A side no longer than the window is one window and is not shifted. A side that the window does
+    not divide is padded at its end; padded cells are never attended by real ones, as if absent.
+
+    Args:
+        height, width: cells.
+        window: (rows, columns) of a window.
+        shift: (rows, columns) of the cyclic shift.
+    """
+
+    height: int
+    width: int
+    window: tuple[int, int]
+    shift: tuple[int, int]
+
+    @classmethod
+    def of(cls, height: int, width: int, window: int, shift: int) -> WindowGrid:
+        windows = (min(window, height), min(window, width))
+        shifts = (shift if height > window else 0, shift if width > window else 0)
+        return cls(height, width, windows, shifts)
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Rows and columns added."""
+        return -self.height % self.window[0], -self.width % self.window[1]
+
+    @property
+    def count(self) -> tuple[int, int]:
+        """Windows down and across."""
+        return -(-self.height // self.window[0]), -(-self.width // self.window[1])
+
+    def split(self, x_Nhwc: Tensor, heads: int) -> Tensor:
+        """(N, h, w, c) -> (N, windows * heads, cells of a window, c / heads)."""
+        pad_rows, pad_columns = self.padding
+        if pad_rows or pad_columns:
+            x_Nhwc = F.pad(x_Nhwc, (0, 0, 0, pad_columns, 0, pad_rows))
+        if any(self.shift):
+            x_Nhwc = x_Nhwc.roll((-self.shift[0], -self.shift[1]), (1, 2))
+        (rows, columns), (down, across) = self.window, self.count
+        x = x_Nhwc.view(len(x_Nhwc), down, rows, across, columns, heads, -1)
+        x = x.permute(0, 1, 3, 5, 2, 4, 6)
+        return x.reshape(len(x_Nhwc), down * across * heads, rows * columns, x.shape[-1])
+
+    def merge(self, x_NMLc: Tensor, heads: int) -> Tensor:
+        """Inverse of `split`."""
+        (rows, columns), (down, across) = self.window, self.count
+        x = x_NMLc.view(len(x_NMLc), down, across, heads, rows, columns, -1)
+        x = x.permute(0, 1, 4, 2, 5, 3, 6).reshape(
+            len(x_NMLc), down * rows, across * columns, heads * x.shape[-1]
+        )
+        if any(self.shift):
+            x = x.roll(self.shift, (1, 2))
+        return x[:, : self.height, : self.width]
+
+    def mask(self, heads: int, like: Tensor) -> Tensor | None:
+        """(1, windows * heads, L, L) to add to the attention logits; None where all is allowed.
+
+        Cells that a cyclic shift brought together get -100 (as published, not minus infinity),
+        padded cells minus infinity.
+        """
+        if not any(self.shift) and not any(self.padding):
+            return None
+        region_hw, real_hw = self._regions(like.device)
+        region_ML, real_ML = (self._windows(x_hw) for x_hw in (region_hw, real_hw))
+        other = region_ML[:, :, None] != region_ML[:, None, :]
+        mask_MLL = torch.zeros(other.shape, dtype=like.dtype, device=like.device)
+        mask_MLL.masked_fill_(other, _OTHER_REGION)
+        mask_MLL.masked_fill_(real_ML[:, :, None] & ~real_ML[:, None, :], -torch.inf)
+        return mask_MLL.repeat_interleave(heads, 0)[None]
+
+    def _regions(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """After padding and shift: which cells were neighbours, and which are real."""
+        regions, reals = [], []
+        for side, pad, shift in zip((self.height, self.width), self.padding, self.shift):
+            cell = torch.arange(side + pad, device=device)
+            regions.append((cell >= side + pad - shift).long() if shift else torch.zeros_like(cell))
+            reals.append(cell.roll(-shift) < side)
+        region_hw = regions[0][:, None] * 2 + regions[1][None]
+        return region_hw, reals[0][:, None] & reals[1][None]
+
+    def _windows(self, x_hw: Tensor) -> Tensor:
+        (rows, columns), (down, across) = self.window, self.count
+        return x_hw.view(down, rows, across, columns).transpose(1, 2).reshape(down * across, -1)
+
+
+class WindowBlock(nn.Module):
+    """Pre-norm Swin block with guided attention and a GELU MLP.
+
+    Args:
+        dim: channels.
+        guide_dim: channels of the guidance.
+        heads: attention heads.
+        hidden: channels inside the MLP.
+    """
+
+    def __init__(self, dim: int, guide_dim: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = GuidedQKV(dim, guide_dim)
+        self.project = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = mlp(dim, hidden, nn.GELU())
+
+    def forward(
+        self, x_Nhwc: Tensor, offset_hwc: Tensor, grid: WindowGrid, mask: Tensor | None
+    ) -> Tensor:
+        """`offset_hwc`: the guidance half of query and key, one for all N maps of an image."""
+        qkv = self.attention(self.norm1(x_Nhwc), offset_hwc)
+        query, key, value = (grid.split(part, self.heads) for part in qkv.chunk(3, dim=-1))
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        x_Nhwc = x_Nhwc + self.project(grid.merge(seen, self.heads))
+        return x_Nhwc + self.mlp(self.norm2(x_Nhwc))

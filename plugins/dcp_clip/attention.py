@@ -1,0 +1,121 @@
+"""The two attentions of the head: cells to words (eq. 8 to 10), cells to cells (eq. 11, 12)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ovss.layers.guided import mlp
+
+NORMS = ("post", "pre")
+ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, allowed: Tensor | None = None):
+    """Multi-head attention of (..., N, d) to (..., M, d) by the backend's fused kernel."""
+    split = (part.unflatten(-1, (heads, -1)).transpose(-2, -3) for part in (query, key, value))
+    seen = F.scaled_dot_product_attention(*split, attn_mask=allowed)
+    return seen.transpose(-2, -3).flatten(-2)
+
+
+class CrossBlock(nn.Module):
+    """Cells query the guidance of the kept categories; residual, layer norm, MLP.
+
+    Args:
+        dim: channels of the cells.
+        guide_dim: channels of the guidance.
+        heads: attention heads.
+        expand: width of the MLP, times `dim`.
+        norm: layer norms ``post`` (after the residual, as published) or ``pre``.
+        activation: of the MLP, ``gelu`` or ``relu``.
+    """
+
+    def __init__(
+        self, dim: int, guide_dim: int, heads: int, expand: int, norm: str, activation: str
+    ) -> None:
+        super().__init__()
+        self.heads, self.pre = heads, norm == "pre"
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(guide_dim, dim)
+        self.value = nn.Linear(guide_dim, dim)
+        self.project = nn.Linear(dim, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = mlp(dim, expand * dim, ACTIVATIONS[activation]())
+
+    def forward(self, x_BNC: Tensor, guide_BKG: Tensor, allowed_B11K: Tensor | None) -> Tensor:
+        """`allowed_B11K`: False where a slot is padding; None where none is."""
+        if self.pre:
+            x_BNC = x_BNC + self._attend(self.norm1(x_BNC), guide_BKG, allowed_B11K)
+            return x_BNC + self.mlp(self.norm2(x_BNC))
+        x_BNC = self.norm1(x_BNC + self._attend(x_BNC, guide_BKG, allowed_B11K))
+        return self.norm2(x_BNC + self.mlp(x_BNC))
+
+    def _attend(self, x_BNC: Tensor, guide_BKG: Tensor, allowed_B11K: Tensor | None) -> Tensor:
+        key, value = self.key(guide_BKG), self.value(guide_BKG)
+        return self.project(attend(self.query(x_BNC), key, value, self.heads, allowed_B11K))
+
+
+class JointLinear(nn.Module):
+    """A linear map of [own; shared], halves apart: the shared half is computed once, `offset`.
+
+    Args:
+        own, shared: channels of the two.
+        out: channels that leave.
+    """
+
+    def __init__(self, own: int, shared: int, out: int) -> None:
+        super().__init__()
+        self.own = own
+        self.both = nn.Linear(own + shared, out)
+
+    def offset(self, shared: Tensor) -> Tensor:
+        return F.linear(shared, self.both.weight[:, self.own :], self.both.bias)
+
+    def forward(self, own: Tensor, offset: Tensor) -> Tensor:
+        return F.linear(own, self.both.weight[:, : self.own]).add_(offset)
+
+
+class SelfBlock(nn.Module):
+    """Self attention of [map; image's cells], which all maps of an image share.
+
+    Args:
+        dim: channels of the maps and of the shared cells.
+        heads: attention heads.
+        expand: width of the MLP, times `dim`.
+        norm: ``post`` or ``pre``.
+        activation: of the MLP.
+        residual: ``cost``: the map; ``proj_cat``: a linear map of [map; cells].
+    """
+
+    def __init__(
+        self, dim: int, heads: int, expand: int, norm: str, activation: str, residual: str
+    ) -> None:
+        super().__init__()
+        self.heads, self.pre = heads, norm == "pre"
+        self.qkv = JointLinear(dim, dim, 3 * dim)
+        self.join = JointLinear(dim, dim, dim) if residual == "proj_cat" else None
+        self.project = nn.Linear(dim, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = mlp(dim, expand * dim, ACTIVATIONS[activation]())
+
+    def offsets(self, shared: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the shared cells add, for `forward`; made once per image."""
+        join = None if self.join is None else self.join.offset(shared)
+        return self.qkv.offset(shared), join
+
+    def forward(self, x_MNd: Tensor, offsets: tuple[Tensor, Tensor | None]) -> Tensor:
+        """(M, N, d): N places of M sequences look at each other; `offsets` broadcast to them."""
+        qkv, join = offsets
+        seen = self._attend(self.norm1(x_MNd) if self.pre else x_MNd, qkv)
+        kept = x_MNd if self.join is None else self.join(x_MNd, join)
+        if self.pre:
+            x_MNd = kept + seen
+            return x_MNd + self.mlp(self.norm2(x_MNd))
+        x_MNd = self.norm1(kept + seen)
+        return self.norm2(x_MNd + self.mlp(x_MNd))
+
+    def _attend(self, x_MNd: Tensor, offset: Tensor) -> Tensor:
+        query, key, value = self.qkv(x_MNd, offset).chunk(3, dim=-1)
+        return self.project(attend(query, key, value, self.heads))

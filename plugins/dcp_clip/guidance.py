@@ -1,0 +1,81 @@
+"""Textual guidance (eq. 7): each kept category's words, bent towards the image."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+INTERACTIONS = ("hadamard", "logit", "none")
+SCALES = ("sqrt_d", "one", "ln")
+PROMPTS = ("channel_shared", "extra_tokens", "none")
+
+
+class TextGuidance(nn.Module):
+    """G = W [T; p; r] + b: embedding, learnable prompt, and interaction with the image embedding.
+
+    The prompt is the same for all categories, so its share of the linear map is one vector: it is
+    computed once and added as a bias.
+
+    Args:
+        joint_dim: C.
+        interaction: r: ``hadamard``: embedding times image embedding, channel by channel (ZegCLIP);
+            ``logit``: their cosine times `temperature`, one channel; ``none``.
+        scale: of the Hadamard product, whose channels are of the order 1 / C: ``sqrt_d``: times
+            sqrt(C); ``one``; ``ln``: a layer norm.
+        temperature: of ``logit``.
+        prompt: ``channel_shared``: one vector, concatenated; ``extra_tokens``: vectors that stand
+            beside the categories as further keys; ``none``.
+        prompt_dim: channels of the shared vector.
+        prompt_tokens: how many extra vectors.
+        out: channels of the guidance.
+    """
+
+    def __init__(
+        self,
+        joint_dim: int,
+        interaction: str,
+        scale: str,
+        temperature: float,
+        prompt: str,
+        prompt_dim: int,
+        prompt_tokens: int,
+        out: int,
+    ) -> None:
+        super().__init__()
+        self.interaction, self.temperature = interaction, temperature
+        self.scale = joint_dim**0.5 if scale == "sqrt_d" else 1.0
+        normed = interaction == "hadamard" and scale == "ln"
+        self.norm = nn.LayerNorm(joint_dim) if normed else None
+        shared = prompt == "channel_shared"
+        self.prompt = nn.Parameter(torch.randn(prompt_dim) * 0.02) if shared else None
+        extra = prompt == "extra_tokens"
+        self.tokens = nn.Parameter(torch.randn(prompt_tokens, out) * 0.02) if extra else None
+        widths = {"hadamard": joint_dim, "logit": 1, "none": 0}
+        self.widths = [joint_dim, prompt_dim if shared else 0, widths[interaction]]
+        self.project = nn.Linear(sum(self.widths), out)
+
+    def forward(self, text_BKC: Tensor, pooled_BC: Tensor) -> Tensor:
+        """
+        Args:
+            text_BKC: unit embeddings of the kept categories.
+            pooled_BC: image embeddings of any length.
+
+        Returns:
+            (B, K, out)
+        """
+        text_weight, prompt_weight, image_weight = self.project.weight.split(self.widths, dim=1)
+        bias = self.project.bias
+        if self.prompt is not None:
+            bias = bias + prompt_weight @ self.prompt
+        if self.interaction == "none":
+            return F.linear(text_BKC, text_weight, bias)
+        seen_BK = self._interaction(text_BKC, F.normalize(pooled_BC, dim=-1)[:, None])
+        weight = torch.cat([text_weight, image_weight], dim=1)
+        return F.linear(torch.cat([text_BKC, seen_BK], dim=-1), weight, bias)
+
+    def _interaction(self, text_BKC: Tensor, unit_B1C: Tensor) -> Tensor:
+        product_BKC = text_BKC * unit_B1C
+        if self.interaction == "logit":
+            return self.temperature * product_BKC.sum(-1, keepdim=True)
+        return product_BKC * self.scale if self.norm is None else self.norm(product_BKC)

@@ -1,0 +1,207 @@
+"""TextGuidedHead: the cost volume, aligned with the words and within itself, eq. 6 to 12."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ovss.interfaces import AlignmentHead
+from ovss.layers.guided import map_chunks
+from ovss.registry import HEADS
+from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
+
+from .attention import ACTIVATIONS, NORMS, CrossBlock, JointLinear, SelfBlock
+from .guidance import INTERACTIONS, PROMPTS, SCALES, TextGuidance
+from .options import at_least, one_of
+
+_NAME = "TextGuidedHead"
+
+
+@HEADS.register_module()
+class TextGuidedHead(AlignmentHead):
+    """Cosines under every template, embedded, fused with cells that have read the words.
+
+    All but the cross attention is done for one (image, category) pair at a time: live pairs only,
+    at most `chunk` of them at once without gradients. What the cells add to every pair is computed
+    once per image.
+
+    Args:
+        joint_dim: C of the encoder.
+        prompts: P, prompt templates.
+        dim: channels of the volume.
+        embed_kernel: side of the convolution that embeds the cosines, odd.
+        cross_attention, self_attention: the two branches (Table IV). Without the first, the plain
+            cells are fused; without the second, a linear map of both is added to the volume;
+            without either, the volume is only embedded.
+        interaction, interaction_scale, prompt, prompt_dim, prompt_tokens, guidance_dim,
+            temperature: see `TextGuidance`; ``none`` for either is Table V. Dims of None are C.
+        cross_input: cells as they are (``raw``) or with length sqrt(C) (``l2_sqrt_d``).
+        cross_heads: None: one for each 64 channels.
+        cross_layers, self_layers: blocks of each.
+        self_axis: what looks at what: ``spatial``: the cells of a map; ``class``: the categories at
+            a cell; ``both``, one after the other.
+        self_residual: ``cost`` or ``proj_cat``, see `SelfBlock`.
+        self_heads: attention heads.
+        expand: width of the MLPs, times their channels.
+        norm: ``post`` or ``pre``.
+        activation: of the MLPs, ``gelu`` or ``relu``.
+        chunk: categories at a time at inference.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        joint_dim: int,
+        prompts: int = 80,
+        dim: int = 128,
+        embed_kernel: int = 7,
+        cross_attention: bool = True,
+        self_attention: bool = True,
+        interaction: str = "hadamard",
+        interaction_scale: str = "sqrt_d",
+        temperature: float = 100.0,
+        prompt: str = "channel_shared",
+        prompt_dim: int | None = None,
+        prompt_tokens: int = 8,
+        guidance_dim: int | None = None,
+        cross_input: str = "raw",
+        cross_heads: int | None = None,
+        cross_layers: int = 1,
+        self_axis: str = "spatial",
+        self_residual: str = "cost",
+        self_heads: int = 4,
+        self_layers: int = 1,
+        expand: int = 4,
+        norm: str = "post",
+        activation: str = "gelu",
+        chunk: int = 16,
+    ) -> None:
+        super().__init__()
+        cross_heads = max(1, joint_dim // 64) if cross_heads is None else cross_heads
+        one_of(_NAME, "interaction", interaction, INTERACTIONS)
+        one_of(_NAME, "interaction_scale", interaction_scale, SCALES)
+        one_of(_NAME, "prompt", prompt, PROMPTS)
+        one_of(_NAME, "norm", norm, NORMS)
+        one_of(_NAME, "activation", activation, tuple(ACTIVATIONS))
+        one_of(_NAME, "self_residual", self_residual, ("cost", "proj_cat"))
+        at_least(_NAME, 1, prompts=prompts, dim=dim, embed_kernel=embed_kernel, chunk=chunk)
+        at_least(_NAME, 1, cross_layers=cross_layers, self_layers=self_layers, expand=expand)
+        at_least(_NAME, 1, cross_heads=cross_heads, self_heads=self_heads)
+        at_least(_NAME, 1, prompt_tokens=prompt_tokens)
+        if embed_kernel % 2 == 0:
+            raise ValueError(f"{_NAME}: embed_kernel must be odd, got {embed_kernel}")
+        if joint_dim % cross_heads or dim % self_heads:
+            raise ValueError(
+                f"{_NAME}: {cross_heads} heads must divide joint_dim={joint_dim}, "
+                f"and {self_heads} dim={dim}"
+            )
+        self.joint_dim, self.cost_dim, self.raw_dim = joint_dim, dim, prompts
+        self.cross_input = one_of(_NAME, "cross_input", cross_input, ("raw", "l2_sqrt_d"))
+        self_axis = one_of(_NAME, "self_axis", self_axis, ("spatial", "class", "both"))
+        self.chunk = chunk
+        self.embed = nn.Conv2d(prompts, dim, embed_kernel, padding=embed_kernel // 2)
+        self.guidance: TextGuidance | None = None
+        self.cross = nn.ModuleList()
+        if cross_attention:
+            out = joint_dim if guidance_dim is None else guidance_dim
+            prompt_dim = joint_dim if prompt_dim is None else prompt_dim
+            self.guidance = TextGuidance(
+                *(joint_dim, interaction, interaction_scale, temperature),
+                *(prompt, prompt_dim, prompt_tokens, out),
+            )
+            blocks = (joint_dim, out, cross_heads, expand, norm, activation)
+            self.cross.extend(CrossBlock(*blocks) for _ in range(cross_layers))
+        fused = cross_attention or self_attention
+        self.shrink = nn.Linear(joint_dim, dim) if fused else None
+        self.fuse = JointLinear(dim, dim, dim) if fused and not self_attention else None
+        axes = {"spatial": (1, 0), "class": (0, 1), "both": (1, 1)}[self_axis]
+        self.spatial, self.classes = (
+            nn.ModuleList(
+                SelfBlock(dim, self_heads, expand, norm, activation, self_residual)
+                for _ in range(self_layers * on if self_attention else 0)
+            )
+            for on in axes
+        )
+
+    def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
+        """
+        Raises:
+            ValueError: the text has another number of templates.
+        """
+        if text.embeds_TPC.shape[1] != self.raw_dim:
+            raise ValueError(
+                f"{_NAME}(prompts={self.raw_dim}) got {text.embeds_TPC.shape[1]} prompt templates: "
+                f"set prompts={text.embeds_TPC.shape[1]}, or other templates"
+            )
+        text_BKPC = selection.gather(text.embeds_TPC)
+        shared_BNd = self._cells(image, text_BKPC, selection)
+        unit_BCN = F.normalize(image.dense_BChw.flatten(2), dim=1)
+        grid = tuple(image.dense_BChw.shape[-2:])
+        live_B = selection.valid_BK.sum(1).tolist()
+        raw, cost = [], []
+        for i, text_KPC in enumerate(selection.pack(text_BKPC).split(live_B)):
+            raw_MN = text_KPC.flatten(0, 1) @ unit_BCN[i]
+            raw.append(raw_MN.unflatten(1, grid).unflatten(0, text_KPC.shape[:2]))
+            shared_Nd = None if shared_BNd is None else shared_BNd[i]
+            cost.append(self._one_image(raw[-1], shared_Nd))
+        cost_NDhw, raw_NPhw = torch.cat(cost), torch.cat(raw)
+        return Alignment(
+            cost_BKDhw=selection.unpack(cost_NDhw),
+            image=image,
+            text_BKPC=text_BKPC,
+            selection=selection,
+            raw_BKPhw=selection.unpack(raw_NPhw),
+        )
+
+    def _cells(
+        self, image: ImageFeatures, text_BKPC: Tensor, selection: Selection
+    ) -> Tensor | None:
+        """(B, N, d): what the maps are fused with, the cells once they have read the words."""
+        if self.shrink is None:
+            return None
+        cells_BNC = image.dense_BChw.flatten(2).transpose(1, 2)
+        if self.guidance is None:
+            return self.shrink(cells_BNC)
+        unit_BKC = F.normalize(text_BKPC.mean(2), dim=-1)
+        guide_BKG = self.guidance(unit_BKC, image.pooled_BC)
+        allowed_BK = selection.valid_BK
+        if self.guidance.tokens is not None:
+            tokens_BLG = self.guidance.tokens.expand(len(guide_BKG), -1, -1).to(guide_BKG.dtype)
+            guide_BKG = torch.cat([guide_BKG, tokens_BLG], dim=1)
+            allowed_BK = F.pad(allowed_BK, (0, tokens_BLG.shape[1]), value=True)
+        allowed_B11K = None if selection.full else allowed_BK[:, None, None]
+        if self.cross_input == "l2_sqrt_d":
+            cells_BNC = F.normalize(cells_BNC, dim=2) * self.joint_dim**0.5
+        for block in self.cross:
+            cells_BNC = block(cells_BNC, guide_BKG, allowed_B11K)
+        return self.shrink(cells_BNC)
+
+    def _one_image(self, raw_KPhw: Tensor, shared_Nd: Tensor | None) -> Tensor:
+        """(K, P, h, w) cosines of one image's live categories -> (K, d, h, w)."""
+        spatial = [(block, block.offsets(shared_Nd)) for block in self.spatial]
+
+        def maps(raw_kPhw: Tensor) -> Tensor:
+            x_kNd = self.embed(raw_kPhw).flatten(2).transpose(1, 2)
+            if self.fuse is not None:
+                return x_kNd + self.fuse(x_kNd, self.fuse.offset(shared_Nd))
+            for block, offsets in spatial:
+                x_kNd = block(x_kNd, offsets)
+            return x_kNd
+
+        x_KNd = map_chunks(maps, raw_KPhw, self.chunk)
+        for block in self.classes:
+            x_KNd = self._between_categories(block, x_KNd, shared_Nd)
+        return x_KNd.transpose(1, 2).unflatten(2, raw_KPhw.shape[-2:])
+
+    def _between_categories(self, block: SelfBlock, x_KNd: Tensor, shared_Nd: Tensor) -> Tensor:
+        """Categories look at each other at every cell alike, some cells at a time."""
+        both = torch.cat([x_KNd.transpose(0, 1), shared_Nd[:, None].to(x_KNd.dtype)], dim=1)
+
+        def cells(part_nKd: Tensor) -> Tensor:
+            return block(part_nKd[:, :-1], block.offsets(part_nKd[:, -1:]))
+
+        size = max(1, self.chunk * len(both) // len(x_KNd))
+        return map_chunks(cells, both, size).transpose(0, 1)
