@@ -1,7 +1,13 @@
-"""CAT-Seg (Cho et al., CVPR 2024) at mini scale: mini CLIP, the mini world, a narrow decoder.
+"""CAT-Seg at mini scale: mini CLIP, the mini world, a decoder a quarter as wide.
 
+Paper: CAT-Seg: Cost Aggregation for Open-Vocabulary Semantic Segmentation, CVPR 2024,
+       arXiv 2303.11797.
 Train: ovss train cat_seg_mini --work-dir work_dirs/cat_seg_mini
-Test:  ovss test cat_seg_mini
+Test:  ovss test cat_seg_mini [--on mini_556]
+mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
+       76.8 / 77.1 / 77.0; training-free on the same scenes 60.4 / 59.7 / 60.1.
+Hours: 0.3 on one CPU core (2,500 steps of 4 scenes).
+Weights: shipped, in half precision: the figures agree to 0.001.
 """
 
 _base_ = [
@@ -53,4 +59,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(max_iters=3000, val_interval=1000)
+train_cfg = dict(max_iters=2500, val_interval=1250)
