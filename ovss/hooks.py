@@ -148,7 +148,7 @@ def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> Non
         points = [(r["iter"], r[f"val_{key}"]) for r in rows if f"val_{key}" in r]
         right.plot(*zip(*points), "o-", color=color, markersize=3, label=key)
     if right:
-        right.set(ylabel="mIoU, %", ylim=(0, None))
+        right.set(ylabel="mIoU, %", ylim=(0, 100))
         right.legend(loc="center right", frameon=False)
     figure.tight_layout()
     write_atomic(path, lambda file: figure.savefig(file, format="png"))
