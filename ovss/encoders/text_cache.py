@@ -98,17 +98,16 @@ def _digest(embeds_TPC: Tensor) -> str:
 
 def _read(folder: Path, key: str) -> Tensor | None:
     """An entry from disk; None if there is none. A file that is not what it says is dropped."""
-    from safetensors import safe_open
+    from safetensors.torch import load
 
     path = folder / f"{key}.safetensors"
-    if not path.is_file():
-        return None
     try:
-        with safe_open(path, "pt") as file:
-            known, embeds_TPC = file.metadata() or {}, file.get_tensor("embeds_TPC")
+        content = path.read_bytes()  # opened once: another process may drop the file at any time
+        known = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        embeds_TPC = load(content)["embeds_TPC"]
         if known.get("key") != key or known.get("sha256") != _digest(embeds_TPC):
             raise ValueError("its content is not what was written")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # the reader raises many kinds for a bad file
         warnings.warn(
