@@ -28,7 +28,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),
     dataset=dict(
         images="data/coco_stuff164k/images/val2017",
         masks="data/coco_stuff164k/annotations/val2017",
