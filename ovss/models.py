@@ -83,21 +83,49 @@ def build_segmentor(
 
     Args:
         config: a `Config`, or what `load_config` takes.
-        weights: a checkpoint; ``"default"``: the ones that the config names in ``weights``, if
-            any; None: no checkpoint beyond the encoder's own.
+        weights: see `load_trained`.
         device: where to put it.
     """
-    from .checkpoint import load_weights
-
     if not isinstance(config, Config):
         config = load_config(config)
     arguments = {k: v for k, v in config.model.items() if k not in ("type", "_scope_")}
     check_arguments(OpenVocabSegmentor, arguments)
     model = OpenVocabSegmentor(**arguments)
+    load_trained(model, config, weights)
+    return model.to(device).eval()
+
+
+def load_trained(
+    model: OpenVocabSegmentor, config: Config, weights: str | Path | None = "default"
+) -> None:
+    """Load a method's trained weights.
+
+    Args:
+        model: built of `config`.
+        config: may name the method's own file in ``weights``.
+        weights: a checkpoint; ``"default"``: the one that the config names; None: none beyond the
+            encoder's own, what is trained stays random.
+
+    Raises:
+        ValueError: the default is asked for, there is none, and parts beside the encoder have
+            parameters: their masks would be noise.
+        FileNotFoundError, CheckpointError: no such file, or it does not fit.
+    """
+    from .checkpoint import load_weights
+
     path = config.get("weights") if weights == "default" else weights
     if path is not None:
         load_weights(model, find_weights(path))
-    return model.to(device).eval()
+    elif weights is not None:
+        parts = ("selector", "head", "decoder", "post_processor")
+        random = [part for part in parts if any(True for _ in getattr(model, part).parameters())]
+        if random:
+            raise ValueError(
+                f"{Path(config.filename or 'the config').stem} names no trained weights, and its "
+                f"{' and '.join(random)} would be random: give a checkpoint (--weights FILE; one "
+                f"of the authors' is converted first by tools/convert_checkpoint.py), or ask for "
+                f"random weights (--weights none, weights=None in Python)"
+            )
 
 
 def find_weights(path: str | Path) -> Path:

@@ -18,7 +18,10 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate a method on a data set.")
     parser.add_argument("config", help="config file, or the name of one (cat_seg_mini)")
     parser.add_argument(
-        "weights", nargs="?", default="default", help="checkpoint; default: the config's own"
+        "weights",
+        nargs="?",
+        default="default",
+        help="checkpoint (default: the config's own), or none",
     )
     parser.add_argument("--work-dir", help="default: work_dirs/CONFIG")
     parser.add_argument("--on", metavar="DATASET", help="another data set: mini_20, a config file")
@@ -42,9 +45,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     arguments = build_parser(prog).parse_args(argv)
     from pathlib import Path
 
-    from .checkpoint import load_weights
     from .image_io import write_atomic
-    from .models import find_weights, load_config
+    from .models import load_config, load_trained
     from .runner import bare_model, build_runner, set_local_rank, use_dataset
 
     set_local_rank(arguments.local_rank)
@@ -59,10 +61,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
         raise KeyError(f"{arguments.config} names no data to test on: add --on DATASET")
     config.setdefault("test_cfg", {})
     work_dir = arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config)
-    weights = config.get("weights") if arguments.weights == "default" else arguments.weights
+    weights = None if arguments.weights.lower() == "none" else arguments.weights
     runner = build_runner(config, work_dir, launcher=arguments.launcher, testing=True)
-    if weights is not None:
-        load_weights(bare_model(runner), find_weights(weights))
+    load_trained(bare_model(runner), config, weights)
     runner.test()
     report = runner.test_loop.evaluator.metrics[0].report
     if arguments.out and runner.rank == 0:

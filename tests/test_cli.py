@@ -234,7 +234,8 @@ def test_doctor_finds_this_installation_sound(capsys):
 
 
 def test_demo_with_random_weights(here, capsys):
-    options = ["--model", "tiny_demo.py", "--baseline", "", "--pictures", "2", "--scenes", "3"]
+    options = ["--model", "tiny_demo.py", "--weights", "none", "--baseline", ""]
+    options += ["--pictures", "2", "--scenes", "3"]
     base = "_base_ = ['{}']\nmodel = dict(encoder=dict(pretrained=None))\nweights = None\n"
     from ovss.models import find_config
 

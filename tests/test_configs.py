@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
-from ovss.models import find_config, list_configs, load_config
+from ovss.models import build_segmentor, find_config, list_configs, load_config
 from ovss.registry import ENCODERS
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.testing import pictures, unweighted, with_tiny_encoder, words
@@ -76,3 +76,12 @@ def test_a_component_is_swapped_by_inheritance(tmp_path):
     assert config.model.selector.to_dict() == dict(type="ClipTopK", k=5)
     assert config.model.encoder.pretrained is None
     assert ENCODERS.find(config.model.encoder.type)
+
+
+def test_random_masks_are_never_shown_unasked():
+    overrides = {"model.encoder.pretrained": None, "weights": None}
+    config = load_config("cat_seg_mini", overrides)
+    with pytest.raises(ValueError, match=r"cat_seg_mini names no trained weights.*decoder.*random"):
+        build_segmentor(config)
+    assert build_segmentor(config, weights=None).decoder.head.weight.any()
+    assert build_segmentor(load_config("maskclip_mini", overrides))
