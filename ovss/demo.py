@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from .data.mini_world import MiniWorld
-from .image_io import write_atomic
+from .files import write_atomic
 
 __all__ = ["HELD_OUT_SEED", "evaluate", "score_table", "summary_table", "write_scenes"]
 

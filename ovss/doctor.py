@@ -148,7 +148,7 @@ def _caches() -> Iterator[Finding]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     from .encoders.text_cache import cache_folder
-    from .image_io import ensure_writable
+    from .files import ensure_writable
 
     place = cache_folder()
     if place is None:

@@ -18,7 +18,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from PIL import Image
 
-from .image_io import write_atomic
+from .files import write_atomic
 from .structures import IGNORE
 from .visualize import LegendEntry, add_legend, overlay, palette
 

@@ -1,14 +1,13 @@
-"""Pictures in, from wherever they come: always (H, W, 3) RGB uint8. Files out, all or nothing."""
+"""Pictures in, from wherever they come: always (H, W, 3) RGB uint8."""
 
 from __future__ import annotations
 
 import glob
 import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -16,11 +15,9 @@ from PIL import Image, ImageOps
 __all__ = [
     "IMAGE_SUFFIXES",
     "ImageError",
-    "ensure_writable",
     "find_images",
     "read_image",
     "to_rgb",
-    "write_atomic",
 ]
 
 IMAGE_SUFFIXES = frozenset(
@@ -163,45 +160,3 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
         for match in matches:
             found.setdefault(match.resolve(), match)
     return list(found.values())
-
-
-def write_atomic(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: never half a file.
-
-    Raises:
-        OSError: the folder cannot be made or written, or the disk is full; the message names
-            `path`, and the temporary file is gone.
-    """
-    path, temporary = Path(path), None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            write(file)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(error.errno, f"cannot write: {reason}", str(path)) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def ensure_writable(folder: str | os.PathLike[str]) -> None:
-    """Make a folder if need be and write into it, before work is done whose result it shall hold.
-
-    Raises:
-        OSError: naming the folder and the reason.
-    """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"0")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(error.errno, f"cannot write here: {reason}", str(folder)) from error

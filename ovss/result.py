@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .image_io import write_atomic
+from .files import write_atomic
 from .structures import split_synonyms
 from .visualize import (
     LegendEntry,

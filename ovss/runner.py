@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
-import tempfile
 import uuid
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from .checkpoint import CheckpointError, load_weights, save_weights
+from .files import ensure_writable
 from .models import config_dir, find_weights, list_configs
 
 # fmt: off
@@ -90,7 +91,7 @@ def build_runner(
     config.work_dir, config.launcher = str(work_dir), launcher
     for key in ("weights", *(_TRAINING_KEYS if testing else ())):
         config.pop(key, None)
-    ensure_writable(work_dir)
+    ensure_work_dir(work_dir)
     if seed is not None:
         config.randomness = {**config.get("randomness", {}), "seed": seed}
     if amp:
@@ -169,21 +170,19 @@ def use_dataset(config: Config, name: str) -> None:
     config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator
 
 
-def ensure_writable(folder: str | Path) -> None:
-    """Make a folder and write a byte into it, so that an hour of training is not lost later.
+def ensure_work_dir(folder: str | Path) -> None:
+    """Make a working directory that can be written, so that an hour of training is not lost later.
 
     Raises:
         OSError: with the folder and the reason.
     """
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"0")
+        ensure_writable(folder)
     except OSError as error:
         raise OSError(
             error.errno,
-            f"cannot write into the working directory ({error.strerror}); choose another with "
-            f"--work-dir",
+            f"cannot write into the working directory ({os.strerror(error.errno or errno.EIO)}); "
+            f"choose another with --work-dir",
             str(folder),
         ) from error
 

@@ -6,15 +6,13 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from .train_cli import LAUNCHERS, default_work_dir
+from .train_cli import add_shared_flags, default_work_dir
 
 __test__ = False  # a command, not tests
 
 
 def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     """Every flag, in one place."""
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate a method on a data set.")
     parser.add_argument("config", help="config file, or the name of one (cat_seg_mini)")
     parser.add_argument(
@@ -23,16 +21,11 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
         default="default",
         help="checkpoint (default: the config's own), or none",
     )
-    parser.add_argument("--work-dir", help="default: work_dirs/CONFIG")
     parser.add_argument("--on", metavar="DATASET", help="another data set: mini_20, a config file")
     parser.add_argument("--out", metavar="FILE", help="figures of every category as JSON")
     parser.add_argument("--show-dir", metavar="DIR", help="image, truth and prediction as pictures")
     parser.add_argument("--show-count", type=int, default=20, help="how many of them")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override keys"
-    )
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="by launchers")
+    add_shared_flags(parser)
     return parser
 
 
@@ -45,7 +38,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     arguments = build_parser(prog).parse_args(argv)
     from pathlib import Path
 
-    from .image_io import write_atomic
+    from .files import write_atomic
     from .models import load_config, load_trained
     from .runner import bare_model, build_runner, set_local_rank, use_dataset
 

@@ -11,11 +11,8 @@ LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
     """Every flag, in one place."""
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(prog=prog, description="Train a method from its config.")
     parser.add_argument("config", help="config file, or the name of one (cat_seg_mini)")
-    parser.add_argument("--work-dir", help="default: work_dirs/CONFIG")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -25,12 +22,20 @@ def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
     )
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16 where safe")
     parser.add_argument("--seed", type=int, help="of data order, augmentation and weights")
+    add_shared_flags(parser)
+    return parser
+
+
+def add_shared_flags(parser: argparse.ArgumentParser) -> None:
+    """What training and testing both take, under mmseg's names."""
+    from mmengine.config import DictAction
+
+    parser.add_argument("--work-dir", help="default: work_dirs/CONFIG")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override keys"
     )
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="by launchers")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:

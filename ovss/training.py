@@ -21,7 +21,7 @@ from mmengine.registry import HOOKS, LOOPS, OPTIM_WRAPPERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from .image_io import write_atomic
+from .files import write_atomic
 
 
 class NonFiniteLossError(FloatingPointError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from .files import write_atomic
 
 __all__ = ["CheckpointError", "file_sha256", "read_weights", "some_of", "write_weights"]
 
@@ -44,28 +44,14 @@ def write_weights(
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path}: weights are written as .safetensors, choose such a name")
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    temporary = None
+    notes = {"format": "pt", **(metadata or {})}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        save_file(plain, temporary, {"format": "pt", **(metadata or {})})
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        write_atomic(path, lambda file: save_file(plain, file.name, notes))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path}: weights could not be written ({error}); check the folder's permissions and "
             f"the free space, nothing was changed"
         ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ovss.image_io import ImageError, find_images, read_image, to_rgb, write_atomic
+from ovss.files import write_atomic
+from ovss.image_io import ImageError, find_images, read_image, to_rgb
 
 RAMP = np.linspace(0, 255, 48).round().astype(np.uint8).reshape(6, 8)
 COLOURS = np.stack([RAMP, 255 - RAMP, RAMP // 2], axis=2)

@@ -14,7 +14,7 @@ import torch
 
 import ovss.training
 from ovss.checkpoint import CheckpointError, load_weights
-from ovss.image_io import write_atomic
+from ovss.files import write_atomic
 from ovss.models import build_segmentor, load_config
 from ovss.optim import NamedRules
 from ovss.runner import build_runner

@@ -17,7 +17,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ovss.data import mini_world
 from ovss.data.mini_world import COLOURS, SHAPES, STUFF, SURFACES, MiniWorld
+from ovss.files import write_atomic
 
 MODEL_CONFIG = Path(__file__).parents[1] / "ovss" / "encoders" / "mini_clip.json"
 SIZE, LARGE = 64, 96
@@ -331,17 +332,9 @@ def learning_rate(step: int, args: argparse.Namespace) -> float:
     return args.lr * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * step / args.steps)))
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write(temporary)
-    temporary.chmod(0o644)
-    os.replace(temporary, path)
-
-
 def save(path: Path, step: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
     state = {name: part.state_dict() for name, part in parts.items()} | {"step": step}
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
+    write_atomic(path, lambda file: torch.save(state, file))
 
 
 def samples(done: int, args: argparse.Namespace) -> int:
@@ -355,7 +348,7 @@ def export(model: nn.Module, path: Path, step: int, args: argparse.Namespace, co
     metadata = {'model': 'mini_clip', 'seed': args.seed, 'steps': step,
                 'samples': samples(step, args), 'zero_shot': zero_shot(model, count)}  # fmt: skip
     text = {key: v if isinstance(v, str) else json.dumps(v) for key, v in metadata.items()}
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata=text))
+    write_atomic(path, lambda file: save_file(state, file.name, metadata=text))
     print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB): {text}", flush=True)
 
 

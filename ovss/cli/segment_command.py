@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment what the command line names; 1 if any picture failed."""
-    from ..image_io import ensure_writable, find_images
+    from ..files import ensure_writable
+    from ..image_io import find_images
 
     paths = find_images(args.images)
     out = Path(args.out)

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..files import write_atomic
 
 __all__ = ["TextCache", "cache_folder", "cache_key"]
 
@@ -125,17 +126,11 @@ def _write(folder: Path, key: str, embeds_TPC: Tensor) -> None:
 
     content = embeds_TPC.detach().cpu().contiguous()
     metadata = {"key": key, "sha256": _digest(content)}
-    temporary = None
+    file_bytes = save({"embeds_TPC": content}, metadata)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(save({"embeds_TPC": content}, metadata))
-        os.replace(temporary, folder / f"{key}.safetensors")
+        write_atomic(folder / f"{key}.safetensors", lambda file: file.write(file_bytes))
         _prune(folder)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         if folder not in _warned:
             _warned.add(folder)
             warnings.warn(

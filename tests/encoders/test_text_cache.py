@@ -209,7 +209,7 @@ def test_two_processes_share_a_folder(folder, repo_root):
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors.decode()
-    assert not list(folder.glob("*.part"))
+    assert {path.suffix for path in folder.iterdir()} == {".safetensors"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.uint8])

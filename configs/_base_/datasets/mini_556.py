@@ -1,32 +1,6 @@
 # The mini world over its 556 categories: drawn from a seed, no files.
 # Training shows the seen ones only.
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="EndlessSampler"),
-    dataset=dict(
-        type="MiniWorldDataset",
-        split="train",
-        vocabulary="mini_556",
-        size=96,
-        length=100000,
-        pipeline=[dict(type="RandomFlip", prob=0.5), dict(type="PackSample")],
-    ),
-)
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),
-    dataset=dict(
-        type="MiniWorldDataset",
-        split="val",
-        vocabulary="mini_556",
-        size=96,
-        length=200,
-        pipeline=[dict(type="PackSample")],
-    ),
-)
+_base_ = ["mini_150.py"]
+train_dataloader = dict(dataset=dict(vocabulary="mini_556"))
+val_dataloader = dict(dataset=dict(vocabulary="mini_556"))
 test_dataloader = val_dataloader
-val_evaluator = dict(type="OpenVocabIoU")
-test_evaluator = val_evaluator
