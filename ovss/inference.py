@@ -66,6 +66,11 @@ class InferenceConfig:
         if self.mode == "slide" and self.stride > self.window:
             raise ValueError(f"stride {self.stride} beyond window {self.window} leaves gaps")
 
+    @property
+    def gives_whole_view(self) -> bool:
+        """Whether `Scores.image`, features of the whole picture, is there."""
+        return self.mode == "whole" or self.global_view
+
     def canvas(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas for a picture of height x width.
 

@@ -65,6 +65,7 @@ class AlignmentHead(nn.Module, ABC):
         joint_dim: C that it needs of the encoder; None takes any.
         level_dims: levels that it needs of the encoder; None takes any.
         needs_attention: whether it reads the encoder's attention.
+        prompts: P, prompt templates that it needs; None takes any number.
     """
 
     cost_dim: int
@@ -72,6 +73,7 @@ class AlignmentHead(nn.Module, ABC):
     joint_dim: int | None = None
     level_dims: tuple[int, ...] | None = None
     needs_attention: bool = False
+    prompts: int | None = None
 
     @abstractmethod
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
@@ -103,7 +105,14 @@ class Decoder(nn.Module, ABC):
 
 
 class PostProcessor(nn.Module, ABC):
-    """Changes merged scores: inference only, after the views are merged."""
+    """Changes merged scores: inference only, after the views are merged.
+
+    Attributes:
+        needs_whole_view: whether it reads `Scores.image`, which inference by windows has only with
+            ``global_view``.
+    """
+
+    needs_whole_view: bool = False
 
     @abstractmethod
     def forward(self, scores: Scores) -> Scores:

@@ -11,8 +11,8 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from .criterion import Criterion
+from .dimensions import Prompts, check_dimensions
 from .inference import InferenceConfig, label_map, merged_scores
-from .interfaces import AlignmentHead, Decoder, Encoder
 from .registry import DECODERS, ENCODERS, HEADS, POSTPROCESSORS, SELECTORS, check_arguments
 from .structures import IGNORE, ImageFeatures, Masks, Scores, TextFeatures, Vocabulary
 
@@ -55,11 +55,14 @@ class OpenVocabSegmentor(BaseModel):
         self.decoder = DECODERS.build(decoder)
         self.post_processor = POSTPROCESSORS.build(post_processor or {"type": "Identity"})
         self.criterion = Criterion(**(criterion or {"type": "bce"}))
-        self.prompts = dict(prompts or {})
-        check_arguments(Vocabulary, {"names": ("check",), **self.prompts})
+        check_arguments(Prompts, dict(prompts or {}))
+        self.prompts = Prompts(**(prompts or {}))
         check_arguments(InferenceConfig, dict(inference or {}))
         self.inference = InferenceConfig(**(inference or {}))
-        check_dimensions(self.encoder, self.head, self.decoder)
+        check_dimensions(
+            *(self.encoder, self.head, self.decoder),
+            *(self.post_processor, self.prompts, self.inference),
+        )
 
     # -- the figure ------------------------------------------------------------------------------
 
@@ -80,8 +83,8 @@ class OpenVocabSegmentor(BaseModel):
         """T names with this method's prompts."""
         from .vocabularies import load_templates
 
-        templates = load_templates(self.prompts.get("templates", "single"))
-        return Vocabulary(tuple(names), templates, self.prompts.get("synonyms", "first"))
+        templates = load_templates(self.prompts.templates)
+        return Vocabulary(tuple(names), templates, self.prompts.synonyms)
 
     def encode_vocabulary(self, names: tuple[str, ...]) -> TextFeatures:
         """Text features of T names; cached by the encoder unless its text tower trains."""
@@ -174,35 +177,3 @@ def present_categories(labels_BHW: Tensor, num_categories: int) -> Tensor:
     keep_BT1 = labels_BHW.new_zeros(len(labels_BHW), num_categories + 1, dtype=torch.bool)
     slot_BM = torch.where(labels_BHW == IGNORE, num_categories, labels_BHW).flatten(1)
     return keep_BT1.scatter_(1, slot_BM, True)[:, :-1]
-
-
-def check_dimensions(encoder: Encoder, head: AlignmentHead, decoder: Decoder) -> None:
-    """Refuse a composition whose declared dimensions do not fit.
-
-    Raises:
-        ValueError: naming the dimension and the two components.
-    """
-    problems = []
-    for part in (head, decoder):
-        for dim in ("joint_dim", "level_dims"):
-            needs, gives = getattr(part, dim), getattr(encoder, dim)
-            if needs is not None and needs != gives:
-                problems.append((dim, part, needs, encoder, gives))
-        if part.needs_attention and not encoder.gives_attention:
-            problems.append(("attention", part, True, encoder, False))
-    needs, gives = decoder.class_attention_dim, encoder.class_attention_dim
-    if needs is not None and needs != gives:
-        problems.append(("class_attention_dim", decoder, needs, encoder, gives))
-    for dim in ("cost_dim", "raw_dim"):
-        needs, gives = getattr(decoder, dim), getattr(head, dim)
-        if needs is not None and needs != gives:
-            problems.append((dim, decoder, needs, head, gives))
-    if problems:
-        raise ValueError(
-            "the components do not fit together: "
-            + "; ".join(
-                f"{type(part).__name__} needs {dim} = {needs}, "
-                f"{type(source).__name__} gives {gives}"
-                for dim, part, needs, source, gives in problems
-            )
-        )

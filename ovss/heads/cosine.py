@@ -23,6 +23,7 @@ class CosineHead(AlignmentHead):
         if ensemble and prompts != 1:
             raise ValueError(f"an ensemble of templates gives one volume, not prompts={prompts}")
         self.cost_dim = prompts
+        self.prompts = None if ensemble else prompts
         self.ensemble = ensemble
 
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:

@@ -99,6 +99,7 @@ class TextGuidedHead(AlignmentHead):
                 f"and {self_heads} dim={dim}"
             )
         self.joint_dim, self.cost_dim, self.raw_dim = joint_dim, dim, prompts
+        self.prompts = prompts
         self.cross_input = one_of(_NAME, "cross_input", cross_input, ("raw", "l2_sqrt_d"))
         self_axis = one_of(_NAME, "self_axis", self_axis, ("spatial", "class", "both"))
         self.chunk = chunk

@@ -62,6 +62,8 @@ class TagValidation(PostProcessor):
         ValueError: an argument out of range.
     """
 
+    needs_whole_view = True
+
     def __init__(
         self,
         seen: str | Sequence[str],
