@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
-from .plugins import import_modules
+from .plugins import find_plugins, import_modules
 from .registry import check_arguments, register_all
 from .segmentor import OpenVocabSegmentor
 
@@ -26,12 +28,32 @@ def config_dir() -> Path:
 
 
 def list_configs() -> dict[str, Path]:
-    """Name -> file of every method config, bases left out."""
+    """Name -> file of every method config: those of the package, and of installed plugins.
+
+    A plugin's config whose name is taken is called ``PLUGIN/NAME``.
+    """
+    found = shipped_configs()
+    for plugin in find_plugins():
+        for name, path in plugin_configs(plugin.path).items():
+            found[f"{plugin.name}/{name}" if name in found else name] = path
+    return found
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Name -> file of every method config that comes with the package, bases left out."""
     return {
         path.stem: path
         for path in sorted(config_dir().glob("*/*.py"))
         if not path.parent.name.startswith("_") and path.stem != "__init__"
     }
+
+
+def plugin_configs(package: str | Path) -> dict[str, Path]:
+    """Name -> file of every config in the folder ``configs`` of a plugin's package."""
+    if not str(package):
+        return {}
+    files = sorted((Path(package) / "configs").glob("*.py"))
+    return {path.stem: path for path in files if not path.stem.startswith("_")}
 
 
 def find_config(name_or_path: str | Path) -> Path:
@@ -55,6 +77,16 @@ def find_config(name_or_path: str | Path) -> Path:
     raise FileNotFoundError(f"no config is called {str(name_or_path)!r}; {hint}")
 
 
+def read_config(path: str | Path) -> Config:
+    """A config file with its bases; nothing is imported.
+
+    A file anywhere inherits from ours by mmengine's rule for environment variables:
+    ``_base_ = ["{{$OVSS_CONFIGS:}}/_base_/default_runtime.py"]``.
+    """
+    os.environ["OVSS_CONFIGS"] = config_dir().as_posix()
+    return Config.fromfile(path, import_custom_modules=False)
+
+
 def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     """Read a config with its bases, import the plugins it names, apply overrides.
 
@@ -66,7 +98,7 @@ def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
         PluginError: a module in ``custom_imports`` cannot be imported.
     """
     path = find_config(name_or_path)
-    config = Config.fromfile(path, import_custom_modules=False)
+    config = read_config(path)
     if overrides:
         config.merge_from_dict(overrides)
     register_all()
@@ -88,11 +120,27 @@ def build_segmentor(
     """
     if not isinstance(config, Config):
         config = load_config(config)
-    arguments = {k: v for k, v in config.model.items() if k not in ("type", "_scope_")}
-    check_arguments(OpenVocabSegmentor, arguments)
-    model = OpenVocabSegmentor(**arguments)
+    model = build_model(config.model)
     load_trained(model, config, weights)
     return model.to(device).eval()
+
+
+def build_model(model: dict[str, Any]) -> OpenVocabSegmentor:
+    """A segmentor of a config's ``model`` block, as its components make it.
+
+    Raises:
+        KeyError, TypeError: no such segmentor, or arguments that it does not take.
+    """
+    arguments = {k: v for k, v in model.items() if k not in ("type", "_scope_")}
+    name = model.get("type", "OpenVocabSegmentor")
+    segmentor = MODELS.get(name) if isinstance(name, str) else name
+    if segmentor is None:
+        raise KeyError(
+            f"no segmentor is called {name!r}. If it is in a plugin, name the plugin's module in "
+            f"the config: custom_imports = dict(imports=['the_plugin'])"
+        )
+    check_arguments(segmentor, arguments)
+    return segmentor(**arguments)
 
 
 def load_trained(

@@ -40,7 +40,7 @@ class Plugin:
         """Folder or file of the module; empty if it cannot be found."""
         try:
             spec = importlib.util.find_spec(self.module)
-        except (ImportError, ValueError):
+        except Exception:  # a dotted name imports its parent, which may raise anything
             return ""
         if spec is None or not spec.origin:
             return ""

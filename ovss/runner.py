@@ -19,7 +19,7 @@ from torch import nn
 
 from .checkpoint import CheckpointError, load_weights, save_weights
 from .files import ensure_writable
-from .models import config_dir, find_weights, list_configs
+from .models import config_dir, find_weights, list_configs, read_config
 
 # fmt: off
 RUNNER_KEYS = frozenset({
@@ -166,7 +166,7 @@ def use_dataset(config: Config, name: str) -> None:
             f"no data set is called {name!r}; {hint}There are {sets}, or name a config "
             f"with `test_dataloader` and `test_evaluator`"
         )
-    other = Config.fromfile(path, import_custom_modules=False)
+    other = read_config(path)
     config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator
 
 

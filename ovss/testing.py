@@ -1,25 +1,33 @@
-"""The laws that every composition obeys, as functions that anyone's tests can call.
+"""The suite for methods: what every class and every composition owes its users.
 
-A law takes a segmentor in evaluation mode and raises AssertionError where it is broken. They work
-from features, so an encoder that costs nothing (`TinyEncoder`) may stand in for the real one:
+One line is the whole of it:
 
-    model = with_tiny_encoder(load_config("my_method_mini"))
-    for law in LAWS:
-        law(model)
+    def test_method(): check_method("my_method_mini")     # one config
+    def test_plugin(): check_plugin("my_package")         # every class and config of a package
+
+In parts: `CONTRACT` are functions of a class, `LAWS` of a segmentor in evaluation mode; each raises
+AssertionError where it is broken. Laws work from features, so an encoder that costs nothing
+(`TinyEncoder`) stands in for the real one: `with_tiny_encoder`.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
+from .contract import CONTRACT, registered_by
 from .interfaces import Encoder
+from .models import build_model, load_config, plugin_configs
+from .parts import unweighted
 from .registry import ENCODERS
 from .segmentor import OpenVocabSegmentor
 from .structures import ImageFeatures, Masks, Selection, TextFeatures, Vocabulary
@@ -95,18 +103,12 @@ def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
         "level_dims": real.level_dims,
         "attention": real.gives_attention,
     }
-    model_config.pop("type")
     torch.manual_seed(seed)
-    model = OpenVocabSegmentor(**model_config)
+    model = build_model(model_config)
     for parameter in model.decoder.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
     return model.eval()
-
-
-def unweighted(encoder: dict) -> dict:
-    """The same encoder config without files to load."""
-    return {k: (None if k == "pretrained" else v) for k, v in encoder.items()}
 
 
 def pictures(count: int, size: int = 96, seed: int = 0) -> Tensor:
@@ -119,6 +121,72 @@ def pictures(count: int, size: int = 96, seed: int = 0) -> Tensor:
 def words(count: int) -> tuple[str, ...]:
     """`count` different names."""
     return tuple(f"thing {i}" for i in range(count))
+
+
+def sample(count: int, size: int = 96) -> BaseDataElement:
+    """What a data set gives beside a picture: `count` words and labels of them, some ignored."""
+    element = BaseDataElement(metainfo=dict(vocabulary=words(count), ori_shape=(40, 50)))
+    element.gt_sem_seg = PixelData(data=torch.randint(-1, count, (1, size, size)))
+    return element
+
+
+# -- one line ------------------------------------------------------------------------------------
+
+
+def check_plugin(package: str) -> None:
+    """Contract of every class that a package registers; `check_method` of every config it ships.
+
+    Args:
+        package: what is imported, as its entry point says; its configs are the files in its folder
+            ``configs``.
+    """
+    module = importlib.import_module(package)
+    classes = registered_by(package)
+    configs = plugin_configs(Path(module.__file__).parent) if module.__file__ else {}
+    assert classes or configs, (
+        f"importing {package} registers no component, and it has no configs: import the modules "
+        f"of the components in its __init__.py"
+    )
+    for cls in classes:
+        check_class(cls)
+    for path in configs.values():
+        check_method(path)
+
+
+def check_class(cls: type) -> None:
+    """Every rule of the contract."""
+    for rule in CONTRACT:
+        rule(cls)
+
+
+def check_method(config: str | Path | Config) -> None:
+    """Dimensions that fit, loss, prediction and every law, with a tiny encoder in place.
+
+    Args:
+        config: what `ovss.load_config` takes, or a config.
+    """
+    config = config if isinstance(config, Config) else load_config(config)
+    model = with_tiny_encoder(config)
+    checks: tuple[Callable[[OpenVocabSegmentor], None], ...] = (loss_and_prediction_work, *LAWS)
+    for check in checks:
+        try:
+            check(model)
+        except Exception as error:
+            name = Path(config.filename or "the config").stem
+            said = f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise AssertionError(f"{name}: {check.__name__} fails: {said}") from error
+
+
+def loss_and_prediction_work(model: OpenVocabSegmentor) -> None:
+    """A training step has a finite loss with gradients, a prediction has the size asked for."""
+    losses = model.train()(pictures(2), [sample(3), sample(3)], mode="loss")
+    total = sum(losses.values())
+    assert torch.isfinite(total), f"the loss is {total}"
+    total.backward()
+    model.zero_grad()
+    (out,) = model.eval()(list(pictures(1)), [sample(3)], mode="predict")
+    assert out.pred_sem_seg.data.shape == (1, 40, 50)
+    assert set(out.pred_sem_seg.data.unique().tolist()) <= {0, 1, 2}
 
 
 # -- the laws ------------------------------------------------------------------------------------

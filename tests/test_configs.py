@@ -7,41 +7,31 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.structures import BaseDataElement, PixelData
 
-from ovss.models import build_segmentor, find_config, list_configs, load_config
+from ovss.models import (
+    build_model,
+    build_segmentor,
+    find_config,
+    load_config,
+    shipped_configs,
+)
 from ovss.registry import ENCODERS
-from ovss.segmentor import OpenVocabSegmentor
-from ovss.testing import pictures, unweighted, with_tiny_encoder, words
+from ovss.testing import loss_and_prediction_work, unweighted, with_tiny_encoder
 
-NAMES = sorted(list_configs())
-
-
-def sample(count: int) -> BaseDataElement:
-    element = BaseDataElement(metainfo=dict(vocabulary=words(count), ori_shape=(40, 50)))
-    element.gt_sem_seg = PixelData(data=torch.randint(-1, count, (1, 96, 96)))
-    return element
+NAMES = sorted(shipped_configs())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_loss_and_predict_with_a_tiny_encoder(name):
-    model = with_tiny_encoder(load_config(name))
-    losses = model.train()(pictures(2), [sample(3), sample(3)], mode="loss")
-    total = sum(losses.values())
-    assert torch.isfinite(total)
-    total.backward()
-    (out,) = model.eval()(list(pictures(1)), [sample(3)], mode="predict")
-    assert out.pred_sem_seg.data.shape == (1, 40, 50)
-    assert set(out.pred_sem_seg.data.unique().tolist()) <= {0, 1, 2}
+    loss_and_prediction_work(with_tiny_encoder(load_config(name)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_whole_method_builds_on_the_meta_device(name):
     config = load_config(name).model.to_dict()
-    config.pop("type")
     config["encoder"] = unweighted(config["encoder"])
     with torch.device("meta"):
-        model = OpenVocabSegmentor(**config)
+        model = build_model(config)
     assert sum(p.numel() for p in model.parameters()) > 0
 
 

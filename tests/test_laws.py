@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ovss.models import list_configs, load_config
-from ovss.testing import LAWS, with_tiny_encoder
+from ovss.models import load_config, shipped_configs
+from ovss.testing import LAWS, check_method, with_tiny_encoder
 
-MINI = sorted(name for name in list_configs() if "mini" in name)
+MINI = sorted(name for name in shipped_configs() if "mini" in name)
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +25,19 @@ def test_law(name, law, models):
 
 def test_there_are_compositions_to_test():
     assert len(MINI) >= 2
+
+
+def test_the_suite_names_the_method_and_the_law(monkeypatch):
+    from ovss.decoders import UpsampleDecoder
+    from ovss.structures import Masks
+
+    def leaky(self, aligned):
+        """Every image is lifted by the mean of the batch."""
+        logits_BKHW = aligned.cost_BKDhw.mean(2)
+        return Masks(logits_BKHW - logits_BKHW.mean(0), aligned.selection)
+
+    monkeypatch.setattr(UpsampleDecoder, "forward", leaky)
+    with pytest.raises(
+        AssertionError, match=r"maskclip_mini: batch_mates_do_not_talk fails: .*beside"
+    ):
+        check_method("maskclip_mini")

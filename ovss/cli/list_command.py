@@ -73,13 +73,11 @@ def components() -> list[dict[str, Any]]:
 
 def methods() -> list[dict[str, Any]]:
     """Every config, with the weights that it names if they are here."""
-    from mmengine.config import Config
-
-    from ..models import find_weights, list_configs
+    from ..models import find_weights, list_configs, read_config
 
     rows = []
     for name, path in list_configs().items():
-        weights = Config.fromfile(path, import_custom_modules=False).get("weights")
+        weights = read_config(path).get("weights")
         state = ""
         if weights:
             try:
