@@ -27,8 +27,8 @@ def has_exactly_one_interface_as_base(cls: type) -> None:
 def init_is_annotated_without_kwargs(cls: type) -> None:
     for parameter in inspect.signature(cls).parameters.values():
         assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL), (
-            f"{_where(cls)}.__init__ takes {parameter}: write one that names every argument, so that "
-            f"a misspelt key is found"
+            f"{_where(cls)}.__init__ takes {parameter}: write one that names every argument, so "
+            f"that a misspelt key is found"
         )
         assert parameter.annotation is not parameter.empty, (
             f"{_where(cls)}: annotate the argument {parameter.name!r} of __init__"
