@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .plugins import Plugin
 
-__all__ = ["Finding", "examine", "plugin_problem"]
+__all__ = ["Finding", "examine", "load_plugins_that_load", "plugin_problem"]
 
 IMPORTS = {
     "torch": "torch",
@@ -71,6 +71,14 @@ def plugin_problem(plugin: Plugin) -> str:
     except PluginError as error:
         return str(error)
     return ""
+
+
+def load_plugins_that_load() -> None:
+    """Import every installed plugin; of those that fail, `ovss list plugins` tells."""
+    from .plugins import find_plugins
+
+    for plugin in find_plugins():
+        plugin_problem(plugin)
 
 
 def _system() -> Iterator[Finding]:

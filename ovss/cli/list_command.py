@@ -1,11 +1,20 @@
-"""Show what this installation has: components, methods, vocabularies, templates, plugins."""
+"""Show what this installation has: components, methods, vocabularies, templates, plugins.
+
+ovss list components
+ovss list --compatible-with CATSegDecoder     which parts it can be combined with, and why not
+ovss list --compatible-with cat_seg_mini      which parts could take the place of the method's own
+"""
 
 from __future__ import annotations
 
 import argparse
 import inspect
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..compatible import Answer, Verdict
 
 SECTIONS = ("components", "methods", "vocabularies", "templates", "plugins")
 
@@ -17,10 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECTION",
         help=f"{', '.join(SECTIONS)} (default: all of them)",
     )
+    parser.add_argument(
+        "--compatible-with",
+        metavar="NAME",
+        help="a component, a config or a config file: which parts fit it, from declared dimensions",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.compatible_with is not None:
+        return _compatible(args)
     unknown = [section for section in args.sections if section not in SECTIONS]
     if unknown:
         raise ValueError(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
@@ -33,6 +49,39 @@ def run(args: argparse.Namespace) -> int:
         print(f"{section} ({len(rows)})")
         print("\n".join(line.rstrip() for line in columns(rows)), end="\n\n")
     return 0
+
+
+def _compatible(args: argparse.Namespace) -> int:
+    from ..compatible import compatible_with
+
+    if args.sections:
+        raise ValueError("--compatible-with takes no sections")
+    answers = compatible_with(args.compatible_with)
+    if args.json:
+        print(json.dumps([answer.as_dict() for answer in answers], indent=2, ensure_ascii=False))
+        return 0
+    print("\n\n".join("\n".join(_lines(answer)) for answer in answers))
+    return 0
+
+
+def _lines(answer: Answer) -> Iterator[str]:
+    """One line for each class: where it fits, or what is nearest to fitting and why it does not."""
+    yield answer.asked
+    by_class: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in answer.verdicts:
+        by_class.setdefault((verdict.kind, verdict.name), []).append(verdict)
+    for (kind, name), verdicts in by_class.items():
+        best = min(verdicts, key=lambda verdict: len(verdict.problems))
+        others = sum(len(verdict.configs) for verdict in verdicts) - len(best.configs)
+        where = ", ".join(best.configs[:3])
+        if len(best.configs) > 3:
+            where += f" and {len(best.configs) - 3} more"
+        if best.problems:
+            told = f"no    {name:23}  {'; '.join(best.problems)} (in {where})"
+        else:
+            told = f"fits  {name:23}  as in {where}"
+            told += f"; not as in {others} others" if others else ""
+        yield f"  {kind.replace('_', '-'):14}  {told}"
 
 
 def columns(rows: list[dict[str, Any]]) -> list[str]:
@@ -49,13 +98,11 @@ def columns(rows: list[dict[str, Any]]) -> list[str]:
 
 def components() -> list[dict[str, Any]]:
     """Every registered class, those of the installed plugins included."""
-    from ..doctor import plugin_problem
-    from ..plugins import find_plugins
+    from ..doctor import load_plugins_that_load
     from ..registry import REGISTRIES, register_all
 
     register_all()
-    for plugin in find_plugins():
-        plugin_problem(plugin)  # reported under "plugins"
+    load_plugins_that_load()
     rows = []
     for registry in REGISTRIES:
         for name in registry.names():
