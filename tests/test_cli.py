@@ -52,11 +52,13 @@ def test_help_is_light_and_names_every_command():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for command in ("segment", "train", "test", "list", "doctor", "demo"):
+    for command in ("segment", "train", "test", "list", "doctor", "new-plugin", "demo"):
         assert command in done.stdout
 
 
-@pytest.mark.parametrize("command", ["segment", "train", "test", "list", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "command", ["segment", "train", "test", "list", "doctor", "new-plugin", "demo"]
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])

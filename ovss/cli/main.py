@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from types import ModuleType
 
 from .. import __version__
 from .options import is_out_of_memory
@@ -18,6 +19,7 @@ COMMANDS = {
     "test": "evaluate a method on a data set",
     "list": "show components, methods, vocabularies, templates and plugins",
     "doctor": "check this installation",
+    "new-plugin": "write a method of your own to begin with, tests included",
     "demo": "segment and evaluate a few scenes with the model that comes along",
 }
 DELEGATED = {"train": "ovss.train_cli", "test": "ovss.test_cli"}
@@ -80,13 +82,17 @@ def _dispatch(argv: list[str]) -> int:
     if argv and argv[0] in DELEGATED:
         return int(importlib.import_module(DELEGATED[argv[0]]).main(argv[1:]) or 0)
     name = next((word for word in argv if word in COMMANDS and word not in DELEGATED), None)
-    module = importlib.import_module(f"ovss.cli.{name}_command") if name else None
+    module = _module(name) if name else None
     parser = build_parser(name, module)
     args = parser.parse_args(argv)
     if module is None or args.command is None:
         parser.print_help()
         return 2 if argv else 0
     return int(module.run(args))
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"ovss.cli.{command.replace('-', '_')}_command")
 
 
 def build_parser(name: str | None, module: object = None) -> argparse.ArgumentParser:

@@ -1,0 +1,8 @@
+"""ZegCLIP (Zhou et al., CVPR 2023, arXiv 2212.03588) as a plugin of ovss.
+
+Importing this package registers `AttentionToMaskDecoder`.
+"""
+
+from .decoder import AttentionToMaskDecoder
+
+__all__ = ["AttentionToMaskDecoder"]

@@ -1,0 +1,36 @@
+"""ZegCLIP at mini scale: a frozen mini CLIP, the mini world, three layers of attention to mask.
+
+Paper: ZegCLIP: Towards Adapting CLIP for Zero-shot Semantic Segmentation, CVPR 2023,
+       arXiv 2212.03588.
+Train: ovss train zegclip_mini --work-dir work_dirs/zegclip_mini
+Test:  ovss test zegclip_mini work_dirs/zegclip_mini/weights.safetensors
+"""
+
+_base_ = [
+    "{{$OVSS_CONFIGS:}}/_base_/default_runtime.py",
+    "{{$OVSS_CONFIGS:}}/_base_/schedules/adamw_cosine.py",
+    "{{$OVSS_CONFIGS:}}/_base_/datasets/mini_150.py",
+]
+custom_imports = dict(imports=["ovss_zegclip"])
+train_dataloader = dict(batch_size=8, dataset=dict(vocabulary="mini_556"))
+data_preprocessor = dict(sample_words=64)
+model = dict(
+    type="OpenVocabSegmentor",
+    encoder=dict(
+        type="OpenCLIPEncoder",
+        model="mini_clip",
+        pretrained="mini_clip",
+        image_size=96,
+        dense="maskclip",
+        trainable="none",
+    ),
+    selector=dict(type="KeepAll"),
+    head=dict(type="CosineHead"),
+    decoder=dict(type="AttentionToMaskDecoder", joint_dim=128, dim=128, layers=3, heads=4),
+    post_processor=dict(type="Identity"),
+    criterion=dict(type="cross_entropy"),
+    prompts=dict(templates=("a photo of a {}.",), synonyms="first"),
+    inference=dict(mode="whole", size=96, activation="softmax"),
+)
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
+train_cfg = dict(max_iters=600, val_interval=600)

@@ -1,0 +1,47 @@
+"""The suite that every plugin passes, and what is this method's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ovss_zegclip import AttentionToMaskDecoder
+
+from ovss import Alignment, ImageFeatures, Selection
+from ovss.testing import check_plugin
+
+
+def test_plugin():
+    check_plugin("ovss_zegclip")
+
+
+def aligned(words: int) -> Alignment:
+    torch.manual_seed(0)
+    image = ImageFeatures(torch.randn(2, 8, 3, 4), torch.randn(2, 8))
+    text_BKPC = torch.randn(1, 5, 1, 8).expand(2, -1, -1, -1)[:, :words]
+    cost_BKDhw = torch.zeros(2, words, 1, 3, 4)
+    return Alignment(cost_BKDhw, image, text_BKPC, Selection.everything(2, words))
+
+
+def test_a_mask_does_not_depend_on_the_other_words():
+    decoder = AttentionToMaskDecoder(joint_dim=8, dim=16, heads=4).eval()
+    all_BKHW, some_BKHW = decoder(aligned(5)).logits_BKHW, decoder(aligned(2)).logits_BKHW
+    torch.testing.assert_close(all_BKHW[:, :2], some_BKHW)
+
+
+def test_every_layer_but_the_last_trains_beside_it():
+    masks = AttentionToMaskDecoder(joint_dim=8, dim=16, layers=3, heads=4)(aligned(5))
+    assert masks.logits_BKHW.shape == (2, 5, 6, 8)
+    assert [tuple(aux.shape) for aux in masks.aux] == [(2, 5, 3, 4)] * 2
+
+
+def test_the_picture_as_a_whole_is_in_the_words():
+    """The relationship descriptor: the same cells under another embedding give other masks."""
+    decoder, one = AttentionToMaskDecoder(joint_dim=8, dim=16, heads=4).eval(), aligned(3)
+    image = ImageFeatures(one.image.dense_BChw, -one.image.pooled_BC)
+    other = Alignment(one.cost_BKDhw, image, one.text_BKPC, one.selection)
+    assert not torch.allclose(decoder(one).logits_BKHW, decoder(other).logits_BKHW)
+
+
+def test_impossible_sizes_are_refused():
+    with pytest.raises(ValueError, match="heads must divide dim"):
+        AttentionToMaskDecoder(joint_dim=8, dim=10, heads=4)
