@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 
 from .plugins import find_plugins, import_modules
@@ -84,7 +85,13 @@ def read_config(path: str | Path) -> Config:
     ``_base_ = ["{{$OVSS_CONFIGS:}}/_base_/default_runtime.py"]``.
     """
     os.environ["OVSS_CONFIGS"] = config_dir().as_posix()
-    return Config.fromfile(path, import_custom_modules=False)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")  # it tells of the variable on standard output, where JSON goes
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    finally:
+        logger.setLevel(level)
 
 
 def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
