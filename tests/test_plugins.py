@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 
-from ovss.models import find_config, load_config
+from ovss.cli import main
+from ovss.models import find_config, list_configs, load_config
 from ovss.plugins import PluginError, find_plugins, load_plugins
 from ovss.registry import POSTPROCESSORS
 
@@ -71,3 +73,35 @@ def test_unknown_config_suggests_the_closest():
         find_config("maskclip_vit-b61")
     with pytest.raises(FileNotFoundError, match=r"no config file 'some/where\.py'"):
         find_config("some/where.py")
+
+
+@pytest.fixture
+def packaged(tmp_path, monkeypatch):
+    """An installed plugin that is a package with two configs; one has the name of one of ours."""
+    install(tmp_path, monkeypatch, "", entry="shift = shifty_pack", name="ovss-shifty")
+    (tmp_path / "shifty_pack.py").unlink()
+    configs = tmp_path / "shifty_pack" / "configs"
+    configs.mkdir(parents=True)
+    (tmp_path / "shifty_pack" / "__init__.py").write_text("")
+    config = '_base_ = ["{{$OVSS_CONFIGS:}}/training_free/maskclip_mini.py"]\n'
+    for name in ("shifty_mini", "cat_seg_mini", "_helper"):
+        (configs / f"{name}.py").write_text(config + "model = dict(selector=dict(type='KeepAll'))")
+    return configs
+
+
+def test_configs_of_a_plugin_are_found_by_name(packaged):
+    assert find_config("shifty_mini") == packaged / "shifty_mini.py"
+    assert load_config("shifty_mini").model.decoder.type == "UpsampleDecoder"
+    assert "_helper" not in list_configs()
+    assert "shifty_pack" not in sys.modules, "finding must not import"
+
+
+def test_a_plugin_does_not_take_a_name_of_ours(packaged):
+    assert find_config("cat_seg_mini").parent.name == "cat_seg"
+    assert find_config("shift/cat_seg_mini") == packaged / "cat_seg_mini.py"
+
+
+def test_json_of_the_command_is_nothing_but_json(packaged, capfd):
+    assert main(["list", "methods", "--json"]) == 0
+    methods = json.loads(capfd.readouterr().out)["methods"]
+    assert {"shifty_mini", "shift/cat_seg_mini"} <= {row["name"] for row in methods}
