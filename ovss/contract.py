@@ -49,7 +49,8 @@ def is_registered_under_its_own_name(cls: type) -> None:
 
 def overrides_only_what_its_interface_leaves_open(cls: type) -> None:
     kind = cls.__bases__[0]
-    left_open = {*kind.__abstractmethods__, *getattr(kind, "__annotations__", {}), "train"}
+    abstract: frozenset[str] = getattr(kind, "__abstractmethods__", frozenset())
+    left_open = {*abstract, *getattr(kind, "__annotations__", {}), "train"}
     clashes = {
         name
         for name in vars(cls)
