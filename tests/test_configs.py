@@ -11,6 +11,7 @@ import torch
 from ovss.models import (
     build_model,
     build_segmentor,
+    config_dir,
     find_config,
     load_config,
     shipped_configs,
@@ -19,9 +20,10 @@ from ovss.registry import ENCODERS
 from ovss.testing import loss_and_prediction_work, unweighted, with_tiny_encoder
 
 NAMES = sorted(shipped_configs())
+ABLATIONS = sorted(map(str, config_dir().glob("*/ablations/*.py")))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + ABLATIONS)
 def test_loss_and_predict_with_a_tiny_encoder(name):
     loss_and_prediction_work(with_tiny_encoder(load_config(name)))
 
@@ -42,7 +44,7 @@ def test_headers_say_what_a_reader_needs(name):
     assert "ovss " in text.split('"""')[1], "the header shows a command to run"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + ABLATIONS)
 def test_bases_are_at_most_two_deep(name):
     assert depth(find_config(name)) <= 2
 
