@@ -5,7 +5,7 @@ The segmentor refuses by it what cannot work, and ``ovss list --compatible-with`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,14 +37,20 @@ class Rule:
     Args:
         dim: what it is called.
         part, source: who needs it, and who gives it: arguments of `OpenVocabSegmentor`.
-        needs, gives: their attributes; None: called like `dim`. A need of None or False is none.
+        needs, gives: their attributes; None: called like `dim`. What is needed may also be a
+            function of both. A need of None or False is none.
     """
 
     dim: str
     part: str
     source: str
-    needs: str | None = None
+    needs: str | Callable[[Any, Any], Any] | None = None
     gives: str | None = None
+
+    def needed(self, part: Any, source: Any) -> Any:
+        if callable(self.needs):
+            return self.needs(part, source)
+        return getattr(part, self.needs or self.dim)
 
 
 RULES = (
@@ -77,7 +83,7 @@ def misfits(parts: Mapping[str, Any]) -> list[str]:
         part, source = parts.get(rule.part), parts.get(rule.source)
         if part is None or source is None:
             continue
-        needs = getattr(part, rule.needs or rule.dim)
+        needs = rule.needed(part, source)
         gives = getattr(source, rule.gives or rule.dim)
         if needs is not None and needs is not False and needs != gives:
             found.append(
