@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovss.models import load_config, shipped_configs
-from ovss.testing import LAWS, check_method, with_tiny_encoder
+from ovss.testing import LAWS, check_method, check_plugin, with_tiny_encoder
 
 MINI = sorted(name for name in shipped_configs() if "mini" in name)
 
@@ -41,3 +41,8 @@ def test_the_suite_names_the_method_and_the_law(monkeypatch):
         AssertionError, match=r"maskclip_mini: batch_mates_do_not_talk fails: .*beside"
     ):
         check_method("maskclip_mini")
+
+
+def test_a_package_that_brings_nothing_fails_the_suite():
+    with pytest.raises(AssertionError, match="importing json registers no component"):
+        check_plugin("json")

@@ -74,6 +74,7 @@ def test_wheel_works_outside_the_checkout(repo_root, tmp_path):
         archive.extractall(site)
     code = "import sys; sys.path.insert(0, sys.argv[1]); import ovss; print(ovss.__file__)"
     code += "; from ovss.cli import main; main(['list', 'methods', 'vocabularies'])"
+    code += "; main(['new-plugin', 'outside_seg'])"
     code += "; sys.exit(main('segment p.png --words a,b --model maskclip_mini --cfg-options "
     code += "model.encoder.pretrained=None'.split()))"
     Image.new("RGB", (30, 20)).save(tmp_path / "p.png")
@@ -89,3 +90,4 @@ def test_wheel_works_outside_the_checkout(repo_root, tmp_path):
     assert str(site / "ovss_configs") in done.stdout
     assert "ade20k_150" in done.stdout
     assert (tmp_path / "outputs" / "p_overlay.png").is_file()
+    assert (tmp_path / "outside_seg" / "outside_seg" / "decoder.py").is_file()

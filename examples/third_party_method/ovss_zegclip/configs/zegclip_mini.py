@@ -4,6 +4,9 @@ Paper: ZegCLIP: Towards Adapting CLIP for Zero-shot Semantic Segmentation, CVPR 
        arXiv 2212.03588.
 Train: ovss train zegclip_mini --work-dir work_dirs/zegclip_mini
 Test:  ovss test zegclip_mini work_dirs/zegclip_mini/weights.safetensors
+mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
+       65.0 / 60.2 / 62.5; training-free on the same scenes 60.4 / 59.7 / 60.1.
+Hours: 0.05 on one CPU core (600 steps of 8 scenes).
 """
 
 _base_ = [
