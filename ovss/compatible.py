@@ -76,20 +76,27 @@ def compatible_with(name: str) -> list[Answer]:
     register_all()
     load_plugins_that_load()
     configs = _readable_configs(name)
+    kinds = [kind for kind, registry in KINDS.items() if name in registry.module_dict]
+    if name not in configs and not kinds:
+        raise LookupError(_unknown(name, configs))
     parts = find_parts(configs)
     if name in configs:
         return [_of_method(name, parts)]
-    kinds = [kind for kind, registry in KINDS.items() if name in registry.module_dict]
-    if not kinds:
-        raise LookupError(_unknown(name, configs))
     mine = [part for part in parts if part.name == name] or [_by_itself(kinds[0], name)]
-    return _merged(_of_component(part, parts) for part in mine)
+    return _of_components(mine, parts)
 
 
-def _of_component(part: Part, parts: list[Part]) -> Answer:
-    others = [other for other in parts if other.kind != part.kind]
-    found = [(other, parts_misfit((part, other))) for other in others]
-    return Answer(str(part), _verdicts(found))
+def _of_components(mine: list[Part], parts: list[Part]) -> list[Answer]:
+    """One answer for all that share it."""
+    asked: dict[tuple[Verdict, ...], tuple[str, ...]] = {}
+    for part in mine:
+        others = [other for other in parts if other.kind != part.kind]
+        verdicts = _verdicts([(other, parts_misfit((part, other))) for other in others])
+        asked[verdicts] = asked.get(verdicts, ()) + part.configs
+    return [
+        Answer(f"{mine[0].name} as in {', '.join(configs) or 'no config'}", verdicts)
+        for verdicts, configs in asked.items()
+    ]
 
 
 def _of_method(name: str, parts: list[Part]) -> Answer:
@@ -113,15 +120,6 @@ def _verdicts(found: Iterable[tuple[Part, list[str]]]) -> tuple[Verdict, ...]:
     return tuple(Verdict(kind, n, configs[kind, n, why], why) for kind, n, why in rows)
 
 
-def _merged(answers: Iterable[Answer]) -> list[Answer]:
-    """Answers that say the same, as one."""
-    by_verdicts: dict[tuple[Verdict, ...], str] = {}
-    for answer in answers:
-        known, where = by_verdicts.get(answer.verdicts), answer.asked.rpartition(" as in ")[2]
-        by_verdicts[answer.verdicts] = f"{known}, {where}" if known else answer.asked
-    return [Answer(asked, verdicts) for verdicts, asked in by_verdicts.items()]
-
-
 def _by_itself(kind: str, name: str) -> Part:
     """A component that no config has, if it can be built without arguments."""
     try:
@@ -132,7 +130,7 @@ def _by_itself(kind: str, name: str) -> Part:
             f"no config here has a {name}, and it is not built without arguments ({error}), so its "
             f"dimensions are unknown: write a config with it and give that"
         ) from error
-    return Part(kind, {"type": name}, ("no config",), module, {})
+    return Part(kind, {"type": name}, (), module, {})
 
 
 def _unknown(name: str, configs: Mapping[str, Config]) -> str:

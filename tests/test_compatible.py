@@ -8,8 +8,16 @@ import pytest
 
 from ovss.cli import main
 from ovss.compatible import compatible_with
-from ovss.models import build_model, load_config
+from ovss.models import build_model, load_config, shipped_configs
 from ovss.parts import KINDS, find_parts, parts_misfit
+
+
+@pytest.fixture(autouse=True)
+def _few_configs(monkeypatch):
+    """The answer is about these; all of them take a while."""
+    names = ("cat_seg_mini", "dcp_clip_mini", "dcp_clip_vit-l14", "maskclip_mini")
+    few = {name: path for name, path in shipped_configs().items() if name in names}
+    monkeypatch.setattr("ovss.compatible.list_configs", lambda: dict(few))
 
 
 def verdicts(answer):
@@ -83,3 +91,23 @@ def test_a_wrong_name_gets_the_closest(capsys):
     assert main(["list", "--compatible-with", "CosineHed"]) == 1
     assert "did you mean CosineHead?" in capsys.readouterr().err
     assert main(["list", "plugins", "--compatible-with", "CosineHead"]) == 1
+
+
+def test_a_component_that_no_config_has(monkeypatch):
+    import ovss.testing  # noqa: F401  (registers an encoder that none has)
+
+    (answer,) = compatible_with("TinyEncoder")
+    assert answer.asked == "TinyEncoder as in no config"
+    told = verdicts(answer)
+    assert not told["decoder", "UpsampleDecoder", "maskclip_mini"].problems
+    assert told["decoder", "CATSegDecoder", "cat_seg_mini"].problems
+    monkeypatch.setattr("ovss.compatible.list_configs", lambda: {})
+    with pytest.raises(LookupError, match=r"no config here has a CATSegDecoder.*write a config"):
+        compatible_with("CATSegDecoder")
+
+
+def test_a_config_file_is_a_method_too(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(f"_base_ = {str(shipped_configs()['maskclip_mini'])!r}\n")
+    (answer,) = compatible_with(str(file))
+    assert answer.asked == str(file)
