@@ -106,7 +106,7 @@ def whole(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     """One view; probabilities stay at the resolution of the masks."""
     features, masks = segment(image_13HW)
     probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)
-    return Scores(probs_BKHW, masks.selection, features, text)
+    return Scores(probs_BKHW, masks.selection, features, text, image_13HW)
 
 
 def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
@@ -144,7 +144,7 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
         merged_KHW *= 0.5
         for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
             merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
-    return Scores(merged_KHW[None], selection, features, text)
+    return Scores(merged_KHW[None], selection, features, text, canvas_13HW)
 
 
 def window_origins(length: int, window: int, stride: int) -> list[int]:
