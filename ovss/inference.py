@@ -39,7 +39,7 @@ class InferenceConfig:
         global_view: blend the mean of the windows half and half with the whole picture, itself
             resized (from its own size, not the canvas's) to one window.
         activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories.
-        merge: what is averaged where windows overlap: ``"probs"``, or ``"logits"``, as most training-
+        merge: what is averaged where windows overlap: ``"probs"``, or ``"logits"``, as training-
             free methods have it; a window then counts for the categories that it kept.
         views_per_batch: views computed at once.
     """
