@@ -1,4 +1,4 @@
-"""The full-size training-free configs on a photograph, a small encoder of random weights in them."""
+"""The full-size training-free configs on a photograph, with a small encoder of random weights."""
 
 from __future__ import annotations
 
