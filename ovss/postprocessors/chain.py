@@ -14,10 +14,10 @@ class Chain(PostProcessor):
     """Several post-processors, one after the other.
 
     Args:
-        steps: configs of (or ready) post-processors, the first one first.
+        steps: configs of post-processors, the first one first.
     """
 
-    def __init__(self, steps: Sequence[dict | PostProcessor]) -> None:
+    def __init__(self, steps: Sequence[dict]) -> None:
         super().__init__()
         self.steps = nn.ModuleList(POSTPROCESSORS.build(step) for step in steps)
 
