@@ -30,6 +30,20 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     return name, parser.parse_args(["--set", *settings] if settings else []).set
 
 
+def labels(methods: Sequence[str]) -> dict[str, str]:
+    """What tables and options call each method: the config's name, with its settings only where two
+    methods share it.
+
+    >>> labels(["a,k=1", "b,k=1", "b"])
+    {'a,k=1': 'a', 'b,k=1': 'b,k=1', 'b': 'b'}
+    """
+    names = [method.split(",")[0] for method in methods]
+    return {
+        method: name if names.count(name) == 1 else method
+        for method, name in zip(methods, names, strict=True)
+    }
+
+
 def by_method(values: Sequence[str] | None, methods: Sequence[str]) -> dict[str, str]:
     """``["32"]`` or ``["METHOD=32", ...]`` -> method -> value; the empty name stands for all.
 

@@ -85,12 +85,12 @@ def _picture(
     encoding = Span(0, 0)
     for selector, point in zip(selectors, points):
         found: list[Tensor] = []
+
+        def segment(found: list[Tensor] = found) -> None:
+            found.append(model.label_map(model.scores(image_3HW, text), (size[0], size[1])))
+
         with watched(model, selector, known, clock) as watch:
-            whole, stages = clock.time(
-                lambda found=found: found.append(
-                    model.label_map(model.scores(image_3HW, text), (size[0], size[1]))
-                )
-            )
+            whole, stages = clock.time(segment)
         spent = stages.get("encoder", Span(0, 0))
         if encoding.wall == 0:
             encoding = spent

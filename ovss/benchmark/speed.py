@@ -140,6 +140,20 @@ def over_floor(cases: list[Case]) -> list[dict[str, Any]]:
     return found
 
 
+def growth(cases: list[Case]) -> list[dict[str, Any]]:
+    """How many times a method's first vocabulary each further one takes."""
+    firsts: dict[str, Case] = {}
+    found = []
+    for case in cases:
+        if case.words == ENCODER_ALONE:
+            continue
+        first = firsts.setdefault(case.method, case)
+        if first is not case:
+            each = {what: case.best(what) / first.best(what) for what in ("wall", "processor")}
+            found.append({"method": case.method, "words": case.words, "over": first.words, **each})
+    return found
+
+
 def as_dict(cases: list[Case], device: torch.device | str = "cpu") -> dict[str, Any]:
     """For JSON: where and what, every time in seconds, ratios to the first method and the floor."""
     return {
@@ -147,13 +161,15 @@ def as_dict(cases: list[Case], device: torch.device | str = "cpu") -> dict[str, 
         "cases": [case.as_dict() for case in cases],
         "over_first": ratios(cases),
         "over_encoder": over_floor(cases),
+        "over_first_words": growth(cases),
     }
 
 
 def as_table(cases: list[Case]) -> str:
     """For people: seconds, stages by processor time, ratios."""
+    width = max(len(case.method) for case in cases) + 2
     lines = [
-        f"{'method':<24}{'words':<15}{'kept':>6}{'wall best':>11}{'median':>9}"
+        f"{'method':<{width}}{'words':<15}{'kept':>6}{'wall best':>11}{'median':>9}"
         f"{'processor':>11}{'median':>9}   stages, processor seconds"
     ]
     for case in cases:
@@ -163,12 +179,17 @@ def as_table(cases: list[Case]) -> str:
         times = (row[what][kind] for what in ("wall", "processor") for kind in ("best", "median"))
         wall, wall_median, processor, median = times
         lines.append(
-            f"{case.method:<24}{case.words:<15}{kept:>6}{wall:>11.3f}{wall_median:>9.3f}"
+            f"{case.method:<{width}}{case.words:<15}{kept:>6}{wall:>11.3f}{wall_median:>9.3f}"
             f"{processor:>11.3f}{median:>9.3f}   {stages}"
         )
     for row in over_floor(cases):
         lines.append(
             f"{row['method']}, {row['words']}: {row['processor']:.2f} x its encoder alone "
+            f"({row['wall']:.2f} by the wall clock)"
+        )
+    for row in growth(cases):
+        lines.append(
+            f"{row['method']}: {row['words']} takes {row['processor']:.2f} x {row['over']} "
             f"({row['wall']:.2f} by the wall clock)"
         )
     for row in ratios(cases):

@@ -88,7 +88,7 @@ def encoder_case(one: Contender, picture: tuple[int, int], repeats: int = 1) -> 
     @torch.inference_mode()
     def run(clock: Clock) -> None:
         for _ in range(repeats):
-            for part_V3HW in views_V3HW.split(inference.views_per_batch):
+            for part_V3HW in views_V3HW.split(inference.views_at_once(device)):
                 one.model.encoder.encode_image(part_V3HW)
 
     return Case(one.name, ENCODER_ALONE, run, repeats)

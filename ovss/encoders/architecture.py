@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .attention import split_attention
+from .mlp import quicken_mlp
 
 __all__ = ["CONFIGS", "build_clip", "check_architecture", "read_model_config"]
 
@@ -109,8 +110,9 @@ def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
     with device if fill else torch.device("meta"):
         clip = kind(**config)
         text = dict(clip.named_children()).get("text", clip)
-        split_attention(clip.visual.transformer.resblocks)
-        split_attention(text.transformer.resblocks)
+        for blocks in (clip.visual.transformer.resblocks, text.transformer.resblocks):
+            split_attention(blocks)
+            quicken_mlp(blocks)
     if fill:
         return clip
     clip = clip.to_empty(device=device)

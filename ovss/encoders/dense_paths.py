@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..layers.attention import attend
 from .last_block import LastBlock
 
 __all__ = ["clip_surgery", "gem"]
@@ -57,12 +58,11 @@ def _refined_attention(
     step: LastBlock, x_BHNd: Tensor, factor: Tensor | float, iterations: int
 ) -> Tensor:
     """``softmax(factor cos(x, x)) v`` after `x` was itself averaged so, `iterations` times."""
-    root = factor**0.5  # on both sides, so that the fused kernel serves any factor per picture
+    root = (factor * x_BHNd.shape[-1] ** 0.5) ** 0.5  # attention divides by sqrt(d)
     for _ in range(iterations):
-        x_BHNd = F.normalize(x_BHNd, dim=-1)
-        like_BHNd = x_BHNd * root
-        x_BHNd = F.scaled_dot_product_attention(like_BHNd, like_BHNd, x_BHNd, scale=1.0)
-    return step.attend(F.normalize(x_BHNd, dim=-1) * root, scale=1.0)
+        unit_BHNd = F.normalize(x_BHNd, dim=-1)
+        x_BHNd = attend(root * unit_BHNd, root * unit_BHNd, unit_BHNd)
+    return step.attend(root * F.normalize(x_BHNd, dim=-1))
 
 
 def _inverse_temperature(step: LastBlock) -> Tensor:

@@ -8,6 +8,8 @@ from functools import cached_property
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..layers.attention import attend
+
 __all__ = ["LastBlock"]
 
 
@@ -69,26 +71,25 @@ class LastBlock:
         """(B, N, D) to (B, heads, N, D / heads)."""
         return self.block.attn.split_heads(x_BND)
 
-    def attend(
-        self, x_BHNd: Tensor, scale: float | None = None, bias_NN: Tensor | None = None
-    ) -> Tensor:
+    def attend(self, x_BHNd: Tensor, bias_NN: Tensor | None = None) -> Tensor:
         """What the patches receive where attention goes by the likeness of `x` to itself.
 
-        ``softmax(scale x x' + bias) v``, head by head, by the fused kernel. The class token is
-        attended to; what it would receive is not computed.
+        ``softmax(x x' / sqrt(d) + bias) v``, head by head. The class token is attended to; what it
+        would receive is not computed.
 
         Args:
-            x_BHNd: queries and keys in one, (B, heads, N, D / heads).
-            scale: None: ``(D / heads) ** -0.5``, as in pre-training.
-            bias_NN: added before the softmax, the same for every head.
+            x_BHNd: queries and keys in one, (B, heads, N, d = D / heads).
+            bias_NN: the same for every head.
 
         Returns:
             (B, N - 1, D), heads side by side.
         """
-        bias_MN = None if bias_NN is None else bias_NN[1:].to(x_BHNd.dtype)
-        out_BHMd = F.scaled_dot_product_attention(
-            x_BHNd[:, :, 1:], x_BHNd, self.heads(self.v_BND), attn_mask=bias_MN, scale=scale
-        )
+        query_BHMd, value_BHNd = x_BHNd[:, :, 1:], self.heads(self.v_BND)
+        if bias_NN is None:
+            out_BHMd = attend(query_BHMd, x_BHNd, value_BHNd)
+        else:
+            bias_MN = bias_NN[1:].to(x_BHNd.dtype)
+            out_BHMd = F.scaled_dot_product_attention(query_BHMd, x_BHNd, value_BHNd, bias_MN)
         return out_BHMd.transpose(1, 2).flatten(2)
 
     def project(self, received_BND: Tensor) -> Tensor:

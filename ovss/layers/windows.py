@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .guided import GuidedQKV, mlp
+from .linear import Linear
 
 _OTHER_REGION = -100.0
 
@@ -120,7 +121,7 @@ class WindowBlock(nn.Module):
         self.heads = heads
         self.norm1 = nn.LayerNorm(dim)
         self.attention = GuidedQKV(dim, guide_dim)
-        self.project = nn.Linear(dim, dim)
+        self.project = Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = mlp(dim, hidden, nn.GELU())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.layers.linear import Linear
 from ovss.ops import resize
 from ovss.structures import ImageFeatures
 
@@ -36,7 +37,7 @@ class AttentionRows(nn.Module):
     def __init__(self, grid: tuple[int, int], out: int) -> None:
         super().__init__()
         self.grid = grid
-        self.project = nn.Linear(grid[0] * grid[1], out)
+        self.project = Linear(grid[0] * grid[1], out)
 
     def forward(self, image: ImageFeatures, detach: bool) -> Tensor:
         """(B, out, h, w)"""

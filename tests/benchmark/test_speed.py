@@ -142,3 +142,17 @@ def test_memory_tool_reports_the_words_apart(repo_root, tmp_path, capsys):
         found = json.loads((tmp_path / "a.json").read_text())
         assert found["bytes"]["text_features"] == 30 * (7 + 1) * 128 * 4
     assert "text features: 0.1 MiB" in capsys.readouterr().out
+
+
+def test_one_method_under_two_settings(repo_root, tmp_path):
+    tool = runpy.run_path(str(repo_root / "tools" / "analysis" / "speed.py"))
+    other = "cat_seg_mini,model.selector.k=4"
+    flags = ["--categories", "6", "9", "--picture", "96", "96", "--rounds", "1", "--warm-up", "0"]
+    tool["main"](["cat_seg_mini", other, *flags, "--json", str(tmp_path / "a.json")])
+    found = json.loads((tmp_path / "a.json").read_text())
+    kept = {(case["method"], case["words"]): case.get("kept") for case in found["cases"]}
+    assert (kept["cat_seg_mini", "9"], kept[other, "9"]) == (9, 4)
+    assert [(r["method"], r["words"], r["over"]) for r in found["over_first_words"]] == [
+        ("cat_seg_mini", "9", "6"),
+        (other, "9", "6"),
+    ]

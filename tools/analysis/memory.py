@@ -55,11 +55,15 @@ def main(argv: list[str] | None = None) -> None:
         keep_fixed(model, args.kept)
     names = made_up_names(args.categories)
     size = tuple(args.size or (training_size(config) if args.step else (640, 640)))
-    trains = args.step and not args.given_text and text_trains(model)
-    text = None if trains else made_up_text(model, names)
-
-    call = step_of(model, config, text, names, size, args) if args.step else None
-    peak = peak_memory(call or picture_of(model, text, size, args), args.device)
+    text: TextFeatures | None = None
+    if not args.step:
+        text = made_up_text(model, names)
+        call = picture_of(model, text, size, args)
+    else:
+        if args.given_text or not text_trains(model):
+            text = made_up_text(model, names)
+        call = step_of(model, config, text, names, size, args)
+    peak = peak_memory(call, args.device)
     held = 0 if text is None else text_bytes(text)
     print(peak)
     print(
@@ -74,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def picture_of(
-    model: OpenVocabSegmentor, text: TextFeatures | None, size: tuple, args: argparse.Namespace
+    model: OpenVocabSegmentor, text: TextFeatures, size: tuple, args: argparse.Namespace
 ) -> Callable[[], object]:
     """Segments a picture."""
     image_3HW = made_up_picture(size, args.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 from mmengine.config import DictAction
@@ -32,14 +33,9 @@ def main(argv: list[str] | None = None) -> None:
     for name in args.on or [None]:
         data = data_set(config, name, args.scenes)
         words = name or "its own data"
-        points = curve(
-            config,
-            model,
-            data,
-            args.thresholds or [None],
-            args.scenes,
-            lambda line, words=words: print(f"{words}: {line}", flush=True),
-        )
+        print(words, flush=True)
+        thresholds = args.thresholds or [None]
+        points = curve(config, model, data, thresholds, args.scenes, partial(print, flush=True))
         print(table(words, points), flush=True)
         rows += [{"data": words, **point.as_dict()} for point in points]
     if args.json:

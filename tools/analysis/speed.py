@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ovss.benchmark.arguments import by_method, parse_method, random_model, write_json
+from ovss.benchmark.arguments import by_method, labels, parse_method, random_model, write_json
 from ovss.benchmark.pictures import data_set, samples_of, training_batches
 from ovss.benchmark.speed import Case, as_dict, as_table, race
 from ovss.benchmark.speed_cases import (
@@ -74,6 +74,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.given_text and (args.scenes is not None or not args.step):
         parser.error("--given-text is for --step on made-up words")
     contenders = [contender(method, args) for method in args.methods]
+    if len({one.name for one in contenders}) < len(contenders):
+        parser.error(f"the same method twice: {' '.join(args.methods)}")
     cases = (made_up_cases if args.scenes is None else scene_cases)(contenders, args)
     what = "a training step, optimiser left out" if args.step else "a picture"
     race(cases, args.rounds, args.warm_up, args.device, lambda line: print(line, flush=True))
@@ -86,17 +88,19 @@ def main(argv: list[str] | None = None) -> None:
 def contender(method: str, args: argparse.Namespace) -> Contender:
     """A method of the command line, ready."""
     name, settings = parse_method(method)
+    label = labels(args.methods)[method]
+    taking_part = list(labels(args.methods).values())
     if args.scenes is None:
         config, model = random_model(name, settings, args.device)
     else:
         config = load_config(name, settings)
-        weights: str | None = by_method(args.weights, args.methods).get(method, "default")
+        weights: str | None = by_method(args.weights, taking_part).get(label, "default")
         weights = None if weights == "none" else weights
         model = build_segmentor(config, weights, args.device)
-    kept = by_method(args.kept, args.methods)
-    if method in kept or ("" in kept and keeps_by_picture(model)):
-        keep_fixed(model, int(kept.get(method, kept.get("", ""))))
-    return Contender(method, config, model.train(args.step))
+    kept = by_method(args.kept, taking_part)
+    if label in kept or ("" in kept and keeps_by_picture(model)):
+        keep_fixed(model, int(kept.get(label, kept.get("", ""))))
+    return Contender(label, config, model.train(args.step))
 
 
 def made_up_cases(contenders: list[Contender], args: argparse.Namespace) -> list[Case]:
@@ -106,15 +110,16 @@ def made_up_cases(contenders: list[Contender], args: argparse.Namespace) -> list
         names = made_up_names(count)
         for one in contenders:
             size = _size(one, args)
-            trains = args.step and not args.given_text and text_trains(one.model)
-            text = None if trains else made_up_text(one.model, names)
             if args.step:
+                trains = not args.given_text and text_trains(one.model)
+                text = None if trains else made_up_text(one.model, names)
                 inputs, samples = made_up_batch(one.model, names, size, args.batch)
                 batch = {"inputs": inputs, "data_samples": samples}
                 cases.append(step_case(one, str(count), [batch], text))
             else:
                 picture = made_up_picture(size, device_of(one.model))
-                cases.append(picture_case(one, str(count), text, [(picture, size)]))
+                words = made_up_text(one.model, names)
+                cases.append(picture_case(one, str(count), words, [(picture, size)]))
     return cases
 
 
