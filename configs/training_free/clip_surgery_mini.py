@@ -1,5 +1,4 @@
-"""Training-free: values look for like values in 3 of 6 blocks; common parts are
-taken out; at mini scale.
+"""Training-free: values look for like values, common parts are taken out; mini scale.
 
 Paper: CLIP Surgery for Better Explainability with Enhancement in Open-Vocabulary Tasks,
        arXiv 2304.05653.
