@@ -45,7 +45,16 @@ class GuidedQKV(nn.Module):
 
 def mlp(dim: int, hidden: int, activation: nn.Module) -> nn.Sequential:
     """Two linear layers."""
-    return nn.Sequential(Linear(dim, hidden), activation, Linear(hidden, dim))
+    return MLP(Linear(dim, hidden), activation, Linear(hidden, dim))
+
+
+class MLP(nn.Sequential):
+    """Linear, exact GELU or ReLU, linear; the activation on the way out of the first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, activation, second = self
+        kind = "gelu" if isinstance(activation, nn.GELU) else "relu"
+        return second(linear(x, first.weight, first.bias, kind))
 
 
 def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: int = 0) -> Tensor:

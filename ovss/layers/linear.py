@@ -7,6 +7,7 @@ of PyTorch, maps of some size go to it, forward and backward.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,6 +21,13 @@ _WORTH_IT = 1 << 18
 """Multiply-accumulates below which a call's own cost outweighs the faster kernel."""
 
 
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "gelu": F.gelu,
+    "relu": F.relu,
+}
+
+
 class Linear(nn.Linear):
     """`nn.Linear` by `linear`."""
 
@@ -27,19 +35,26 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """As `torch.nn.functional.linear`: (..., i) by (o, i) -> (..., o).
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none"
+) -> Tensor:
+    """As `torch.nn.functional.linear`: (..., i) by (o, i) -> (..., o), and an activation of it.
+
+    Args:
+        activation: ``none``, ``gelu`` (exact) or ``relu``; without gradients it is no pass over
+            the memory of its own.
 
     >>> linear(torch.ones(2, 3), torch.eye(3)[:2]).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
     if not by_onednn(x, weight):
-        return F.linear(x, weight, bias)
+        return _ACTIVATIONS[activation](F.linear(x, weight, bias))
     if torch.is_grad_enabled() and (
         x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
     ):
-        return _Linear.apply(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
-    return _onednn(x, weight, bias)
+        rows = _Linear.apply(x.flatten(0, -2), weight, bias)
+        return _ACTIVATIONS[activation](rows.view(*x.shape[:-1], len(weight)))
+    return _onednn(x, weight, bias, activation)
 
 
 def by_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -60,10 +75,10 @@ def _available() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
     if not (weight.is_contiguous() or weight.t().is_contiguous()):
         weight = weight.contiguous()  # for other strides oneDNN has a reference kernel only
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
 
 
 class _Linear(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -105,6 +106,7 @@ class CostSkip(nn.Module):
     def forward(self, raw_KPhw: Tensor) -> list[Tensor]:
         """One (K, dim, 2^l h, 2^l w) for each stage l = 1, 2 ..."""
         height, width = raw_KPhw.shape[-2:]
+        raw_KPhw = raw_KPhw.contiguous(memory_format=torch.channels_last)
         found = []
         for stage, step in enumerate(self.steps, 1):
             if self.chain:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ovss.layers import attention, linear
+from ovss.layers.windows import WindowGrid, attend_in_windows
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +58,17 @@ def test_attention_head_by_head():
     with torch.no_grad():
         causal = attention.attend(query, key[:, :, :5], value[:, :, :5], causal=True)
     torch.testing.assert_close(causal[:, :, :1], value[:, :, :1])
+
+
+@pytest.mark.parametrize("side", [(8, 8), (9, 8), (4, 11), (3, 2), (16, 7)])
+@pytest.mark.parametrize("shift", [0, 2])
+def test_cut_windows_equal_masked_ones(side, shift):
+    torch.manual_seed(0)
+    grid = WindowGrid.of(*side, 4, shift)
+    qkv = torch.randn(2, *side, 24)
+    mask = grid.mask(2, qkv)
+    if mask is None:
+        mask = torch.zeros(1, 1)
+    torch.testing.assert_close(
+        attend_in_windows(qkv, grid, 2, None), attend_in_windows(qkv, grid, 2, mask)
+    )
