@@ -38,10 +38,10 @@ class FeatureSurgeryHead(AlignmentHead):
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
         embeds_TC = F.normalize(text.embeds_TPC.mean(1), dim=1)
         text_BK1C = selection.gather(embeds_TC[:, None])
-        padding_BK = ~selection.valid_BK
+        valid_BK = selection.valid_BK.to(embeds_TC.device)
         liked_BK = (text_BK1C[:, :, 0] @ F.normalize(image.pooled_BC, dim=1)[:, :, None])[..., 0]
-        liked_BK = (self.sharpness * liked_BK).masked_fill(padding_BK, -torch.inf)
-        count_B1 = selection.valid_BK.sum(1, keepdim=True)
+        liked_BK = (self.sharpness * liked_BK).masked_fill(~valid_BK, -torch.inf)
+        count_B1 = valid_BK.sum(1, keepdim=True)
         weight_BK111 = (liked_BK.softmax(1) * count_B1)[:, :, None, None, None]
         volume_BK1hw = weight_BK111 * cosine_volume(image.dense_BChw, text_BK1C)
         shared_B11hw = volume_BK1hw.sum(1, keepdim=True) / count_B1[:, :, None, None, None]
