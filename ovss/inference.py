@@ -46,8 +46,9 @@ class InferenceConfig:
         stride: step of the windows; the last one is moved back inside the canvas.
         global_view: blend the mean of the windows half and half with the whole picture, itself
             resized (from its own size, not the canvas's) to one window.
-        activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories; probabilities, not
-            logits, are averaged.
+        activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories.
+        merge: what is averaged where windows overlap: ``"probs"``, or ``"logits"``, as training-
+            free methods have it; a window then counts for the categories that it kept.
         views_per_batch: views computed at once; None: up to `VIEWS_PER_BATCH`, on a CPU
             `VIEWS_ON_CPU`.
     """
@@ -59,6 +60,7 @@ class InferenceConfig:
     stride: int = 256
     global_view: bool = True
     activation: str = "sigmoid"
+    merge: str = "probs"
     views_per_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +68,13 @@ class InferenceConfig:
             raise ValueError(f"inference mode must be 'whole' or 'slide', got {self.mode!r}")
         if self.activation not in ("sigmoid", "softmax"):
             raise ValueError(f"activation must be 'sigmoid' or 'softmax', got {self.activation!r}")
+        if self.merge not in ("probs", "logits"):
+            raise ValueError(f"merge must be 'probs' or 'logits', got {self.merge!r}")
+        if self.mode == "slide" and self.merge == "logits" and self.global_view:
+            raise ValueError(
+                "windows' logits are not blended with a global view's: set "
+                "global_view=False or merge='probs'"
+            )
         if min(self.window, self.stride, self.views_at_once("cpu")) < 1:
             raise ValueError("window, stride and views_per_batch must be at least 1")
         if self.keep_ratio and not isinstance(self.size, int):
@@ -126,7 +135,7 @@ def whole(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     """One view; probabilities stay at the resolution of the masks."""
     features, masks = segment(image_13HW)
     probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)
-    return Scores(probs_BKHW, masks.selection, features, text)
+    return Scores(probs_BKHW, masks.selection, features, text, image_13HW)
 
 
 def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
@@ -151,21 +160,25 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     slot_T = selection.localize(every_11T)[0, 0]
     shape_KHW = (selection.index_BK.shape[1], height, width)
     merged_KHW = image_13HW.new_zeros(shape_KHW, dtype=results[0][1].logits_BKHW.dtype)
-    count_HW = merged_KHW.new_zeros(height, width)
+    each = config.merge == "logits" and _differ(results, selection)
+    count_NHW = merged_KHW.new_zeros(len(merged_KHW) if each else 1, height, width)
     for (_, masks), (y, x) in zip(results, origins, strict=False):
-        probs_KHW, slots = _window_probs(masks, slot_T, (window, window), config.activation)
-        merged_KHW[slots, y : y + window, x : x + window] += probs_KHW
-        count_HW[y : y + window, x : x + window] += 1
-    merged_KHW /= count_HW
+        maps_KHW, slots = _window_maps(masks, slot_T, (window, window), config)
+        merged_KHW[slots, y : y + window, x : x + window] += maps_KHW
+        count_NHW[slots if each else slice(1), y : y + window, x : x + window] += 1
+    merged_KHW /= count_NHW.clamp(min=1)
+    if config.merge == "logits":
+        merged_KHW.masked_fill_(count_NHW == 0, -torch.inf)
+        merged_KHW = activate(merged_KHW[None], selection, config.activation)[0]
 
     features = None
     if config.global_view:
         features, masks = results[-1]
-        probs_KHW, slots = _window_probs(masks, slot_T, (window, window), config.activation)
+        probs_KHW, slots = _window_maps(masks, slot_T, (window, window), config)
         merged_KHW *= 0.5
         for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
             merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
-    return Scores(merged_KHW[None], selection, features, text)
+    return Scores(merged_KHW[None], selection, features, text, canvas_13HW)
 
 
 def window_origins(length: int, window: int, stride: int) -> list[int]:
@@ -252,10 +265,17 @@ def _at(x_B: Tensor | None, index: slice) -> Tensor | None:
     return None if x_B is None else x_B[index]
 
 
-def _window_probs(
-    masks: Masks, slot_T: Tensor, size: tuple[int, int], activation: str
+def _differ(results: list[tuple[ImageFeatures, Masks]], selection: Selection) -> bool:
+    """Whether a view kept less than all views together."""
+    kept = selection.index_BK.shape[1]
+    return any(int(masks.selection.valid_BK.sum()) < kept for _, masks in results)
+
+
+def _window_maps(
+    masks: Masks, slot_T: Tensor, size: tuple[int, int], config: InferenceConfig
 ) -> tuple[Tensor, Tensor]:
-    """One view's live probability maps at `size`, and their slots in the union."""
-    logits_BKHW = resize(masks.logits_BKHW, size)
-    probs_BKHW = activate(logits_BKHW, masks.selection, activation)
-    return masks.selection.pack(probs_BKHW), slot_T[masks.selection.category_N]
+    """One view's live maps at `size`, as they are merged, and their slots in the union."""
+    maps_BKHW = resize(masks.logits_BKHW, size)
+    if config.merge == "probs":
+        maps_BKHW = activate(maps_BKHW, masks.selection, config.activation)
+    return masks.selection.pack(maps_BKHW), slot_T[masks.selection.category_N]

@@ -187,12 +187,15 @@ class Scores:
         selection: what the K slots mean.
         image: features of the whole-image view, None where the protocol has none.
         text: features of the vocabulary.
+        canvas_B3YX: the picture that the views were cut from, at that size, RGB in 0..255, for
+            post-processors that look at colours; Y X need not be H W.
     """
 
     probs_BKHW: Tensor
     selection: Selection
     image: ImageFeatures | None
     text: TextFeatures
+    canvas_B3YX: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self, K=self.selection.index_BK.shape[1])

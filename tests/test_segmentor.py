@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
@@ -185,6 +187,38 @@ def test_views_are_merged_on_the_union_of_their_selections():
     assert (scores.probs_BKHW[0, 1, :, :32] == 0).all(), "kept by the right window only"
     torch.testing.assert_close(scores.probs_BKHW[0, 1, :, 70:], p.expand(64, 26))
     assert scores.probs_BTHW().shape == (1, 9, 64, 96)
+
+
+def test_merged_logits_are_the_mean_over_the_windows_that_kept_a_category():
+    def segment(views_V3HW):
+        features, _ = colour_segment(views_V3HW)
+        keep = torch.ones(len(views_V3HW), 3, dtype=torch.bool)
+        keep[views_V3HW.mean((1, 2, 3)) < 100, 2] = False
+        selection = Selection.from_mask(keep)
+        logits = selection.gather(torch.eye(3)[0])[..., None, None] + views_V3HW.mean(1)[:, None]
+        return features, Masks(logits / 64, selection)
+
+    image = torch.linspace(0, 255, 96).expand(3, 64, 96).contiguous()
+    config = InferenceConfig(
+        "slide", (64, 96), window=64, stride=16, global_view=False, activation="softmax"
+    )
+    logits = dataclasses.replace(config, merge="logits")
+    scores = merged_scores(image, TEXT3, segment, logits)
+    total, count = torch.zeros(3, 64, 96), torch.zeros(3, 64, 96)
+    for x in (0, 16, 32):
+        view = image[None, :, :, x : x + 64]
+        masks = segment(view)[1]
+        for slot in masks.selection.valid_BK[0].nonzero()[:, 0].tolist():
+            category = int(masks.selection.index_BK[0, slot])
+            total[category, :, x : x + 64] += masks.logits_BKHW[0, slot]
+            count[category, :, x : x + 64] += 1
+    expected = (total / count).nan_to_num(-torch.inf).softmax(0)
+    assert (count == 0).any(), "somewhere no window kept the last category"
+    torch.testing.assert_close(scores.probs_BKHW[0], expected)
+    every = merged_scores(image, TEXT3, colour_segment, logits).probs_BKHW
+    torch.testing.assert_close(every[0], (image / 64 - 2).softmax(0))
+    with pytest.raises(ValueError, match="global_view=False"):
+        dataclasses.replace(logits, global_view=True)
 
 
 def test_union_is_ascending():

@@ -29,5 +29,6 @@ model = dict(
         stride=112,
         global_view=False,
         activation="softmax",
+        merge="logits",
     ),
 )

@@ -142,7 +142,8 @@ def complexity(
     aligned = stage("head", lambda: model.head(image, text, selection))
     stage("decoder", lambda: model.decoder(aligned))
     probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
-    scores = Scores(probs_1KHW, selection, image_drawn, text_drawn)
+    canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*picture))
+    scores = Scores(probs_1KHW, selection, image_drawn, text_drawn, canvas_13YX)
     stage("post_processor", lambda: _on_cpu(model.post_processor)(scores))
     stages = {name: Stage(each, each * count) for name, each in flops.items()}
     stages["text"] = Stage(flops["text"], 0)

@@ -13,7 +13,7 @@ from ..interfaces import Encoder
 from ..registry import ENCODERS
 from ..structures import ImageFeatures, TextFeatures, Vocabulary
 from .architecture import build_clip, check_architecture, read_model_config
-from .dense import DENSE_MODES
+from .dense import dense_mode
 from .fingerprint import Fingerprint
 from .open_clip_text import TextRules, embed_vocabulary, text_tower
 from .text_cache import TextCache, cache_key
@@ -42,7 +42,8 @@ class OpenCLIPEncoder(Encoder):
         image_size: pixels are resized to this (side, or height and width) by bilinear
             interpolation. None takes a picture at its own size, rounded to whole patches.
         levels: 0-based blocks whose output patches are given as `ImageFeatures.levels`.
-        dense: how the last block makes dense tokens, a key of `dense.DENSE_MODES`.
+        dense: how the last block makes dense tokens: a key of `dense.DENSE_MODES`, or a dict of it
+            as ``type`` and its arguments, ``dict(type="naclip", std=5.0)``.
         trainable: what trains, a rule of `trainable.set_trainable`, in both towers.
         trainable_text: another rule for the text tower; None takes `trainable`.
         attention: give patch-to-patch attention averaged over heads and blocks: True for all
@@ -53,6 +54,7 @@ class OpenCLIPEncoder(Encoder):
         text_cache: ``disk`` (and memory), ``memory`` or ``off``.
 
     Raises:
+        TypeError: an argument that the dense mode does not have.
         ValueError: an unknown name or a value out of range; an architecture without dense tokens.
         FileNotFoundError, RuntimeError: weights that are absent, unreachable, corrupt or of another
             architecture.
@@ -64,7 +66,7 @@ class OpenCLIPEncoder(Encoder):
         pretrained: str | None = None,
         image_size: int | tuple[int, int] | None = None,
         levels: Sequence[int] = (),
-        dense: str = "maskclip",
+        dense: str | dict = "maskclip",
         trainable: str = "none",
         trainable_text: str | None = None,
         attention: bool | Sequence[int] = False,
@@ -73,8 +75,6 @@ class OpenCLIPEncoder(Encoder):
         text_cache: str = "disk",
     ) -> None:
         super().__init__()
-        if dense not in DENSE_MODES:
-            raise ValueError(f"no dense mode {dense!r}: choose of {', '.join(DENSE_MODES)}")
         if text_cache not in ("disk", "memory", "off"):
             raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {text_cache!r}")
         config = read_model_config(model)
@@ -88,7 +88,7 @@ class OpenCLIPEncoder(Encoder):
         self.levels = _block_indices("levels", levels, depth)
         layers = range(depth - 1) if attention is True else attention or ()
         self.attention = _block_indices("attention", layers, depth)
-        self.dense = dense
+        self.dense = dense_mode(dense, depth)
         self.joint_dim: int = visual.output_dim
         self.level_dims = (visual.transformer.width,) * len(self.levels)
         self.gives_attention = bool(self.attention)
@@ -126,7 +126,7 @@ class OpenCLIPEncoder(Encoder):
         return image_features(
             self.clip.visual,
             pixels_B3HW,
-            DENSE_MODES[self.dense],
+            self.dense,
             self.levels,
             self.attention,
             self.class_attention,

@@ -54,7 +54,7 @@ def image_features(
     Args:
         visual: open_clip's VisionTransformer with `attention.Attention` in its blocks.
         image_B3HW: normalised pixels, H and W multiples of the patch size.
-        dense: how the last block makes dense tokens.
+        dense: how the last block, or the last `dense.depth` of them, make dense tokens.
         levels: 0-based blocks whose outputs are wanted.
         attention: 0-based blocks whose attention is averaged; empty for none.
         class_attention: 0-based blocks whose attention from the class token is wanted, all heads.
@@ -63,7 +63,10 @@ def image_features(
     tokens_BND, grid = embed_patches(visual, image_B3HW)
     *blocks, last_block = visual.transformer.resblocks
     tapped, weights_BNN, class_BHN = {}, [], {}
+    before: list[LastBlock] = []
     for index, block in enumerate(blocks):
+        if index > len(blocks) - dense.depth:
+            before.append(LastBlock(block, tokens_BND, grid))
         normed_BND = block.ln_1(tokens_BND)
         if index in class_attention:
             class_BHN[index] = block.attn.weights_from_first(normed_BND)[..., 1:]
@@ -79,7 +82,7 @@ def image_features(
         tokens_BND = tokens_BND + block.ls_2(block.mlp(block.ln_2(tokens_BND)))
         if index in levels:
             tapped[index] = _as_map(tokens_BND[:, 1:], grid)
-    last = LastBlock(last_block, tokens_BND)
+    last = LastBlock(last_block, tokens_BND, grid, tuple(before))
     if len(blocks) in levels:
         tapped[len(blocks)] = _as_map(last.ordinary_BND[:, 1:], grid)
     if len(blocks) in attention:

@@ -1,5 +1,6 @@
 """Generic post-processors."""
 
+from .chain import Chain
 from .identity import Identity
 
-__all__ = ["Identity"]
+__all__ = ["Chain", "Identity"]

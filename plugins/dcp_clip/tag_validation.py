@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -182,4 +182,4 @@ def moved(scores: Scores, moves: list[tuple[Region, int]]) -> Scores:
         higher_HW = torch.maximum(source_HW, target_HW)
         target_HW.copy_(torch.where(region.mask_HW, higher_HW, target_HW))
         source_HW.masked_fill_(region.mask_HW, 0.0)
-    return Scores(probs_BKHW, new, scores.image, scores.text)
+    return replace(scores, probs_BKHW=probs_BKHW, selection=new)

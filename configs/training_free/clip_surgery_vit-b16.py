@@ -1,0 +1,16 @@
+"""Training-free: values look for like values in six blocks; common parts are taken out.
+
+Paper: CLIP Surgery for Better Explainability with Enhancement in Open-Vocabulary Tasks,
+       arXiv 2304.05653.
+Run:   ovss segment photo.jpg --words "cat, grass" --model clip_surgery_vit-b16
+Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+mIoU:  not run here.
+"""
+
+_base_ = ["maskclip_vit-b16.py"]
+custom_imports = dict(imports=["ovss_plugins.training_free"])
+model = dict(
+    encoder=dict(dense=dict(_delete_=True, type="clip_surgery", depth=6)),
+    head=dict(_delete_=True, type="FeatureSurgeryHead", sharpness=2.0),
+    inference=dict(_delete_=True, mode="whole", size=512, activation="softmax"),
+)

@@ -1,0 +1,14 @@
+"""Training-free: values, keys and queries look for their like, in seven blocks.
+
+Paper: Grounding Everything: Emerging Localization Properties in Vision-Language
+       Transformers (GEM), CVPR 2024, arXiv 2312.00878.
+Run:   ovss segment photo.jpg --words "cat, grass" --model gem_vit-b16
+Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+mIoU:  not run here.
+"""
+
+_base_ = ["maskclip_vit-b16.py"]
+model = dict(
+    encoder=dict(dense=dict(_delete_=True, type="gem", depth=7, iterations=1)),
+    inference=dict(_delete_=True, mode="whole", size=448, activation="softmax"),
+)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ..interfaces import PostProcessor
+from ..registry import POSTPROCESSORS
+from ..structures import Scores
+
+
+@POSTPROCESSORS.register_module()
+class Chain(PostProcessor):
+    """Several post-processors, one after the other.
+
+    Args:
+        steps: configs of post-processors, the first one first.
+    """
+
+    def __init__(self, steps: Sequence[dict]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(POSTPROCESSORS.build(step) for step in steps)
+
+    def forward(self, scores: Scores) -> Scores:
+        for step in self.steps:
+            scores = step(scores)
+        return scores

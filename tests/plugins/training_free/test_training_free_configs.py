@@ -1,0 +1,40 @@
+"""The full-size training-free configs on a photograph, with a small encoder of random weights."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ovss.inferencer import Inferencer
+from ovss.models import list_configs
+
+NAMES = sorted(
+    name
+    for name, path in list_configs().items()
+    if path.parent.name == "training_free" and "mini" not in name
+)
+
+
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 224, "layers": 8, "width": 32, "head_width": 8, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_on_a_photograph(name, shared_dir, tmp_path):
+    tiny = tmp_path / "tiny.json"
+    tiny.write_text(json.dumps(TINY))
+    overrides = {"model.encoder.model": str(tiny), "model.encoder.pretrained": None}
+    photo = shared_dir / "data" / "demo_photos" / "skimage_chelsea.png"
+    result = Inferencer(name, device="cpu", overrides=overrides)(photo, "cat, sofa|couch, wall")
+    assert result.label_map.shape == (300, 451)
+    assert set(result.present) <= {"cat", "sofa, couch", "wall"}
+
+
+def test_there_is_a_config_for_every_method():
+    assert {name.removesuffix("_vit-b16") for name in NAMES} >= {
+        "maskclip", "sclip", "clearclip", "naclip", "gem", "clip_surgery"
+    }  # fmt: skip
