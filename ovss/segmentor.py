@@ -188,6 +188,10 @@ def check_dimensions(encoder: Encoder, head: AlignmentHead, decoder: Decoder) ->
             needs, gives = getattr(part, dim), getattr(encoder, dim)
             if needs is not None and needs != gives:
                 problems.append((dim, part, needs, encoder, gives))
+        finer = any(scale != 1 for scale in encoder.level_scales)
+        if part.level_dims and finer and not part.any_level_scale:
+            on_grid = (1,) * len(encoder.level_scales)
+            problems.append(("level_scales", part, on_grid, encoder, encoder.level_scales))
         if part.needs_attention and not encoder.gives_attention:
             problems.append(("attention", part, True, encoder, False))
     needs, gives = decoder.class_attention_dim, encoder.class_attention_dim
