@@ -77,9 +77,7 @@ class VocabularyEncoder:
     def _embed(self, clip: nn.Module, vocabulary: Vocabulary) -> Tensor:
         return embed_vocabulary(text_tower(clip), self._rules, self._get_tokenizer(), vocabulary)
 
-    def _embed_apart(
-        self, clip: nn.Module, vocabulary: Vocabulary, device: torch.device
-    ) -> Tensor:
+    def _embed_apart(self, clip: nn.Module, vocabulary: Vocabulary, device: torch.device) -> Tensor:
         """Without gradients, autocast or inference mode, so that any later call may use it."""
         kind = device.type if device.type != "meta" else "cpu"
         with (
