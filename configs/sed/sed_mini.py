@@ -1,8 +1,9 @@
 """SED at mini scale: mini CLIP, the mini world, a decoder a quarter as wide; no weights yet.
 
 The mini CLIP is a ViT: its levels lie on one grid of 12 x 12 and are enlarged to each stage's.
-Pictures, schedule and words of training are those of cat_seg_mini; 7 templates stand for the 80.
-Paper: arXiv 2311.15537; see sed_convnext-b.
+Pictures and schedule are those of cat_seg_mini. The words stay as pre-trained, under 7 templates
+that stand for the 80; all 334 seen names are asked at every step, and an image keeps the 32 that
+look most like it. Paper: arXiv 2311.15537; see sed_convnext-b.
 
 Train: ovss train sed_mini --work-dir work_dirs/sed_mini
 Test:  ovss test sed_mini work_dirs/sed_mini/weights.safetensors
@@ -14,7 +15,6 @@ _base_ = [
     "../_base_/datasets/mini_150.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.sed"])
-data_preprocessor = dict(sample_words=96)
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
 model = dict(
     type="OpenVocabSegmentor",
