@@ -24,6 +24,10 @@ LONGEST_RATIO = 8
 strip of 2 x 9000 pixels would otherwise become a million pixels wide."""
 
 
+VIEWS_PER_BATCH = 8
+"""Views computed at once on an accelerator, unless a config says otherwise."""
+
+
 @dataclass(frozen=True)
 class InferenceConfig:
     """How a picture becomes views, and views become scores: the geometric half of a protocol.
@@ -40,7 +44,8 @@ class InferenceConfig:
             resized (from its own size, not the canvas's) to one window.
         activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories; probabilities, not
             logits, are averaged.
-        views_per_batch: views computed at once.
+        views_per_batch: views computed at once; None: one on a CPU, whose caches a single view
+            fills, and up to `VIEWS_PER_BATCH` elsewhere.
     """
 
     mode: str = "whole"
@@ -50,14 +55,14 @@ class InferenceConfig:
     stride: int = 256
     global_view: bool = True
     activation: str = "sigmoid"
-    views_per_batch: int = 8
+    views_per_batch: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("whole", "slide"):
             raise ValueError(f"inference mode must be 'whole' or 'slide', got {self.mode!r}")
         if self.activation not in ("sigmoid", "softmax"):
             raise ValueError(f"activation must be 'sigmoid' or 'softmax', got {self.activation!r}")
-        if min(self.window, self.stride, self.views_per_batch) < 1:
+        if min(self.window, self.stride, self.views_at_once("cpu")) < 1:
             raise ValueError("window, stride and views_per_batch must be at least 1")
         if self.keep_ratio and not isinstance(self.size, int):
             raise ValueError(f"keep_ratio needs one side as size, got size={self.size}")
@@ -65,6 +70,12 @@ class InferenceConfig:
             raise ValueError(f"sliding needs a size of at least the window, got size={self.size}")
         if self.mode == "slide" and self.stride > self.window:
             raise ValueError(f"stride {self.stride} beyond window {self.window} leaves gaps")
+
+    def views_at_once(self, device: torch.device | str) -> int:
+        """Views computed at once on a device."""
+        if self.views_per_batch is not None:
+            return self.views_per_batch
+        return 1 if torch.device(device).type == "cpu" else VIEWS_PER_BATCH
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas for a picture of height x width.
@@ -123,7 +134,8 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     if config.global_view:
         views.append(resize(image_13HW, (window, window)))
 
-    results = list(_segment_views(torch.cat(views), segment, config.views_per_batch))
+    at_once = config.views_at_once(image_13HW.device)
+    results = list(_segment_views(torch.cat(views), segment, at_once))
     selection = union([masks.selection for _, masks in results])
     device = selection.index_BK.device
     every_11T = torch.arange(selection.num_categories, device=device)[None, None]

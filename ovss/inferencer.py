@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
+from .defaults import METHOD
 from .image_io import to_rgb
 from .inference import best_labels
 from .models import build_segmentor, load_config
@@ -48,7 +49,7 @@ class Inferencer:
     """A model, built once, for any number of pictures and vocabularies.
 
     Args:
-        model: a config's name (``"cat_seg_mini"``) or path.
+        model: a config's name (``"dcp_clip_mini"``) or path.
         weights: ``"default"``: the file that the config names; a path; or None: as initialised.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ...
         overrides: config keys to change, e.g. ``{"model.inference.views_per_batch": 2}``.
@@ -58,13 +59,13 @@ class Inferencer:
         ValueError: weights of another model, or the device is not there.
 
     Example:
-        >>> run = Inferencer("cat_seg_mini")                        # doctest: +SKIP
+        >>> run = Inferencer("dcp_clip_mini")                       # doctest: +SKIP
         >>> run("photo.jpg", "cat, sofa|couch, grass").draw().show()  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        model: str | Path = "cat_seg_mini",
+        model: str | Path = METHOD,
         *,
         weights: str | Path | None = "default",
         device: str = "auto",
@@ -130,7 +131,7 @@ class Inferencer:
 def segment(
     image: Picture,
     words: Words,
-    model: str | Path = "cat_seg_mini",
+    model: str | Path = METHOD,
     **options: Any,
 ) -> SegmentationResult:
     """Segment one picture, in one line; `options` are those of `Inferencer`.

@@ -234,7 +234,7 @@ def test_doctor_finds_this_installation_sound(capsys):
 
 
 def test_demo_with_random_weights(here, capsys):
-    options = ["--model", "tiny_demo.py", "--weights", "none", "--baseline", ""]
+    options = ["--model", "tiny_demo.py", "--weights", "none", "--baselines"]
     options += ["--pictures", "2", "--scenes", "3"]
     base = "_base_ = ['{}']\nmodel = dict(encoder=dict(pretrained=None))\nweights = None\n"
     from ovss.models import find_config

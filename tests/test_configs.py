@@ -9,12 +9,13 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
-from ovss.models import build_segmentor, find_config, list_configs, load_config
+from ovss.models import build_segmentor, config_dir, find_config, list_configs, load_config
 from ovss.registry import ENCODERS
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.testing import pictures, unweighted, with_tiny_encoder, words
 
 NAMES = sorted(list_configs())
+ABLATIONS = sorted(map(str, config_dir().glob("*/ablations/*.py")))
 
 
 def sample(count: int) -> BaseDataElement:
@@ -23,7 +24,7 @@ def sample(count: int) -> BaseDataElement:
     return element
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + ABLATIONS)
 def test_loss_and_predict_with_a_tiny_encoder(name):
     model = with_tiny_encoder(load_config(name))
     losses = model.train()(pictures(2), [sample(3), sample(3)], mode="loss")
@@ -52,7 +53,7 @@ def test_headers_say_what_a_reader_needs(name):
     assert "ovss " in text.split('"""')[1], "the header shows a command to run"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + ABLATIONS)
 def test_bases_are_at_most_two_deep(name):
     assert depth(find_config(name)) <= 2
 

@@ -54,7 +54,7 @@ model = dict(
         level_skips=(32, 16),
         cost_skips=(32, 16),
         stage_dims=(64, 32),
-        chunk=8,
+        chunk=4,
     ),
     post_processor=dict(type="TagValidation", seen="coco_stuff_171", k=5),
     criterion=dict(type="bce", ignore="exclude", average="image"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +46,7 @@ def peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") 
         OSError: on the CPU of a system without Linux's ``/proc/self/clear_refs``.
     """
     gc.collect()
+    _give_back()
     device = torch.device(device)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -59,6 +62,13 @@ def peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") 
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
     return Peak(before, max(0, peak - before), seconds, cpu_seconds)
+
+
+def _give_back() -> None:
+    """What the C library holds of freed memory would hide as much of the call's own."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _resident(field: str) -> int:

@@ -11,15 +11,21 @@ import shlex
 import time
 from pathlib import Path
 
+from ..defaults import METHOD
+
 VOCABULARY = "mini_150"
-BASELINE = "maskclip_mini"
+BASELINES = ("cat_seg_mini", "maskclip_mini")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="cat_seg_mini", help="default: %(default)s")
+    parser.add_argument("--model", default=METHOD, help="default: %(default)s")
     parser.add_argument("--weights", default="default", metavar="FILE")
     parser.add_argument(
-        "--baseline", default=BASELINE, help="scored on the same scenes (default: %(default)s)"
+        "--baselines",
+        nargs="*",
+        default=BASELINES,
+        metavar="METHOD",
+        help=f"scored on the same scenes (default: {' '.join(BASELINES)})",
     )
     parser.add_argument("--out", default="outputs/demo", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--pictures", type=int, default=6, metavar="N", help="scenes to draw")
@@ -34,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     start, out = time.monotonic(), Path(args.out)
     write_scenes(out / "scenes", VOCABULARY, args.pictures, args.size)
     command = ["segment", str(out / "scenes"), "--vocabulary", VOCABULARY, "--out", str(out)]
-    if args.model != "cat_seg_mini":
+    if args.model != METHOD:
         command += ["--model", args.model]
     if args.weights != "default":
         command += ["--weights", args.weights]
@@ -45,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{args.model} on {args.scenes} held-out scenes, {VOCABULARY} vocabulary:", flush=True)
     figures = {args.model: evaluate(args.model, args.weights, args.scenes, out)}
     print(score_table(figures[args.model]), end="\n\n", flush=True)
-    if args.baseline:
-        figures[args.baseline] = evaluate(args.baseline, "default", args.scenes, out)
+    for baseline in args.baselines:
+        figures[baseline] = evaluate(baseline, "default", args.scenes, out)
     print(summary_table(figures))
     print(f"\npictures: {out}/*_overlay.png ({time.monotonic() - start:.0f} s in all)")
     return 0

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..defaults import METHOD
 from .options import add_config_options, is_out_of_memory, parse_overrides
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     words.add_argument("--vocabulary", metavar="NAME", help="a list that `ovss list` names")
     parser.add_argument(
-        "--model", default="cat_seg_mini", help="name or path of a config (default: %(default)s)"
+        "--model", default=METHOD, help="name or path of a config (default: %(default)s)"
     )
     parser.add_argument(
         "--weights", default="default", metavar="FILE", help="default: those the config names"

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .attention import split_attention
+from .mlp import quicken_mlp
 
 __all__ = [
     "CONFIGS",
@@ -164,9 +165,13 @@ def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
         clip = kind(**config)
         text = dict(clip.named_children()).get("text", clip)
         for tower in (clip.visual, text):
-            transformer = dict(tower.named_children()).get("transformer")
-            if transformer is not None:  # a convolutional image tower has none
-                split_attention(transformer.resblocks)
+            parts = dict(tower.named_children())
+            if "transformer" in parts:
+                split_attention(parts["transformer"].resblocks)
+                quicken_mlp(parts["transformer"].resblocks)
+            else:  # a ConvNeXt of timm
+                for stage in parts["trunk"].stages:
+                    quicken_mlp(stage.blocks)
     if fill:
         return clip
     clip = clip.to_empty(device=device)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..layers.attention import attend, attend_with_weights, mean_weights
+from ..layers.linear import Linear, linear
 
 __all__ = ["Attention", "split_attention"]
 
@@ -33,21 +35,21 @@ class Attention(nn.Module):
         self.k_proj_weight = nn.Parameter(torch.empty(width, width))
         self.v_proj_weight = nn.Parameter(torch.empty(width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = Linear(width, width)
         for weight in (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             nn.init.normal_(weight, std=width**-0.5)
 
     def query(self, x_BND: Tensor) -> Tensor:
         """Queries of all heads, (B, N, D)."""
-        return F.linear(x_BND, self.q_proj_weight, self.in_proj_bias[: self.width])
+        return linear(x_BND, self.q_proj_weight, self.in_proj_bias[: self.width])
 
     def key(self, x_BND: Tensor) -> Tensor:
         """Keys of all heads, (B, N, D)."""
-        return F.linear(x_BND, self.k_proj_weight, self.in_proj_bias[self.width : -self.width])
+        return linear(x_BND, self.k_proj_weight, self.in_proj_bias[self.width : -self.width])
 
     def value(self, x_BND: Tensor) -> Tensor:
         """Values of all heads, (B, N, D)."""
-        return F.linear(x_BND, self.v_proj_weight, self.in_proj_bias[-self.width :])
+        return linear(x_BND, self.v_proj_weight, self.in_proj_bias[-self.width :])
 
     def split_heads(self, x_BND: Tensor) -> Tensor:
         """(B, N, D) to (B, heads, N, D / heads)."""
@@ -56,8 +58,7 @@ class Attention(nn.Module):
     def forward(self, x_BND: Tensor, causal: bool = False) -> Tensor:
         """Attention by the fused kernel of the backend; `causal` hides later tokens."""
         q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        return self.out_proj(out.transpose(1, 2).flatten(2))
+        return self.out_proj(attend(q, k, v, causal).transpose(1, 2).flatten(2))
 
     def weights(self, query_BND: Tensor, key_BND: Tensor) -> Tensor:
         """Attention weights of every head, (B, heads, N, N); each row sums to 1."""
@@ -66,16 +67,17 @@ class Attention(nn.Module):
 
     def forward_with_weights(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
         """Attention and its weights averaged over heads, (B, N, N): N^2 memory, no fused kernel."""
-        weights = self.weights(self.query(x_BND), self.key(x_BND))
-        out = weights @ self.split_heads(self.value(x_BND))
-        return self.out_proj(out.transpose(1, 2).flatten(2)), weights.mean(1)
+        q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
+        out, weights_BNN = attend_with_weights(q, k, v)
+        return self.out_proj(out.transpose(1, 2).flatten(2)), weights_BNN
 
     def forward_with_detached_weights(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward_with_weights`, but no gradient flows through the weights given, and training
         keeps no N^2 numbers: the fused kernel attends, the weights are computed beside it."""
+        q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
         with torch.no_grad():
-            weights = self.weights(self.query(x_BND), self.key(x_BND)).mean(1)
-        return self(x_BND), weights
+            weights_BNN = mean_weights(q, k)
+        return self.out_proj(attend(q, k, v).transpose(1, 2).flatten(2)), weights_BNN
 
     def weights_from_first(self, x_BND: Tensor) -> Tensor:
         """Attention weights of the first token (the class token), (B, heads, N): one query.

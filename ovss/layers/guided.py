@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .linear import Linear, linear
 
 
 class GuidedQKV(nn.Module):
@@ -24,27 +25,36 @@ class GuidedQKV(nn.Module):
     def __init__(self, dim: int, guide_dim: int) -> None:
         super().__init__()
         self.dim = dim
-        self.query = nn.Linear(dim + guide_dim, dim)
-        self.key = nn.Linear(dim + guide_dim, dim)
-        self.value = nn.Linear(dim, dim)
+        self.query = Linear(dim + guide_dim, dim)
+        self.key = Linear(dim + guide_dim, dim)
+        self.value = Linear(dim, dim)
 
     def offset(self, guide: Tensor) -> Tensor:
         """(..., guide_dim) -> (..., 3 dim): all that does not depend on the feature."""
         query, key = self.query, self.key
         weight = torch.cat([query.weight[:, self.dim :], key.weight[:, self.dim :]])
-        halves = F.linear(guide, weight, torch.cat([query.bias, key.bias]))
+        halves = linear(guide, weight, torch.cat([query.bias, key.bias]))
         bias = self.value.bias.to(halves.dtype).expand(*halves.shape[:-1], -1)
         return torch.cat([halves, bias], dim=-1)
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
         """(..., dim) and a broadcastable `offset` -> (..., 3 dim): query, key, value."""
         query, key = self.query.weight[:, : self.dim], self.key.weight[:, : self.dim]
-        return F.linear(x, torch.cat([query, key, self.value.weight])).add_(offset)
+        return linear(x, torch.cat([query, key, self.value.weight])).add_(offset)
 
 
 def mlp(dim: int, hidden: int, activation: nn.Module) -> nn.Sequential:
     """Two linear layers."""
-    return nn.Sequential(nn.Linear(dim, hidden), activation, nn.Linear(hidden, dim))
+    return MLP(Linear(dim, hidden), activation, Linear(hidden, dim))
+
+
+class MLP(nn.Sequential):
+    """Linear, exact GELU or ReLU, linear; the activation on the way out of the first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, activation, second = self
+        kind = "gelu" if isinstance(activation, nn.GELU) else "relu"
+        return second(linear(x, first.weight, first.bias, kind))
 
 
 def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: int = 0) -> Tensor:

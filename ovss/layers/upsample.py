@@ -53,7 +53,8 @@ class GuidedUpsample(nn.Module):
 
     def offset(self, guide_Bchw: Tensor) -> Tensor:
         """What the guidance adds to the first convolution."""
-        return F.conv2d(guide_Bchw, self.conv1.weight[:, self.own :], padding=1)
+        added_Bchw = F.conv2d(guide_Bchw, self.conv1.weight[:, self.own :], padding=1)
+        return added_Bchw.contiguous(memory_format=torch.channels_last)  # as maps come
 
     def composed(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Enlarging and the first convolution as one transposed convolution: half the products.
@@ -93,7 +94,7 @@ class GuidedUpsample(nn.Module):
         if kernel is not None:
             x_Nchw = F.conv_transpose2d(x_Nchw, kernel, stride=2, padding=1)
             if skip_Nchw is not None:
-                x_Nchw = x_Nchw + F.conv2d(skip_Nchw, weight[:, self.kept :], padding=1)
+                x_Nchw = x_Nchw.add_(F.conv2d(skip_Nchw, weight[:, self.kept :], padding=1))
         elif skip_Nchw is not None:
             x_Nchw = F.conv2d(torch.cat([self.enlarge(x_Nchw), skip_Nchw], 1), weight, padding=1)
         else:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .guided import GuidedQKV, mlp
+from .linear import Linear
 
 _OTHER_REGION = -100.0
 
@@ -59,7 +60,7 @@ class WindowGrid:
         if any(self.shift):
             x_Nhwc = x_Nhwc.roll((-self.shift[0], -self.shift[1]), (1, 2))
         (rows, columns), (down, across) = self.window, self.count
-        x = x_Nhwc.view(len(x_Nhwc), down, rows, across, columns, heads, -1)
+        x = x_Nhwc.reshape(len(x_Nhwc), down, rows, across, columns, heads, -1)
         x = x.permute(0, 1, 3, 5, 2, 4, 6)
         return x.reshape(len(x_Nhwc), down * across * heads, rows * columns, x.shape[-1])
 
@@ -90,6 +91,22 @@ class WindowGrid:
         mask_MLL.masked_fill_(real_ML[:, :, None] & ~real_ML[:, None, :], -torch.inf)
         return mask_MLL.repeat_interleave(heads, 0)[None]
 
+    def parts(self) -> list[tuple[slice, slice, WindowGrid]]:
+        """The map cut where shifted windows end, at its borders too: rectangles of whole windows
+        of one size each, neither shifted nor padded, that together attend as `mask` allows."""
+        down, across = (
+            _bands(*sizes) for sizes in zip((self.height, self.width), self.window, self.shift)
+        )
+        return [
+            (
+                slice(top, top + rows * many),
+                slice(left, left + columns * more),
+                WindowGrid(rows * many, columns * more, (rows, columns), (0, 0)),
+            )
+            for top, rows, many in down
+            for left, columns, more in across
+        ]
+
     def _regions(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """After padding and shift: which cells were neighbours, and which are real."""
         regions, reals = [], []
@@ -103,6 +120,42 @@ class WindowGrid:
     def _windows(self, x_hw: Tensor) -> Tensor:
         (rows, columns), (down, across) = self.window, self.count
         return x_hw.view(down, rows, across, columns).transpose(1, 2).reshape(down * across, -1)
+
+
+def _bands(length: int, window: int, shift: int) -> list[tuple[int, int, int]]:
+    """One side in runs of equally long windows: (start, window, how many).
+
+    >>> _bands(48, 12, 6), _bands(30, 12, 0), _bands(24, 12, 0)
+    ([(0, 6, 1), (6, 12, 3), (42, 6, 1)], [(0, 12, 2), (24, 6, 1)], [(0, 12, 2)])
+    """
+    edges = [0, *range(shift or window, length, window), length]
+    bands: list[tuple[int, int, int]] = []
+    for start, stop in zip(edges, edges[1:]):
+        if bands and bands[-1][1] == stop - start:
+            bands[-1] = (*bands[-1][:2], bands[-1][2] + 1)
+        else:
+            bands.append((start, stop - start, 1))
+    return bands
+
+
+def attend_in_windows(qkv_Nhwc: Tensor, grid: WindowGrid, heads: int, mask: Tensor | None):
+    """Every cell looks at its window, (N, h, w, 3 d) -> (N, h, w, d).
+
+    Args:
+        mask: of `WindowGrid.mask`, with biases or without; None: nothing is masked, the map is cut
+            into `WindowGrid.parts` instead: less to compute and to move, but more calls.
+    """
+    parts = grid.parts() if mask is None else []
+    if len(parts) <= 1:
+        query, key, value = (grid.split(x, heads) for x in qkv_Nhwc.chunk(3, dim=-1))
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return grid.merge(seen, heads)
+    out_Nhwd = qkv_Nhwc.new_empty(*qkv_Nhwc.shape[:3], qkv_Nhwc.shape[3] // 3)
+    for rows, columns, part in parts:
+        out_Nhwd[:, rows, columns] = attend_in_windows(
+            qkv_Nhwc[:, rows, columns], part, heads, None
+        )
+    return out_Nhwd
 
 
 class WindowBlock(nn.Module):
@@ -120,16 +173,19 @@ class WindowBlock(nn.Module):
         self.heads = heads
         self.norm1 = nn.LayerNorm(dim)
         self.attention = GuidedQKV(dim, guide_dim)
-        self.project = nn.Linear(dim, dim)
+        self.project = Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = mlp(dim, hidden, nn.GELU())
 
     def forward(
         self, x_Nhwc: Tensor, offset_hwc: Tensor, grid: WindowGrid, mask: Tensor | None
     ) -> Tensor:
-        """`offset_hwc`: the guidance half of query and key, one for all N maps of an image."""
+        """
+        Args:
+            offset_hwc: the guidance half of query and key, one for all N maps of an image.
+            mask: see `attend_in_windows`.
+        """
         qkv = self.attention(self.norm1(x_Nhwc), offset_hwc)
-        query, key, value = (grid.split(part, self.heads) for part in qkv.chunk(3, dim=-1))
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        x_Nhwc = x_Nhwc + self.project(grid.merge(seen, self.heads))
-        return x_Nhwc + self.mlp(self.norm2(x_Nhwc))
+        seen_Nhwc = attend_in_windows(qkv, grid, self.heads, mask)
+        x_Nhwc = self.project(seen_Nhwc).add_(x_Nhwc)
+        return self.mlp(self.norm2(x_Nhwc)).add_(x_Nhwc)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
 from ovss.layers.guided import map_chunks
+from ovss.layers.linear import Linear
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, Masks
@@ -81,7 +82,7 @@ class CATSegDecoder(Decoder):
         self.pool, self.chunk = tuple(pool), chunk
         self.embed = nn.Conv2d(cost_dim, dim, 7, padding=3)
         self.appearance = nn.Conv2d(joint_dim, dim, 3, padding=1)
-        self.text = nn.Linear(joint_dim, dim)
+        self.text = Linear(joint_dim, dim)
         self.guides = nn.ModuleList(
             LevelGuide(*sizes) for sizes in zip(level_dims, (2, 4), level_middle, level_guides)
         )

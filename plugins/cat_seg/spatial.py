@@ -34,7 +34,9 @@ class SpatialAggregation(nn.Module):
         for block, shift in zip(self.blocks, (0, self.window // 2)):
             offset_hwc = block.attention.offset(guide_hwc)
             grid = WindowGrid.of(height, width, self.window, shift)
-            steps.append((block, offset_hwc, grid, grid.mask(block.heads, offset_hwc)))
+            on_cpu = offset_hwc.device.type == "cpu"  # cut there, masked elsewhere
+            mask = None if on_cpu else grid.mask(block.heads, offset_hwc)
+            steps.append((block, offset_hwc, grid, mask))
 
         def both(x: Tensor) -> Tensor:
             for block, *arguments in steps:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.layers.attention import attend as attend_long
 from ovss.layers.guided import mlp
+from ovss.layers.linear import Linear, linear
 
 NORMS = ("post", "pre")
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
@@ -14,7 +16,10 @@ ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, allowed: Tensor | None = None):
     """Multi-head attention of (..., N, d) to (..., M, d) by the backend's fused kernel."""
     split = (part.unflatten(-1, (heads, -1)).transpose(-2, -3) for part in (query, key, value))
-    seen = F.scaled_dot_product_attention(*split, attn_mask=allowed)
+    if allowed is None:
+        seen = attend_long(*split)
+    else:
+        seen = F.scaled_dot_product_attention(*split, attn_mask=allowed)
     return seen.transpose(-2, -3).flatten(-2)
 
 
@@ -35,10 +40,10 @@ class CrossBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.pre = heads, norm == "pre"
-        self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(guide_dim, dim)
-        self.value = nn.Linear(guide_dim, dim)
-        self.project = nn.Linear(dim, dim)
+        self.query = Linear(dim, dim)
+        self.key = Linear(guide_dim, dim)
+        self.value = Linear(guide_dim, dim)
+        self.project = Linear(dim, dim)
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = mlp(dim, expand * dim, ACTIVATIONS[activation]())
@@ -67,13 +72,13 @@ class JointLinear(nn.Module):
     def __init__(self, own: int, shared: int, out: int) -> None:
         super().__init__()
         self.own = own
-        self.both = nn.Linear(own + shared, out)
+        self.both = Linear(own + shared, out)
 
     def offset(self, shared: Tensor) -> Tensor:
-        return F.linear(shared, self.both.weight[:, self.own :], self.both.bias)
+        return linear(shared, self.both.weight[:, self.own :], self.both.bias)
 
     def forward(self, own: Tensor, offset: Tensor) -> Tensor:
-        return F.linear(own, self.both.weight[:, : self.own]).add_(offset)
+        return linear(own, self.both.weight[:, : self.own]).add_(offset)
 
 
 class SelfBlock(nn.Module):
@@ -95,7 +100,7 @@ class SelfBlock(nn.Module):
         self.heads, self.pre = heads, norm == "pre"
         self.qkv = JointLinear(dim, dim, 3 * dim)
         self.join = JointLinear(dim, dim, dim) if residual == "proj_cat" else None
-        self.project = nn.Linear(dim, dim)
+        self.project = Linear(dim, dim)
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = mlp(dim, expand * dim, ACTIVATIONS[activation]())
@@ -111,10 +116,10 @@ class SelfBlock(nn.Module):
         seen = self._attend(self.norm1(x_MNd) if self.pre else x_MNd, qkv)
         kept = x_MNd if self.join is None else self.join(x_MNd, join)
         if self.pre:
-            x_MNd = kept + seen
-            return x_MNd + self.mlp(self.norm2(x_MNd))
-        x_MNd = self.norm1(kept + seen)
-        return self.norm2(x_MNd + self.mlp(x_MNd))
+            x_MNd = seen.add_(kept)
+            return self.mlp(self.norm2(x_MNd)).add_(x_MNd)
+        x_MNd = self.norm1(seen.add_(kept))
+        return self.norm2(self.mlp(x_MNd).add_(x_MNd))
 
     def _attend(self, x_MNd: Tensor, offset: Tensor) -> Tensor:
         query, key, value = self.qkv(x_MNd, offset).chunk(3, dim=-1)

@@ -92,7 +92,7 @@ class SpatialDecoder(Decoder):
         cost_skips: tuple[int, ...] = (32, 16),
         cost_up: str = "bilinear_1x1",
         stage_dims: tuple[int, ...] = (64, 32),
-        chunk: int = 8,
+        chunk: int = 4,
     ) -> None:
         super().__init__()
         for source in sources:
@@ -200,6 +200,7 @@ class SpatialDecoder(Decoder):
             offset_Bchw = offset_chw.expand(batch, -1, -1, -1)
             if self.level_skips:
                 offset_Bchw = offset_Bchw + stage.offset(self.level_skips[index](levels[index]))
+            offset_Bchw = offset_Bchw.contiguous(memory_format=torch.channels_last)
             plans.append([Plan(*plan, kernel) for plan in zip(steps, offset_Bchw)])
         return plans
 

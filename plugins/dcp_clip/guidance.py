@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.layers.linear import Linear, linear
+
 INTERACTIONS = ("hadamard", "logit", "none")
 SCALES = ("sqrt_d", "one", "ln")
 PROMPTS = ("channel_shared", "extra_tokens", "none")
@@ -53,7 +55,7 @@ class TextGuidance(nn.Module):
         self.tokens = nn.Parameter(torch.randn(prompt_tokens, out) * 0.02) if extra else None
         widths = {"hadamard": joint_dim, "logit": 1, "none": 0}
         self.widths = [joint_dim, prompt_dim if shared else 0, widths[interaction]]
-        self.project = nn.Linear(sum(self.widths), out)
+        self.project = Linear(sum(self.widths), out)
 
     def forward(self, text_BKC: Tensor, pooled_BC: Tensor) -> Tensor:
         """
@@ -69,10 +71,10 @@ class TextGuidance(nn.Module):
         if self.prompt is not None:
             bias = bias + prompt_weight @ self.prompt
         if self.interaction == "none":
-            return F.linear(text_BKC, text_weight, bias)
+            return linear(text_BKC, text_weight, bias)
         seen_BK = self._interaction(text_BKC, F.normalize(pooled_BC, dim=-1)[:, None])
         weight = torch.cat([text_weight, image_weight], dim=1)
-        return F.linear(torch.cat([text_BKC, seen_BK], dim=-1), weight, bias)
+        return linear(torch.cat([text_BKC, seen_BK], dim=-1), weight, bias)
 
     def _interaction(self, text_BKC: Tensor, unit_B1C: Tensor) -> Tensor:
         product_BKC = text_BKC * unit_B1C

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ovss.interfaces import AlignmentHead
 from ovss.layers.guided import map_chunks
+from ovss.layers.linear import Linear
 from ovss.registry import HEADS
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
@@ -115,7 +116,7 @@ class TextGuidedHead(AlignmentHead):
             blocks = (joint_dim, out, cross_heads, expand, norm, activation)
             self.cross.extend(CrossBlock(*blocks) for _ in range(cross_layers))
         fused = cross_attention or self_attention
-        self.shrink = nn.Linear(joint_dim, dim) if fused else None
+        self.shrink = Linear(joint_dim, dim) if fused else None
         self.fuse = JointLinear(dim, dim, dim) if fused and not self_attention else None
         axes = {"spatial": (1, 0), "class": (0, 1), "both": (1, 1)}[self_axis]
         self.spatial, self.classes = (

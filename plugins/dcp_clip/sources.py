@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.layers.linear import Linear
 from ovss.ops import resize
 from ovss.structures import ImageFeatures
 
@@ -36,7 +38,7 @@ class AttentionRows(nn.Module):
     def __init__(self, grid: tuple[int, int], out: int) -> None:
         super().__init__()
         self.grid = grid
-        self.project = nn.Linear(grid[0] * grid[1], out)
+        self.project = Linear(grid[0] * grid[1], out)
 
     def forward(self, image: ImageFeatures, detach: bool) -> Tensor:
         """(B, out, h, w)"""
@@ -104,6 +106,7 @@ class CostSkip(nn.Module):
     def forward(self, raw_KPhw: Tensor) -> list[Tensor]:
         """One (K, dim, 2^l h, 2^l w) for each stage l = 1, 2 ..."""
         height, width = raw_KPhw.shape[-2:]
+        raw_KPhw = raw_KPhw.contiguous(memory_format=torch.channels_last)
         found = []
         for stage, step in enumerate(self.steps, 1):
             if self.chain:

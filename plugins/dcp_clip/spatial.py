@@ -71,7 +71,10 @@ class SpatialEnhancement(nn.Module):
         for index, (block, shift) in enumerate(zip(self.blocks, (0, self.window // 2))):
             grid = WindowGrid.of(*size, self.window, shift)
             offset_Bhwc = block.attention.offset(guide_Bhwc)
-            mask = _added(grid.mask(self.heads, offset_Bhwc), self._position(index, grid))
+            biased = self.position is not None or self.affinity_scale is not None
+            mask = None  # on a CPU the map is cut into its windows
+            if biased or offset_Bhwc.device.type != "cpu":
+                mask = _added(grid.mask(self.heads, offset_Bhwc), self._position(index, grid))
             for i, steps in enumerate(found):
                 own = mask
                 if self.affinity_scale is not None and attention_BNN is not None:

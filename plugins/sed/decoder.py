@@ -118,7 +118,8 @@ class GradualDecoder(Decoder):
             height, width = 2 * height, 2 * width
             guide_Bchw = resize(F.relu(narrow(level_Bchw.detach())), (height, width))
             kernel, offset_chw = stage.upsample.composed((height, width))
-            plans.append((kernel, stage.upsample.offset(guide_Bchw) + offset_chw))
+            offset_Bchw = stage.upsample.offset(guide_Bchw) + offset_chw
+            plans.append((kernel, offset_Bchw.contiguous(memory_format=torch.channels_last)))
         return plans
 
     def _rejects(self, cost_KPhw: Tensor) -> bool:

@@ -1,0 +1,116 @@
+"""Wall and processor time of a call and of the stages inside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..segmentor import OpenVocabSegmentor
+from .stand_ins import replaced
+
+STAGES = ("text", "encoder", "selector", "head", "decoder", "backward", "post_processor", "rest")
+"""In the order of the figure; ``rest``: views, merging, the label map; in training the loss."""
+
+_Mark = tuple[Any, float]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Seconds of wall-clock time, and of the processor: all threads, of this process alone, so that
+    others on the machine do not lengthen it."""
+
+    wall: float
+    processor: float
+
+    def __truediv__(self, count: float) -> Span:
+        return Span(self.wall / count, self.processor / count)
+
+
+@dataclass
+class Clock:
+    """Marks points of a run; on a GPU by events, so that no stage is waited for.
+
+    Args:
+        device: where the model is.
+
+    After `time`, `kept` holds what each selection kept of each view.
+    """
+
+    device: torch.device
+    marks: list[tuple[str, _Mark, _Mark]] = field(default_factory=list)
+    kept: list[Tensor] = field(default_factory=list)
+
+    def now(self) -> _Mark:
+        if self.device.type != "cuda":
+            return time.perf_counter(), time.process_time()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event, time.process_time()
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def between(self, start: _Mark, stop: _Mark) -> Span:
+        if self.device.type == "cuda":
+            return Span(start[0].elapsed_time(stop[0]) / 1000, stop[1] - start[1])
+        return Span(stop[0] - start[0], stop[1] - start[1])
+
+    def named(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, each of its runs a stage."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            start = self.now()
+            result = call(*args, **kwargs)
+            self.marks.append((name, start, self.now()))
+            return result
+
+        return run
+
+    def time(self, call: Callable[[], object]) -> tuple[Span, dict[str, Span]]:
+        """Run `call`: the whole, and its stages, whose sum is the whole."""
+        self.marks.clear()
+        self.kept.clear()
+        self.wait()
+        start, wall = self.now(), time.perf_counter()
+        call()
+        stop = self.now()
+        self.wait()
+        whole = Span(time.perf_counter() - wall, self.between(start, stop).processor)
+        stages: dict[str, Span] = {}
+        for name, *ends in self.marks:
+            span, sofar = self.between(*ends), stages.get(name, Span(0, 0))
+            stages[name] = Span(sofar.wall + span.wall, sofar.processor + span.processor)
+        stages["rest"] = Span(
+            whole.wall - sum(span.wall for span in stages.values()),
+            whole.processor - sum(span.processor for span in stages.values()),
+        )
+        return whole, {name: stages[name] for name in STAGES if name in stages}
+
+
+@contextmanager
+def staged(model: OpenVocabSegmentor, clock: Clock) -> Iterator[None]:
+    """Time the components of a model while it runs."""
+    parts = [
+        ("encoder", model.encoder, "encode_image"),
+        ("text", model.encoder, "encode_text"),
+        ("selector", model.selector, "forward"),
+        ("head", model.head, "forward"),
+        ("decoder", model.decoder, "forward"),
+        ("post_processor", model.post_processor, "forward"),
+    ]
+    with ExitStack() as stack:
+        for name, owner, method in parts:
+            timed = clock.named(name, getattr(owner, method))
+            stack.enter_context(replaced(owner, method, timed))
+        hook = model.selector.register_forward_hook(
+            lambda part, given, selection: clock.kept.append(selection.valid_BK.sum(1))
+        )
+        stack.callback(hook.remove)
+        yield

@@ -1,0 +1,158 @@
+"""What stands in for words, pictures, labels and a selection where weights are random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.structures import BaseDataElement, PixelData
+from torch import Tensor
+from torch.nn import functional
+
+from ..interfaces import Selector
+from ..segmentor import OpenVocabSegmentor
+from ..selectors import ClipTopK, KeepAll
+from ..structures import ImageFeatures, Selection, TextFeatures
+
+PRESENT = 8
+"""Categories that made-up labels hold, at most."""
+
+
+class FixedCount(Selector):
+    """Runs a method's own selector, then keeps so many categories, whatever that said.
+
+    What a selector keeps by picture means nothing under random weights, but what it costs does.
+    The first categories of the vocabulary are kept, the same of every view, so that merging views
+    costs what it does where they agree; in training those that are present come first.
+
+    Args:
+        selector: the method's own.
+        count: kept by each image; all categories, where there are fewer; what is present, where
+            that is more.
+    """
+
+    def __init__(self, selector: Selector, count: int) -> None:
+        super().__init__()
+        if count < 1:
+            raise ValueError(f"at least one category must be kept, got {count}")
+        self.selector = selector
+        self.count = count
+
+    @torch.no_grad()
+    def forward(
+        self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
+    ) -> Selection:
+        own = self.selector(image, text, keep_BT)
+        order_T = torch.arange(own.num_categories, 0, -1.0, device=own.index_BK.device)
+        fixed = Selection.top_k(order_T.expand(own.batch, -1), self.count, keep_BT)
+        return Selection(fixed.index_BK, fixed.valid_BK, fixed.num_categories, own.scores_BT)
+
+
+def keeps_by_picture(model: OpenVocabSegmentor) -> bool:
+    """Whether what a picture shows decides how many categories the selector keeps."""
+    return not isinstance(model.selector, (KeepAll, ClipTopK))
+
+
+def keep_fixed(model: OpenVocabSegmentor, count: int) -> None:
+    """Put `FixedCount` around a method's selector.
+
+    Raises:
+        ValueError: the selector keeps a number that is known beforehand: that is what it costs.
+    """
+    if not keeps_by_picture(model):
+        raise ValueError(
+            f"{type(model.selector).__name__} keeps a number that no picture changes: fixing "
+            f"another would measure another method; set the selector's own option instead"
+        )
+    model.selector = FixedCount(model.selector, count)
+
+
+def made_up_names(count: int) -> tuple[str, ...]:
+    """("category 0", ...)"""
+    return tuple(f"category {number}" for number in range(count))
+
+
+def made_up_text(model: OpenVocabSegmentor, names: tuple[str, ...]) -> TextFeatures:
+    """Random features of the shape that the model's encoder gives for these names, their mean over
+    the templates already made, as it is from a vocabulary's second picture on."""
+    vocabulary = model.vocabulary(names)
+    shape = (len(names), len(vocabulary.templates), model.encoder.joint_dim)
+    embeds_TPC = torch.randn(shape, device=device_of(model))
+    for part_TPC in embeds_TPC.split(512):
+        part_TPC /= part_TPC.norm(dim=-1, keepdim=True)
+    text = TextFeatures(embeds_TPC, vocabulary=vocabulary)
+    assert len(text.mean_TC) == len(names)  # cached from here on
+    return text
+
+
+def text_bytes(text: TextFeatures) -> int:
+    """Bytes that a vocabulary holds for as long as it is in use: embeddings and their mean."""
+    held = (text.embeds_TPC, text.mean_TC, *text.levels)
+    return sum(x.numel() * x.element_size() for x in held)
+
+
+def made_up_picture(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
+    """(3, H, W) uint8, random."""
+    return torch.randint(0, 256, (3, *size), dtype=torch.uint8, device=device)
+
+
+def made_up_batch(
+    model: OpenVocabSegmentor, names: tuple[str, ...], size: tuple[int, int], batch: int
+) -> tuple[Tensor, list[BaseDataElement]]:
+    """What a training step takes: pictures, and labels of `PRESENT` categories in blocks."""
+    device = device_of(model)
+    pictures_B3HW = torch.stack([made_up_picture(size, device) for _ in range(batch)])
+    present = torch.randperm(len(names), device=device)[:PRESENT]
+    samples = []
+    for _ in range(batch):
+        blocks_44 = present[torch.randint(len(present), (4, 4), device=device)]
+        labels_1HW = functional.interpolate(blocks_44[None, None].float(), size)[0].long()
+        sample = BaseDataElement(metainfo={"vocabulary": names})
+        sample.gt_sem_seg = PixelData(data=labels_1HW)
+        samples.append(sample)
+    return pictures_B3HW, samples
+
+
+def training_size(config: Config) -> tuple[int, int]:
+    """(height, width) of a training picture as the config's pipeline crops or draws it.
+
+    Raises:
+        ValueError: the config does not say.
+    """
+    data = config.get("train_dataloader", {}).get("dataset", {})
+    crops = [step["crop_size"] for step in data.get("pipeline", ()) if "crop_size" in step]
+    if crops:
+        return int(crops[-1][0]), int(crops[-1][1])
+    if "size" in data:
+        return int(data["size"]), int(data["size"])
+    raise ValueError(
+        f"{config.filename}: train_dataloader names neither a crop_size nor a size: give --picture"
+    )
+
+
+def text_trains(model: OpenVocabSegmentor) -> bool:
+    """Whether a training step encodes words, with gradients."""
+    was_training = model.training
+    text = model.train().encode_vocabulary(("word",))
+    model.train(was_training)
+    return text.embeds_TPC.requires_grad
+
+
+def device_of(model: OpenVocabSegmentor) -> torch.device:
+    return next(model.parameters()).device
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """`owner` with an attribute of its own in place of its class's."""
+    before = vars(owner).get(name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        delattr(owner, name)
+        if before is not None:
+            setattr(owner, name, before)

@@ -1,0 +1,73 @@
+"""Attention of several heads by the fastest kernel at hand, with its weights where they are wanted.
+
+On a CPU without gradients long sequences are attended one head after the other: its weights are
+made, used and forgotten while they are in the cache, by the matrix product of `linear`. Everything
+else goes through the backend's fused kernel, which gives no weights.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .linear import by_onednn, linear
+
+__all__ = ["attend", "attend_with_weights", "mean_weights"]
+
+_LONG = 1 << 16
+"""Pairs of places from which on the fused kernel of the CPU is slower."""
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool = False) -> Tensor:
+    """(B, heads, N, d) to (B, heads, M, d): softmax(q k' / sqrt(d)) v.
+
+    Args:
+        causal: no place sees a later one.
+    """
+    if causal or not _head_by_head(query, key):
+        return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    return _heads(query, key, value, None)
+
+
+def attend_with_weights(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """As `attend`, and the weights averaged over heads, (B, N, M)."""
+    if not _head_by_head(query, key):
+        weights = _weights(query, key)
+        return weights @ value, weights.mean(1)
+    mean_BNM = query.new_zeros(len(query), query.shape[2], key.shape[2])
+    out = _heads(query, key, value, mean_BNM)
+    return out, mean_BNM.div_(query.shape[1])
+
+
+def mean_weights(query: Tensor, key: Tensor) -> Tensor:
+    """The weights of `attend` averaged over heads, (B, N, M)."""
+    if not _head_by_head(query, key):
+        return _weights(query, key).mean(1)
+    mean_BNM = query.new_zeros(len(query), query.shape[2], key.shape[2])
+    _heads(query, key, None, mean_BNM)
+    return mean_BNM.div_(query.shape[1])
+
+
+def _weights(query: Tensor, key: Tensor) -> Tensor:
+    return (query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)).softmax(-1)
+
+
+def _head_by_head(query: Tensor, key: Tensor) -> bool:
+    pairs = query.shape[-2] * key.shape[-2]
+    return not torch.is_grad_enabled() and pairs >= _LONG and by_onednn(query, key[0, 0])
+
+
+def _heads(query: Tensor, key: Tensor, value: Tensor | None, total_BNM: Tensor | None) -> Tensor:
+    """One head at a time; its weights are added to `total_BNM`."""
+    query, key = (query * query.shape[-1] ** -0.5).contiguous(), key.contiguous()
+    out_BNhd = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
+    value = None if value is None else value.contiguous()
+    for image in range(len(query)):
+        for head in range(query.shape[1]):
+            weights_NM = linear(query[image, head], key[image, head]).softmax(-1)
+            if total_BNM is not None:
+                total_BNM[image] += weights_NM
+            if value is not None:
+                out_BNhd[image, :, head] = linear(weights_NM, value[image, head].t())
+    return out_BNhd.transpose(1, 2)
