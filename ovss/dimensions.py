@@ -53,12 +53,19 @@ class Rule:
         return getattr(part, self.needs or self.dim)
 
 
+def _on_the_grid(part: Any, encoder: Any) -> tuple[int, ...] | None:
+    """Scales of the levels, for who reads them on the feature grid only."""
+    on_grid = part.level_dims and not part.any_level_scale
+    return (1,) * len(encoder.level_scales) if on_grid else None
+
+
 RULES = (
     *(
         Rule(dim, part, "encoder")
         for part in ("head", "decoder")
         for dim in ("joint_dim", "level_dims")
     ),
+    *(Rule("level_scales", part, "encoder", _on_the_grid) for part in ("head", "decoder")),
     *(
         Rule("attention", part, "encoder", "needs_attention", "gives_attention")
         for part in ("head", "decoder")

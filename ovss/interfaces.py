@@ -28,12 +28,15 @@ class Encoder(nn.Module, ABC):
     Attributes:
         joint_dim: C, channels of dense tokens, pooled embedding and text embeddings.
         level_dims: channels of each of `ImageFeatures.levels`.
+        level_scales: how many times finer than the feature grid each level is; empty: all lie on
+            the grid.
         gives_attention: whether `ImageFeatures.attention_BNN` is there.
         class_attention_dim: channels of `ImageFeatures.class_attention_BMhw`; 0: it is not there.
     """
 
     joint_dim: int
     level_dims: tuple[int, ...] = ()
+    level_scales: tuple[int, ...] = ()
     gives_attention: bool = False
     class_attention_dim: int = 0
 
@@ -64,6 +67,7 @@ class AlignmentHead(nn.Module, ABC):
         raw_dim: P of `Alignment.raw_BKPhw`; None: it gives none.
         joint_dim: C that it needs of the encoder; None takes any.
         level_dims: levels that it needs of the encoder; None takes any.
+        any_level_scale: whether those levels may be finer than the feature grid.
         needs_attention: whether it reads the encoder's attention.
         prompts: P, prompt templates that it needs; None takes any number.
     """
@@ -72,6 +76,7 @@ class AlignmentHead(nn.Module, ABC):
     raw_dim: int | None = None
     joint_dim: int | None = None
     level_dims: tuple[int, ...] | None = None
+    any_level_scale: bool = False
     needs_attention: bool = False
     prompts: int | None = None
 
@@ -88,6 +93,7 @@ class Decoder(nn.Module, ABC):
         raw_dim: P that it needs of the head's raw volume; None needs none.
         joint_dim: C that it needs of the encoder; None takes any.
         level_dims: levels that it needs of the encoder; None takes any.
+        any_level_scale: whether those levels may be finer than the feature grid.
         needs_attention: whether it reads the encoder's attention.
         class_attention_dim: channels of class-token attention that it needs; None needs none.
     """
@@ -96,6 +102,7 @@ class Decoder(nn.Module, ABC):
     raw_dim: int | None = None
     joint_dim: int | None = None
     level_dims: tuple[int, ...] | None = None
+    any_level_scale: bool = False
     needs_attention: bool = False
     class_attention_dim: int | None = None
 

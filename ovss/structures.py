@@ -92,7 +92,8 @@ class ImageFeatures:
     Args:
         dense_BChw: tokens in the joint space, not normalised.
         pooled_BC: the image embedding as the encoder was pre-trained to give it, not normalised.
-        levels: feature maps of tapped layers, shallow first, each (B, level_dim, h, w).
+        levels: feature maps of tapped layers, shallow first, each (B, level_dim, h_i, w_i): on the
+            feature grid, or finer by `Encoder.level_scales`.
         attention_BNN: patch-to-patch attention weights, N = h * w, if the encoder was asked.
         class_attention_BMhw: attention of the class token to each cell, one channel for each head
             of each block that the encoder was asked for.

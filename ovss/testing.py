@@ -38,7 +38,7 @@ class TinyEncoder(Encoder):
     """An encoder for tests: fixed random projections of patch colours, hashed words.
 
     Args:
-        joint_dim, level_dims, attention: what it declares and gives.
+        joint_dim, level_dims, level_scales, attention: what it declares and gives.
         patch: pixels a side of a feature cell.
         image_size: pictures are resized to this side; None: to whole patches.
     """
@@ -47,6 +47,7 @@ class TinyEncoder(Encoder):
         self,
         joint_dim: int = 16,
         level_dims: tuple[int, ...] = (),
+        level_scales: tuple[int, ...] = (),
         attention: bool = False,
         patch: int = 16,
         image_size: int | None = 96,
@@ -54,6 +55,7 @@ class TinyEncoder(Encoder):
         super().__init__()
         self.joint_dim = joint_dim
         self.level_dims = tuple(level_dims)
+        self.level_scales = tuple(level_scales)
         self.gives_attention = attention
         self.patch = patch
         self.image_size = image_size
@@ -68,8 +70,13 @@ class TinyEncoder(Encoder):
         if self.image_size is not None:
             height = width = self.image_size
         grid = (max(height // self.patch, 1), max(width // self.patch, 1))
-        small_B3hw = F.interpolate(image_B3HW.float() / 128 - 1, size=grid, mode="bilinear")
-        dense, *levels = (F.conv2d(small_B3hw, p, padding=1).tanh() for p in self.projections)
+        pixels_B3HW, maps = image_B3HW.float() / 128 - 1, []
+        scales = (1, *(self.level_scales or (1,) * len(self.level_dims)))
+        for weight, scale in zip(self.projections, scales, strict=True):
+            size = (grid[0] * scale, grid[1] * scale)
+            small_B3hw = F.interpolate(pixels_B3HW, size=size, mode="bilinear")
+            maps.append(F.conv2d(small_B3hw, weight, padding=1).tanh())
+        dense, *levels = maps
         attention = None
         if self.gives_attention:
             flat_BNC = dense.flatten(2).transpose(1, 2)
@@ -101,6 +108,7 @@ def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
         "type": "TinyEncoder",
         "joint_dim": real.joint_dim,
         "level_dims": real.level_dims,
+        "level_scales": real.level_scales,
         "attention": real.gives_attention,
     }
     torch.manual_seed(seed)

@@ -1,5 +1,6 @@
 """Encoders that any method may use."""
 
 from .open_clip import OpenCLIPEncoder
+from .open_clip_convnext import OpenCLIPConvNeXtEncoder
 
-__all__ = ["OpenCLIPEncoder"]
+__all__ = ["OpenCLIPConvNeXtEncoder", "OpenCLIPEncoder"]

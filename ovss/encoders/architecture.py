@@ -14,7 +14,14 @@ from torch import nn
 from .attention import split_attention
 from .mlp import quicken_mlp
 
-__all__ = ["CONFIGS", "build_clip", "check_architecture", "read_model_config"]
+__all__ = [
+    "CONFIGS",
+    "build_clip",
+    "check_architecture",
+    "check_convnext",
+    "read_model_config",
+    "with_dropout",
+]
 
 CONFIGS = Path(__file__).parent
 CUSTOM_BLOCK_KEYS = (
@@ -60,9 +67,9 @@ def read_model_config(model: str) -> dict[str, Any]:
     return copy.deepcopy(config)
 
 
-def _why_not(config: dict[str, Any]) -> str | None:
-    """Why a model config cannot be an `OpenCLIPEncoder`, or None."""
-    vision, text = config["vision_cfg"], config["text_cfg"]
+def _why_not_vit(config: dict[str, Any]) -> str | None:
+    """Why an image tower cannot be an `OpenCLIPEncoder`'s, or None."""
+    vision = config["vision_cfg"]
     if vision.get("timm_model_name"):
         return f"its image tower is timm's {vision['timm_model_name']}, not open_clip's own ViT"
     if isinstance(vision.get("layers"), (list, tuple)):
@@ -71,16 +78,39 @@ def _why_not(config: dict[str, Any]) -> str | None:
         return "its attentional pooler leaves no dense tokens in the joint space"
     if vision.get("pool_type", "tok") not in ("tok", "avg"):
         return f"its image pool type {vision['pool_type']!r} gives no pooled embedding"
+    return _custom_blocks(vision)
+
+
+def _why_not_convnext(config: dict[str, Any]) -> str | None:
+    """Why an image tower cannot be an `OpenCLIPConvNeXtEncoder`'s, or None."""
+    from timm.models import is_model_in_modules
+
+    vision = config["vision_cfg"]
+    name = vision.get("timm_model_name")
+    if not name:
+        return "its image tower is open_clip's own, no ConvNeXt of timm: use OpenCLIPEncoder"
+    if not is_model_in_modules(name, ["convnext"]):
+        return f"its image tower is timm's {name}, no ConvNeXt"
+    if vision.get("timm_pool") or vision.get("timm_proj") not in ("linear", "mlp"):
+        return "its image head is not a projection of the mean over cells"
+    return None
+
+
+def _why_not_text(config: dict[str, Any]) -> str | None:
+    text = config["text_cfg"]
     if text.get("hf_model_name"):
         return f"its text tower is Hugging Face's {text['hf_model_name']}, not open_clip's own"
     if text.get("embed_cls"):
         return "its text tower appends a class token (CoCa)"
     if text.get("pool_type", "argmax") not in ("argmax", "eos", "first", "last"):
         return f"its text pool type {text['pool_type']!r} gives no text embedding"
-    for side in (vision, text):
-        used = [key for key in CUSTOM_BLOCK_KEYS if side.get(key)]
-        if used or side.get("block_type") not in (None, "default"):
-            return f"its transformer blocks are custom ({', '.join(used) or 'block_type'})"
+    return _custom_blocks(text)
+
+
+def _custom_blocks(side: dict[str, Any]) -> str | None:
+    used = [key for key in CUSTOM_BLOCK_KEYS if side.get(key)]
+    if used or side.get("block_type") not in (None, "default"):
+        return f"its transformer blocks are custom ({', '.join(used) or 'block_type'})"
     return None
 
 
@@ -90,9 +120,33 @@ def check_architecture(model: str, config: dict[str, Any]) -> None:
     Raises:
         ValueError: naming the reason.
     """
-    reason = _why_not(config)
+    reason = _why_not_vit(config) or _why_not_text(config)
     if reason:
         raise ValueError(f"{model} cannot be used as OpenCLIPEncoder: {reason}")
+
+
+def check_convnext(model: str, config: dict[str, Any]) -> None:
+    """Refuse what is no ConvNeXt beside open_clip's own text tower.
+
+    Raises:
+        ValueError: naming the reason.
+    """
+    reason = _why_not_convnext(config) or _why_not_text(config)
+    if reason:
+        raise ValueError(f"{model} cannot be used as OpenCLIPConvNeXtEncoder: {reason}")
+
+
+def with_dropout(config: dict[str, Any], drop_path: float, dropout: float) -> dict[str, Any]:
+    """The config of a timm image tower with these rates instead of its pre-training's.
+
+    Raises:
+        ValueError: a rate outside 0..1.
+    """
+    for name, rate in (("drop_path", drop_path), ("dropout", dropout)):
+        if not 0 <= rate < 1:
+            raise ValueError(f"{name} is a share of at least 0 and below 1, got {rate}")
+    rates = {"timm_drop_path": drop_path, "timm_drop": dropout}
+    return {**config, "vision_cfg": {**config["vision_cfg"], **rates}}
 
 
 def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
@@ -110,9 +164,14 @@ def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
     with device if fill else torch.device("meta"):
         clip = kind(**config)
         text = dict(clip.named_children()).get("text", clip)
-        for blocks in (clip.visual.transformer.resblocks, text.transformer.resblocks):
-            split_attention(blocks)
-            quicken_mlp(blocks)
+        for tower in (clip.visual, text):
+            parts = dict(tower.named_children())
+            if "transformer" in parts:
+                split_attention(parts["transformer"].resblocks)
+                quicken_mlp(parts["transformer"].resblocks)
+            else:  # a ConvNeXt of timm
+                for stage in parts["trunk"].stages:
+                    quicken_mlp(stage.blocks)
     if fill:
         return clip
     clip = clip.to_empty(device=device)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..interfaces import Encoder
@@ -14,12 +12,10 @@ from ..registry import ENCODERS
 from ..structures import ImageFeatures, TextFeatures, Vocabulary
 from .architecture import build_clip, check_architecture, read_model_config
 from .dense import dense_mode
-from .fingerprint import Fingerprint
-from .open_clip_text import TextRules, embed_vocabulary, text_tower
-from .text_cache import TextCache, cache_key
-from .tokenizer import Tokenizer
+from .pixels import prepare_pixels, whole_cells
 from .trainable import set_trainable
 from .vit import image_features
+from .vocabulary_encoder import VocabularyEncoder
 from .weights import find_weights, load_weights, preprocess_of
 
 __all__ = ["OpenCLIPEncoder"]
@@ -75,16 +71,15 @@ class OpenCLIPEncoder(Encoder):
         text_cache: str = "disk",
     ) -> None:
         super().__init__()
-        if text_cache not in ("disk", "memory", "off"):
-            raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {text_cache!r}")
         config = read_model_config(model)
         check_architecture(model, config)
+        self._encode_vocabulary = VocabularyEncoder(config, text_cache)
         weights = None if pretrained is None else find_weights(model, config, pretrained)
         self.clip = build_clip(config, fill=weights is None)
         visual = self.clip.visual
         depth = len(visual.transformer.resblocks)
         self.patch_size: tuple[int, int] = visual.patch_size
-        self.image_size = _whole_patches(image_size, self.patch_size)
+        self.image_size = whole_cells(image_size, self.patch_size)
         self.levels = _block_indices("levels", levels, depth)
         layers = range(depth - 1) if attention is True else attention or ()
         self.attention = _block_indices("attention", layers, depth)
@@ -104,13 +99,6 @@ class OpenCLIPEncoder(Encoder):
             load_weights(self.clip, model, weights)
         set_trainable(self.clip, trainable, trainable if trainable_text is None else trainable_text)
 
-        self._text_config = config["text_cfg"]
-        self._text_rules = TextRules.of_config(config["text_cfg"])
-        self._architecture = json.dumps([config["text_cfg"], config.get("quick_gelu", False)])
-        self._tokenizer: Tokenizer | None = None
-        self._fingerprint = Fingerprint()
-        self._cache = None if text_cache == "off" else TextCache(disk=text_cache == "disk")
-
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
         """RGB in 0..255, any size and number type.
 
@@ -122,7 +110,9 @@ class OpenCLIPEncoder(Encoder):
             normalised; the tapped levels (B, D, h, w); attention (B, h * w, h * w) if asked for,
             whose rows sum to less than 1 because the class token's share is left out.
         """
-        pixels_B3HW = self._preprocess(image_B3HW)
+        pixels_B3HW = prepare_pixels(
+            image_B3HW, self.mean_311, self.std_311, self.image_size, self.patch_size
+        )
         return image_features(
             self.clip.visual,
             pixels_B3HW,
@@ -142,84 +132,7 @@ class OpenCLIPEncoder(Encoder):
         Raises:
             ValueError: a blank name or a prompt too long for the text tower, naming the category.
         """
-        tensors = self._text_tensors()
-        trains = any(parameter.requires_grad for parameter in tensors.values())
-        if self.training and trains and torch.is_grad_enabled():
-            return TextFeatures(self._embed(vocabulary), vocabulary=vocabulary)
-        device = next(iter(tensors.values())).device
-        if self._cache is None or device.type == "meta":
-            return TextFeatures(self._embed_apart(vocabulary, device), vocabulary=vocabulary)
-        key = cache_key(
-            weights=self._fingerprint(tensors),
-            architecture=self._architecture,
-            tokenizer=self._get_tokenizer().fingerprint,
-            names=vocabulary.names,
-            templates=vocabulary.templates,
-            synonyms=vocabulary.synonyms,
-        )
-        with torch.inference_mode(False):  # kept ones must serve a later training step too
-            embeds_TPC = self._cache.get_or_make(
-                key, device, lambda: self._embed_apart(vocabulary, device)
-            )
-        return TextFeatures(embeds_TPC, vocabulary=vocabulary)
-
-    def _preprocess(self, image_B3HW: Tensor) -> Tensor:
-        if image_B3HW.ndim != 4 or image_B3HW.shape[1] != 3:
-            raise ValueError(f"expected RGB images (B, 3, H, W), got {tuple(image_B3HW.shape)}")
-        pixels_B3HW = image_B3HW if image_B3HW.is_floating_point() else image_B3HW.float()
-        size = self.image_size or _nearest_patches(tuple(image_B3HW.shape[-2:]), self.patch_size)
-        pixels_B3HW = (pixels_B3HW - self.mean_311) / self.std_311
-        if size == tuple(image_B3HW.shape[-2:]):
-            return pixels_B3HW
-        return F.interpolate(pixels_B3HW, size=size, mode="bilinear", align_corners=False)
-
-    def _text_tensors(self) -> dict[str, Tensor]:
-        """The parameters that text embeddings depend on."""
-        return {
-            name: parameter
-            for name, parameter in self.clip.named_parameters()
-            if not name.startswith(("visual.", "logit_"))
-        }
-
-    def _get_tokenizer(self) -> Tokenizer:
-        if self._tokenizer is None:
-            self._tokenizer = Tokenizer(self._text_config)
-        return self._tokenizer
-
-    def _embed(self, vocabulary: Vocabulary) -> Tensor:
-        tower = text_tower(self.clip)
-        return embed_vocabulary(tower, self._text_rules, self._get_tokenizer(), vocabulary)
-
-    def _embed_apart(self, vocabulary: Vocabulary, device: torch.device) -> Tensor:
-        """Without gradients, autocast or inference mode, so that any later call may use it."""
-        kind = device.type if device.type != "meta" else "cpu"
-        with (
-            torch.inference_mode(False),
-            torch.no_grad(),
-            torch.autocast(kind, enabled=False),
-        ):
-            return self._embed(vocabulary)
-
-
-def _whole_patches(
-    size: int | tuple[int, int] | None, patch: tuple[int, int]
-) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    height, width = (size, size) if isinstance(size, int) else size
-    if height % patch[0] or width % patch[1]:
-        near = _nearest_patches((height, width), patch)
-        raise ValueError(
-            f"image_size {size} is no whole number of patches of {patch}; the nearest is {near}"
-        )
-    return height, width
-
-
-def _nearest_patches(size: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:
-    height, width = (
-        max(1, round(side / step)) * step for side, step in zip(size, patch, strict=True)
-    )
-    return height, width
+        return self._encode_vocabulary(self.clip, vocabulary)
 
 
 def _block_indices(name: str, indices: Sequence[int], depth: int) -> tuple[int, ...]:

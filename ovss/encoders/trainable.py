@@ -29,6 +29,9 @@ def set_trainable(clip: nn.Module, image: str, text: str) -> None:
         clip: with `attention.Attention` in its blocks.
         image: rule of the image tower.
         text: rule of the text tower.
+
+    Raises:
+        ValueError: an unknown rule, or one about attention for a tower that has none.
     """
     for rule in (image, text):
         if rule not in TRAINABLE:
@@ -46,6 +49,8 @@ def set_trainable(clip: nn.Module, image: str, text: str) -> None:
 
 def _chosen(module: nn.Module, rule: str) -> set[int]:
     attentions = [part for part in module.modules() if isinstance(part, Attention)]
+    if rule in ("qv", "attention") and not attentions:
+        raise ValueError(f"rule {rule!r} trains nothing of a tower without attention: none or full")
     if rule == "qv":
         return {id(p) for a in attentions for p in (a.q_proj_weight, a.v_proj_weight)}
     if rule == "attention":

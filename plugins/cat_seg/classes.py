@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.layers.guided import GuidedQKV, map_chunks, mlp
-
-_EPS = 1e-6
+from ovss.layers.linear_attention import KeyValueSums, positive
 
 
 class ClassAggregation(nn.Module):
@@ -63,22 +62,18 @@ class ClassAggregation(nn.Module):
     def _attend(self, x_Khwc: Tensor, offset_K11c: Tensor) -> Tensor:
         qkv = self.attention(self.norm1(x_Khwc), offset_K11c)
         query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        query, key = F.elu(query) + 1, F.elu(key) + 1
-        padding_key, padding_value = self._padding()
         absent = max(0, self.pad_length - len(x_Khwc))
-        length = len(x_Khwc) + absent
-        summed = torch.einsum("khwnd,khwne->hwnde", key, value / length)
-        summed = summed + padding_key[:, :, None] * padding_value[:, None] * (absent / length)
-        total = key.sum(0) + absent * padding_key
-        scale = length / ((query * total).sum(-1, keepdim=True) + _EPS)
-        seen = torch.einsum("khwnd,hwnde->khwne", query, summed) * scale
+        sums = KeyValueSums.of(positive(key), value, len(x_Khwc) + absent)
+        seen = (sums + self._padding(absent, sums.length)).read(positive(query))
         x_Khwc = x_Khwc + seen.flatten(-2)
         return x_Khwc + self.mlp(self.norm2(x_Khwc))
 
-    def _padding(self) -> tuple[Tensor, Tensor]:
-        """Key and value, (heads, d), of the learned token. Used with weight 0 where none is absent,
-        so that every parameter always takes part in the gradient."""
+    def _padding(self, absent: int, length: int) -> KeyValueSums:
+        """Sums of `absent` copies of the learned token. Added where none is absent too, so that
+        every parameter always takes part in the gradient."""
         offset = self.attention.offset(self.padding_guide)
         qkv = self.attention(self.norm1(self.padding_token), offset)
         _, key, value = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        return F.elu(key) + 1, value
+        key = positive(key)
+        values = key[:, :, None] * value[:, None] * (absent / length)
+        return KeyValueSums(values, absent * key, length)

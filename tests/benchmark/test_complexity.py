@@ -21,6 +21,8 @@ from ovss.models import load_config
     [
         ("cat_seg_vit-b16", 154_289_378, 25_115_873),
         ("cat_seg_vit-l14", 433_726_946, 70_270_177),
+        ("sed_convnext-b", 180_761_741, 89_598_220),
+        ("sed_convnext-l", 353_245_773, 201_243_980),
     ],
 )
 def test_published_sizes(name, total, learnable):
@@ -65,6 +67,16 @@ def test_stages_of_the_base_model():
     fewer = complexity(load_config("cat_seg_vit-b16"), names, kept=128)
     ratio = cost.stages["decoder"].per_view / fewer.stages["decoder"].per_view
     assert 1.8 < ratio < 2, "the decoder's cost follows the kept categories"
+
+
+def test_stages_of_the_hierarchical_model():
+    """Against counts of the authors' modules: 361.7 GFLOPs of encoder, 0.059 of cosines a word."""
+    config = load_config("sed_convnext-b", {"model.decoder.top_k": 8})
+    cost = complexity(config, ("cat", "dog", "sofa"))
+    assert cost.views == 1
+    assert cost.stages["encoder"].per_view == pytest.approx(361.7e9, rel=2e-3)
+    assert cost.stages["head"].per_view == 2 * 3 * 80 * 640 * 576
+    assert cost.stages["decoder"].per_view > 3 * 2e9, "without values nobody is rejected"
 
 
 def test_kept_out_of_range():

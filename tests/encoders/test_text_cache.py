@@ -14,6 +14,7 @@ import torch
 from ovss.encoders import OpenCLIPEncoder, text_cache
 from ovss.encoders.fingerprint import Fingerprint, checksum
 from ovss.encoders.text_cache import TextCache, cache_folder
+from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.structures import Vocabulary
 
 WORDS = Vocabulary(("cat, kitten", "dog"), ("a photo of a {}.",))
@@ -29,13 +30,13 @@ def folder(tmp_path, monkeypatch) -> Path:
 def made(monkeypatch) -> list[Vocabulary]:
     """Vocabularies that were really encoded, in order."""
     calls: list[Vocabulary] = []
-    plain = OpenCLIPEncoder._embed
+    plain = VocabularyEncoder._embed
 
-    def spy(self, vocabulary):
+    def spy(self, clip, vocabulary):
         calls.append(vocabulary)
-        return plain(self, vocabulary)
+        return plain(self, clip, vocabulary)
 
-    monkeypatch.setattr(OpenCLIPEncoder, "_embed", spy)
+    monkeypatch.setattr(VocabularyEncoder, "_embed", spy)
     return calls
 
 

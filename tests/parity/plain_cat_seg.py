@@ -28,6 +28,8 @@ def _values(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return np.full(shape, np.log(100), dtype=np.float32)
     noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     noise = noise.astype(np.float32)
+    if name.endswith("gamma"):
+        return np.float32(0.1) + np.float32(0.02) * noise
     if len(shape) <= 1:
         return 1 + np.float32(0.1) * noise if name.endswith("weight") else np.float32(0.02) * noise
     return noise / np.float32(np.sqrt(noise.size / shape[0]))

@@ -1,0 +1,57 @@
+"""SED at mini scale: mini CLIP, the mini world, a decoder a quarter as wide; no weights yet.
+
+The mini CLIP is a ViT: its levels lie on one grid of 12 x 12 and are enlarged to each stage's.
+Pictures and schedule are those of cat_seg_mini. The words stay as pre-trained, under 7 templates
+that stand for the 80; all 334 seen names are asked at every step, and an image keeps the 32 that
+look most like it. Paper: arXiv 2311.15537; see sed_convnext-b.
+
+Train: ovss train sed_mini --work-dir work_dirs/sed_mini
+Test:  ovss test sed_mini work_dirs/sed_mini/weights.safetensors
+"""
+
+_base_ = [
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/adamw_cosine.py",
+    "../_base_/datasets/mini_150.py",
+]
+custom_imports = dict(imports=["ovss_plugins.sed"])
+train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
+model = dict(
+    type="OpenVocabSegmentor",
+    encoder=dict(
+        type="OpenCLIPEncoder",
+        model="mini_clip",
+        pretrained="mini_clip",
+        image_size=96,
+        levels=(1, 2, 3),
+        dense="maskclip",
+        trainable="qv",
+        trainable_text="none",
+    ),
+    selector=dict(type="ClipTopK", k=32),
+    head=dict(type="CosineHead", prompts=7),
+    decoder=dict(
+        type="GradualDecoder",
+        level_dims=(192, 192, 192),
+        cost_dim=7,
+        dim=32,
+        stage_dims=(16, 8, 8),
+        guides=(8, 4, 4),
+        kernel=5,
+        heads=4,
+        expand=2,
+        pool=(2, 2),
+        top_k=4,
+        chunk=16,
+    ),
+    post_processor=dict(type="Identity"),
+    criterion=dict(type="bce"),
+    prompts=dict(templates="imagenet_7", synonyms="average"),
+    inference=dict(mode="whole", size=96),
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-3),
+    paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),
+    clip_grad=dict(max_norm=1.0),
+)
+train_cfg = dict(max_iters=2500, val_interval=1250)

@@ -1,0 +1,97 @@
+"""The text side as a whole: a vocabulary to embeddings, kept unless the tower trains."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..structures import TextFeatures, Vocabulary
+from .fingerprint import Fingerprint
+from .open_clip_text import TextRules, embed_vocabulary, text_tower
+from .text_cache import TextCache, cache_key
+from .tokenizer import Tokenizer
+
+__all__ = ["VocabularyEncoder"]
+
+CACHES = ("disk", "memory", "off")
+
+
+class VocabularyEncoder:
+    """What every encoder that holds an open_clip model does with words.
+
+    It holds no parameters: the model is an argument of each call.
+
+    Args:
+        config: the model config.
+        cache: ``disk`` (and memory), ``memory`` or ``off``.
+
+    Raises:
+        ValueError: another word for `cache`.
+    """
+
+    def __init__(self, config: dict[str, Any], cache: str) -> None:
+        if cache not in CACHES:
+            raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {cache!r}")
+        self._config = config["text_cfg"]
+        self._rules = TextRules.of_config(config["text_cfg"])
+        self._architecture = json.dumps([config["text_cfg"], config.get("quick_gelu", False)])
+        self._tokenizer: Tokenizer | None = None
+        self._fingerprint = Fingerprint()
+        self._cache = None if cache == "off" else TextCache(disk=cache == "disk")
+
+    def __call__(self, clip: nn.Module, vocabulary: Vocabulary) -> TextFeatures:
+        """Embeddings (T, P, C), float32, L2-normalised; see `interfaces.Encoder.encode_text`.
+
+        Raises:
+            ValueError: a blank name or a prompt too long for the text tower, naming the category.
+        """
+        tensors = _text_tensors(clip)
+        trains = any(parameter.requires_grad for parameter in tensors.values())
+        if clip.training and trains and torch.is_grad_enabled():
+            return TextFeatures(self._embed(clip, vocabulary), vocabulary=vocabulary)
+        device = next(iter(tensors.values())).device
+        if self._cache is None or device.type == "meta":
+            return TextFeatures(self._embed_apart(clip, vocabulary, device), vocabulary=vocabulary)
+        key = cache_key(
+            weights=self._fingerprint(tensors),
+            architecture=self._architecture,
+            tokenizer=self._get_tokenizer().fingerprint,
+            names=vocabulary.names,
+            templates=vocabulary.templates,
+            synonyms=vocabulary.synonyms,
+        )
+        with torch.inference_mode(False):  # kept ones must serve a later training step too
+            embeds_TPC = self._cache.get_or_make(
+                key, device, lambda: self._embed_apart(clip, vocabulary, device)
+            )
+        return TextFeatures(embeds_TPC, vocabulary=vocabulary)
+
+    def _get_tokenizer(self) -> Tokenizer:
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(self._config)
+        return self._tokenizer
+
+    def _embed(self, clip: nn.Module, vocabulary: Vocabulary) -> Tensor:
+        return embed_vocabulary(text_tower(clip), self._rules, self._get_tokenizer(), vocabulary)
+
+    def _embed_apart(self, clip: nn.Module, vocabulary: Vocabulary, device: torch.device) -> Tensor:
+        """Without gradients, autocast or inference mode, so that any later call may use it."""
+        kind = device.type if device.type != "meta" else "cpu"
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            torch.autocast(kind, enabled=False),
+        ):
+            return self._embed(clip, vocabulary)
+
+
+def _text_tensors(clip: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that text embeddings depend on."""
+    return {
+        name: parameter
+        for name, parameter in clip.named_parameters()
+        if not name.startswith(("visual.", "logit_"))
+    }

@@ -1,0 +1,127 @@
+"""Official SED checkpoints (CVPR 2024 code, ConvNeXt-B and ConvNeXt-L) into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from ovss.checkpoint import CheckpointError
+from ovss.convert import Conversion, rename
+
+_CLIP = "sem_seg_head.predictor.clip_model"
+_ROOT = "sem_seg_head.predictor.transformer"
+_TEXT_BLOCKS = {128: 12, 192: 16}
+"""Channels of the image tower's stem -> blocks of the text tower beside it."""
+_DEPTHS = (3, 3, 27, 3)
+_HEADS = {
+    128: ("head.proj.weight",),
+    192: ("head.mlp.fc1.weight", "head.mlp.fc1.bias", "head.mlp.fc2.weight"),
+}
+_STAGES = 3
+
+_LEAVES = ("weight", "bias")
+_FUSED = "attn.in_proj_weight"
+_TEXT_BLOCK = [
+    *(_FUSED, "attn.in_proj_bias"),
+    *(f"{p}.{x}" for p in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
+      for x in _LEAVES),
+]  # fmt: skip
+_IMAGE_BLOCK = [
+    "gamma",
+    *(f"{p}.{x}" for p in ("conv_dw", "norm", "mlp.fc1", "mlp.fc2") for x in _LEAVES),
+]
+_STAGE = {
+    "up": "upsample.enlarge",
+    "conv.double_conv.1": "upsample.norm1",
+    "conv.double_conv.4": "upsample.norm2",
+    "cnext.dwconv": "space.depthwise",
+    "cnext.norm": "space.norm",
+    "cnext.pwconv1": "space.mlp.0",
+    "cnext.pwconv2": "space.mlp.2",
+    "attention.attention.q": "classes.attention.query",
+    "attention.attention.k": "classes.attention.key",
+    "attention.attention.v": "classes.attention.value",
+    "attention.MLP.0": "classes.mlp.0",
+    "attention.MLP.2": "classes.mlp.2",
+    "attention.norm1": "classes.norm1",
+    "attention.norm2": "classes.norm2",
+}
+
+
+def convert(tensors: Mapping[str, Tensor]) -> Conversion:
+    """Map a published state dict, name by name.
+
+    Raises:
+        CheckpointError: not a SED in one of its two sizes.
+    """
+    stem = tensors.get(f"{_CLIP}.visual.trunk.stem.0.weight")
+    width = None if stem is None else stem.shape[0]
+    if width not in _TEXT_BLOCKS:
+        known = " or ".join(map(str, _TEXT_BLOCKS))
+        raise CheckpointError(
+            f"its {_CLIP}.visual.trunk.stem.0.weight should have {known} rows, "
+            f"{'there is none' if width is None else f'it has {width}'}"
+        )
+    table = {f"{_CLIP}.{name}": f"encoder.clip.{name}" for name in _clip_names(width)}
+    conversion = rename(tensors, table | decoder_table())
+    for name in [name for name in conversion.tensors if name.endswith(_FUSED)]:
+        parts = conversion.tensors.pop(name).chunk(3)
+        published = conversion.source.pop(name)
+        for letter, part in zip("qkv", parts, strict=True):
+            ours = name.replace("in_proj", f"{letter}_proj")
+            conversion.tensors[ours] = part.contiguous()
+            conversion.source[ours] = published
+    for index in range(_STAGES):
+        name = f"decoder.stages.{index}.upsample.conv1.weight"
+        guide = len(conversion.tensors[f"decoder.level_guides.{index}.bias"])
+        conversion.tensors[name] = own_before_guide(conversion.tensors[name], guide)
+    return conversion
+
+
+def own_before_guide(weight: Tensor, guide: int) -> Tensor:
+    """Input channels [map; image's guidance; volume's guidance], as published, with the last two
+    exchanged: what belongs to each category comes first here, what all share comes last."""
+    own, image, volume = weight.split([weight.shape[1] - 2 * guide, guide, guide], dim=1)
+    return torch.cat([own, volume, image], dim=1)
+
+
+def decoder_table() -> dict[str, str]:
+    """Published name -> ours, of all that is not CLIP's."""
+    return dict(_decoder_names())
+
+
+def _clip_names(width: int) -> Iterator[str]:
+    yield from ("positional_embedding", "text_projection", "logit_scale", "token_embedding.weight")
+    yield from (f"ln_final.{leaf}" for leaf in _LEAVES)
+    for block in range(_TEXT_BLOCKS[width]):
+        yield from (f"transformer.resblocks.{block}.{part}" for part in _TEXT_BLOCK)
+    for stage, depth in enumerate(_DEPTHS):
+        first = "stem" if stage == 0 else f"stages.{stage}.downsample"
+        yield from (f"visual.trunk.{first}.{i}.{leaf}" for i in (0, 1) for leaf in _LEAVES)
+        for block in range(depth):
+            yield from (
+                f"visual.trunk.stages.{stage}.blocks.{block}.{part}" for part in _IMAGE_BLOCK
+            )
+    yield from (f"visual.trunk.head.norm.{leaf}" for leaf in _LEAVES)
+    yield from (f"visual.{part}" for part in _HEADS[width])
+
+
+def _decoder_names() -> Iterator[tuple[str, str]]:
+    modules = {"conv1": "embed", "head": "head"}
+    for index in range(_STAGES):
+        stage, ours = f"decoder{index + 1}", f"stages.{index}"
+        modules[f"decoder_guidance_projection.{index}.0"] = f"level_guides.{index}"
+        modules[f"decoder_corr_guidance_projection.{index}.0"] = f"cost_guides.{index}"
+        modules[f"head{index}"] = f"aux_heads.{index}"
+        modules |= {f"{stage}.{name}": f"{ours}.{part}" for name, part in _STAGE.items()}
+        yield f"{_ROOT}.{stage}.cnext.gamma", f"decoder.{ours}.space.gamma"
+        for name, part in (("0", "conv1"), ("3", "conv2")):
+            yield (
+                f"{_ROOT}.{stage}.conv.double_conv.{name}.weight",
+                f"decoder.{ours}.upsample.{part}.weight",
+            )
+    for name, part in modules.items():
+        for leaf in _LEAVES:
+            yield f"{_ROOT}.{name}.{leaf}", f"decoder.{part}.{leaf}"
