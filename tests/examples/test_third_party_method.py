@@ -69,18 +69,25 @@ def test_wheel_in_a_fresh_environment(example, tmp_path):
     place.mkdir()
     Image.effect_noise((60, 40), 60).convert("RGB").save(place / "photo.png")
 
-    def ovss(*words: str) -> str:
+    def run(*command: str) -> str:
         done = subprocess.run(
-            [str(python), "-m", "ovss", *words],
+            [str(python), "-m", *command],
             cwd=place,
             env={**os.environ, "PYTHONWARNINGS": "ignore"},
             capture_output=True,
             text=True,
             timeout=600,
         )
-        print(f"$ ovss {' '.join(words)}\n{done.stdout[-1500:]}")
+        print(f"$ {' '.join(command)}\n{done.stdout[-1500:]}")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def ovss(*words: str) -> str:
+        return run("ovss", *words)
+
+    # its own tests, on what is installed
+    options = ["-q", "-p", "no:cacheprovider", "-o", "pythonpath=", "--rootdir", str(source)]
+    assert "5 passed" in run("pytest", *options, str(source / "tests"))
 
     found = json.loads(ovss("list", "components", "methods", "plugins", "--json"))
     (plugin,) = (row for row in found["plugins"] if row["name"] == "zegclip")
