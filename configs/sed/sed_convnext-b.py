@@ -48,7 +48,7 @@ model = dict(
         expand=4,
         pool=(2, 1),
         top_k=None,
-        chunk=16,
+        chunk=8,
     ),
     post_processor=dict(type="Identity"),
     criterion=dict(type="bce"),
