@@ -27,6 +27,10 @@ strip of 2 x 9000 pixels would otherwise become a million pixels wide."""
 VIEWS_PER_BATCH = 8
 """Views computed at once on an accelerator, unless a config says otherwise."""
 
+VIEWS_ON_CPU = 2
+"""The same on a CPU: one uses the weights once for each time that they are fetched, of many the
+intermediate results no longer fit the caches."""
+
 
 @dataclass(frozen=True)
 class InferenceConfig:
@@ -44,8 +48,8 @@ class InferenceConfig:
             resized (from its own size, not the canvas's) to one window.
         activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories; probabilities, not
             logits, are averaged.
-        views_per_batch: views computed at once; None: one on a CPU, whose caches a single view
-            fills, and up to `VIEWS_PER_BATCH` elsewhere.
+        views_per_batch: views computed at once; None: up to `VIEWS_PER_BATCH`, on a CPU
+            `VIEWS_ON_CPU`.
     """
 
     mode: str = "whole"
@@ -75,7 +79,7 @@ class InferenceConfig:
         """Views computed at once on a device."""
         if self.views_per_batch is not None:
             return self.views_per_batch
-        return 1 if torch.device(device).type == "cpu" else VIEWS_PER_BATCH
+        return VIEWS_ON_CPU if torch.device(device).type == "cpu" else VIEWS_PER_BATCH
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas for a picture of height x width.

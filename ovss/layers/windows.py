@@ -7,6 +7,7 @@ image share. There is no relative position bias.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -130,7 +131,7 @@ def _bands(length: int, window: int, shift: int) -> list[tuple[int, int, int]]:
     """
     edges = [0, *range(shift or window, length, window), length]
     bands: list[tuple[int, int, int]] = []
-    for start, stop in zip(edges, edges[1:]):
+    for start, stop in pairwise(edges):
         if bands and bands[-1][1] == stop - start:
             bands[-1] = (*bands[-1][:2], bands[-1][2] + 1)
         else:

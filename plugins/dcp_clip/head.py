@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ovss.interfaces import AlignmentHead
 from ovss.layers.guided import map_chunks
-from ovss.layers.linear import Linear
+from ovss.layers.linear import Linear, linear
 from ovss.registry import HEADS
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
@@ -144,7 +144,7 @@ class TextGuidedHead(AlignmentHead):
         live_B = selection.valid_BK.sum(1).tolist()
         raw, cost = [], []
         for i, text_KPC in enumerate(selection.pack(text_BKPC).split(live_B)):
-            raw_MN = text_KPC.flatten(0, 1) @ unit_BCN[i]
+            raw_MN = linear(text_KPC.flatten(0, 1), unit_BCN[i].t())
             raw.append(raw_MN.unflatten(1, grid).unflatten(0, text_KPC.shape[:2]))
             shared_Nd = None if shared_BNd is None else shared_BNd[i]
             cost.append(self._one_image(raw[-1], shared_Nd))

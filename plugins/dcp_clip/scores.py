@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovss.layers.linear import linear
 from ovss.structures import ImageFeatures, TextFeatures
 
 __all__ = ["CellScores", "image_cosines"]
@@ -56,7 +57,7 @@ class CellScores:
         """Chunks of the vocabulary with their (B, N, t) logits."""
         for start in range(0, len(self.rows_TC), self.chunk):
             part = slice(start, min(start + self.chunk, len(self.rows_TC)))
-            yield part, self.cells_BNC @ self.rows_TC[part].T
+            yield part, linear(self.cells_BNC, self.rows_TC[part])
 
     def normaliser(self) -> Tensor:
         """(B, N): log of the sum over the vocabulary, the softmax's denominator."""
