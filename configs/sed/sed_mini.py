@@ -42,7 +42,7 @@ model = dict(
         expand=2,
         pool=(2, 2),
         top_k=4,
-        chunk=16,
+        chunk=8,
     ),
     post_processor=dict(type="Identity"),
     criterion=dict(type="bce"),

@@ -60,7 +60,7 @@ class GradualDecoder(Decoder):
         expand: int = 4,
         pool: tuple[int, int] = (2, 1),
         top_k: int | None = None,
-        chunk: int = 16,
+        chunk: int = 8,
     ) -> None:
         super().__init__()
         if not len(level_dims) == len(stage_dims) == len(guides) > 0:
