@@ -49,12 +49,22 @@ def mlp(dim: int, hidden: int, activation: nn.Module) -> nn.Sequential:
 
 
 class MLP(nn.Sequential):
-    """Linear, exact GELU or ReLU, linear; the activation on the way out of the first."""
+    """Linear, activation, linear; exact GELU and ReLU on the way out of the first."""
 
     def forward(self, x: Tensor) -> Tensor:
         first, activation, second = self
-        kind = "gelu" if isinstance(activation, nn.GELU) else "relu"
+        kind = _ON_THE_WAY.get(repr(activation))
+        if kind is None:
+            return super().forward(x)
         return second(linear(x, first.weight, first.bias, kind))
+
+
+_ON_THE_WAY = {repr(nn.GELU()): "gelu", repr(nn.ReLU()): "relu"}
+
+
+def residual(x: Tensor, moved: Tensor) -> Tensor:
+    """x + moved, in the memory of `moved`; under autocast that is too narrow for the sum."""
+    return moved.add_(x) if moved.dtype == x.dtype else x + moved
 
 
 def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: int = 0) -> Tensor:

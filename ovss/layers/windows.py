@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .guided import GuidedQKV, mlp
+from .guided import GuidedQKV, mlp, residual
 from .linear import Linear
 
 _OTHER_REGION = -100.0
@@ -188,5 +188,5 @@ class WindowBlock(nn.Module):
         """
         qkv = self.attention(self.norm1(x_Nhwc), offset_hwc)
         seen_Nhwc = attend_in_windows(qkv, grid, self.heads, mask)
-        x_Nhwc = self.project(seen_Nhwc).add_(x_Nhwc)
-        return self.mlp(self.norm2(x_Nhwc)).add_(x_Nhwc)
+        x_Nhwc = residual(x_Nhwc, self.project(seen_Nhwc))
+        return residual(x_Nhwc, self.mlp(self.norm2(x_Nhwc)))

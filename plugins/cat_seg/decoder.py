@@ -73,7 +73,7 @@ class CATSegDecoder(Decoder):
         level_middle: tuple[int, int] = (256, 128),
         level_guides: tuple[int, int] = (32, 16),
         stage_dims: tuple[int, int] = (64, 32),
-        chunk: int = 16,
+        chunk: int = 8,
     ) -> None:
         super().__init__()
         if len(level_dims) != 2:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.layers.attention import attend as attend_long
-from ovss.layers.guided import mlp
+from ovss.layers.guided import mlp, residual
 from ovss.layers.linear import Linear, linear
 
 NORMS = ("post", "pre")
@@ -116,10 +116,10 @@ class SelfBlock(nn.Module):
         seen = self._attend(self.norm1(x_MNd) if self.pre else x_MNd, qkv)
         kept = x_MNd if self.join is None else self.join(x_MNd, join)
         if self.pre:
-            x_MNd = seen.add_(kept)
-            return self.mlp(self.norm2(x_MNd)).add_(x_MNd)
-        x_MNd = self.norm1(seen.add_(kept))
-        return self.norm2(self.mlp(x_MNd).add_(x_MNd))
+            x_MNd = residual(kept, seen)
+            return residual(x_MNd, self.mlp(self.norm2(x_MNd)))
+        x_MNd = self.norm1(residual(kept, seen))
+        return self.norm2(residual(x_MNd, self.mlp(x_MNd)))
 
     def _attend(self, x_MNd: Tensor, offset: Tensor) -> Tensor:
         query, key, value = self.qkv(x_MNd, offset).chunk(3, dim=-1)

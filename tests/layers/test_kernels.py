@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ovss.layers import attention, linear
+from ovss.layers.guided import mlp, residual
 from ovss.layers.windows import WindowGrid, attend_in_windows
 
 
@@ -72,3 +74,16 @@ def test_cut_windows_equal_masked_ones(side, shift):
     torch.testing.assert_close(
         attend_in_windows(qkv, grid, 2, None), attend_in_windows(qkv, grid, 2, mask)
     )
+
+
+@pytest.mark.parametrize("activation", [nn.GELU(), nn.ReLU(), nn.GELU("tanh"), nn.SiLU()])
+def test_an_mlp_is_its_three_layers_whatever_the_activation(activation):
+    both, x = mlp(64, 256, activation), torch.randn(40, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(both(x), both[2](activation(both[0](x))))
+
+
+def test_a_residual_keeps_the_wider_type():
+    x, moved = torch.randn(9), torch.randn(9).bfloat16()
+    torch.testing.assert_close(residual(x, moved), x + moved.float(), rtol=0, atol=0)
+    assert residual(x, moved.float()).dtype == torch.float32
