@@ -71,6 +71,7 @@ RULES = (
         for part in ("head", "decoder")
     ),
     Rule("class_attention_dim", "decoder", "encoder"),
+    Rule("text_level_dims", "decoder", "encoder"),
     Rule("cost_dim", "decoder", "head"),
     Rule("raw_dim", "decoder", "head"),
     Rule("prompts", "head", "prompts"),

@@ -32,6 +32,7 @@ class Encoder(nn.Module, ABC):
             the grid.
         gives_attention: whether `ImageFeatures.attention_BNN` is there.
         class_attention_dim: channels of `ImageFeatures.class_attention_BMhw`; 0: it is not there.
+        text_level_dims: channels of each of `TextFeatures.levels`.
     """
 
     joint_dim: int
@@ -39,6 +40,7 @@ class Encoder(nn.Module, ABC):
     level_scales: tuple[int, ...] = ()
     gives_attention: bool = False
     class_attention_dim: int = 0
+    text_level_dims: tuple[int, ...] = ()
 
     @abstractmethod
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
@@ -96,6 +98,7 @@ class Decoder(nn.Module, ABC):
         any_level_scale: whether those levels may be finer than the feature grid.
         needs_attention: whether it reads the encoder's attention.
         class_attention_dim: channels of class-token attention that it needs; None needs none.
+        text_level_dims: levels of the text that it needs of the encoder; None needs none.
     """
 
     cost_dim: int | None = None
@@ -105,6 +108,7 @@ class Decoder(nn.Module, ABC):
     any_level_scale: bool = False
     needs_attention: bool = False
     class_attention_dim: int | None = None
+    text_level_dims: tuple[int, ...] | None = None
 
     @abstractmethod
     def forward(self, aligned: Alignment) -> Masks:

@@ -60,7 +60,10 @@ class Part:
 
 def unweighted(encoder: Mapping[str, Any]) -> dict[str, Any]:
     """The same encoder config without files to load."""
-    return {k: (None if k == "pretrained" else v) for k, v in encoder.items()}
+    return {
+        k: None if k == "pretrained" else unweighted(v) if isinstance(v, Mapping) else v
+        for k, v in encoder.items()
+    }
 
 
 def find_parts(configs: Mapping[str, Config]) -> list[Part]:

@@ -148,6 +148,8 @@ class Alignment:
         selection: what the K slots mean.
         raw_BKPhw: the plain cosines that the volume was embedded from, for decoders that use them;
             None where the head embeds nothing.
+        text_levels: `TextFeatures.levels` as they are, for all T categories, for decoders that use
+            them; `Selection.category_N` says which rows the live pairs want.
     """
 
     cost_BKDhw: Tensor
@@ -155,6 +157,7 @@ class Alignment:
     text_BKPC: Tensor
     selection: Selection
     raw_BKPhw: Tensor | None = None
+    text_levels: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
         check_shapes(self, K=self.selection.index_BK.shape[1])

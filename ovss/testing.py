@@ -38,7 +38,7 @@ class TinyEncoder(Encoder):
     """An encoder for tests: fixed random projections of patch colours, hashed words.
 
     Args:
-        joint_dim, level_dims, level_scales, attention: what it declares and gives.
+        joint_dim, level_dims, level_scales, text_level_dims, attention: what it declares and gives.
         patch: pixels a side of a feature cell.
         image_size: pictures are resized to this side; None: to whole patches.
     """
@@ -49,6 +49,7 @@ class TinyEncoder(Encoder):
         level_dims: tuple[int, ...] = (),
         level_scales: tuple[int, ...] = (),
         attention: bool = False,
+        text_level_dims: tuple[int, ...] = (),
         patch: int = 16,
         image_size: int | None = 96,
     ) -> None:
@@ -56,6 +57,7 @@ class TinyEncoder(Encoder):
         self.joint_dim = joint_dim
         self.level_dims = tuple(level_dims)
         self.level_scales = tuple(level_scales)
+        self.text_level_dims = tuple(text_level_dims)
         self.gives_attention = attention
         self.patch = patch
         self.image_size = image_size
@@ -88,12 +90,13 @@ class TinyEncoder(Encoder):
             [self._hashed(template.format(name)) for template in vocabulary.templates]
             for name in vocabulary.names
         ]
-        embeds_TPC = F.normalize(torch.stack([torch.stack(row) for row in rows]), dim=2)
-        return TextFeatures(embeds_TPC.to(self.projections[0]), vocabulary=vocabulary)
+        hashed_TPC = torch.stack([torch.stack(row) for row in rows]).to(self.projections[0])
+        embeds_TPC, *levels = hashed_TPC.split([self.joint_dim, *self.text_level_dims], dim=2)
+        return TextFeatures(F.normalize(embeds_TPC, dim=2), tuple(levels), vocabulary)
 
     def _hashed(self, prompt: str) -> Tensor:
         generator = torch.Generator().manual_seed(zlib.crc32(prompt.encode()))
-        return torch.randn(self.joint_dim, generator=generator)
+        return torch.randn(self.joint_dim + sum(self.text_level_dims), generator=generator)
 
 
 def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
@@ -110,6 +113,7 @@ def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
         "level_dims": real.level_dims,
         "level_scales": real.level_scales,
         "attention": real.gives_attention,
+        "text_level_dims": real.text_level_dims,
     }
     torch.manual_seed(seed)
     model = build_model(model_config)

@@ -36,4 +36,5 @@ class CosineHead(AlignmentHead):
                 f"set prompts={embeds_TPC.shape[1]}, or ensemble=True to average them"
             )
         text_BKPC = selection.gather(embeds_TPC)
-        return Alignment(cosine_volume(image.dense_BChw, text_BKPC), image, text_BKPC, selection)
+        volume_BKPhw = cosine_volume(image.dense_BChw, text_BKPC)
+        return Alignment(volume_BKPhw, image, text_BKPC, selection, text_levels=text.levels)

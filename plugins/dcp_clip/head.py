@@ -156,6 +156,7 @@ class TextGuidedHead(AlignmentHead):
             text_BKPC=text_BKPC,
             selection=selection,
             raw_BKPhw=selection.unpack(raw_NPhw),
+            text_levels=text.levels,
         )
 
     def _cells(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ovss.interfaces import PostProcessor
 from ovss.ops import region_pool
+from ovss.regions import Region, find_regions
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import (
     ImageFeatures,
@@ -23,18 +24,8 @@ from ovss.structures import (
 from ovss.vocabularies import load_names
 
 from .options import at_least, one_of
-from .regions import components
 
 _NAME = "TagValidation"
-
-
-@dataclass(frozen=True)
-class Region:
-    """Pixels of one image that carry one category."""
-
-    image: int
-    category: int
-    mask_HW: Tensor
 
 
 @POSTPROCESSORS.register_module()
@@ -115,18 +106,12 @@ class TagValidation(PostProcessor):
 
     def _regions(self, scores: Scores, vocabulary: Vocabulary) -> Iterator[Region]:
         """Regions of unseen categories."""
-        labels_BHW = scores.labels_BHW()
-        least = self.min_area * labels_BHW[0].numel()
-        for image, labels_HW in enumerate(labels_BHW):
-            for category in labels_HW.unique().tolist():
-                if self._is_seen(vocabulary.names[category]):
-                    continue
-                masks = [labels_HW == category]
-                if self.region == "component":
-                    masks = components(masks[0])
-                for mask_HW in masks:
-                    if int(mask_HW.sum()) >= least:
-                        yield Region(image, category, mask_HW)
+        return find_regions(
+            scores.labels_BHW(),
+            self.min_area,
+            self.region == "component",
+            lambda category: not self._is_seen(vocabulary.names[category]),
+        )
 
     def _moves(
         self, regions: list[Region], scores: Scores, image: ImageFeatures, text: TextFeatures

@@ -13,7 +13,7 @@ from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
 
 from .rejection import EmbeddedHead, best_somewhere
-from .stage import GradualStage
+from .stage import gradual_stage
 
 Plan = tuple[Tensor, Tensor]
 """A stage's composed kernel, and one image's offset (c, h, w)."""
@@ -83,7 +83,7 @@ class GradualDecoder(Decoder):
         for guide, out in zip(guides, stage_dims):
             self.cost_guides.append(nn.ConvTranspose2d(before, guide, 2, stride=2))
             self.aux_heads.append(nn.Conv2d(dim, 1, 3, padding=1))
-            self.stages.append(GradualStage(dim, guide, out, kernel, heads, expand))
+            self.stages.append(gradual_stage(dim, guide, out, kernel, heads, expand))
             before, dim = guide, out
         self.head = nn.Conv2d(dim, 1, 3, padding=1)
 

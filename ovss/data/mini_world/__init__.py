@@ -18,6 +18,7 @@ from .categories import (
     seen_names,
     stuff_names,
 )
+from .portraits import portrait
 from .scenes import DIAMETER, SPLITS, MiniWorld, Scene, SceneObject
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "is_seen",
     "names",
     "object_names",
+    "portrait",
     "seen_names",
     "stuff_names",
 ]

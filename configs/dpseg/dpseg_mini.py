@@ -1,0 +1,69 @@
+"""DPSeg at mini scale: mini CLIP, the mini world, a decoder a quarter as wide; no weights yet.
+
+Visual prompts are portraits that the world draws of each category, four of each in turn under 7
+templates. The mini CLIP is a ViT: its levels lie on one grid of 12 x 12. Pictures and schedule are
+those of sed_mini. Paper: arXiv 2505.11676; see dpseg_convnext-b.
+
+Train: ovss train dpseg_mini --work-dir work_dirs/dpseg_mini
+Test:  ovss test dpseg_mini work_dirs/dpseg_mini/weights.safetensors
+One pass: --cfg-options model.refinement=None
+"""
+
+_base_ = [
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/adamw_cosine.py",
+    "../_base_/datasets/mini_150.py",
+]
+custom_imports = dict(imports=["ovss_plugins.dpseg"])
+train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
+model = dict(
+    type="DPSegmentor",
+    encoder=dict(
+        type="DualPromptEncoder",
+        encoder=dict(
+            type="OpenCLIPEncoder",
+            model="mini_clip",
+            pretrained="mini_clip",
+            image_size=96,
+            levels=(1, 2, 3),
+            dense="maskclip",
+            trainable="qv",
+            trainable_text="none",
+        ),
+        bank="mini_world",
+        fusion="average",
+        pre_norm=True,
+        missing="text",
+    ),
+    selector=dict(type="ClipTopK", k=32),
+    head=dict(type="CosineHead", prompts=7),
+    decoder=dict(
+        type="CVGDecoder",
+        level_dims=(192, 192, 192),
+        cost_dim=7,
+        dim=32,
+        stage_dims=(16, 8, 8),
+        guides=(8, 4, 4),
+        visual_guides=(8, 4, 4),
+        reduce="conv1x1_m",
+        dilations=(1, 2, 4),
+        axis="class",
+        heads=4,
+        expand=2,
+        pool=(2, 2),
+        detach_levels=True,
+        aux=True,
+        chunk=8,
+    ),
+    post_processor=dict(type="Identity"),
+    criterion=dict(type="bce"),
+    prompts=dict(templates="imagenet_7", synonyms="average"),
+    inference=dict(mode="whole", size=96),
+    refinement=dict(crop="masked_bbox", fill="mean", alpha=1.0, min_area=0.0),
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-3),
+    paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),
+    clip_grad=dict(max_norm=1.0),
+)
+train_cfg = dict(max_iters=2500, val_interval=1250)
