@@ -135,6 +135,7 @@ def export_weights(runner: Runner, config: Config, name: str = "weights.safetens
     path = Path(runner.work_dir) / name
     method = Path(config.filename).stem if config.filename else type(bare_model(runner)).__name__
     encoder = config.model["encoder"]
+    encoder = encoder.get("encoder", encoder)  # one around another is as pre-trained as that
     notes = {"config": method, "method": method, "base": str(encoder.get("pretrained", "none"))}
     save_weights(bare_model(runner), path, only_trainable=True, metadata=notes)
     return path

@@ -1,4 +1,4 @@
-"""The visual-prompt encoder: the image tower as it was pre-trained, kept beside the one that trains.
+"""The visual-prompt encoder: the image tower as pre-trained, kept beside the one that trains.
 
 It is made of the encoder's config when it is first needed. It has no part in the model's
 parameters, its state dict or its training.
@@ -71,7 +71,5 @@ def maker_of(encoder: Encoder) -> Maker:
         for name, parameter in encoder.named_parameters()
         if "visual." in name or not name.startswith("clip.")
     }
-    size = {name: value for name, value in vars(encoder).items() if name == "image_size"}
-    return Maker(
-        sha256(tensors), encoder.joint_dim, tuple(encoder.level_dims), str(size.get("image_size"))
-    )
+    size = str(vars(encoder).get("image_size"))
+    return Maker(sha256(tensors), encoder.joint_dim, tuple(encoder.level_dims), size)

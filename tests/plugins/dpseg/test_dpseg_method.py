@@ -1,0 +1,214 @@
+"""DPSeg as a whole: two passes, the bank behind the encoder, the tool, portraits."""
+
+from __future__ import annotations
+
+import copy
+import runpy
+import sys
+
+import numpy as np
+import pytest
+import torch
+from ovss_plugins.dpseg import BankError, DPSegmentor, DualPromptEncoder
+from ovss_plugins.dpseg.refinement import Refinement, cropped
+
+from ovss.data.mini_world import is_seen, portrait
+from ovss.data.mini_world import names as world_names
+from ovss.models import build_model, load_config
+from ovss.regions import Region
+from ovss.structures import Vocabulary
+from ovss.testing import pictures, with_tiny_encoder, words
+
+MINI = "mini_clip"
+
+
+def inner(**changes) -> dict:
+    size = dict(image_size=96, levels=(1, 2, 3), dense="maskclip", text_cache="off")
+    return dict(type="OpenCLIPEncoder", model=MINI, pretrained=MINI, **{**size, **changes})
+
+
+@pytest.fixture(scope="module")
+def mini() -> DPSegmentor:
+    config = load_config("dpseg_mini")
+    torch.manual_seed(0)
+    return build_model(config.model.to_dict()).eval()
+
+
+# -- two passes ----------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("crop", ["masked_bbox", "bbox", "pooled"])
+def test_the_second_pass_is_a_first_pass_with_other_prompts(crop):
+    """Against the whole method run again from the picture, with the refined text."""
+    model = with_tiny_encoder(load_config("dpseg_mini", {"model.refinement.crop": crop}))
+    image, text = pictures(1)[0], model.encode_vocabulary(words(6))
+    one = copy.copy(model)
+    one.refinement = None
+    refined = model.refined(image, one.scores(image, text), text)
+    assert not torch.equal(refined.embeds_TPC, text.embeds_TPC)
+    found = model.scores(image, text)
+    torch.testing.assert_close(found.probs_BKHW, one.scores(image, refined).probs_BKHW)
+
+
+@torch.no_grad()
+def test_each_view_is_encoded_once(monkeypatch):
+    inference = dict(mode="slide", size=128, window=96, stride=32, views_per_batch=2)
+    model = with_tiny_encoder(load_config("dpseg_mini", {"model.inference": inference}))
+    encode, batches = model.encoder.encode_image, []
+    monkeypatch.setattr(
+        model.encoder, "encode_image", lambda x: batches.append(tuple(x.shape)) or encode(x)
+    )
+    monkeypatch.setattr(model, "refined", lambda image, scores, text: copy.copy(text))
+    model.scores(pictures(1)[0], model.encode_vocabulary(words(4)))
+    assert [shape[0] for shape in batches] == [2, 2, 1]
+
+
+@torch.no_grad()
+def test_only_what_was_found_gets_new_prompts(mini):
+    image = torch.from_numpy(portrait("lava", 9)).permute(2, 0, 1)
+    text = mini.encode_vocabulary(("lava", "striped red star", "snow"))
+    scores = mini.scores(image, text)
+    labels = mini.label_map(scores, (96, 96))
+    refined = mini.refined(image, scores, text)
+    changed = (refined.embeds_TPC != text.embeds_TPC).flatten(1).any(1)
+    assert changed.nonzero()[:, 0].tolist() == labels.unique().tolist()
+    for level, old in zip(refined.levels, text.levels, strict=True):
+        assert torch.equal((level != old).flatten(1).any(1), changed)
+
+
+@torch.no_grad()
+def test_alpha_of_zero_is_one_pass(mini, monkeypatch):
+    image, text = pictures(1)[0], mini.encode_vocabulary(("lava", "snow"))
+    monkeypatch.setattr(mini, "refinement", None)
+    expected = mini.scores(image, text).probs_BKHW
+    monkeypatch.setattr(mini, "refinement", Refinement(alpha=0.0))
+    assert torch.equal(mini.scores(image, text).probs_BKHW, expected)
+
+
+def test_crops():
+    image = torch.arange(3 * 4 * 5.0).view(3, 4, 5)
+    mask = torch.zeros(4, 5, dtype=torch.bool)
+    mask[1, 2], mask[2, 3] = True, True
+    region = Region(0, 0, mask)
+    assert torch.equal(cropped(image, region, "bbox"), image[:, 1:3, 2:4])
+    found = cropped(image, region, "masked_bbox", (7.0, 8.0, 9.0))
+    assert torch.equal(found[:, 0, 0], image[:, 1, 2])
+    assert found[:, 0, 1].tolist() == [7, 8, 9]
+    mean = cropped(image, region, "masked_bbox")[:, 1, 0]
+    torch.testing.assert_close(mean, image.mean((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (dict(crop="circle"), "crop must be one of"),
+        (dict(fill="blue"), "fill must be"),
+        (dict(alpha=1.5), "alpha must be in 0..1"),
+        (dict(min_area=-1), "min_area must be in 0..1"),
+    ],
+)
+def test_refinement_refuses(wrong, told):
+    with pytest.raises(ValueError, match=told):
+        Refinement(**wrong)
+
+
+# -- the encoder ---------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_portraits_look_like_their_words(mini):
+    """Visual prompts are in CLIP's joint space: each is nearest to its own name, nearly always."""
+    vocabulary = Vocabulary(world_names("mini_20"), ("a photo of a {}.",) * 4)
+    V = mini.encoder.visual(vocabulary).embeds_TPC.mean(1)
+    T = mini.encoder.text(vocabulary).embeds_TPC.mean(1)
+    nearest = (V @ T.T).argmax(1)
+    assert (nearest == torch.arange(20)).float().mean() >= 0.9
+
+
+def test_the_frozen_encoder_stays_as_pretrained_and_outside_the_model(mini):
+    model = copy.deepcopy(mini)
+    names = set(model.state_dict())
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.zero_()
+    picture = torch.from_numpy(portrait("lava")).permute(2, 0, 1)
+    embeds, _ = model.encoder.frozen([picture])
+    torch.testing.assert_close(embeds, mini.encoder.frozen([picture])[0])
+    assert set(model.state_dict()) == names
+    assert all(name.startswith("encoder.encoder.clip") for name in names if "encoder" in name)
+
+
+def tool(*argv: str) -> int:
+    script = runpy.run_path(str(TOOL))
+    return script["main"](list(argv))
+
+
+TOOL = "tools/build_visual_prompts.py"
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(repo_root, monkeypatch):
+    monkeypatch.chdir(repo_root)
+
+
+@torch.no_grad()
+def test_a_bank_by_the_tool_serves_the_encoder(tmp_path, capsys):
+    words_file = tmp_path / "words.txt"
+    words_file.write_text("lava\nsnow\n")
+    out = tmp_path / "bank"
+    ask = ("dpseg_mini", "--from", "mini_world", "--vocabulary", str(words_file), "--out", str(out))
+    assert tool(*ask, "--count", "2") == 0
+    assert "4 made, 0 were there, 4 in all" in capsys.readouterr().out
+    assert tool(*ask, "--count", "3") == 0
+    assert "2 made, 4 were there, 6 in all" in capsys.readouterr().out
+    encoder = DualPromptEncoder(inner(), bank=str(out))
+    text = encoder.encode_text(Vocabulary(("snow", "lava")))
+    assert [tuple(level.shape) for level in text.levels] == [(2, 1, 192)] * 3
+    torch.testing.assert_close(text.embeds_TPC.norm(dim=2), torch.ones(2, 1))
+    with pytest.warns(UserWarning, match="1 of 2 categories have no visual prompts"):
+        encoder.encode_text(Vocabulary(("snow", "grass")))
+    strict = DualPromptEncoder(inner(), bank=str(out), missing="error")
+    with pytest.raises(ValueError, match="'grass' first"):
+        strict.encode_text(Vocabulary(("grass",)))
+    other = DualPromptEncoder(inner(image_size=64), bank=str(out))
+    with pytest.raises(BankError, match="image_size"):
+        other.encode_text(Vocabulary(("snow",)))
+
+
+def test_the_tool_says_what_is_missing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    out = ("--out", str(tmp_path / "bank"))
+    for ask, told in (
+        (("--from", "folder"), "needs --vocabulary"),
+        (("--from", "folder", "--vocabulary", "mini_20"), "needs --images"),
+        (("--from", "diffusers", "--vocabulary", "ade20k_150"), "ovss[diffusers]"),
+    ):
+        assert tool("dpseg_mini", *ask, *out) == 1
+        assert told in capsys.readouterr().err
+
+
+@torch.no_grad()
+def test_without_a_bank_the_text_stands_alone():
+    encoder = DualPromptEncoder(inner())
+    vocabulary = Vocabulary(("lava", "snow"))
+    torch.testing.assert_close(
+        encoder.encode_text(vocabulary).embeds_TPC, encoder.text(vocabulary).embeds_TPC
+    )
+    absent = DualPromptEncoder(inner(), bank="nowhere/bank")
+    with pytest.raises(FileNotFoundError, match="no visual-prompt bank at nowhere"):
+        absent.encode_text(vocabulary)
+    with pytest.raises(ValueError, match="fusion must be one of"):
+        DualPromptEncoder(inner(), fusion="concat")
+
+
+def test_the_mini_world_draws_every_category():
+    for name in world_names("mini_556")[::25]:
+        picture = portrait(name, 1, 64)
+        assert picture.shape == (64, 64, 3)
+        assert picture.dtype == np.uint8
+        assert np.array_equal(picture, portrait(name, 1, 64))
+        assert not np.array_equal(picture, portrait(name, 2, 64))
+    assert not all(is_seen(name) for name in world_names("mini_556"))
+    with pytest.raises(KeyError, match="no object category"):
+        portrait("unicorn")
