@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..inference import InferenceConfig, window_origins
-from ..registry import check_arguments
+from ..models import build_model
+from ..parts import unweighted
 from ..segmentor import OpenVocabSegmentor
 from ..structures import ImageFeatures, Scores, Selection, TextFeatures
 
@@ -77,13 +78,9 @@ class Complexity:
 
 def on_meta(config: Config) -> OpenVocabSegmentor:
     """The config's method without memory: on the meta device, no weights file is read."""
-    arguments = copy.deepcopy(config.model.to_dict())
-    arguments.pop("type", None)
-    if "pretrained" in arguments["encoder"]:
-        arguments["encoder"]["pretrained"] = None
-    check_arguments(OpenVocabSegmentor, arguments)
+    block = config.model.to_dict()
     with torch.device("meta"):
-        return OpenVocabSegmentor(**arguments).eval()
+        return build_model({**block, "encoder": unweighted(block["encoder"])}).eval()
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:

@@ -83,7 +83,11 @@ def made_up_text(model: OpenVocabSegmentor, names: tuple[str, ...]) -> TextFeatu
     embeds_TPC = torch.randn(shape, device=device_of(model))
     for part_TPC in embeds_TPC.split(512):
         part_TPC /= part_TPC.norm(dim=-1, keepdim=True)
-    text = TextFeatures(embeds_TPC, vocabulary=vocabulary)
+    levels = tuple(
+        torch.randn(*shape[:2], dim, device=embeds_TPC.device)
+        for dim in model.encoder.text_level_dims
+    )
+    text = TextFeatures(embeds_TPC, levels, vocabulary)
     assert len(text.mean_TC) == len(names)  # cached from here on
     return text
 

@@ -31,7 +31,8 @@ class DualPromptEncoder(Encoder):
     (`bank.VisualPromptBank`) and cost nothing in training or inference.
 
     Args:
-        encoder: config of the encoder within. As pre-trained it is also the visual-prompt encoder.
+        encoder: config of the encoder within. As pre-trained it is also the visual-prompt encoder;
+            with ``pretrained=None`` it is so as it is.
         bank: folder of a bank; several, of which the first that has a category counts;
             ``mini_world``: the mini world renders its categories when they are asked for; None: no
             visual prompts, V := T.
@@ -65,7 +66,8 @@ class DualPromptEncoder(Encoder):
         self.class_attention_dim = self.encoder.class_attention_dim
         self.bank = (bank,) if isinstance(bank, str) else tuple(bank or ())
         self.fusion, self.pre_norm, self.missing = fusion, pre_norm, missing
-        self.frozen = FrozenEncoder(encoder)
+        weighted = encoder.get("pretrained", "as it comes") is not None
+        self.frozen = FrozenEncoder(encoder if weighted else self.encoder)
         self._maker = self._as_pretrained(encoder)
         self._banks: list[VisualPromptBank] | None = None
         self._known: OrderedDict[Vocabulary, VisualPrompts] = OrderedDict()
@@ -104,9 +106,10 @@ class DualPromptEncoder(Encoder):
         return prompts
 
     def _found(self, vocabulary: Vocabulary) -> VisualPrompts:
-        if self.bank == (WORLD,):
+        on_meta = next(self.encoder.parameters()).is_meta
+        if self.bank == (WORLD,) and not on_meta:
             prompts = world_prompts(vocabulary, self.frozen, self.joint_dim, self.level_dims)
-        elif self.bank:
+        elif self.bank and not on_meta:
             prompts = look_up(self._opened(), vocabulary)
         else:
             shape = (len(vocabulary), len(vocabulary.templates))

@@ -6,6 +6,7 @@ parameters, its state dict or its training.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ class FrozenEncoder:
         self._encoder = encoder if isinstance(encoder, Encoder) else None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenEncoder:
-        return FrozenEncoder(self._given)
+        return FrozenEncoder(copy.deepcopy(self._given, memo))
 
     def encoder(self) -> Encoder:
         """Made when first asked for, without touching anyone's random numbers."""
