@@ -236,3 +236,14 @@ def test_replacing_moves_the_named_rows_only():
     old = F.normalize(prompts.embeds_TPC[0, 0], dim=0)
     torch.testing.assert_close(half.embeds_TPC[0, 0], (old + F.normalize(new[0], dim=0)) / 2)
     torch.testing.assert_close(half.embeds_TPC[2, 0], new[1])
+
+
+def test_mixed_precision():
+    alignment, decoder = aligned(Selection.everything(1, 3)), small()
+    exact = decoder(alignment).logits_BKHW
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = decoder(alignment).logits_BKHW
+        with torch.no_grad():
+            decoder(alignment)
+    rough.float().sum().backward()
+    assert (rough.float() - exact).abs().max() < 0.1 * exact.abs().max()

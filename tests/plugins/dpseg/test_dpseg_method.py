@@ -212,3 +212,32 @@ def test_the_mini_world_draws_every_category():
     assert not all(is_seen(name) for name in world_names("mini_556"))
     with pytest.raises(KeyError, match="no object category"):
         portrait("unicorn")
+
+
+@pytest.mark.parametrize("method", ["sed_mini", "cat_seg_mini"])
+def test_dual_prompts_go_with_another_method(method):
+    config = load_config(method)
+    within = config.model.encoder.to_dict()
+    config.model.encoder = dict(type="DualPromptEncoder", encoder=within, bank="mini_world")
+    model = build_model(config.model.to_dict()).eval()
+    text = model.encode_vocabulary(("lava", "snow"))
+    assert not torch.allclose(text.embeds_TPC, model.encoder.text(text.vocabulary).embeds_TPC)
+    scores = model.scores(torch.from_numpy(portrait("lava", 9)).permute(2, 0, 1), text)
+    assert torch.isfinite(scores.probs_BKHW).all()
+
+
+def test_the_second_pass_goes_with_another_method():
+    """No visual prompts and no frozen encoder: V := T, and the encoder reads the crops itself."""
+    block = load_config("maskclip_mini").model.to_dict()
+    model = build_model({**block, "type": "DPSegmentor", "refinement": dict(alpha=0.5)}).eval()
+    image = torch.from_numpy(portrait("lava", 9)).permute(2, 0, 1)
+    text = model.encode_vocabulary(("lava", "snow"))
+    with torch.no_grad():
+        refined = model.refined(image, model.scores(image, text), text)
+    assert not torch.equal(refined.embeds_TPC, text.embeds_TPC)
+
+
+def test_a_decoder_of_visual_prompts_is_refused_without_them():
+    block = load_config("dpseg_mini").model.to_dict()
+    with pytest.raises(ValueError, match="CVGDecoder needs text_level_dims"):
+        build_model({**block, "encoder": block["encoder"]["encoder"]})
