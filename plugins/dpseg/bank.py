@@ -41,13 +41,13 @@ class Maker:
     Args:
         fingerprint: SHA-256 of the image tower's weights; empty: unknown.
         joint_dim, level_dims: C, and channels of the levels.
-        image_size: pixels that pictures are resized to, as text.
+        settings: what else its vectors depend on, as text: size of pictures, which levels.
     """
 
     fingerprint: str
     joint_dim: int
     level_dims: tuple[int, ...]
-    image_size: str = ""
+    settings: str = ""
 
     def misfit(self, other: Maker) -> str:
         """How another encoder differs, or nothing."""

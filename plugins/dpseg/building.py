@@ -9,6 +9,8 @@ from typing import NamedTuple
 from torch import Tensor
 from tqdm import tqdm
 
+from ovss.files import ensure_writable
+
 from .bank import BankWriter, Entry
 from .frozen import FrozenEncoder
 from .sources import Wanted
@@ -48,7 +50,9 @@ def build_bank(
 
     Raises:
         BankError: the folder holds another encoder's bank.
+        OSError: it cannot be written.
     """
+    ensure_writable(folder)
     made = kept = left_out = 0
     waiting: list[tuple[Entry, Tensor]] = []
     with (

@@ -113,9 +113,11 @@ class DualPromptEncoder(Encoder):
             prompts = look_up(self._opened(), vocabulary)
         else:
             shape = (len(vocabulary), len(vocabulary.templates))
-            levels = tuple(torch.zeros(*shape, dim) for dim in self.level_dims)
-            found_T = torch.zeros(len(vocabulary), dtype=torch.bool)
-            return VisualPrompts(torch.zeros(*shape, self.joint_dim), levels, found_T)
+            none, *levels = (  # views of one row: they take no memory
+                torch.zeros(1, 1, dim).expand(*shape, -1)
+                for dim in (self.joint_dim, *self.level_dims)
+            )
+            return VisualPrompts(none, tuple(levels), torch.zeros(len(vocabulary)).bool())
         absent = [name for name, ok in zip(vocabulary.names, prompts.found_T) if not ok]
         if absent:
             told = (

@@ -37,10 +37,11 @@ class FrozenEncoder:
 
     def encoder(self) -> Encoder:
         """Made when first asked for, without touching anyone's random numbers."""
-        if self._encoder is None:
+        if self._encoder is None and not isinstance(self._given, Encoder):
             with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
                 made = ENCODERS.build(dict(self._given))
             self._encoder = made.eval().requires_grad_(False)
+        assert self._encoder is not None
         return self._encoder
 
     def maker(self) -> Maker:
@@ -72,5 +73,6 @@ def maker_of(encoder: Encoder) -> Maker:
         for name, parameter in encoder.named_parameters()
         if "visual." in name or not name.startswith("clip.")
     }
-    size = str(vars(encoder).get("image_size"))
-    return Maker(sha256(tensors), encoder.joint_dim, tuple(encoder.level_dims), size)
+    known = vars(encoder)
+    settings = ", ".join(f"{n}={known[n]}" for n in ("image_size", "levels") if n in known)
+    return Maker(sha256(tensors), encoder.joint_dim, tuple(encoder.level_dims), settings)

@@ -241,3 +241,13 @@ def test_a_decoder_of_visual_prompts_is_refused_without_them():
     block = load_config("dpseg_mini").model.to_dict()
     with pytest.raises(ValueError, match="CVGDecoder needs text_level_dims"):
         build_model({**block, "encoder": block["encoder"]["encoder"]})
+
+
+def test_other_levels_of_as_many_channels_are_another_encoder(tmp_path):
+    words_file = tmp_path / "words.txt"
+    words_file.write_text("lava\n")
+    out = str(tmp_path / "bank")
+    ask = ("--from", "mini_world", "--vocabulary", str(words_file), "--count", "1", "--out", out)
+    assert tool("dpseg_mini", *ask) == 0
+    with pytest.raises(BankError, match=r"levels=\(1, 2, 3\) in the bank, .*levels=\(2, 3, 4\)"):
+        DualPromptEncoder(inner(levels=(2, 3, 4)), bank=out).encode_text(Vocabulary(("lava",)))
