@@ -3,7 +3,8 @@
 Importing this package registers `DualPromptEncoder`, `CVGDecoder` and `DPSegmentor`.
 """
 
-from .bank import BankError, BankWriter, Entry, Maker, VisualPromptBank
+from .bank import BankError, Entry, Maker, VisualPromptBank
+from .bank_writer import BankWriter
 from .decoder import CVGDecoder
 from .encoder import DualPromptEncoder
 from .prompts import VisualPrompts, dual_prompts

@@ -13,15 +13,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
-from ovss.files import write_atomic
 from ovss.structures import Vocabulary, split_synonyms
 
 from .prompts import VisualPrompts
@@ -139,7 +136,7 @@ class VisualPromptBank:
     def vectors(self, numbers: Sequence[int]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Embeddings (N, C) and levels, each (N, level_dim), of prompts by their number."""
         rows = [(self._part(self.entries[n].part), self.entries[n].row) for n in numbers]
-        names = ("embeds_NC", *_level_names(self.maker))
+        names = ("embeds_NC", *level_names(self.maker))
         first, *levels = (torch.stack([part[name][row] for part, row in rows]) for name in names)
         return first, tuple(levels)
 
@@ -148,7 +145,7 @@ class VisualPromptBank:
             path = self.folder / part_name(part)
             wanted = [entry.row for entry in self.entries if entry.part == part]
             dims = (self.maker.joint_dim, *self.maker.level_dims)
-            names = ("embeds_NC", *_level_names(self.maker))
+            names = ("embeds_NC", *level_names(self.maker))
             try:
                 tensors = load_file(path)
                 for name, dim in zip(names, dims, strict=True):
@@ -183,81 +180,9 @@ def look_up(banks: Sequence[VisualPromptBank], vocabulary: Vocabulary) -> Visual
     return VisualPrompts(embeds_TPC, levels, found_T)
 
 
-class BankWriter:
-    """Adds prompts to a bank, `flush` of them at a time; a context manager.
-
-    Args:
-        folder: a bank to go on with, or where one shall be.
-        maker: the encoder; another one's bank is refused.
-        flush: prompts between two writes.
-
-    Raises:
-        BankError: the folder holds another encoder's bank, or something else's index.
-    """
-
-    def __init__(self, folder: str | Path, maker: Maker, flush: int = 256) -> None:
-        self.folder, self.maker, self.flush_every = Path(folder), maker, flush
-        self.entries: list[Entry] = []
-        if (self.folder / INDEX).is_file():
-            bank = VisualPromptBank(self.folder)
-            if why := bank.maker.misfit(maker):
-                raise BankError(
-                    f"{self.folder} was made by another encoder ({why}): choose another folder, "
-                    f"or remove this one"
-                )
-            self.entries = bank.entries
-        self._known = {entry.key for entry in self.entries}
-        self._part = 1 + max((entry.part for entry in self.entries), default=-1)
-        self._waiting: list[Entry] = []
-        self._vectors: list[tuple[Tensor, ...]] = []
-
-    def __contains__(self, entry: Entry) -> bool:
-        return entry.key in self._known
-
-    def add(self, entry: Entry, embed_C: Tensor, levels: Sequence[Tensor]) -> None:
-        """One prompt: its embedding (C,) and levels, each (level_dim,)."""
-        shapes = [tuple(vector.shape) for vector in (embed_C, *levels)]
-        if shapes != [(dim,) for dim in (self.maker.joint_dim, *self.maker.level_dims)]:
-            raise BankError(f"a prompt of {entry.category!r} has shapes {shapes}: {self.maker}")
-        self._known.add(entry.key)
-        self._waiting.append(entry)
-        self._vectors.append(tuple(v.detach().to("cpu", torch.float32) for v in (embed_C, *levels)))
-        if len(self._waiting) >= self.flush_every:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what waits: the part first, then the index."""
-        if self._waiting:
-            names = ("embeds_NC", *_level_names(self.maker))
-            tensors = dict(zip(names, map(torch.stack, zip(*self._vectors)), strict=True))
-            content = save(tensors)
-            write_atomic(self.folder / part_name(self._part), lambda file: file.write(content))
-            self.entries += [
-                Entry(entry.category, entry.template, entry.source, self._part, row)
-                for row, entry in enumerate(self._waiting)
-            ]
-            self._part += 1
-            self._waiting, self._vectors = [], []
-        index: dict[str, Any] = {"format": FORMAT, "maker": asdict(self.maker)}
-        index["prompts"] = [asdict(entry) for entry in self.entries]
-        text = json.dumps(index, ensure_ascii=False, indent=1)
-        write_atomic(self.folder / INDEX, lambda file: file.write(text.encode()))
-
-    def __enter__(self) -> BankWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.flush()
-
-
 def part_name(part: int) -> str:
     return f"part-{part:05d}.safetensors"
 
 
-def _level_names(maker: Maker) -> tuple[str, ...]:
+def level_names(maker: Maker) -> tuple[str, ...]:
     return tuple(f"level{j}_ND" for j in range(len(maker.level_dims)))

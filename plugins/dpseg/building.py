@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from ovss.files import ensure_writable
 
-from .bank import BankWriter, Entry
+from .bank import Entry
+from .bank_writer import BankWriter
 from .frozen import FrozenEncoder
 from .sources import Wanted
 
