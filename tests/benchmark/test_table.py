@@ -1,4 +1,4 @@
-"""The table of methods: figures of `ovss test`, rows that are kept, weights that must be there."""
+"""The table of methods: figures of the curve, which are those of `ovss test`, rows that are kept, weights that must be there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def row():
     return measure(plan(["cat_seg_mini"], ["mini_20"], 2)[0])
 
 
-def test_a_row_is_what_ovss_test_says(row):
+def test_a_row_is_what_the_curve_says(row):
     config = load_config("cat_seg_mini")
     model = build_segmentor(config)
     (point,) = curve(config, model, data_set(config, "mini_20", 2), pictures=2)
