@@ -237,8 +237,8 @@ def _memory(
     text = model.encode_vocabulary(data.names)
     contender = Contender(job.method, config, model)
     clock = Clock(torch.device(job.device))
-    picture_case(contender, job.data, text, pictures[:1]).run(clock)  # what is made once
     case = picture_case(contender, job.data, text, pictures)
+    case.run(clock)  # what is made once: kernels, one for each number of categories kept
     try:
         return peak_memory(lambda: case.run(clock), job.device).above
     except OSError:

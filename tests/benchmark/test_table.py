@@ -1,4 +1,4 @@
-"""The table of methods: figures of the curve, which are those of `ovss test`, rows that are kept, weights that must be there."""
+"""The table of methods: the curve's figures (those of `ovss test`), rows kept, weights needed."""
 
 from __future__ import annotations
 
