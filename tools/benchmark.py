@@ -12,7 +12,8 @@ import shlex
 from functools import partial
 
 from ovss.benchmark.arguments import by_method
-from ovss.benchmark.table import methods_with_weights, plan, run
+from ovss.benchmark.table import run
+from ovss.benchmark.table_jobs import methods_with_weights, plan
 from ovss.benchmark.table_text import as_markdown, as_text
 from ovss.files import write_atomic
 

@@ -10,7 +10,8 @@ import pytest
 from ovss.benchmark import table
 from ovss.benchmark.pictures import data_set
 from ovss.benchmark.selection import curve
-from ovss.benchmark.table import Job, measure, methods_with_weights, plan, run
+from ovss.benchmark.table import measure, run
+from ovss.benchmark.table_jobs import Job, methods_with_weights, plan
 from ovss.models import build_segmentor, load_config
 
 RANDOM = "maskclip_mini,model.encoder.pretrained=None"
