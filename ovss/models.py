@@ -41,10 +41,16 @@ def list_configs() -> dict[str, Path]:
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Name -> file of every method config that comes with the package, bases left out."""
+    """Name -> file of every method config that comes with the package, bases left out.
+
+    Mixes of several methods come last: a part is known by the method that it is from.
+    """
+    files = sorted(
+        config_dir().glob("*/*.py"), key=lambda path: (path.parent.name == "mixed", path)
+    )
     return {
         path.stem: path
-        for path in sorted(config_dir().glob("*/*.py"))
+        for path in files
         if not path.parent.name.startswith("_") and path.stem != "__init__"
     }
 
@@ -172,8 +178,7 @@ def load_trained(
     if path is not None:
         load_weights(model, find_weights(path))
     elif weights is not None:
-        parts = ("selector", "head", "decoder", "post_processor")
-        random = [part for part in parts if any(True for _ in getattr(model, part).parameters())]
+        random = random_parts(model)
         if random:
             raise ValueError(
                 f"{Path(config.filename or 'the config').stem} names no trained weights, and its "
@@ -181,6 +186,12 @@ def load_trained(
                 f"of the authors' is converted first by tools/convert_checkpoint.py), or ask for "
                 f"random weights (--weights none, weights=None in Python)"
             )
+
+
+def random_parts(model: OpenVocabSegmentor) -> list[str]:
+    """Parts beside the encoder that mean nothing without training: those with parameters."""
+    parts = ("selector", "head", "decoder", "post_processor")
+    return [part for part in parts if any(True for _ in getattr(model, part).parameters())]
 
 
 def find_weights(path: str | Path) -> Path:

@@ -12,9 +12,12 @@ _CHANNELS_PER_GROUP = 16
 class LevelGuide(nn.Module):
     """One tapped level, enlarged and narrowed: once per image.
 
+    A level finer than the feature grid is enlarged and narrowed as it is, and averaged down to the
+    grid of what it guides afterwards: its detail is read before it is lost.
+
     Args:
         level_dim: channels of the level.
-        enlarge: how many times finer than the feature grid.
+        enlarge: how many times finer than the feature grid the guidance is.
         middle: channels after enlarging.
         out: channels of the guidance.
     """
@@ -24,8 +27,14 @@ class LevelGuide(nn.Module):
         self.enlarge = nn.ConvTranspose2d(level_dim, middle, enlarge, stride=enlarge)
         self.narrow = nn.Conv2d(middle, out, 3, padding=1)
 
-    def forward(self, level_Bchw: Tensor) -> Tensor:
-        return F.relu(self.narrow(self.enlarge(level_Bchw)))
+    def forward(self, level_Bchw: Tensor, scale: int = 1) -> Tensor:
+        """
+        Args:
+            level_Bchw: the level.
+            scale: how many times finer than the feature grid it is.
+        """
+        guide_Bchw = F.relu(self.narrow(self.enlarge(level_Bchw)))
+        return guide_Bchw if scale == 1 else F.avg_pool2d(guide_Bchw, scale)
 
 
 class GuidedUpsample(nn.Module):

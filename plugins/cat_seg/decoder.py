@@ -42,8 +42,9 @@ class CATSegDecoder(Decoder):
 
     Args:
         joint_dim: C of the encoder.
-        level_dims: channels of the two tapped levels, shallow first; the shallow one guides the
-            first (2 x) stage, the deep one the second (4 x).
+        level_dims: channels of the two tapped levels; the first guides the first (2 x) stage, the
+            other the second (4 x). In CAT-Seg they are a shallow and a deep one. A level may be
+            finer than the feature grid.
         cost_dim: D of the head, the number of prompts.
         dim: channels of the embedded volume, also of appearance and text guidance.
         layers: aggregation layers.
@@ -57,6 +58,8 @@ class CATSegDecoder(Decoder):
         stage_dims: channels out of the two upsampling stages.
         chunk: categories per slice at inference; smaller is leaner.
     """
+
+    any_level_scale = True
 
     def __init__(
         self,
@@ -104,8 +107,9 @@ class CATSegDecoder(Decoder):
         """Logits at four times the feature grid; the selection as it came."""
         image, selection = aligned.image, aligned.selection
         appearance_Bhwc = F.relu(self.appearance(image.dense_BChw)).permute(0, 2, 3, 1)
+        width = image.dense_BChw.shape[-1]
         offsets = [
-            stage.offset(guide(level_Bchw))
+            stage.offset(guide(level_Bchw, level_Bchw.shape[-1] // width))
             for stage, guide, level_Bchw in zip(self.stages, self.guides, image.levels)
         ]
         live_B = selection.valid_BK.sum(1).tolist()

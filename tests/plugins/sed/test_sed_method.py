@@ -27,12 +27,12 @@ def test_law(model, law):
 
 
 def test_levels_finer_than_the_grid_are_refused_where_they_do_not_fit():
-    decoder = load_config("cat_seg_vit-b16").model.decoder.to_dict()
-    decoder |= {"joint_dim": 640, "level_dims": (256, 512), "cost_dim": 80}
+    decoder = load_config("dcp_clip_vit-b16").model.decoder.to_dict()
+    decoder |= {"level_dims": (256, 512)}
     config = load_config("sed_convnext-b")
     config.model.encoder.levels = (1, 2)
     config.model.decoder = decoder
-    message = r"CATSegDecoder needs level_scales = \(1, 1\), OpenCLIPConvNeXtEncoder gives \(4, 2\)"
+    message = r"SpatialDecoder needs level_scales = \(1, 1\), OpenCLIPConvNeXtEncoder gives"
     with pytest.raises(ValueError, match=message):
         on_meta(config)
 

@@ -1,0 +1,174 @@
+"""Methods in one table, each measured on the same pictures, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from .. import __version__
+from ..data.base import SegmentationDataset
+from ..models import build_segmentor
+from ..segmentor import OpenVocabSegmentor
+from .arguments import write_json
+from .clock import Clock
+from .complexity import count_parameters
+from .memory import peak_memory
+from .pictures import data_set, samples_of
+from .selection import curve
+from .speed_cases import Contender, picture_case
+from .table_jobs import Job, config_of
+
+MEMORY_PICTURES = 8
+"""The peak is that of so many pictures, one after the other."""
+
+Row = dict[str, Any]
+
+
+def run(
+    jobs: Sequence[Job],
+    file: str | Path | None = None,
+    again: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Row]:
+    """The rows, in the order of the jobs.
+
+    Args:
+        jobs: of `plan`.
+        file: JSON that keeps rows as they are made. Those of the same job are taken from it.
+        again: make those anew, too.
+        say: told of progress.
+
+    Raises:
+        ValueError: `file` is none of this kind. RuntimeError: a process ended without an answer.
+        Whatever a method raises; rows made until then are kept.
+    """
+    known = read_rows(file) if file is not None else []
+    rows = []
+    for number, job in enumerate(jobs, 1):
+        same = [row for row in known if row["job"] == asdict(job)]
+        if same and not again:
+            say(f"[{number}/{len(jobs)}] {job}: known")
+            rows.append(same[0])
+            continue
+        say(f"[{number}/{len(jobs)}] {job}")
+        row = _in_its_own_process(job)
+        known = [old for old in known if old["job"] != row["job"]] + [row]
+        rows.append(row)
+        if file is not None:
+            write_json(str(file), {"rows": known})
+    return rows
+
+
+def read_rows(file: str | Path) -> list[Row]:
+    """Rows kept in a file; none where there is no file."""
+    path = Path(file)
+    if not path.is_file():
+        return []
+    try:
+        rows = json.loads(path.read_text())["rows"]
+        if all(isinstance(row["job"], dict) for row in rows):
+            return rows
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"{path} holds no rows of this table: name another file, or remove it")
+
+
+def _in_its_own_process(job: Job) -> Row:
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(measure, job, partial(print, flush=True)).result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"the process that measured {job} was ended from outside, perhaps for want of memory: "
+            f"run the same command again, finished rows are kept in the --json file"
+        ) from error
+
+
+def measure(job: Job, say: Callable[[str], None] = lambda line: None) -> Row:
+    """Evaluate and measure one method on one data set, in this process.
+
+    mIoU is of the code of ``ovss test``. Memory is what the first pictures add to what is held
+    once weights and words are there; None where the system does not say. Seconds are the median
+    over the pictures: of the processor, on a GPU of the wall clock. FLOPs are of a picture of the
+    last one's size, at the mean number of categories kept.
+    """
+    config = config_of(job.method)
+    weights = None if job.weights == "none" else job.weights
+    model = build_segmentor(config, weights, job.device)
+    data = data_set(config, job.data, job.scenes)
+    memory = _memory(job, config, model, data)
+    (point,) = curve(
+        config, model, data, pictures=job.scenes, say=lambda line: say(f"  {job}: {line}")
+    )
+    clock = "wall" if torch.device(job.device).type == "cuda" else "processor"
+    total, learnable = count_parameters(model)
+    figures = point.as_dict()
+    return {
+        "job": asdict(job),
+        **{key: figures[key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")},
+        "categories": figures["categories"],
+        "pictures": figures["pictures"],
+        "kept": figures["kept_per_view"]["mean"],
+        "parameters": total,
+        "learnable": learnable,
+        "gflops": 2 * point.macs / 1e9,
+        "seconds": statistics.median(getattr(span, clock) for span in point.seconds),
+        "clock": clock,
+        "memory": memory,
+        "made_with": made_with(job.device),
+    }
+
+
+@torch.inference_mode()
+def _memory(
+    job: Job, config: Config, model: OpenVocabSegmentor, data: SegmentationDataset
+) -> int | None:
+    """Bytes at the peak above weights and words."""
+    samples = samples_of(data, min(MEMORY_PICTURES, job.scenes))
+    pictures = [
+        (sample["inputs"].to(job.device), tuple(sample["data_samples"].ori_shape[:2]))
+        for sample in samples
+    ]
+    text = model.encode_vocabulary(data.names)
+    contender = Contender(job.method, config, model)
+    clock = Clock(torch.device(job.device))
+    case = picture_case(contender, job.data, text, pictures)
+    case.run(clock)  # what is made once: kernels, one for each number of categories kept
+    try:
+        return peak_memory(lambda: case.run(clock), job.device).above
+    except OSError:
+        return None
+
+
+def made_with(device: str) -> dict[str, Any]:
+    """Versions and device, as a reader of the table wants to know them."""
+    on_gpu = torch.device(device).type == "cuda"
+    return {
+        "ovss": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else _processor(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    if sys.platform == "linux" and os.access("/proc/cpuinfo", os.R_OK):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,81 @@
+"""Rows of the table of methods, for people: on a terminal, and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .arguments import labels
+from .table import Row
+
+NOTE = (
+    "mIoU in percent over categories in the ground truth, as `ovss test` has it; parameters in "
+    "millions; GFLOPs (2 x multiply-accumulates) of a picture at the mean number of categories "
+    "kept, the words' left out; {seconds} seconds of a picture, median; MiB at the peak above "
+    "weights and words."
+)
+_HEADER = (
+    *("data", "method", "all", "seen", "unseen", "harmonic"),
+    *("params", "learnable", "kept", "GFLOPs", "s", "MiB"),
+)
+_WORDS = 2
+"""Columns that are no numbers."""
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """Columns of one width, and what they are."""
+    table = [_HEADER, *_cells(rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(_HEADER))]
+    lines = []
+    for line in table:
+        words = [cell.ljust(width) for cell, width in zip(line[:_WORDS], widths)]
+        numbers = [cell.rjust(width) for cell, width in zip(line[_WORDS:], widths[_WORDS:])]
+        lines.append("  ".join([*words, *numbers]))
+    return "\n".join([*lines, NOTE.format(seconds=_clocks(rows)), _made_with(rows)])
+
+
+def as_markdown(rows: Sequence[Row], command: str) -> str:
+    """A table under the command that made it, over versions and device."""
+    rule = ("---",) * _WORDS + ("---:",) * (len(_HEADER) - _WORDS)
+    cells = [(data, f"`{method}`", *rest) for data, method, *rest in _cells(rows)]
+    table = ["| " + " | ".join(line) + " |" for line in (_HEADER, rule, *cells)]
+    note = NOTE.format(seconds=_clocks(rows))
+    return "\n".join([f"`{command}`", "", *table, "", note, "", _made_with(rows), ""])
+
+
+def _cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    names = labels(list(dict.fromkeys(row["job"]["method"] for row in rows)))
+    return [
+        (
+            row["job"]["data"],
+            names[row["job"]["method"]] + _remark(row["job"]["weights"]),
+            *(_number(row[key], 1) for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")),
+            *(_number(row[key] / 1e6, 2) for key in ("parameters", "learnable")),
+            _number(row["kept"], 1),
+            _number(row["gflops"], 2),
+            _number(row["seconds"], 3),
+            _number(None if row["memory"] is None else row["memory"] / 2**20, 0),
+        )
+        for row in rows
+    ]
+
+
+def _remark(weights: str) -> str:
+    return {"default": "", "none": " (random)"}.get(weights, " (other weights)")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _clocks(rows: Sequence[Row]) -> str:
+    return " or ".join(dict.fromkeys(row["clock"] for row in rows))
+
+
+def _made_with(rows: Sequence[Row]) -> str:
+    """Once, where all rows were made alike."""
+    lines = {
+        "{pictures} pictures; ovss {ovss}, torch {torch}, python {python}; {device}, "
+        "{threads} thread(s)".format(pictures=row["pictures"], **row["made_with"]): None
+        for row in rows
+    }
+    return " / ".join(lines)

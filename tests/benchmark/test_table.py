@@ -1,0 +1,117 @@
+"""The table of methods: the curve's figures (those of `ovss test`), rows kept, weights needed."""
+
+from __future__ import annotations
+
+import json
+import runpy
+
+import pytest
+
+from ovss.benchmark import table
+from ovss.benchmark.pictures import data_set
+from ovss.benchmark.selection import curve
+from ovss.benchmark.table import measure, run
+from ovss.benchmark.table_jobs import Job, methods_with_weights, plan
+from ovss.models import build_segmentor, load_config
+
+RANDOM = "maskclip_mini,model.encoder.pretrained=None"
+
+
+@pytest.fixture(scope="module")
+def row():
+    return measure(plan(["cat_seg_mini"], ["mini_20"], 2)[0])
+
+
+def test_a_row_is_what_the_curve_says(row):
+    config = load_config("cat_seg_mini")
+    model = build_segmentor(config)
+    (point,) = curve(config, model, data_set(config, "mini_20", 2), pictures=2)
+    expected = point.as_dict()
+    for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU", "categories", "pictures"):
+        assert row[key] == expected[key]
+    assert row["kept"] == 20
+    assert row["gflops"] == pytest.approx(2 * expected["gmacs_per_picture"])
+    assert row["parameters"] == sum(p.numel() for p in model.parameters())
+    assert 0 < row["learnable"] < row["parameters"]
+    assert row["seconds"] > 0
+
+
+def test_finished_rows_are_not_made_again(row, tmp_path, monkeypatch):
+    made = []
+
+    def pretend(job):
+        if job.data == "mini_556":
+            raise MemoryError("full")
+        made.append(job.data)
+        return {**row, "job": table.asdict(job)}
+
+    monkeypatch.setattr(table, "_in_its_own_process", pretend)
+    file = tmp_path / "rows.json"
+    jobs = plan([RANDOM], ["mini_20", "mini_150", "mini_556"], 2)
+    with pytest.raises(MemoryError):
+        run(jobs, file)
+    assert len(json.loads(file.read_text())["rows"]) == 2
+    rows = run(jobs[:2], file)
+    assert made == ["mini_20", "mini_150"]
+    assert [found["job"]["data"] for found in rows] == made
+    run(jobs[:1], file, again=True)
+    assert made == ["mini_20", "mini_150", "mini_20"]
+    changed = plan([RANDOM + ",model.decoder.scale=50"], ["mini_20"], 2)
+    other = plan([RANDOM], ["mini_20"], 3)
+    run([*changed, *other], file)
+    assert len(made) == 5, "other settings and other pictures are other rows"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path):
+    file = tmp_path / "rows.json"
+    file.write_text('{"points": []}')
+    with pytest.raises(ValueError, match="holds no rows of this table"):
+        run([], file)
+    assert file.read_text() == '{"points": []}'
+
+
+def test_methods_without_weights_are_named(tmp_path):
+    no = "cat_seg_mini,weights=None"
+    with pytest.raises(ValueError, match=r"no weights come with cat_seg_mini,weights=None"):
+        plan([RANDOM, no], ["mini_20"], 2)
+    (job,) = plan([no], ["mini_20"], 2, {no: "none"})
+    assert job.weights == "none"
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        plan([no], ["mini_20"], 2, {"": str(tmp_path / "gone.safetensors")})
+
+
+def test_rows_change_with_the_weights_file(tmp_path):
+    from ovss.models import WEIGHTS_DIR
+
+    content = (WEIGHTS_DIR / "cat_seg_mini.safetensors").read_bytes()
+    file = tmp_path / "mine.safetensors"
+    marks = []
+    for text in (content, content[::-1]):
+        file.write_bytes(text)
+        marks += plan(["cat_seg_mini"], ["mini_20"], 2, {"cat_seg_mini": str(file)})
+    assert marks[0] != marks[1]
+    assert marks[0] == Job(**table.asdict(marks[0]))
+
+
+def test_by_default_what_has_weights_takes_part():
+    found = methods_with_weights()
+    assert {"cat_seg_mini", "dcp_clip_mini", "maskclip_mini", "cat_seg_dcs_mini"} <= set(found)
+    assert not any("vit" in name or "camvid" in name for name in found)
+
+
+def test_the_command_in_a_process_of_its_own(tmp_path, capfd, repo_root):
+    main = runpy.run_path(str(repo_root / "tools" / "benchmark.py"))["main"]
+    file, page = tmp_path / "rows.json", tmp_path / "table.md"
+    flags = ["--on", "mini_20", "--scenes", "1", "--json", str(file), "--markdown", str(page)]
+    for _ in range(2):
+        main([RANDOM, *flags])
+    said = capfd.readouterr().out
+    assert "[1/1] maskclip_mini,model.encoder.pretrained=None on mini_20: known" in said
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["categories"] == 20
+    text = page.read_text()
+    assert text.startswith("`python tools/benchmark.py maskclip_mini,model.encoder.pretrained=None")
+    assert "| mini_20 | `maskclip_mini` |" in text
+    assert "torch" in text.splitlines()[-1]
+    assert str(tmp_path) not in text
