@@ -1,4 +1,4 @@
-"""SED at mini scale: mini CLIP, the mini world, a decoder a quarter as wide; no weights yet.
+"""SED at mini scale: mini CLIP, the mini world, a decoder a quarter as wide.
 
 The mini CLIP is a ViT: its levels lie on one grid of 12 x 12 and are enlarged to each stage's.
 Pictures and schedule are those of cat_seg_mini. The words stay as pre-trained, under 7 templates
@@ -6,7 +6,11 @@ that stand for the 80; all 334 seen names are asked at every step, and an image 
 look most like it. Paper: arXiv 2311.15537; see sed_convnext-b.
 
 Train: ovss train sed_mini --work-dir work_dirs/sed_mini
-Test:  ovss test sed_mini work_dirs/sed_mini/weights.safetensors
+Test:  ovss test sed_mini [--on mini_556]
+mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
+       73.8 / 72.9 / 73.4 (mini_20: 79.4 / 81.3 / 80.3, mini_556: 69.4 / 71.8 / 70.6), one seed.
+Hours: 0.6 on one busy CPU core (2,500 steps of 4 scenes).
+Weights: shipped, in half precision.
 """
 
 _base_ = [
@@ -15,6 +19,7 @@ _base_ = [
     "../_base_/datasets/mini_150.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.sed"])
+weights = "sed_mini.safetensors"
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
 model = dict(
     type="OpenVocabSegmentor",
