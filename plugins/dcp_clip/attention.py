@@ -14,7 +14,7 @@ ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, allowed: Tensor | None = None):
-    """Multi-head attention of (..., N, d) to (..., M, d) by the backend's fused kernel."""
+    """Multi-head attention of (..., N, d) to (..., M, d) by the fastest kernel at hand."""
     split = (part.unflatten(-1, (heads, -1)).transpose(-2, -3) for part in (query, key, value))
     if allowed is None:
         seen = attend_long(*split)
