@@ -25,6 +25,8 @@ OFFICIAL = {
     "pascal_voc_20": (20, "aeroplane", "tvmonitor", "voc20"),
     "pascal_voc_20b": (59, "aeroplane", None, "voc20b"),
 }
+RESTATED = {"cityscapes": (19, "road", "bicycle"), "coco_object": (81, "background", "toothbrush")}
+"""Lists that no file of one class a line publishes."""
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -45,6 +47,18 @@ def test_official_lists_are_the_published_files(name, shared_dir):
     assert load_names(name) == tuple(word.strip() for word in json.loads(file.read_text()))
 
 
+@pytest.mark.parametrize("name", RESTATED)
+def test_restated_lists(name):
+    count, first, last = RESTATED[name]
+    names = load_names(name)
+    assert (len(names), names[0], names[-1]) == (count, first, last)
+    assert not find_duplicates(names)
+
+
+def test_things_of_coco_are_those_of_coco_stuff():
+    assert load_names("coco_object")[1:] == load_names("coco_stuff_171")[:80]
+
+
 def test_duplicates_of_the_large_list_are_known_and_exempt():
     names = load_names("ade20k_847")
     repeated = find_duplicates(names)
@@ -59,7 +73,9 @@ def test_duplicates_of_the_large_list_are_known_and_exempt():
 
 def test_every_registered_name_loads():
     mini = {"mini_20", "mini_150", "mini_556"}
-    assert {*mini, *(f"{name}_seen" for name in mini), *OFFICIAL} == set(list_vocabularies())
+    assert {*mini, *(f"{name}_seen" for name in mini), *OFFICIAL, *RESTATED} == set(
+        list_vocabularies()
+    )
     for name in list_vocabularies():
         assert load_names(name)
     assert len(load_names("mini_556")) == 556
