@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +13,12 @@ from ovss.selection import IGNORE
 
 Counts = NDArray[np.int64]
 Percent = NDArray[np.float64]
+
+ABSENT = {
+    "ground_truth": ("mIoU", "classes that occur in the ground truth; detectron2, CAT-Seg, SED"),
+    "union": ("mIoU_union", "classes that occur in ground truth or prediction; mmseg"),
+}
+"""How absent classes enter the mean -> the figure that has it so, and what it is a mean over."""
 
 
 @dataclass
@@ -76,11 +81,15 @@ class IoUReport:
         names: the T categories.
         seen_T: which of them training showed.
         counts: of the whole set.
+        absent: the convention, of `ABSENT`, of the figure that is quoted. Both are always there.
+        note: how seen ones were told, to print with the figures.
     """
 
     names: tuple[str, ...]
     seen_T: NDArray[np.bool_]
     counts: AreaCounts
+    absent: str = "ground_truth"
+    note: str = ""
 
     @property
     def iou_T(self) -> Percent:
@@ -93,26 +102,34 @@ class IoUReport:
         """Share of a category's true pixels that were found; NaN where it has none."""
         return _percent(self.counts.both_T, self.counts.true_T)
 
+    @property
+    def headline(self) -> str:
+        """Name of the figure in `summary` that this protocol quotes as its mIoU."""
+        return ABSENT[self.absent][0]
+
     def summary(self) -> dict[str, float]:
-        """All figures in percent.
+        """All figures in percent, under the same names whatever the protocol quotes.
 
         ``mIoU`` is the mean over categories that occur in the ground truth (detectron2, and the
         papers of CAT-Seg and SED); ``mIoU_union`` over those that occur in the ground truth or in
         a prediction (mmseg). ``mIoU_seen`` and ``mIoU_unseen`` are over the ground truth's;
-        ``hIoU`` is their harmonic mean, 0 where one of the two is missing.
+        ``hIoU`` is their harmonic mean, 0 where one of the two is missing. ``pACC``: of pixels;
+        ``mACC``: mean of the categories' accuracies; ``fwIoU``: IoU weighted by true pixels.
         """
         true_T = self.counts.true_T > 0
         seen = _mean(self.iou_T[true_T & self.seen_T])
         unseen = _mean(self.iou_T[true_T & ~self.seen_T])
+        pixels_T = self.counts.true_T[true_T]
+        pixels = max(int(pixels_T.sum()), 1)
         return {
             "mIoU": _mean(self.iou_T[true_T]),
             "mIoU_union": _mean(self.iou_T),
             "mIoU_seen": seen,
             "mIoU_unseen": unseen,
             "hIoU": harmonic_mean(seen, unseen),
-            "pixel_accuracy": float(
-                _percent(self.counts.both_T.sum(), max(self.counts.true_T.sum(), 1))
-            ),
+            "pACC": 100.0 * int(self.counts.both_T.sum()) / pixels,
+            "mACC": _mean(self.accuracy_T[true_T]),
+            "fwIoU": float((self.iou_T[true_T] * pixels_T).sum()) / pixels,
         }
 
     def table(self) -> str:
@@ -129,12 +146,19 @@ class IoUReport:
             f"({absent} more categories neither occur nor are predicted)" if absent else ""
         )
         lines += [f"{key:16} {_cell(value)}" for key, value in self.summary().items()]
+        lines += [f"({self.note})" if self.note else "", self.headline_line()]
         return "\n".join(line for line in lines if line)
+
+    def headline_line(self) -> str:
+        """Which of the two mIoU is quoted, and over which classes it is the mean."""
+        value = _cell(self.summary()[self.headline]).strip()
+        return f"quoted: {self.headline} {value} (mean over {ABSENT[self.absent][1]})"
 
     def as_dict(self) -> dict:
         """For JSON: the summary, and IoU and pixels of every category by name."""
         return {
             "summary": {key: _json(value) for key, value in self.summary().items()},
+            "headline": self.headline,
             "categories": {
                 name: {
                     "iou": _json(self.iou_T[i]),
@@ -157,14 +181,6 @@ def harmonic_mean(seen: float, unseen: float) -> float:
     if not (seen > 0 and unseen > 0):
         return 0.0
     return 2 * seen * unseen / (seen + unseen)
-
-
-def mean_iou_note(seen: Sequence[str]) -> str:
-    """How seen categories were told from unseen ones, to print beside the figures."""
-    return (
-        f"seen: any synonym, ignoring case, is one of the {len(seen)} names that training showed; "
-        f"mIoU over categories in the ground truth"
-    )
 
 
 def _percent(part: NDArray | np.integer, whole: NDArray | np.integer) -> Percent:

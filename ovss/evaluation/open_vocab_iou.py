@@ -9,15 +9,16 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
-from ovss.data.labels import seen_mask
 from ovss.vocabularies import load_names
 
-from .iou import AreaCounts, IoUReport, mean_iou_note
+from .iou import ABSENT, AreaCounts, IoUReport
+from .reduction import to_classes
+from .seen import SEEN_RULES, seen_classes, seen_note
 
 
 @METRICS.register_module()
 class OpenVocabIoU(BaseMetric):
-    """Mean IoU under both conventions for absent categories, and seen / unseen / harmonic mean.
+    """Mean IoU under both conventions for absent classes, accuracies, seen / unseen / harmonic.
 
     mmseg's IoUMetric keeps three rows of T numbers for every picture and sums them in single
     precision; this one keeps three rows in all, and integers. Equal to it wherever it is exact.
@@ -25,26 +26,45 @@ class OpenVocabIoU(BaseMetric):
     Args:
         seen: names that training showed: a list, a text file, or a registered vocabulary. None:
             those that the data set marks as seen.
+        seen_rule: when two names are the same class, one of `ovss.evaluation.seen.SEEN_RULES`.
+        absent: which convention for absent classes the protocol quotes: ``"ground_truth"`` or
+            ``"union"``. Both are always computed.
         prefix: of the names of the figures in logs.
 
-    After an evaluation `report` holds the figures of every category. In distributed runs the
+    Predictions are words; where the data set's metainfo has a ``word_class`` they become classes
+    first. After an evaluation `report` holds the figures of every class. In distributed runs the
     sampler must not repeat pictures: DefaultSampler with ``shuffle=False, round_up=False``.
+
+    Raises:
+        ValueError: an unknown rule or convention.
     """
 
     default_prefix = None
 
-    def __init__(self, seen: str | Sequence[str] | None = None, prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        seen: str | Sequence[str] | None = None,
+        seen_rule: str = "any_synonym",
+        absent: str = "ground_truth",
+        prefix: str | None = None,
+    ) -> None:
         super().__init__(prefix=prefix)
+        given = {"seen_rule": (seen_rule, SEEN_RULES), "absent": (absent, ABSENT)}
+        for what, (value, known) in given.items():
+            if value not in known:
+                raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
         self.seen = None if seen is None else load_names(seen)
+        self.seen_rule, self.absent = seen_rule, absent
         self.report: IoUReport | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count a batch: `pred_sem_seg` against `gt_sem_seg`, each (1, H, W)."""
-        counts = self._counts()
+        counts, word_class = self._counts(), self.dataset_meta.get("word_class")
         for sample in data_samples:
             if "gt_sem_seg" not in sample:
                 raise ValueError(f"{sample.get('img_path')} has no ground truth to score against")
-            counts.add(sample["pred_sem_seg"]["data"][0], sample["gt_sem_seg"]["data"][0])
+            predicted_HW = to_classes(sample["pred_sem_seg"]["data"][0], word_class)
+            counts.add(predicted_HW, sample["gt_sem_seg"]["data"][0])
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Gather the counts of all processes, one entry from each."""
@@ -55,9 +75,15 @@ class OpenVocabIoU(BaseMetric):
         meta, counts = self.dataset_meta, AreaCounts(len(results[0]))
         for part in results:
             counts.merge(part)
-        seen = meta.get("seen", meta["classes"]) if self.seen is None else self.seen
-        self.report = IoUReport(tuple(meta["classes"]), seen_mask(meta["classes"], seen), counts)
-        print_log(f"{self.report.table()}\n({mean_iou_note(seen)})", logger="current")
+        names = tuple(meta["classes"])
+        shown = meta.get("seen", names) if self.seen is None else self.seen
+        seen_T, note = seen_classes(names, shown, self.seen_rule), seen_note(shown, self.seen_rule)
+        if self.seen is not None and "seen" in meta:
+            marked_T = seen_classes(names, meta["seen"], self.seen_rule)
+            if marked_T.sum() < len(names) and (marked_T != seen_T).any():
+                note += f"; not by the data set's own marks, which are {marked_T.sum()} classes"
+        self.report = IoUReport(names, seen_T, counts, self.absent, note)
+        print_log(self.report.table(), logger="current")
         return self.report.summary()
 
     def _counts(self) -> AreaCounts:

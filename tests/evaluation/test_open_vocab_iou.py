@@ -43,7 +43,7 @@ def test_equals_mmsegs_metric_on_the_union_convention():
     metric = OpenVocabIoU()
     ours = scored(metric, data)
     assert ours["mIoU_union"] == pytest.approx(theirs["mIoU"], abs=0.0051)
-    assert ours["pixel_accuracy"] == pytest.approx(theirs["aAcc"], abs=0.0051)
+    assert ours["pACC"] == pytest.approx(theirs["aAcc"], abs=0.0051)
     areas = [
         IoUMetric.intersect_and_union(s["pred_sem_seg"]["data"], s["gt_sem_seg"]["data"], T, -1)
         for s in data
