@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from .checkpoint import CheckpointError, file_sha256, read_weights, write_weights
 
 _PLUGINS = "ovss_plugins"
+CLIP = "clip"
+"""What `convert_file` calls a checkpoint of open_clip's or OpenAI's own."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +76,67 @@ def convertible() -> list[str]:
     return sorted(file.parent.name for file in files)
 
 
-def convert_file(method: str, source: str | Path, target: str | Path) -> Conversion:
+def convert_file(
+    method: str, source: str | Path, target: str | Path, model: str | None = None
+) -> Conversion:
     """Convert a published checkpoint file into a ``.safetensors`` file of ours.
 
     Args:
-        method: name of the plugin, e.g. ``cat_seg``.
+        method: name of the plugin, e.g. ``cat_seg``; or ``clip``.
         source: the published file; tensors only are read from it.
         target: replaced whole or not at all. Its metadata say method and source (name, SHA-256).
+        model: the architecture of a ``clip``, as open_clip names it (``ViT-B-16-quickgelu``).
 
     Raises:
         CheckpointError: unknown method, unreadable file, unknown or missing names.
+        ValueError: a ``clip`` without a known architecture.
     """
     known = convertible()
-    if method not in known:
-        raise CheckpointError(f"no converter for {method!r}; there are: {', '.join(known)}")
+    if method not in (*known, CLIP):
+        there_are = ", ".join((*known, CLIP))
+        raise CheckpointError(f"no converter for {method!r}; there are: {there_are}")
+    if (method == CLIP) != (model is not None):
+        raise ValueError(
+            f"--model names the architecture of a {CLIP!r}, as open_clip does "
+            f"(ViT-B-16-quickgelu): needed there, and nowhere else"
+        )
     tensors, _ = read_weights(source)
-    module = importlib.import_module(f"{_PLUGINS}.{method}.convert")
-    try:
-        conversion = module.convert(tensors)
-    except CheckpointError as error:
-        raise CheckpointError(f"{source} is no {method} checkpoint that we know: {error}") from None
+    if model is not None:
+        conversion = convert_clip(tensors, model, source)
+    else:
+        module = importlib.import_module(f"{_PLUGINS}.{method}.convert")
+        try:
+            conversion = module.convert(tensors)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{source} is no {method} checkpoint that we know: {error}"
+            ) from None
     metadata = {
         "method": method,
+        **({"model": model} if model else {}),
         "source": Path(source).name,
         "source_sha256": file_sha256(source),
     }
     write_weights(conversion.tensors, target, metadata)
     return conversion
+
+
+def convert_clip(tensors: Mapping[str, Tensor], model: str, source: str | Path) -> Conversion:
+    """A CLIP as published, checked against its architecture; names and precision stay, so that
+    open_clip reads the file too.
+
+    Raises:
+        CheckpointError: of another architecture. ValueError: an architecture nobody knows.
+    """
+    from .encoders.architecture import build_clip, read_model_config
+    from .encoders.weights import NOT_WEIGHTS, fitted
+
+    with torch.device("meta"):
+        clip = build_clip(read_model_config(model))
+    try:
+        fitted(dict(tensors), clip, model, source)
+    except RuntimeError as error:
+        raise CheckpointError(str(error)) from None
+    kept = {name: value for name, value in tensors.items() if name not in NOT_WEIGHTS}
+    dropped = {name: "the architecture says it" for name in tensors if name not in kept}
+    return Conversion(kept, {name: name for name in kept}, dropped)

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .files import write_atomic
+from .torchscript import is_torchscript, read_torchscript
 
 __all__ = ["CheckpointError", "file_sha256", "read_weights", "some_of", "write_weights"]
 
@@ -55,10 +56,10 @@ def write_weights(
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a weights file, on the CPU.
+    """Tensors and metadata of a weights file, on the CPU; no code of it is ever run.
 
     Wrappers of training tools (``state_dict``, ``model``) are taken off, as is the ``module.``
-    prefix of distributed training.
+    prefix of distributed training. TorchScript archives are read as data.
 
     Raises:
         CheckpointError: no such file, truncated, or holding more than tensors and numbers.
@@ -85,6 +86,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_pickled(path: Path) -> Any:
     try:
+        if is_torchscript(path):
+            return read_torchscript(path)
         with torch.serialization.safe_globals(_harmless()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..weight_files import read_weights
 from .architecture import CONFIGS
 from .tags import check_activation, fetch, tag_config
 
-__all__ = ["find_weights", "load_weights", "preprocess_of", "read_state_dict"]
+__all__ = ["NOT_WEIGHTS", "find_weights", "fitted", "load_weights", "preprocess_of"]
 
 SHIPPED = CONFIGS.parent / "weights"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -62,48 +62,25 @@ def preprocess_of(
     return tuple(255 * value for value in mean), tuple(255 * value for value in std)
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors of a weight file, on the CPU. Nothing but tensors is ever unpickled.
-
-    Raises:
-        RuntimeError: a file that is truncated, corrupt, holds code, or is no state dict.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found = load_file(path)
-        else:
-            with warnings.catch_warnings():  # of TorchScript: it becomes an error below
-                warnings.simplefilter("ignore", UserWarning)
-                found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers raise many kinds for a bad file
-        if "TorchScript" in str(error):
-            raise RuntimeError(
-                f"{path} is a TorchScript archive, which holds code beside weights. Save its "
-                f"weights alone: from safetensors.torch import save_file; "
-                f"save_file(dict(torch.jit.load(PATH, map_location='cpu').state_dict()), NEW_PATH)"
-            ) from error
-        raise RuntimeError(
-            f"{path} ({path.stat().st_size} bytes) cannot be read as weights: it is truncated, "
-            f"corrupt or of another kind ({type(error).__name__}: {error}). Fetch it again"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not (isinstance(found, dict) and all(isinstance(v, Tensor) for v in found.values())):
-        raise RuntimeError(f"{path} holds no state dict of tensors")
-    return {key.removeprefix("module."): value for key, value in found.items()}
-
-
 def load_weights(clip: nn.Module, model: str, path: Path) -> None:
     """Load a file into `clip`; half precision becomes the module's own precision.
 
     Raises:
-        RuntimeError: a file as in `read_state_dict`, or keys or shapes that are not this
+        RuntimeError: a file as in `read_weights`, or keys or shapes that are not this
             architecture's; the first few are named.
     """
-    state = {key: v for key, v in read_state_dict(path).items() if key not in NOT_WEIGHTS}
+    clip.load_state_dict(fitted(read_weights(path)[0], clip, model, path))
+
+
+def fitted(
+    tensors: dict[str, Tensor], clip: nn.Module, model: str, path: str | Path
+) -> dict[str, Tensor]:
+    """Published tensors under the names, and in the shapes, of `clip`, which may be on "meta".
+
+    Raises:
+        RuntimeError: keys or shapes that are not this architecture's; the first few are named.
+    """
+    state = {key: value for key, value in tensors.items() if key not in NOT_WEIGHTS}
     wanted = clip.state_dict()
     if "text.positional_embedding" in wanted and "positional_embedding" in state:
         from open_clip.model import convert_to_custom_text_state_dict
@@ -113,8 +90,9 @@ def load_weights(clip: nn.Module, model: str, path: Path) -> None:
         state.setdefault("logit_bias", torch.zeros(()))
     for name in {"logit_scale", "logit_bias"} & state.keys() & wanted.keys():
         state[name] = state[name].reshape(wanted[name].shape)
-    _check_keys(path, model, _split_fused(state), wanted)
-    clip.load_state_dict(state)
+    state = _split_fused(state)
+    _check_keys(path, model, state, wanted)
+    return state
 
 
 def _split_fused(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -130,7 +108,7 @@ def _split_fused(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_keys(
-    path: Path, model: str, state: dict[str, Tensor], wanted: dict[str, Tensor]
+    path: str | Path, model: str, state: dict[str, Tensor], wanted: dict[str, Tensor]
 ) -> None:
     wrong = {
         "missing": [key for key in wanted if key not in state],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import runpy
 import sys
 
+import numpy as np
 import pytest
 import torch
 from ovss_plugins.cat_seg.convert import aggregator_table, convert
 from torch import Tensor
 
-from ovss.checkpoint import CheckpointError
-from ovss.convert import convert_file, convertible
+from ovss.checkpoint import CheckpointError, read_weights
+from ovss.convert import convert_file, convertible, rename
 from ovss.models import load_config
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.testing import unweighted
@@ -82,3 +83,24 @@ def test_tool(tmp_path, monkeypatch, capsys, repo_root):
     assert exit_.value.code == 1
     assert "is no cat_seg checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_what_detectron2_wraps_around_weights_is_taken_off(tmp_path):
+    """fp16 towers, optimiser and scheduler state, and the rest that a trainer leaves."""
+    own = {name: torch.randn(2, 3).half() for name in ("a", "b")}
+    wrapped = {
+        "model": own,
+        "optimizer": {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2, 3)}},
+                      "param_groups": [{"lr": 2e-4, "betas": (0.9, 0.999), "params": [0]}]},
+        "scheduler": {"last_epoch": 79999, "_last_lr": [np.float64(0.0)], "base_lrs": [2e-4]},
+        "iteration": 79999,
+        "__author__": "CAT-Seg",
+    }  # fmt: skip
+    torch.save(wrapped, tmp_path / "model_final.pth")
+    read, _ = read_weights(tmp_path / "model_final.pth")
+    assert read.keys() == own.keys()
+    found = rename(read, {"a": "encoder.a", "b": "decoder.b"})
+    assert torch.equal(found.tensors["encoder.a"], own["a"].float())
+    with pytest.raises(CheckpointError, match=r"model_final\.pth is no cat_seg checkpoint.*proj"):
+        convert_file("cat_seg", tmp_path / "model_final.pth", tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
