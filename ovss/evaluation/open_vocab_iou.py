@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
@@ -65,6 +66,25 @@ class OpenVocabIoU(BaseMetric):
                 raise ValueError(f"{sample.get('img_path')} has no ground truth to score against")
             predicted_HW = to_classes(sample["pred_sem_seg"]["data"][0], word_class)
             counts.add(predicted_HW, sample["gt_sem_seg"]["data"][0])
+
+    def state(self) -> dict[str, list[int]]:
+        """The counts so far, for who stops an evaluation and goes on later."""
+        counts = self._counts()
+        rows = ("both", counts.both_T), ("predicted", counts.predicted_T), ("true", counts.true_T)
+        return {name: row_T.tolist() for name, row_T in rows}
+
+    def add_state(self, state: Mapping[str, list[int]]) -> None:
+        """Count what another process, or an earlier session, has counted.
+
+        Raises:
+            ValueError: counts of another number of classes.
+        """
+        counts = self._counts()
+        if any(len(state[name]) != len(counts) for name in ("both", "predicted", "true")):
+            raise ValueError(f"counts of {len(state['true'])} classes, here are {len(counts)}")
+        counts.both_T += np.asarray(state["both"], np.int64)
+        counts.predicted_T += np.asarray(state["predicted"], np.int64)
+        counts.true_T += np.asarray(state["true"], np.int64)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Gather the counts of all processes, one entry from each."""
