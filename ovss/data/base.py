@@ -36,6 +36,10 @@ class SegmentationDataset(Dataset, ABC):
         pipeline: transforms of mmcv and mmseg, or their configs. They start from `img` (RGB),
             `gt_seg_map` (int, IGNORE where not labelled), `img_path`, `ori_shape`, `vocabulary`.
         seed: of the augmentation.
+        words: the W words that a model is asked, and the class of each, as `words_of_classes` gives
+            them; None: the names themselves. Samples then carry the words as their `vocabulary`,
+            while labels still index the names: for evaluation only.
+        colors: T RGB triples to draw the categories in; None: `ovss.visualize.palette`.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class SegmentationDataset(Dataset, ABC):
         seen: Sequence[str] | None,
         pipeline: Sequence[dict | Callable],
         seed: int = 0,
+        words: tuple[Sequence[str], Sequence[int]] | None = None,
+        colors: Sequence[Sequence[int]] | None = None,
     ) -> None:
         from mmcv.transforms import Compose
 
@@ -53,6 +59,9 @@ class SegmentationDataset(Dataset, ABC):
         self.names = tuple(names)
         self.seen = self.names if seen is None else tuple(seen)
         self.seed = seed
+        self.words = self.names if words is None else tuple(words[0])
+        self.word_class = None if words is None else tuple(words[1])
+        self.colors = palette(len(self.names)).tolist() if colors is None else colors
         self.pipeline = Compose([t if callable(t) else registry.build(t) for t in pipeline])
 
     @abstractmethod
@@ -65,12 +74,16 @@ class SegmentationDataset(Dataset, ABC):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """`classes` (T names), `palette` (T RGB triples) and `seen` (names), as mmengine asks."""
-        return {
+        """`classes` (T names), `palette` (T RGB triples) and `seen` (names), as mmengine asks; and
+        where the words asked are not the classes, `words` (W) and `word_class` (W indices in T)."""
+        meta = {
             "classes": self.names,
-            "palette": palette(len(self.names)).tolist(),
+            "palette": [list(color) for color in self.colors],
             "seen": self.seen,
         }
+        if self.word_class is not None:
+            meta.update(words=self.words, word_class=self.word_class)
+        return meta
 
     def __getitem__(self, item: int) -> Any:
         epoch, index = divmod(item, len(self))
@@ -80,7 +93,7 @@ class SegmentationDataset(Dataset, ABC):
             "img_path": path,
             "img_shape": image.shape[:2],
             "ori_shape": image.shape[:2],
-            "vocabulary": self.names,
+            "vocabulary": self.words,
             "seg_fields": [],
         }
         if labels is not None:

@@ -10,6 +10,9 @@ from PIL import Image
 
 from ovss.image_io import ImageError
 
+MASK_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm"))
+"""What keeps label values as they are; JPEG and WebP do not."""
+
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -19,20 +22,47 @@ def read_labels(path: str | Path) -> NDArray[np.integer]:
     Raises:
         ImageError: no such file, damaged, or not one channel of indices.
     """
+    picture = _open(path)
+    if picture.mode not in _MODES:
+        raise ImageError(
+            f"{path}: a label map of mode {picture.mode}; expected one channel of indices "
+            f"(grey, palette or 16 bit), not colours. Colours need a palette"
+        )
+    raw_HW = np.array(picture)
+    return raw_HW.astype(np.uint8) if raw_HW.dtype == np.bool_ else raw_HW
+
+
+def read_label_colors(path: str | Path) -> NDArray[np.uint8]:
+    """The colours of a label map, (H, W, 3) RGB.
+
+    Raises:
+        ImageError: no such file, damaged, not in colours, or partly transparent.
+    """
+    picture = _open(path)
+    if picture.mode not in ("RGB", "RGBA"):
+        raise ImageError(
+            f"{path}: a label map of mode {picture.mode}; the palette's classes are told by "
+            f"colour, so it must be RGB. For masks of indices leave the palette out"
+        )
+    colors_HWC = np.array(picture)
+    if not (colors_HWC[..., 3:] == 255).all():
+        raise ImageError(f"{path}: a label map with transparent pixels; save it without")
+    return colors_HWC[..., :3]
+
+
+def _open(path: str | Path) -> Image.Image:
+    if Path(path).suffix.lower() not in MASK_SUFFIXES:
+        kinds = ", ".join(sorted(MASK_SUFFIXES))
+        raise ImageError(
+            f"{path}: a label map must be stored without loss ({kinds}); JPEG and the like change "
+            f"its values. Export it as PNG"
+        )
     try:
         with Image.open(path) as picture:
             picture.load()
-            if picture.mode not in _MODES:
-                raise ImageError(
-                    f"{path}: a label map of mode {picture.mode}; expected one channel of indices "
-                    f"(grey, palette or 16 bit), not colours"
-                )
-            raw_HW = np.array(picture)
+            return picture
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
-    except ImageError:
-        raise
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
         reason = str(error) or type(error).__name__
         raise ImageError(f"{path}: cannot be read as a label map: {reason}") from error
-    return raw_HW.astype(np.uint8) if raw_HW.dtype == np.bool_ else raw_HW

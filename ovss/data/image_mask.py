@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from mmengine.registry import DATASETS
 
-from ovss.image_io import read_image
+from ovss.image_io import ImageError, read_image
 from ovss.selection import IGNORE
 from ovss.vocabularies import load_names
 
 from .base import Picture, SegmentationDataset
-from .files import read_labels
-from .labels import LabelBorder, category_key, seen_mask
-
-_PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+from .files import read_label_colors, read_labels
+from .labels import ColorBorder, LabelBorder, category_key, seen_mask
+from .pairs import find_pairs
+from .words import Words, words_of_classes
 
 
 @DATASETS.register_module()
@@ -33,11 +34,18 @@ class ImageMaskDataset(SegmentationDataset):
             indices.
         ignored: raw values that mean "not labelled"; they become IGNORE.
         mask_suffix: how the name of a label map ends where the picture's ends in its file type.
+        subset: pictures to take, as `find_pairs` has them: a list, or a text file with one a line;
+            None: all.
+        words: what a model is asked where that is not the category names, see `words_of_classes`.
+        colors: T RGB triples. The categories are drawn in them; with `color_masks` they tell them.
+        color_masks: True where label maps are RGB pictures in these colours, not indices.
+        ignored_colors: RGB triples that mean "not labelled" there.
         pipeline, seed: see `SegmentationDataset`.
 
     Raises:
         FileNotFoundError: a folder is missing or empty, or a picture lacks its label map.
-        ValueError: a name in `seen` or `label_map` that is not in the vocabulary.
+        ValueError: a name in `seen`, `label_map` or `words` that is not in the vocabulary; two
+            pictures of one name; colours that are not one for each category.
     """
 
     def __init__(
@@ -52,18 +60,42 @@ class ImageMaskDataset(SegmentationDataset):
         ignored: Sequence[int] = (),
         mask_suffix: str = ".png",
         seed: int = 0,
+        subset: str | Sequence[str] | None = None,
+        words: Words | None = None,
+        colors: Sequence[Sequence[int]] | None = None,
+        color_masks: bool = False,
+        ignored_colors: Sequence[Sequence[int]] = (),
     ) -> None:
         every = load_names(vocabulary)
         shown = every if seen is None else load_names(seen)
         _check_known(shown, every, "seen")
         is_seen = seen_mask(every, shown)
         kept = tuple(n for n, ok in zip(every, is_seen) if ok or not only_seen)
-        super().__init__(kept, [n for n, ok in zip(every, is_seen) if ok], pipeline, seed)
+        _check_colors(colors, every, color_masks, label_map)
+        super().__init__(
+            kept,
+            [n for n, ok in zip(every, is_seen) if ok],
+            pipeline,
+            seed,
+            words=words_of_classes(words, kept),
+            colors=colors and [c for n, c in zip(every, colors) if n in kept],
+        )
         new_index = {name: i for i, name in enumerate(kept)}
         raw_names = dict(enumerate(every)) if label_map is None else _named(label_map, every)
         mapping = {raw: new_index.get(name, IGNORE) for raw, name in raw_names.items()}
+        self.color_masks, self.highest_raw = color_masks, max(mapping)
         self.border = LabelBorder(len(kept), mapping, ignored)
-        self.pairs = _find_pairs(Path(images), None if masks is None else Path(masks), mask_suffix)
+        if color_masks:
+            by_color = {_triple(c): mapping[i] for i, c in enumerate(colors or ())}
+            by_color.update((_triple(color), IGNORE) for color in ignored_colors)
+            self.color_border = ColorBorder(by_color)
+        if isinstance(subset, str):
+            where, subset = subset, Path(subset).read_text("utf-8").split("\n")
+            subset = [line.strip() for line in subset if line.strip()]
+        else:
+            where = "subset"
+        folders = Path(images), None if masks is None else Path(masks)
+        self.pairs = find_pairs(*folders, mask_suffix, subset, where)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -73,13 +105,30 @@ class ImageMaskDataset(SegmentationDataset):
         image = read_image(image_path)
         if mask_path is None:
             return Picture(image, None, str(image_path))
-        raw = read_labels(mask_path)
-        if raw.shape != image.shape[:2]:
+        labels = self.labels(mask_path)
+        if labels.shape != image.shape[:2]:
             raise ValueError(
-                f"label map {mask_path} has (height, width) {raw.shape}, its image {image_path} "
+                f"label map {mask_path} has (height, width) {labels.shape}, its image {image_path} "
                 f"{image.shape[:2]}; they must be the same picture at the same size"
             )
-        return Picture(image, self.border(raw, str(mask_path)), str(image_path))
+        return Picture(image, labels, str(image_path))
+
+    def labels(self, mask_path: Path) -> np.ndarray:
+        """Categories or IGNORE of a label map, int32 (H, W).
+
+        Raises:
+            ImageError: it cannot be read, or has 8 bits where the categories need 16.
+            ValueError: it holds something outside the vocabulary.
+        """
+        if self.color_masks:
+            return self.color_border(read_label_colors(mask_path), str(mask_path))
+        raw = read_labels(mask_path)
+        if self.highest_raw > 255 and raw.dtype.itemsize == 1:
+            raise ImageError(
+                f"{mask_path}: a label map of 8 bits, where label values go up to "
+                f"{self.highest_raw}; store it with 16 (PNG or TIFF): 8 have cut the values"
+            )
+        return self.border(raw, str(mask_path))
 
 
 def _check_known(names: Sequence[str], every: Sequence[str], what: str) -> None:
@@ -87,6 +136,23 @@ def _check_known(names: Sequence[str], every: Sequence[str], what: str) -> None:
     wrong = [name for name in names if not category_key(name) & known]
     if wrong:
         raise ValueError(f"{what} names {wrong[:5]} that are not in the vocabulary {every[:5]}...")
+
+
+def _check_colors(
+    colors: Sequence[Sequence[int]] | None,
+    every: Sequence[str],
+    color_masks: bool,
+    label_map: Mapping | None,
+) -> None:
+    if color_masks and (colors is None or label_map is not None):
+        raise ValueError("color_masks needs `colors`, one for each category, and no `label_map`")
+    if colors is not None and len(colors) != len(every):
+        raise ValueError(f"{len(colors)} colours for {len(every)} categories")
+
+
+def _triple(color: Sequence[int]) -> tuple[int, int, int]:
+    red, green, blue = color
+    return red, green, blue
 
 
 def _named(label_map: Mapping[int, str | int], every: Sequence[str]) -> dict[int, str]:
@@ -103,27 +169,3 @@ def _named(label_map: Mapping[int, str | int], every: Sequence[str]) -> dict[int
                 f"label_map sends {raw} to {value}, outside the {len(every)} categories"
             )
     return named
-
-
-def _find_pairs(
-    images: Path, masks: Path | None, mask_suffix: str
-) -> list[tuple[Path, Path | None]]:
-    for folder in (images, masks):
-        if folder is not None and not folder.is_dir():
-            raise FileNotFoundError(f"no such folder: {folder}")
-    found = sorted(p for p in images.rglob("*") if p.suffix.lower() in _PICTURES)
-    if not found:
-        raise FileNotFoundError(f"no pictures ({', '.join(_PICTURES)}) in {images}")
-    if masks is None:
-        return [(path, None) for path in found]
-    pairs = [
-        (path, masks / path.relative_to(images).with_name(path.stem + mask_suffix))
-        for path in found
-    ]
-    missing = [mask for _, mask in pairs if not mask.is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(pairs)} pictures in {images} lack their label map; the first "
-            f"is {missing[0]}"
-        )
-    return list(pairs)

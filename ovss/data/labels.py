@@ -69,6 +69,46 @@ class LabelBorder:
         return labels_HW.astype(np.int32)
 
 
+class ColorBorder:
+    """Converts the colours of label files into indices of a vocabulary.
+
+    Args:
+        colors: RGB triple -> index or IGNORE.
+
+    >>> import numpy as np
+    >>> ColorBorder({(9, 0, 0): 0, (0, 0, 0): -1})(np.array([[[9, 0, 0], [0, 0, 0]]]), "a").tolist()
+    [[0, -1]]
+    """
+
+    def __init__(self, colors: Mapping[tuple[int, int, int], int]) -> None:
+        packed = {(r << 16) + (g << 8) + b: index for (r, g, b), index in colors.items()}
+        self.packed_N = np.array(sorted(packed), np.int32)
+        self.index_N = np.array([packed[key] for key in sorted(packed)], np.int32)
+
+    def __call__(self, raw_HW3: NDArray[np.uint8], where: str) -> NDArray[np.int32]:
+        """Indices or IGNORE, int32 (H, W).
+
+        Raises:
+            ValueError: a colour that is none of the palette's; names `where`, colours and counts.
+        """
+        red, green, blue = np.moveaxis(raw_HW3.astype(np.int32), -1, 0)
+        packed_HW = (red << 16) + (green << 8) + blue
+        place_HW = np.searchsorted(self.packed_N, packed_HW).clip(max=len(self.packed_N) - 1)
+        unknown_HW = self.packed_N[place_HW] != packed_HW
+        if unknown_HW.any():
+            values, counts = np.unique(packed_HW[unknown_HW], return_counts=True)
+            listed = ", ".join(
+                f"{[v >> 16, v >> 8 & 255, v & 255]} ({n} pixels)"
+                for v, n in zip(values[:5].tolist(), counts[:5])
+            )
+            more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+            raise ValueError(
+                f"label map {where} holds the colours {listed}{more}, which the palette lacks; add "
+                f"them to a class, or to its 'ignored' where they mean 'not labelled'"
+            )
+        return self.index_N[place_HW]
+
+
 def category_key(name: str) -> frozenset[str]:
     """What two names must share to be the same category: any synonym, case and spaces aside.
 

@@ -1,0 +1,223 @@
+"""What may stand beside the names of classes: marks, words, colours, values without a label."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ovss.structures import split_synonyms
+
+from .labels import category_key
+
+Color = tuple[int, int, int]
+
+IGNORED_KEYS = ("ignored", "ignore", "ignore_raw", "ignore_index", "ignore_label")
+WORDS_KEYS = ("words", "text_names", "prompts")
+PALETTE_KEYS = ("palette", "colors", "colours")
+FACT_KEYS = frozenset({"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, "mask_suffix"})
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """None where nothing is said.
+
+    Args:
+        seen: names that training showed.
+        words: class -> the words that a model is asked for it.
+        colors: T RGB triples.
+        ignored: label values that mean "not labelled".
+        ignored_colors: RGB triples that do.
+        mask_suffix: how the name of a label map ends where the picture's ends in its file type.
+    """
+
+    seen: tuple[str, ...] | None = None
+    words: dict[str, tuple[str, ...]] | None = None
+    colors: tuple[Color, ...] | None = None
+    ignored: tuple[int, ...] | None = None
+    ignored_colors: tuple[Color, ...] | None = None
+    mask_suffix: str | None = None
+
+    def completed(self, other: ClassFacts) -> ClassFacts:
+        """These, and the other's where these say nothing."""
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        return ClassFacts(
+            **{key: getattr(other, key) if said is None else said for key, said in mine.items()}
+        )
+
+
+def read_facts(
+    record: Mapping[str, Any], names: Sequence[str], raw: Sequence[int], where: str
+) -> ClassFacts:
+    """The facts of a JSON object about T classes.
+
+    Args:
+        record: may hold ``seen``, ``unseen``, ``words``, ``palette``, ``ignored``, ``mask_suffix``
+            (and the other spellings in this module); other keys do not matter.
+        names: the T classes; raw: their label values.
+        where: the file, for messages.
+
+    Raises:
+        ValueError: a class that is not there, marks that contradict each other, something that is
+            no colour or no label value.
+    """
+    palette = _first(record, PALETTE_KEYS)
+    colors, ignored_colors = (
+        (None, None) if palette is None else read_palette(palette, names, raw, where)
+    )
+    ignored = _first(record, IGNORED_KEYS)
+    words = _first(record, WORDS_KEYS)
+    suffix = record.get("mask_suffix")
+    if suffix is not None and not isinstance(suffix, str):
+        raise ValueError(f"{where}: mask_suffix must be a string such as '_labels.png'")
+    return ClassFacts(
+        seen=read_marks(record.get("seen"), record.get("unseen"), names, where),
+        words=None if words is None else _read_words(words, names, where),
+        colors=colors,
+        ignored=None if ignored is None else _values(ignored, where),
+        ignored_colors=ignored_colors,
+        mask_suffix=suffix,
+    )
+
+
+def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tuple[str, ...] | None:
+    """The seen ones of T names, from lists of names of which either may be None; None for both.
+
+    One list leaves the other classes to the other mark; two lists must cover all.
+    """
+    if seen is None and unseen is None:
+        return None
+    marked = {
+        mark: None if given is None else [find_class(entry, names, where, mark) for entry in given]
+        for mark, given in (("seen", seen), ("unseen", unseen))
+    }
+    shown, hidden = marked["seen"], marked["unseen"]
+    if shown is None:
+        shown = [i for i in range(len(names)) if i not in (hidden or ())]
+    elif hidden is not None:
+        both = [names[i] for i in shown if i in hidden]
+        neither = [name for i, name in enumerate(names) if i not in shown and i not in hidden]
+        if both or neither:
+            what = f"{both[0]!r} both seen and unseen" if both else f"no mark for {neither[0]!r}"
+            raise ValueError(f"{where}: {what}; give each class one mark, or list one kind only")
+    _check_apart(names, shown, where)
+    return tuple(names[i] for i in sorted(shown))
+
+
+def find_class(entry: Any, names: Sequence[str], where: str, what: str) -> int:
+    """The class that an entry means: its full name, or one of its synonyms.
+
+    Raises:
+        ValueError: there is none; with the closest names.
+    """
+    if not isinstance(entry, str):
+        raise ValueError(f"{where}: {what} lists names of classes, got {entry!r}")
+    wanted = " ".join(entry.split())
+    if wanted in names:
+        return list(names).index(wanted)
+    key = category_key(entry)
+    found = [i for i, name in enumerate(names) if key & category_key(name)]
+    if len(found) != 1:
+        close = difflib.get_close_matches(wanted, names, n=2)
+        several = f"several classes ({', '.join(repr(names[i]) for i in found)})"
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(
+            f"{where}: {what} names {entry!r}, which is {several if found else 'no class'}"
+            f"{'' if found else hint}"
+        )
+    return found[0]
+
+
+def read_palette(
+    palette: Any, names: Sequence[str], raw: Sequence[int], where: str
+) -> tuple[tuple[Color, ...], tuple[Color, ...] | None]:
+    """T colours, and those that mean "not labelled", of a list in order or of a map from names or
+    label values; the key ``ignored`` holds one colour or a list of them.
+
+    Raises:
+        ValueError: a class without a colour, two with the same, something that is no colour.
+    """
+    ignored: tuple[Color, ...] | None = None
+    if isinstance(palette, Mapping):
+        left = dict(palette)
+        for key in [key for key in left if key in IGNORED_KEYS and key not in names]:
+            given = left.pop(key)
+            many = bool(given) and isinstance(given[0], list | tuple)
+            ignored = tuple(_color(c, where) for c in (given if many else [given]))
+        values = {str(value): i for i, value in enumerate(raw)}
+        by_class = {
+            values[key] if key in values else find_class(key, names, where, "the palette"): color
+            for key, color in left.items()
+        }
+        missing = [name for i, name in enumerate(names) if i not in by_class]
+        if missing:
+            raise ValueError(f"{where}: the palette has no colour for {missing[0]!r}")
+        given_colors = [by_class[i] for i in range(len(names))]
+    else:
+        given_colors = list(palette)
+        if len(given_colors) != len(names):
+            raise ValueError(
+                f"{where}: a palette of {len(given_colors)} colours for {len(names)} classes"
+            )
+    colors = tuple(_color(color, where) for color in given_colors)
+    for i, color in enumerate((*colors, *(ignored or ()))):
+        if color in colors[:i]:
+            other = names[i] if i < len(names) else "not labelled"
+            raise ValueError(
+                f"{where}: {names[colors.index(color)]!r} and {other!r} share the colour "
+                f"{list(color)}"
+            )
+    return colors, ignored
+
+
+def _color(given: Any, where: str) -> Color:
+    if (
+        isinstance(given, list | tuple)
+        and len(given) == 3
+        and all(isinstance(x, int) and 0 <= x <= 255 for x in given)
+    ):
+        return given[0], given[1], given[2]
+    raise ValueError(f"{where}: {given!r} is no colour; write [red, green, blue], each 0..255")
+
+
+def _check_apart(names: Sequence[str], shown: Sequence[int], where: str) -> None:
+    """A synonym of a seen class must not name an unseen one: names decide what was seen."""
+    seen_words = {word: names[i] for i in shown for word in category_key(names[i])}
+    for i, name in enumerate(names):
+        shared = () if i in shown else sorted(category_key(name) & seen_words.keys())
+        if shared:
+            raise ValueError(
+                f"{where}: {shared[0]!r} belongs to {seen_words[shared[0]]!r}, marked seen, and to "
+                f"{name!r}, marked unseen; a word is one or the other: take it out of one of them"
+            )
+
+
+def _read_words(words: Any, names: Sequence[str], where: str) -> dict[str, tuple[str, ...]]:
+    if isinstance(words, Mapping):
+        return {
+            names[find_class(key, names, where, "words")]: _word_list(value, where)
+            for key, value in words.items()
+        }
+    if len(words) != len(names):
+        raise ValueError(f"{where}: {len(words)} words beside {len(names)} classes")
+    return {name: _word_list(value, where) for name, value in zip(names, words)}
+
+
+def _word_list(given: Any, where: str) -> tuple[str, ...]:
+    listed = (given,) if isinstance(given, str) else tuple(given)
+    if not listed or not all(isinstance(w, str) and split_synonyms(w) for w in listed):
+        raise ValueError(f"{where}: words of a class must be strings, got {given!r}")
+    return listed
+
+
+def _values(given: Any, where: str) -> tuple[int, ...]:
+    listed = given if isinstance(given, list | tuple) else [given]
+    wrong = [value for value in listed if not isinstance(value, int) or isinstance(value, bool)]
+    if wrong:
+        raise ValueError(f"{where}: ignored values must be integers, got {wrong[0]!r}")
+    return tuple(value for value in listed if value >= 0)
+
+
+def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((record[key] for key in keys if record.get(key) is not None), None)

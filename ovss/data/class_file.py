@@ -1,0 +1,194 @@
+"""A class file: what label values are called, and what may stand beside the names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ovss.vocabularies.checks import check_names
+
+from .class_facts import PALETTE_KEYS, WORDS_KEYS, ClassFacts, read_facts, read_marks
+
+INNER = ("classes", "names", "categories")
+_MARK = re.compile(r"\s*\[(seen|unseen)\]\s*$", re.IGNORECASE)
+_NUMBERED = re.compile(r"\s*\d+[\s:;,.)]+\S")
+_LARGEST = 16 << 20  # bytes: what is larger is an annotation file
+
+
+@dataclass(frozen=True)
+class ClassFile:
+    """What a class file says.
+
+    Args:
+        path: where it was read.
+        names: T classes; ``"sofa, couch"`` is one with two synonyms.
+        raw: their T label values.
+        facts: what else it says of them.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    raw: tuple[int, ...]
+    facts: ClassFacts
+
+    @property
+    def label_map(self) -> dict[int, int] | None:
+        """Label value -> class; None where they are the same."""
+        if self.raw == tuple(range(len(self.raw))):
+            return None
+        return {value: index for index, value in enumerate(self.raw)}
+
+
+class _Entry(NamedTuple):
+    name: Any
+    raw: int
+    place: str
+    record: Mapping[str, Any] = {}
+
+
+def read_class_file(path: str | Path) -> ClassFile:
+    """Read a class file; docs/your_data.md shows its forms.
+
+    Args:
+        path: text: one class a line in the order of the label values, ``#`` in the first column for
+            a comment, ``[seen]`` or ``[unseen]`` at the end of a line. JSON: a list of names or of
+            objects (``name``, ``synonyms``, ``seen``, ``color``, ``index``, ``words``), a map from
+            label values to names or back, or an object that holds one of these as ``classes`` and
+            beside it what `read_facts` takes.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: empty, a blank name, duplicates, marks that contradict each other, or nothing
+            that is a list of classes; each with the file and the place.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no class file {path}")
+    around: Mapping[str, Any] = {}
+    if path.suffix.lower() == ".json":
+        content = read_json(path)
+        key = next((k for k in INNER if isinstance(content, dict) and k in content), None)
+        around = content if key else {}
+        entries = list(_from_json(content[key] if key else content, path))
+    else:
+        entries = list(_from_lines(_read_text(path), path))
+    entries.sort(key=lambda entry: entry.raw)
+    names = check_names([e.name for e in entries], str(path), [e.place for e in entries])
+    raw = tuple(entry.raw for entry in entries)
+    for before, after in pairwise(entries):
+        if before.raw == after.raw:
+            raise ValueError(
+                f"{path} gives label value {after.raw} to {before.name!r} and {after.name!r}"
+            )
+    own = _facts_of_entries(entries, names, raw, str(path))
+    return ClassFile(path, names, raw, read_facts(around, names, raw, str(path)).completed(own))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: no UTF-8 text, no JSON, or too large to be about classes; names the file.
+    """
+    try:
+        return json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+
+
+def _read_text(path: Path) -> str:
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes: that is no class file")
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no UTF-8 text (byte {error.start}): save it as UTF-8"
+        ) from None
+
+
+def _from_lines(text: str, path: Path) -> Iterator[_Entry]:
+    lines = [
+        (f"line {number}", line)
+        for number, line in enumerate(text.rstrip().splitlines(), 1)
+        if not line.startswith("#")
+    ]
+    if lines and all(_NUMBERED.match(line) for _, line in lines):
+        raise ValueError(
+            f"{path}: every line begins with a number; a text file has the names alone, in the "
+            f'order of the label values. With values of their own write JSON: {{"7": "road"}}'
+        )
+    for value, (place, line) in enumerate(lines):
+        mark = _MARK.search(line)
+        record = {"seen": mark[1].lower() == "seen"} if mark else {}
+        yield _Entry(_MARK.sub("", line), value, place, record)
+
+
+def _from_json(content: Any, path: Path) -> Iterator[_Entry]:
+    if isinstance(content, list):
+        for i, item in enumerate(content):
+            yield (
+                _from_object(item, i, path)
+                if isinstance(item, dict)
+                else _Entry(item, i, f"class {i}")
+            )
+    elif isinstance(content, dict) and all(_is_value(key) for key in content):
+        for key, name in content.items():
+            yield _Entry(name, int(key), f"value {key}")
+    elif isinstance(content, dict) and all(type(value) is int for value in content.values()):
+        for name, value in content.items():
+            yield _Entry(name, value, f"value {value}")
+    else:
+        kind = f"keys {', '.join(list(content)[:4])}" if isinstance(content, dict) else content
+        raise ValueError(
+            f"{path} holds no list of classes ({kind}): expected a list of names, a map from label "
+            f"values to names, or one of these under the key 'classes'"
+        )
+
+
+def _from_object(item: dict[str, Any], position: int, path: Path) -> _Entry:
+    place, name, value = f"class {position}", item.get("name"), position
+    for key in ("index", "id", "value"):
+        value = item.get(key, value)
+    if not isinstance(name, str) or type(value) is not int:
+        raise ValueError(f"{path}, {place}: expected a 'name' and an integer 'index', got {item!r}")
+    record = dict(item)
+    if type(item.get("unseen")) is bool:
+        record["seen"] = not item["unseen"]
+    synonyms = item.get("synonyms") or []
+    synonyms = [synonyms] if isinstance(synonyms, str) else synonyms
+    return _Entry(", ".join([name, *(s for s in synonyms if s != name)]), value, place, record)
+
+
+def _facts_of_entries(
+    entries: list[_Entry], names: tuple[str, ...], raw: tuple[int, ...], where: str
+) -> ClassFacts:
+    """What stands in the entries themselves."""
+    marks = [entry.record.get("seen") for entry in entries]
+    lists = {
+        mark: [name for name, said in zip(names, marks) if said is mark] for mark in (True, False)
+    }
+    words = {
+        name: entry.record[key]
+        for name, entry in zip(names, entries)
+        for key in WORDS_KEYS
+        if entry.record.get(key)
+    }
+    colors = {
+        str(entry.raw): entry.record[key]
+        for entry in entries
+        for key in ("color", "colour", *PALETTE_KEYS)
+        if entry.record.get(key) is not None
+    }
+    facts = read_facts({"words": words or None, "palette": colors or None}, names, raw, where)
+    seen = read_marks(lists[True] or None, lists[False] or None, names, where)
+    return ClassFacts(seen=seen).completed(facts)
+
+
+def _is_value(key: str) -> bool:
+    return key.isascii() and key.isdigit()

@@ -1,0 +1,307 @@
+"""Your own data: a folder of pictures, a folder of label maps, a class file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ovss.image_io import IMAGE_SUFFIXES, ImageError
+
+from .class_facts import ClassFacts, Color, read_facts
+from .class_file import INNER, ClassFile, read_class_file
+from .files import MASK_SUFFIXES
+from .folder_layout import (
+    IMAGE_FOLDERS,
+    MASK_FOLDERS,
+    LayoutError,
+    Split,
+    choose_split,
+    find_class_file,
+    find_folder,
+    find_splits,
+    mask_folder_of,
+    sibling_facts,
+)
+from .pairs import SHOWN, find_pairs, find_pictures
+
+CHECKED = 16  # label maps whose values are looked at before anything runs
+
+
+@dataclass(frozen=True)
+class FolderDescription:
+    """What a folder holds, ready to be a data set.
+
+    Args:
+        folder: the data set. images, masks: its pictures and label maps, of the split.
+        split: its name; None: all there is.
+        names: T classes.
+        seen: those that training showed; None: nothing is said.
+        words: class -> what a model is asked for it; None: the names.
+        palette: T RGB triples; None: nothing is said.
+        color_masks: whether label maps are RGB pictures in the colours of `palette`.
+        label_map: raw value -> class; None: they are the same.
+        ignored: raw values that mean "not labelled". ignored_colors: RGB triples that do.
+        mask_suffix: how the name of a label map ends where the picture's ends in its file type.
+        subset: the pictures of the split where a list tells them.
+        class_file: where the classes are written.
+        count: how many pictures.
+    """
+
+    folder: Path
+    images: Path
+    masks: Path
+    split: str | None
+    names: tuple[str, ...]
+    seen: tuple[str, ...] | None
+    words: dict[str, tuple[str, ...]] | None
+    palette: tuple[Color, ...] | None
+    color_masks: bool
+    label_map: dict[int, int] | None
+    ignored: tuple[int, ...]
+    ignored_colors: tuple[Color, ...]
+    mask_suffix: str
+    subset: tuple[str, ...] | None
+    class_file: Path
+    count: int
+
+    def config(self, pipeline: Sequence[dict]) -> dict[str, Any]:
+        """The data set as a config has it.
+
+        Args:
+            pipeline: its transforms.
+        """
+        optional: dict[str, Any] = {
+            "seen": self.seen and list(self.seen),
+            "words": self.words and {name: list(words) for name, words in self.words.items()},
+            "label_map": self.label_map,
+            "subset": self.subset and list(self.subset),
+            "colors": self.palette and [list(color) for color in self.palette],
+            "color_masks": self.color_masks or None,
+            "ignored_colors": [list(color) for color in self.ignored_colors] or None,
+        }
+        return {
+            "type": "ImageMaskDataset",
+            "images": str(self.images),
+            "masks": str(self.masks),
+            "vocabulary": list(self.names),
+            "ignored": list(self.ignored),
+            "mask_suffix": self.mask_suffix,
+            **{key: value for key, value in optional.items() if value is not None},
+            "pipeline": list(pipeline),
+        }
+
+
+def describe_folder(
+    folder: str | Path,
+    split: str | None = None,
+    images: str | Path | None = None,
+    masks: str | Path | None = None,
+    classes: str | Path | None = None,
+    mask_suffix: str | None = None,
+) -> FolderDescription:
+    """Look at a folder, and say what data set it is; docs/your_data.md shows what is understood.
+
+    Every picture is paired with its label map and the sizes of all are compared; of label maps
+    spread over the set the values are checked.
+
+    Args:
+        folder: the data set.
+        split: ``val`` and the like; ``all`` for everything.
+        images, masks, classes: where to look, as a path or below `folder`; None: found by name.
+        mask_suffix: ``"_labels.png"`` where label maps end so; None: found by looking.
+
+    Raises:
+        FileNotFoundError: a folder, a file, pictures or label maps are missing.
+        LayoutError: it can be read in several ways, or in none; names the flag that decides.
+        ValueError: a class file, a size or a label value that is wrong.
+        ImageError: a label map that cannot be read, or has 8 bits where 16 are needed.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        kind = "a file, not a folder" if root.exists() else "no such folder"
+        raise FileNotFoundError(f"{root}: {kind}; give the folder of the data set")
+    picture_root = find_folder(root, images, IMAGE_FOLDERS, IMAGE_SUFFIXES, "images")
+    mask_root = find_folder(root, masks, MASK_FOLDERS, MASK_SUFFIXES, "masks")
+    class_file = read_class_file(find_class_file(root, classes))
+    records = sibling_facts(root, class_file.path)
+    facts = _all_facts(class_file, records)
+    own = [(class_file.path, _content(class_file.path)), *records]
+    part = choose_split(find_splits(root, picture_root, own), split, root)
+    pictures = picture_root / part.folder if part else picture_root
+    labels = mask_folder_of(mask_root, part)
+    suffix = mask_suffix or facts.mask_suffix or find_suffix(pictures, labels, part)
+    subset = part.subset if part else None
+    pairs = find_pairs(pictures, labels, suffix, subset, part.where if part else "")
+    modes = compare_sizes([(image, mask) for image, mask in pairs if mask is not None])
+    color_masks = _are_colors(modes, facts, class_file.path)
+    described = FolderDescription(
+        folder=root,
+        images=pictures,
+        masks=labels,
+        split=part.name if part else None,
+        names=class_file.names,
+        seen=facts.seen,
+        words=facts.words,
+        palette=facts.colors,
+        color_masks=color_masks,
+        label_map=None if color_masks else class_file.label_map,
+        ignored=() if color_masks else _ignored(facts, modes, class_file.raw),
+        ignored_colors=facts.ignored_colors or (),
+        mask_suffix=suffix,
+        subset=subset,
+        class_file=class_file.path,
+        count=len(pairs),
+    )
+    check_labels(described, [mask for _, mask in pairs if mask is not None])
+    return described
+
+
+def check_labels(described: FolderDescription, masks: Sequence[Path], most: int = CHECKED) -> None:
+    """Read some label maps, spread over the set, as the data set will.
+
+    Raises:
+        ImageError, ValueError: as `ImageMaskDataset.labels`.
+    """
+    from .image_mask import ImageMaskDataset
+
+    dataset = ImageMaskDataset(**{k: v for k, v in described.config([]).items() if k != "type"})
+    for place in np.unique(np.linspace(0, len(masks) - 1, min(most, len(masks))).astype(int)):
+        dataset.labels(masks[place])
+
+
+def find_suffix(images: Path, masks: Path, split: Split | None) -> str:
+    """How the names of label maps go on after the names of their pictures.
+
+    Raises:
+        FileNotFoundError: no label map begins with a picture's name. LayoutError: several ways.
+    """
+    stems = {path.relative_to(images).with_suffix("") for path in find_pictures(images)}
+    if split is not None and split.subset is not None:
+        wanted = {Path(name).with_suffix("").name for name in split.subset} | set(
+            map(str, split.subset)
+        )
+        stems = {stem for stem in stems if stem.name in wanted or str(stem) in wanted}
+    files = sorted(p.relative_to(masks) for p in masks.rglob("*") if _is_mask(p))
+    suffixes: Counter[str] = Counter()
+    for file in files:
+        name = file.name
+        for end in (i for i, letter in enumerate(name) if letter in "._-" and i):
+            if file.with_name(name[:end]) in stems:
+                suffixes[name[end:]] += 1
+    if not suffixes:
+        found = f"such as {files[0]}" if files else "and there are none"
+        example = min(stems, default=Path("nothing"))
+        raise FileNotFoundError(
+            f"no label map in {masks} is called like a picture in {images}: expected one such as "
+            f"{example}.png, found {found}"
+        )
+    best = max(suffixes.values())
+    most = sorted(suffix for suffix, count in suffixes.items() if count == best)
+    if len(most) > 1:
+        raise LayoutError(
+            f"{masks} has label maps that end in {', '.join(most)} for the same pictures: choose "
+            f"with --mask-suffix, or move the others away"
+        )
+    return most[0]
+
+
+def compare_sizes(pairs: Sequence[tuple[Path, Path]]) -> Counter[str]:
+    """Check that pictures and label maps have the same size, by their headers.
+
+    Returns:
+        Pillow's modes of the label maps, and how many have each.
+
+    Raises:
+        ImageError: a file that cannot be opened. ValueError: sizes differ; names the first pairs.
+    """
+    modes: Counter[str] = Counter()
+    wrong = []
+    for image, mask in pairs:
+        (image_size, _), (mask_size, mode) = _header(image), _header(mask)
+        modes[mode] += 1
+        if image_size != mask_size:
+            wrong.append(
+                f"{image} has {image_size[0]} x {image_size[1]} pixels and {mask} "
+                f"{mask_size[0]} x {mask_size[1]}"
+            )
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} of {len(pairs)} label maps differ in size from their pictures: "
+            f"{'; '.join(wrong[:SHOWN])}. Export them again at the pictures' size"
+        )
+    return modes
+
+
+def _header(path: Path) -> tuple[tuple[int, int], str]:
+    """Width and height as it is shown, and Pillow's mode."""
+    try:
+        with Image.open(path) as picture:
+            turned = picture.getexif().get(0x0112, 1) >= 5 if picture.format == "JPEG" else False
+            return (picture.size[::-1] if turned else picture.size), picture.mode
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged files
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{path}: cannot be read: {reason}") from error
+
+
+def _all_facts(class_file: ClassFile, records: Sequence[tuple[Path, Any]]) -> ClassFacts:
+    """The class file's, completed by its siblings that are of the same classes."""
+    facts = class_file.facts
+    for path, content in records:
+        listed = next((content[key] for key in INNER if key in content), None)
+        if listed is not None and _names_in(listed) != class_file.names:
+            continue
+        facts = facts.completed(read_facts(content, class_file.names, class_file.raw, str(path)))
+    return facts
+
+
+def _names_in(listed: Any) -> tuple[str, ...] | None:
+    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
+        return tuple(" ".join(name.split()) for name in listed)
+    return None
+
+
+def _content(path: Path) -> Any:
+    from .class_file import read_json
+
+    return read_json(path) if path.suffix.lower() == ".json" else None
+
+
+def _are_colors(modes: Counter[str], facts: ClassFacts, class_file: Path) -> bool:
+    """Whether label maps tell classes by colour.
+
+    Raises:
+        LayoutError: some do and some do not, or there is no palette.
+    """
+    colored = modes["RGB"] + modes["RGBA"]
+    if not colored:
+        return False
+    if colored < sum(modes.values()):
+        raise LayoutError(
+            f"{colored} of {sum(modes.values())} label maps are in colour (RGB) and the others are "
+            f"not: make them alike"
+        )
+    if facts.colors is None:
+        raise LayoutError(
+            f"the label maps are in colour (RGB), and nothing says which colour means what: add "
+            f"'palette' to {class_file.with_suffix('.json').name}, or write "
+            f'{class_file.with_name("palette.json")}: {{"road": [128, 64, 128], ...}}'
+        )
+    return True
+
+
+def _ignored(facts: ClassFacts, modes: Counter[str], raw: Sequence[int]) -> tuple[int, ...]:
+    """Values that mean "not labelled": as written, else the highest of the files' type."""
+    if facts.ignored is not None:
+        return facts.ignored
+    wide = any(mode.startswith("I") for mode in modes)
+    return tuple(value for value in ((65535,) if wide else (255,)) if value not in raw)
+
+
+def _is_mask(path: Path) -> bool:
+    return path.suffix.lower() in MASK_SUFFIXES and not path.name.startswith(".")

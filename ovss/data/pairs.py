@@ -1,0 +1,100 @@
+"""Which label map belongs to which picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ovss.image_io import IMAGE_SUFFIXES
+
+SHOWN = 3  # files that a message names
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The pictures in a folder and its subfolders, sorted; hidden files are none.
+
+    Raises:
+        FileNotFoundError: no such folder, or no pictures.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such folder: {folder}")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise FileNotFoundError(
+            f"no pictures ({', '.join(sorted(IMAGE_SUFFIXES)[:8])} ...) in {folder}"
+        )
+    return found
+
+
+def find_pairs(
+    images: Path,
+    masks: Path | None,
+    mask_suffix: str,
+    subset: Sequence[str] | None = None,
+    subset_name: str = "subset",
+) -> list[tuple[Path, Path | None]]:
+    """Every picture with its label map, or None for each.
+
+    Args:
+        images: folder of the pictures, with subfolders.
+        masks: folder of the label maps, laid out alike; None: there are none.
+        mask_suffix: how the name of a label map ends where the picture's ends in its file type.
+        subset: pictures to take: paths below `images` or bare names, with or without file type.
+        subset_name: where those are listed, for messages.
+
+    Raises:
+        FileNotFoundError: no such folder, no pictures, one that the subset names, or label maps.
+        ValueError: two pictures of the same name, which would share a label map.
+    """
+    found = find_pictures(images)
+    if masks is not None and not masks.is_dir():
+        raise FileNotFoundError(f"no such folder: {masks}")
+    if subset is not None:
+        found = _taken(found, images, subset, subset_name)
+    owner: dict[Path, Path] = {}
+    for path in found:
+        key = path.relative_to(images).with_suffix("")
+        if key in owner:
+            raise ValueError(
+                f"{owner[key]} and {path} have the same name, so the same label map would be "
+                f"theirs: rename one, or move one away"
+            )
+        owner[key] = path
+    if masks is None:
+        return [(path, None) for path in found]
+    pairs = [(path, masks / key.with_name(key.name + mask_suffix)) for key, path in owner.items()]
+    missing = [mask for _, mask in pairs if not mask.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(pairs)} pictures in {images} lack their label map; the first "
+            f"{'is' if len(missing) == 1 else 'are'} {', '.join(map(str, missing[:SHOWN]))}"
+        )
+    return list(pairs)
+
+
+def _taken(found: list[Path], images: Path, subset: Sequence[str], where: str) -> list[Path]:
+    keys: dict[str, list[Path]] = {}
+    for path in found:
+        relative = path.relative_to(images)
+        spelt = {path.name, path.stem, relative.as_posix(), relative.with_suffix("").as_posix()}
+        for key in spelt:
+            keys.setdefault(key, []).append(path)
+    unknown = [name for name in subset if name not in keys]
+    if unknown:
+        raise FileNotFoundError(
+            f"{where} lists {len(unknown)} of {len(subset)} pictures that are not in {images}; the "
+            f"first {'is' if len(unknown) == 1 else 'are'} {', '.join(unknown[:SHOWN])}"
+        )
+    several = [name for name in subset if len(keys[name]) > 1]
+    if several:
+        first = keys[several[0]]
+        raise ValueError(
+            f"{where} lists {several[0]}, which may be {first[0]} or {first[1]}: list the path "
+            f"below {images}"
+        )
+    return sorted({keys[name][0] for name in subset})
