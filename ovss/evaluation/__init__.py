@@ -1,4 +1,4 @@
-"""Scores of label maps; `register_evaluation()` makes the metrics known to mmengine."""
+"""Scores of label maps; `register_evaluation()` makes metrics and test loop known to mmengine."""
 
 from __future__ import annotations
 
@@ -6,5 +6,6 @@ from importlib import import_module
 
 
 def register_evaluation() -> None:
-    """Register the metrics; idempotent."""
-    import_module("ovss.evaluation.open_vocab_iou")
+    """Register the metrics, the loop that can be continued, and its sampler; idempotent."""
+    for module in ("open_vocab_iou", "pending", "loop"):
+        import_module(f"ovss.evaluation.{module}")

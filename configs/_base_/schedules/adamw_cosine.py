@@ -9,4 +9,4 @@ optim_wrapper = dict(
 param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=False, begin=0, eta_min=0.0)]
 train_cfg = dict(type="GuardedTrainLoop", max_iters=80000, val_interval=5000)
 val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
+test_cfg = dict(type="ResumableTestLoop")

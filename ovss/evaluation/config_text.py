@@ -1,0 +1,72 @@
+"""A config as text in a result file, and back without running any code of it."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, TypeGuard
+
+from mmengine.config import Config
+
+__all__ = ["dump_config", "read_config_text"]
+
+
+def dump_config(config: Config) -> str:
+    """The text that `mmengine.Config.dump` writes: assignments of plain values."""
+    text: str = Config(config.to_dict()).pretty_text
+    return text
+
+
+def read_config_text(text: str, source: str) -> Config:
+    """The config that `dump_config` wrote.
+
+    A config file is a program; one out of a result file, which may come from anywhere, is only
+    read: names, plain values, ``dict(...)`` and nothing else.
+
+    Args:
+        text: assignments, one for each key.
+        source: what to call it in messages.
+
+    Raises:
+        ValueError: text that does more than to assign plain values.
+    """
+    try:
+        lines = ast.parse(text).body
+    except SyntaxError as error:
+        raise ValueError(f"{source}: its config is damaged (line {error.lineno})") from error
+    values: dict[str, Any] = {}
+    for line in lines:
+        target = line.targets[0] if isinstance(line, ast.Assign) else None
+        if not (isinstance(line, ast.Assign) and isinstance(target, ast.Name)):
+            raise ValueError(f"{source}: line {line.lineno} of its config is no assignment")
+        values[target.id] = _value(line.value, source)
+    return Config(values)
+
+
+def _is_dict_call(node: ast.expr) -> TypeGuard[ast.Call]:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and (node.func.id, node.args) == ("dict", [])
+        and all(keyword.arg for keyword in node.keywords)
+    )
+
+
+def _value(node: ast.expr, source: str) -> Any:
+    if _is_dict_call(node):
+        return {keyword.arg: _value(keyword.value, source) for keyword in node.keywords}
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        keys = [_value(key, source) for key in node.keys if key is not None]
+        return dict(zip(keys, (_value(value, source) for value in node.values)))
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
+        return kind(_value(item, source) for item in node.elts)
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+        return float(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand, source)
+    if isinstance(node, ast.Constant):
+        return node.value
+    raise ValueError(
+        f"{source}: line {node.lineno} of its config is not a plain value but "
+        f"{ast.unparse(node)[:60]!r}, which is not run"
+    )

@@ -1,0 +1,237 @@
+"""The test loop: bounded, exact over any number of processes, and able to go on after a kill."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from mmengine.dist import all_gather_object, broadcast_object_list
+from mmengine.evaluator import Evaluator
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import LOOPS
+from mmengine.runner import Runner, TestLoop
+from numpy.typing import NDArray
+
+from .cost import Cost, largest, memory_peak, reset_memory_peak, utc_now
+from .counting import CountingMetric
+from .identity import evaluation_identity
+from .pending import EachPictureOnce
+from .progress import Progress
+from .state import Part, StateFolder, merge
+
+FOLDER = "evaluation"
+"""In the working directory: where the state is."""
+_TIMES = ("test/time", "test/data_time")
+_REMEMBERED = 100
+"""Iterations whose times are kept for the log; mmengine would keep a million."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all processes of a session agree on: the first one reads, the others are told."""
+
+    identity: dict[str, str]
+    session: int
+    left_N: NDArray[np.bool_]
+    started: str
+    sessions_before: int = 0
+    seconds_before: float = 0.0
+    parts: Sequence[Part] = field(default=())
+    """Of earlier sessions; only the first process keeps them."""
+
+
+@LOOPS.register_module()
+class ResumableTestLoop(TestLoop):
+    """Counts every picture once, whatever happens in between.
+
+    A picture leaves nothing behind but counts, so that 5,000 pictures need no more memory than 50.
+    Every few seconds each process writes its counts, and which pictures they are of, under
+    ``evaluation`` in the working directory. Going on from there takes what is left, with any number
+    of processes. A state of other weights, another protocol or other data is refused.
+
+    Args:
+        runner: mmengine's.
+        dataloader: config; its sampler, which must be DefaultSampler, gives way to one that
+            repeats no picture and leaves none out.
+        evaluator: config of metrics that can be continued (`CountingMetric`).
+        fp16: compute under autocast.
+        resume: go on from what the working directory holds; start anew if it holds nothing.
+        save_every, report_every: seconds between states, and between lines on progress.
+
+    After `run`, `cost` tells what it took.
+
+    Raises:
+        ValueError: a sampler, or batches, that cannot be shared out anew.
+        TypeError: a metric that keeps more than counts.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict,
+        evaluator: Evaluator | dict | list,
+        fp16: bool = False,
+        resume: bool = False,
+        save_every: float = 10.0,
+        report_every: float = 15.0,
+    ) -> None:
+        super().__init__(runner, _each_once(dataloader), evaluator, fp16)
+        for metric in self.evaluator.metrics:
+            if not isinstance(metric, CountingMetric):
+                raise TypeError(
+                    f"the metric {type(metric).__name__} keeps something of every picture and "
+                    f"cannot be continued: use OpenVocabIoU, or test_cfg=dict(type='TestLoop')"
+                )
+        self.resume, self.save_every, self.report_every = resume, save_every, report_every
+        self.sampler = cast(EachPictureOnce, self.dataloader.sampler)
+        self.cost: Cost | None = None
+
+    def run(self) -> dict[str, float]:
+        """Evaluate what is left, and report on the whole.
+
+        Raises:
+            ResumeError: the state in the working directory is of another evaluation.
+        """
+        self.runner.call_hook("before_test")
+        self.runner.call_hook("before_test_epoch")
+        self.runner.model.eval()
+        self.test_loss.clear()
+        _remember_little(self.runner)
+        reset_memory_peak()
+        plan = self._agree()
+        seconds = self._count(plan)
+        self.cost = self._sum_up(plan, seconds)
+        metrics = self._evaluate(plan)
+        self.runner.call_hook("after_test_epoch", metrics=metrics)
+        self.runner.call_hook("after_test")
+        return metrics
+
+    @property
+    def root(self) -> Path:
+        """Folder of the states of all evaluations of this working directory."""
+        return Path(self.runner.work_dir) / FOLDER
+
+    def _agree(self) -> Plan:
+        """The plan; an error of the first process is every process's."""
+        plan: list[Any] = [None]
+        if self.runner.rank == 0:
+            try:
+                plan = [self._plan()]
+            except Exception as error:
+                plan = [error]
+        own = plan[0]
+        told = [Plan(**{**vars(own), "parts": ()}) if isinstance(own, Plan) else own]
+        broadcast_object_list(told)
+        if isinstance(told[0], Exception):
+            raise told[0]
+        return cast(Plan, own if self.runner.rank == 0 else told[0])
+
+    def _plan(self) -> Plan:
+        dataset = self.dataloader.dataset
+        identity = evaluation_identity(self.runner, dataset, self.fp16)
+        state, left_N = StateFolder(self.root, identity), np.ones(len(dataset), bool)
+        if not self.resume:
+            state.clear()
+            return Plan(identity, 1, left_N, utc_now())
+        sessions = state.read()
+        parts = [part for session in sessions for part in session]
+        left_N = ~merge(parts, len(dataset))
+        self.runner.logger.info(
+            f"{int((~left_N).sum()):,} of {len(left_N):,} pictures are counted already"
+        )
+        return Plan(
+            identity,
+            state.next_session(),
+            left_N,
+            min((part.started for part in parts), default=utc_now()),
+            len(sessions),
+            sum(max(part.seconds for part in session) for session in sessions),
+            parts,
+        )
+
+    def _count(self, plan: Plan) -> float:
+        """This process's share, its state written as it goes; returns seconds."""
+        state = StateFolder(self.root, plan.identity)
+        self.sampler.give(plan.left_N)
+        done_N = np.zeros(len(plan.left_N), bool)
+        start = saved = time.perf_counter()
+        before = int((~plan.left_N).sum())
+        say = self.runner.logger.info if self.runner.rank == 0 else lambda line: None
+        progress = Progress(len(done_N), before, self.sampler.ranks, self.report_every, say)
+        began, end, size = utc_now(), 0, self.dataloader.batch_size or 1
+
+        def save() -> None:
+            counts = [metric.state() for metric in self.evaluator.metrics]
+            part = Part(done_N, counts, time.perf_counter() - start, began)
+            state.write(plan.session, self.runner.rank, part)
+
+        for index, batch in enumerate(self.dataloader):
+            self.run_iter(index, batch)
+            begin, end = end, min(end + size, len(self.sampler))
+            done_N[self.sampler.mine[begin:end]] = True
+            progress.step(end)
+            if time.perf_counter() - saved >= self.save_every:
+                save()
+                saved = time.perf_counter()
+        if end:
+            save()
+        else:  # the log wants a mean of something
+            for name in _TIMES:
+                self.runner.message_hub.update_scalar(name, 0.0)
+        return time.perf_counter() - start
+
+    def _sum_up(self, plan: Plan, seconds: float) -> Cost:
+        everyone = all_gather_object((seconds, memory_peak()))
+        return Cost(
+            plan.started,
+            utc_now(),
+            plan.seconds_before + max(each for each, _ in everyone),
+            plan.sessions_before + 1,
+            self.sampler.ranks,
+            len(plan.left_N),
+            largest([peak for _, peak in everyone]),
+        )
+
+    def _evaluate(self, plan: Plan) -> dict[str, float]:
+        state = StateFolder(self.root, plan.identity)
+        for number, metric in enumerate(self.evaluator.metrics):
+            for part in plan.parts:
+                metric.add_state(part.counts[number])
+            if metric.collect_device == "cpu" and metric.collect_dir is None:
+                # mmengine would use a folder wherever the command was started
+                metric.collect_dir = str(state.folder / f"gather-{number}")
+        metrics: dict[str, float] = self.evaluator.evaluate(len(plan.left_N))
+        if self.runner.rank == 0:
+            state.mark_complete()
+        return metrics
+
+
+def _each_once(dataloader: dict) -> dict:
+    """A loader's config whose sampler can be told what is left."""
+    if not isinstance(dataloader, dict):
+        raise TypeError(
+            f"ResumableTestLoop needs the config of its data loader, got a "
+            f"{type(dataloader).__name__}: build the Runner of the config"
+        )
+    config = copy.deepcopy(dict(dataloader))
+    kind = (config.get("sampler") or {}).get("type", "DefaultSampler")
+    if kind not in ("DefaultSampler", "EachPictureOnce") or config.get("batch_sampler"):
+        raise ValueError(
+            f"test_dataloader has a sampler of its own ({kind}) or a batch_sampler, which may "
+            f"repeat pictures: use sampler=dict(type='DefaultSampler', shuffle=False, "
+            f"round_up=False), or test_cfg=dict(type='TestLoop')"
+        )
+    config["sampler"] = {"type": "EachPictureOnce"}
+    config["drop_last"] = False
+    return config
+
+
+def _remember_little(runner: Runner) -> None:
+    """The log's running means need the last times only."""
+    for name in _TIMES:
+        runner.message_hub.log_scalars[name] = HistoryBuffer(max_length=_REMEMBERED)

@@ -1,0 +1,81 @@
+"""An evaluation from a config to a result: what `ovss test` and `ovss reproduce` both do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from mmengine.config import Config
+
+from .iou import IoUReport
+from .loop import ResumableTestLoop
+from .record import result_of
+from .result_file import ProtocolRecord, Result
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` gives; all None in processes other than the first."""
+
+    report: IoUReport | None
+    result: Result | None
+
+
+def evaluate(
+    config: Config,
+    *,
+    config_name: str,
+    protocol: ProtocolRecord,
+    weights: str | Path | None = "default",
+    work_dir: str | Path,
+    launcher: str = "none",
+    resume: bool = False,
+    command: Sequence[str] = (),
+    data_name: str = "",
+) -> Evaluation:
+    """Evaluate a method on the data set of its config.
+
+    Args:
+        config: with ``test_dataloader`` and ``test_evaluator``; left as it is.
+        config_name: of the method, kept in the result.
+        protocol: of `config`, kept in the result.
+        weights: as `ovss.models.load_trained` takes it.
+        work_dir: where logs and the state go.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        resume: go on from the state in `work_dir`.
+        command, data_name: kept in the result.
+
+    Raises:
+        ResumeError: the state is of another evaluation.
+        Whatever building, loading and reading pictures raise: each says what was wrong.
+    """
+    from ovss.models import load_trained
+    from ovss.runner import bare_model, build_runner
+
+    config = Config(config.to_dict(), filename=config.filename)
+    config.test_cfg = {"type": "ResumableTestLoop", **config.get("test_cfg", {})}
+    looped = Config(config.to_dict(), filename=config.filename)
+    looped.test_cfg["resume"] = resume
+    runner = build_runner(looped, work_dir, launcher=launcher, testing=True)
+    load_trained(bare_model(runner), config, weights)
+    runner.test()
+    loop = cast(ResumableTestLoop, runner.test_loop)
+    if runner.rank != 0 or loop.cost is None:
+        return Evaluation(None, None)
+    report = loop.evaluator.metrics[0].report
+    result = result_of(
+        config=config,
+        config_name=config_name,
+        model=bare_model(runner),
+        weights=weights,
+        report=report,
+        protocol=protocol,
+        cost=loop.cost,
+        command=command,
+        data_name=data_name,
+    )
+    return Evaluation(report, result)
