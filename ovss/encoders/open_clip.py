@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ..interfaces import Encoder
@@ -12,7 +11,7 @@ from ..registry import ENCODERS
 from ..structures import ImageFeatures, TextFeatures, Vocabulary
 from .architecture import build_clip, check_architecture, read_model_config
 from .dense import dense_mode
-from .pixels import prepare_pixels, whole_cells
+from .pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from .trainable import set_trainable
 from .vit import image_features
 from .vocabulary_encoder import VocabularyEncoder
@@ -92,12 +91,10 @@ class OpenCLIPEncoder(Encoder):
         heads = visual.transformer.resblocks[0].attn.heads
         self.class_attention_dim = heads * len(self.class_attention)
 
-        mean, std = preprocess_of(model, config, pretrained)
-        self.register_buffer("mean_311", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std_311", torch.tensor(std).view(3, 1, 1), persistent=False)
         if weights is not None:
             load_weights(self.clip, model, weights)
-        set_trainable(self.clip, trainable, trainable if trainable_text is None else trainable_text)
+        set_trainable(self.clip, trainable, trainable_text)
+        register_pixel_statistics(self, preprocess_of(model, config, pretrained))
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
         """RGB in 0..255, any size and number type.

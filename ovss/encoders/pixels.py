@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from collections.abc import Sequence
 
-__all__ = ["nearest_cells", "prepare_pixels", "whole_cells"]
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["nearest_cells", "prepare_pixels", "register_pixel_statistics", "whole_cells"]
 
 Size = tuple[int, int]
+
+
+def register_pixel_statistics(encoder: nn.Module, mean_and_std: Sequence[Sequence[float]]) -> None:
+    """Buffers `mean_311` and `std_311`, in 0..255, as `prepare_pixels` takes them; not saved."""
+    for name, values in zip(("mean_311", "std_311"), mean_and_std, strict=True):
+        encoder.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
 
 
 def prepare_pixels(

@@ -12,7 +12,7 @@ TRAINABLE = ("none", "qv", "attention", "full")
 NEVER = ("logit_scale", "logit_bias")
 
 
-def set_trainable(clip: nn.Module, image: str, text: str) -> None:
+def set_trainable(clip: nn.Module, image: str, text: str | None = None) -> None:
     """Set ``requires_grad`` of every parameter of `clip`.
 
     ========= ================================================================================
@@ -28,11 +28,12 @@ def set_trainable(clip: nn.Module, image: str, text: str) -> None:
     Args:
         clip: with `attention.Attention` in its blocks.
         image: rule of the image tower.
-        text: rule of the text tower.
+        text: rule of the text tower; None: the same.
 
     Raises:
         ValueError: an unknown rule, or one about attention for a tower that has none.
     """
+    text = image if text is None else text
     for rule in (image, text):
         if rule not in TRAINABLE:
             raise ValueError(f"no rule {rule!r} for what trains: choose of {', '.join(TRAINABLE)}")

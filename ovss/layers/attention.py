@@ -19,14 +19,21 @@ _LONG = 1 << 16
 """Pairs of places from which on the fused kernel of the CPU is slower."""
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool = False) -> Tensor:
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    causal: bool = False,
+    allowed: Tensor | None = None,
+) -> Tensor:
     """(B, heads, N, d) to (B, heads, M, d): softmax(q k' / sqrt(d)) v.
 
     Args:
         causal: no place sees a later one.
+        allowed: False where a place must not be seen; broadcasts to (B, heads, N, M).
     """
-    if causal or not _head_by_head(query, key):
-        return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    if causal or allowed is not None or not _head_by_head(query, key):
+        return F.scaled_dot_product_attention(query, key, value, allowed, is_causal=causal)
     return _heads(query, key, value, None)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovss.layers.attention import attend as attend_long
+from ovss.layers.attention import attend
 from ovss.layers.guided import mlp, residual
 from ovss.layers.linear import Linear, linear
 
@@ -13,14 +12,12 @@ NORMS = ("post", "pre")
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, allowed: Tensor | None = None):
-    """Multi-head attention of (..., N, d) to (..., M, d) by the fastest kernel at hand."""
+def in_heads(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, allowed: Tensor | None = None
+) -> Tensor:
+    """(..., N, d) attend to (..., M, d) in several heads; see `ovss.layers.attention.attend`."""
     split = (part.unflatten(-1, (heads, -1)).transpose(-2, -3) for part in (query, key, value))
-    if allowed is None:
-        seen = attend_long(*split)
-    else:
-        seen = F.scaled_dot_product_attention(*split, attn_mask=allowed)
-    return seen.transpose(-2, -3).flatten(-2)
+    return attend(*split, allowed=allowed).transpose(-2, -3).flatten(-2)
 
 
 class CrossBlock(nn.Module):
@@ -58,7 +55,7 @@ class CrossBlock(nn.Module):
 
     def _attend(self, x_BNC: Tensor, guide_BKG: Tensor, allowed_B11K: Tensor | None) -> Tensor:
         key, value = self.key(guide_BKG), self.value(guide_BKG)
-        return self.project(attend(self.query(x_BNC), key, value, self.heads, allowed_B11K))
+        return self.project(in_heads(self.query(x_BNC), key, value, self.heads, allowed_B11K))
 
 
 class JointLinear(nn.Module):
@@ -123,4 +120,4 @@ class SelfBlock(nn.Module):
 
     def _attend(self, x_MNd: Tensor, offset: Tensor) -> Tensor:
         query, key, value = self.qkv(x_MNd, offset).chunk(3, dim=-1)
-        return self.project(attend(query, key, value, self.heads))
+        return self.project(in_heads(query, key, value, self.heads))
