@@ -195,8 +195,17 @@ def random_parts(model: OpenVocabSegmentor) -> list[str]:
 
 
 def find_weights(path: str | Path) -> Path:
-    """A checkpoint file: as named, or among the ones that come with the package."""
-    for candidate in (Path(path), WEIGHTS_DIR / path):
-        if candidate.is_file():
-            return candidate
-    raise FileNotFoundError(f"no checkpoint {str(path)!r}, neither as a path nor in {WEIGHTS_DIR}")
+    """A checkpoint file: as named, or in the folder ``weights`` of ours or of a plugin's package.
+
+    Raises:
+        FileNotFoundError: with the places looked at.
+    """
+    if Path(path).is_file():
+        return Path(path)
+    packages = [Path(plugin.path) for plugin in find_plugins() if str(plugin.path)]
+    folders = [WEIGHTS_DIR, *(package / "weights" for package in packages)]
+    for folder in folders:
+        if (folder / path).is_file():
+            return folder / path
+    places = ", ".join(str(folder) for folder in folders if folder.is_dir())
+    raise FileNotFoundError(f"no checkpoint {str(path)!r}, neither as a path nor in {places}")

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ovss.cli import main
-from ovss.models import find_config, list_configs, load_config
+from ovss.models import find_config, find_weights, list_configs, load_config
 from ovss.plugins import PluginError, find_plugins, load_plugins
 from ovss.registry import POSTPROCESSORS
 
@@ -99,6 +99,16 @@ def test_configs_of_a_plugin_are_found_by_name(packaged):
 def test_a_plugin_does_not_take_a_name_of_ours(packaged):
     assert find_config("cat_seg_mini").parent.name == "cat_seg"
     assert find_config("shift/cat_seg_mini") == packaged / "cat_seg_mini.py"
+
+
+def test_weights_of_a_plugin_are_found_by_name(packaged):
+    shipped = packaged.parent / "weights" / "shifty_mini.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"neither as a path nor in .*weights"):
+        find_weights(shipped.name)
+    shipped.parent.mkdir()
+    shipped.write_bytes(b"")
+    assert find_weights(shipped.name) == shipped
+    assert find_weights("cat_seg_mini.safetensors").parent.parent.name == "ovss"
 
 
 def test_json_of_the_command_is_nothing_but_json(packaged, capfd):
