@@ -5,7 +5,7 @@ Paper:  CAT-Seg: Cost Aggregation for Open-Vocabulary Semantic Segmentation, CVP
 Weights: the authors' checkpoint, converted:
         python tools/convert_checkpoint.py cat_seg model_base.pth cat_seg_vit-b16.safetensors
 Run:    ovss segment photo.jpg --words "cat, grass" --model cat_seg_vit-b16 --weights F
-Train:  ovss train cat_seg_vit-b16      (COCO-Stuff 164k in data/coco_stuff164k, see below)
+Train:  ovss train cat_seg_vit-b16      (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 12.0, PC-459 19.0, A-150 31.8, PC-59 57.5, PAS-20 94.6, PAS-20b 77.3.
         Not measured here: neither these weights nor these data sets were at hand.
 Hours:  training not run here. Published setting: 80,000 steps of 4 pictures on 4 GPUs.
@@ -16,7 +16,7 @@ Memory: 0.7 GiB above the weights for one picture and 150 categories on a CPU; t
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/adamw_cosine.py",
-    "../_base_/datasets/coco_stuff164k.py",
+    "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.cat_seg"])
 model = dict(

@@ -3,7 +3,7 @@
 Paper:  DCP-CLIP, arXiv 2603.13951. Its formulas are reconstructed, its code is not public: what is
         the paper's and what is chosen here, see plugins/dcp_clip/README.md.
 Weights: none; the paper's are not public.
-Train:  ovss train dcp_clip_vit-b16     (COCO-Stuff 164k in data/coco_stuff164k)
+Train:  ovss train dcp_clip_vit-b16     (COCO-Stuff 164k in data/coco_stuff_171)
 Run:    ovss segment photo.jpg --words "cat, grass" --model dcp_clip_vit-b16 --weights F
 mIoU:   published: A-847 12.3, PC-459 19.7, A-150 32.4, PC-59 58.1, PAS-20 95.9. Not measured here.
 Hours:  training not run here. Published: 80,000 steps of 4 pictures on 4 RTX 3090, 8.3 hours.
@@ -14,7 +14,7 @@ Memory: published: 13.2 GiB a GPU in training; not measured here.
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/adamw_cosine.py",
-    "../_base_/datasets/coco_stuff164k.py",
+    "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.dcp_clip"])
 model = dict(

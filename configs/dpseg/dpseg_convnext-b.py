@@ -6,7 +6,7 @@ Bank:   python tools/build_visual_prompts.py dpseg_convnext-b --vocabulary coco_
             --from diffusers --model stable-diffusion-v1-5/stable-diffusion-v1-5
             --out data/visual_prompts/convnext-b/coco_stuff_171
         and one for each vocabulary to test on, added to model.encoder.bank; None does without.
-Train:  ovss train dpseg_convnext-b       (COCO-Stuff 164k in data/coco_stuff164k)
+Train:  ovss train dpseg_convnext-b       (COCO-Stuff 164k in data/coco_stuff_171)
 Run:    ovss segment photo.jpg --words "cat, grass" --model dpseg_convnext-b --weights F
         One pass: --cfg-options model.refinement=None
 mIoU:   published: A-847 12.5, PC-459 20.1, A-150 33.3, PC-59 58.4, PAS-20 96.9;
@@ -18,7 +18,7 @@ Memory: not measured.
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/adamw_cosine.py",
-    "../_base_/datasets/coco_stuff164k.py",
+    "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.dpseg"])
 model = dict(

@@ -3,7 +3,7 @@
 Stage 2 is as fine as the masks that it guides, stage 1 likewise. Pictures, windows and words as in
 cat_seg_vit-b16; windows of 384 are enlarged to 768, so that the grid is 24 x 24 there, too.
 
-Train: ovss train cat_seg_convnext-b      (COCO-Stuff 164k in data/coco_stuff164k; not run here)
+Train: ovss train cat_seg_convnext-b      (COCO-Stuff 164k in data/coco_stuff_171; not run here)
 Size:  182,907,106 parameters, 91,743,585 of them trained.
 Weights: none; CLIP's from open_clip on first use.
 """

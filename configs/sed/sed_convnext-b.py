@@ -6,7 +6,7 @@ Weights: the authors' checkpoint, converted:
         python tools/convert_checkpoint.py sed sed_model_base.pth sed_convnext-b.safetensors
 Run:    ovss segment photo.jpg --words "cat, grass" --model sed_convnext-b --weights F
         With early rejection (their fast version): --cfg-options model.decoder.top_k=8
-Train:  ovss train sed_convnext-b       (COCO-Stuff 164k in data/coco_stuff164k, see below)
+Train:  ovss train sed_convnext-b       (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 11.2, PC-459 18.6, A-150 31.8, PC-59 57.7, PAS-20 94.4;
         with top_k=8: 11.4, 18.6, 31.6, 57.3, 94.4.
         Not measured here: neither these weights nor these data sets were at hand.
@@ -18,7 +18,7 @@ Memory: 0.6 GiB above the weights for one picture and 150 categories on a CPU; t
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/adamw_cosine.py",
-    "../_base_/datasets/coco_stuff164k.py",
+    "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.sed"])
 model = dict(

@@ -1,0 +1,11 @@
+# PASCAL VOC 2012, 20 classes, background left out: the 1,449 validation pictures.
+# Folder: as `ovss prepare pascal_voc_20` leaves it; OVSS_DATA moves data/.
+_base_ = ["ade20k_150.py"]
+_root = "{{$OVSS_DATA:data}}/pascal_voc_20"
+test_dataloader = dict(
+    dataset=dict(
+        images=_root + "/images/val",
+        masks=_root + "/masks/val",
+        vocabulary="pascal_voc_20",
+    )
+)
