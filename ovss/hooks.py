@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,29 +187,39 @@ class PictureHook(Hook):
     def _start(self, runner: Runner, loader: Any, name: str) -> None:
         self.place = Path(runner.work_dir) / self.folder / name
         self.every, self.drawn = max(1, len(loader.dataset) // max(self.count, 1)), 0
-        self.passed = 0
+        self.passed, self.meta = 0, loader.dataset.metainfo
 
     @master_only
     def _look(self, data_batch: dict, outputs: Sequence) -> None:
         for image_3HW, sample in zip(data_batch["inputs"], outputs):
             if self.passed % self.every == 0 and self.drawn < self.count:
-                sheet = comparison(image_3HW.permute(1, 2, 0).cpu().numpy(), sample)
+                image_HW3 = image_3HW.permute(1, 2, 0).cpu().numpy()
+                sheet = comparison(image_HW3, sample, self.meta)
                 path = self.place / f"{Path(sample.img_path).stem}.png"
                 write_atomic(path, lambda file, sheet=sheet: sheet.save(file, "PNG"))
                 self.drawn += 1
             self.passed += 1
 
 
-def comparison(image_HW3: np.ndarray, sample: Any) -> Image.Image:
+def comparison(
+    image_HW3: np.ndarray, sample: Any, meta: Mapping[str, Any] | None = None
+) -> Image.Image:
     """Image, truth (if any) and prediction side by side, over a legend of their categories.
 
     Args:
         image_HW3: RGB uint8, as it went into the model.
         sample: an mmseg SegDataSample with `pred_sem_seg` and `vocabulary`.
+        meta: of the data set: `classes`, which truth is in, their `palette`, and `word_class` where
+            the prediction is of words; None: truth and prediction are of the vocabulary.
     """
-    names = sample.vocabulary
-    colors_T3 = np.concatenate([palette(len(names)), np.full((1, 3), 40, np.uint8)])
-    predicted_HW = sample.pred_sem_seg.data[0].cpu().numpy()
+    from .evaluation.reduction import to_classes
+
+    meta = meta or {}
+    names = meta.get("classes", sample.vocabulary)
+    colors_T3 = np.array(meta.get("palette", palette(len(names))), np.uint8)
+    colors_T3 = np.concatenate([colors_T3, np.full((1, 3), 40, np.uint8)])
+    words_HW = sample.pred_sem_seg.data[0]
+    predicted_HW = to_classes(words_HW, meta.get("word_class")).cpu().numpy()
     height, width = predicted_HW.shape
     image = Image.fromarray(image_HW3.astype(np.uint8)).resize((width, height))
     maps = [predicted_HW]

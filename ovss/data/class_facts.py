@@ -73,7 +73,7 @@ def read_facts(
         raise ValueError(f"{where}: mask_suffix must be a string such as '_labels.png'")
     return ClassFacts(
         seen=read_marks(record.get("seen"), record.get("unseen"), names, where),
-        words=None if words is None else _read_words(words, names, where),
+        words=None if words is None else _read_words(words, record.get("word_class"), names, where),
         colors=colors,
         ignored=None if ignored is None else _values(ignored, where),
         ignored_colors=ignored_colors,
@@ -193,7 +193,17 @@ def _check_apart(names: Sequence[str], shown: Sequence[int], where: str) -> None
             )
 
 
-def _read_words(words: Any, names: Sequence[str], where: str) -> dict[str, tuple[str, ...]]:
+def _read_words(
+    words: Any, word_class: Any, names: Sequence[str], where: str
+) -> dict[str, tuple[str, ...]]:
+    if word_class is not None:
+        if len(word_class) != len(words) or set(word_class) != set(range(len(names))):
+            raise ValueError(
+                f"{where}: word_class must give each of the {len(words)} words one of the "
+                f"{len(names)} classes, and each class a word"
+            )
+        listed = [[w for w, i in zip(words, word_class) if i == k] for k in range(len(names))]
+        return {name: _word_list(value, where) for name, value in zip(names, listed)}
     if isinstance(words, Mapping):
         return {
             names[find_class(key, names, where, "words")]: _word_list(value, where)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ovss.vocabularies import list_vocabularies, load_names
 from ovss.vocabularies.checks import check_names
+from ovss.vocabularies.reader import MINI, MINI_SEEN
 
 from .class_facts import PALETTE_KEYS, WORDS_KEYS, ClassFacts, read_facts, read_marks
 
@@ -78,7 +80,9 @@ def read_class_file(path: str | Path) -> ClassFile:
     else:
         entries = list(_from_lines(_read_text(path), path))
     entries.sort(key=lambda entry: entry.raw)
-    names = check_names([e.name for e in entries], str(path), [e.place for e in entries])
+    names = registered_as_it_is(entries) or check_names(
+        [entry.name for entry in entries], str(path), [entry.place for entry in entries]
+    )
     raw = tuple(entry.raw for entry in entries)
     for before, after in pairwise(entries):
         if before.raw == after.raw:
@@ -87,6 +91,18 @@ def read_class_file(path: str | Path) -> ClassFile:
             )
     own = _facts_of_entries(entries, names, raw, str(path))
     return ClassFile(path, names, raw, read_facts(around, names, raw, str(path)).completed(own))
+
+
+def registered_as_it_is(entries: Sequence[_Entry]) -> tuple[str, ...] | None:
+    """The names, where they are a registered vocabulary's: those may repeat first synonyms."""
+    names = tuple(str(entry.name) for entry in entries)
+    return names if find_registered(names) else None
+
+
+def find_registered(names: tuple[str, ...]) -> str | None:
+    """The registered vocabulary that these names are; None: they are none."""
+    fits = (v for v in list_vocabularies() if v not in MINI + MINI_SEEN and load_names(v) == names)
+    return next(fits, None)
 
 
 def read_json(path: Path) -> Any:

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ovss.image_io import IMAGE_SUFFIXES, ImageError
+from ovss.image_io import IMAGE_SUFFIXES
 
 from .class_facts import ClassFacts, Color, read_facts
-from .class_file import INNER, ClassFile, read_class_file
-from .files import MASK_SUFFIXES
+from .class_file import INNER, ClassFile, find_registered, read_class_file
+from .files import MASK_SUFFIXES, read_labels
+from .folder_files import compare_sizes, find_suffix, palette_of
 from .folder_layout import (
     IMAGE_FOLDERS,
     MASK_FOLDERS,
     LayoutError,
-    Split,
     choose_split,
     find_class_file,
     find_folder,
@@ -28,7 +27,7 @@ from .folder_layout import (
     mask_folder_of,
     sibling_facts,
 )
-from .pairs import SHOWN, find_pairs, find_pictures
+from .pairs import find_pairs
 
 CHECKED = 16  # label maps whose values are looked at before anything runs
 
@@ -89,7 +88,7 @@ class FolderDescription:
             "type": "ImageMaskDataset",
             "images": str(self.images),
             "masks": str(self.masks),
-            "vocabulary": list(self.names),
+            "vocabulary": find_registered(self.names) or list(self.names),
             "ignored": list(self.ignored),
             "mask_suffix": self.mask_suffix,
             **{key: value for key, value in optional.items() if value is not None},
@@ -126,6 +125,8 @@ def describe_folder(
     if not root.is_dir():
         kind = "a file, not a folder" if root.exists() else "no such folder"
         raise FileNotFoundError(f"{root}: {kind}; give the folder of the data set")
+    if root.resolve().name.endswith(".partial"):
+        raise LayoutError(f"{root} is half made: run the command that makes it again to go on")
     picture_root = find_folder(root, images, IMAGE_FOLDERS, IMAGE_SUFFIXES, "images")
     mask_root = find_folder(root, masks, MASK_FOLDERS, MASK_SUFFIXES, "masks")
     class_file = read_class_file(find_class_file(root, classes))
@@ -139,6 +140,7 @@ def describe_folder(
     subset = part.subset if part else None
     pairs = find_pairs(pictures, labels, suffix, subset, part.where if part else "")
     modes = compare_sizes([(image, mask) for image, mask in pairs if mask is not None])
+    facts = _with_palette(facts, root, pairs[0][1] if modes["P"] else None, class_file.raw)
     color_masks = _are_colors(modes, facts, class_file.path)
     described = FolderDescription(
         folder=root,
@@ -158,95 +160,33 @@ def describe_folder(
         class_file=class_file.path,
         count=len(pairs),
     )
-    check_labels(described, [mask for _, mask in pairs if mask is not None])
+    check_labels(described, [mask for _, mask in pairs if mask is not None], facts)
     return described
 
 
-def check_labels(described: FolderDescription, masks: Sequence[Path], most: int = CHECKED) -> None:
+def check_labels(described: FolderDescription, masks: Sequence[Path], facts: ClassFacts) -> None:
     """Read some label maps, spread over the set, as the data set will.
 
     Raises:
-        ImageError, ValueError: as `ImageMaskDataset.labels`.
+        ImageError, ValueError: as `ImageMaskDataset.labels`. LayoutError: masks of two classes that
+            hold 0 and 255, where nothing says whether 255 is the second class or no label.
     """
     from .image_mask import ImageMaskDataset
 
     dataset = ImageMaskDataset(**{k: v for k, v in described.config([]).items() if k != "type"})
-    for place in np.unique(np.linspace(0, len(masks) - 1, min(most, len(masks))).astype(int)):
+    values: set[int] = set()
+    for place in np.unique(np.linspace(0, len(masks) - 1, min(CHECKED, len(masks))).astype(int)):
         dataset.labels(masks[place])
-
-
-def find_suffix(images: Path, masks: Path, split: Split | None) -> str:
-    """How the names of label maps go on after the names of their pictures.
-
-    Raises:
-        FileNotFoundError: no label map begins with a picture's name. LayoutError: several ways.
-    """
-    stems = {path.relative_to(images).with_suffix("") for path in find_pictures(images)}
-    if split is not None and split.subset is not None:
-        wanted = {Path(name).with_suffix("").name for name in split.subset} | set(
-            map(str, split.subset)
-        )
-        stems = {stem for stem in stems if stem.name in wanted or str(stem) in wanted}
-    files = sorted(p.relative_to(masks) for p in masks.rglob("*") if _is_mask(p))
-    suffixes: Counter[str] = Counter()
-    for file in files:
-        name = file.name
-        for end in (i for i, letter in enumerate(name) if letter in "._-" and i):
-            if file.with_name(name[:end]) in stems:
-                suffixes[name[end:]] += 1
-    if not suffixes:
-        found = f"such as {files[0]}" if files else "and there are none"
-        example = min(stems, default=Path("nothing"))
-        raise FileNotFoundError(
-            f"no label map in {masks} is called like a picture in {images}: expected one such as "
-            f"{example}.png, found {found}"
-        )
-    best = max(suffixes.values())
-    most = sorted(suffix for suffix, count in suffixes.items() if count == best)
-    if len(most) > 1:
-        raise LayoutError(
-            f"{masks} has label maps that end in {', '.join(most)} for the same pictures: choose "
-            f"with --mask-suffix, or move the others away"
-        )
-    return most[0]
-
-
-def compare_sizes(pairs: Sequence[tuple[Path, Path]]) -> Counter[str]:
-    """Check that pictures and label maps have the same size, by their headers.
-
-    Returns:
-        Pillow's modes of the label maps, and how many have each.
-
-    Raises:
-        ImageError: a file that cannot be opened. ValueError: sizes differ; names the first pairs.
-    """
-    modes: Counter[str] = Counter()
-    wrong = []
-    for image, mask in pairs:
-        (image_size, _), (mask_size, mode) = _header(image), _header(mask)
-        modes[mode] += 1
-        if image_size != mask_size:
-            wrong.append(
-                f"{image} has {image_size[0]} x {image_size[1]} pixels and {mask} "
-                f"{mask_size[0]} x {mask_size[1]}"
+        if not described.color_masks:
+            values.update(np.unique(read_labels(masks[place])).tolist())
+    if len(described.names) == 2 and values == {0, 255} and facts.ignored is None:
+        first, second = described.names
+        if described.label_map is None:
+            raise LayoutError(
+                f"the label maps in {described.masks} hold 0 and 255 and no 1: if 255 is {second!r}, "
+                f'make the class file JSON: {{"0": "{first}", "255": "{second}"}}; if it means "not '
+                f'labelled": {{"classes": ["{first}", "{second}"], "ignored": [255]}}'
             )
-    if wrong:
-        raise ValueError(
-            f"{len(wrong)} of {len(pairs)} label maps differ in size from their pictures: "
-            f"{'; '.join(wrong[:SHOWN])}. Export them again at the pictures' size"
-        )
-    return modes
-
-
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    """Width and height as it is shown, and Pillow's mode."""
-    try:
-        with Image.open(path) as picture:
-            turned = picture.getexif().get(0x0112, 1) >= 5 if picture.format == "JPEG" else False
-            return (picture.size[::-1] if turned else picture.size), picture.mode
-    except Exception as error:  # Pillow's readers raise nearly anything on damaged files
-        reason = str(error) or type(error).__name__
-        raise ImageError(f"{path}: cannot be read: {reason}") from error
 
 
 def _all_facts(class_file: ClassFile, records: Sequence[tuple[Path, Any]]) -> ClassFacts:
@@ -270,6 +210,16 @@ def _content(path: Path) -> Any:
     from .class_file import read_json
 
     return read_json(path) if path.suffix.lower() == ".json" else None
+
+
+def _with_palette(
+    facts: ClassFacts, root: Path, mask: Path | None, raw: Sequence[int]
+) -> ClassFacts:
+    """With the colours of palette.png or of a palette label map, where no others are given."""
+    for path in (root / "palette.png", mask):
+        if path is not None and path.is_file():
+            facts = facts.completed(ClassFacts(colors=palette_of(path, raw)))
+    return facts
 
 
 def _are_colors(modes: Counter[str], facts: ClassFacts, class_file: Path) -> bool:
@@ -301,7 +251,3 @@ def _ignored(facts: ClassFacts, modes: Counter[str], raw: Sequence[int]) -> tupl
         return facts.ignored
     wide = any(mode.startswith("I") for mode in modes)
     return tuple(value for value in ((65535,) if wide else (255,)) if value not in raw)
-
-
-def _is_mask(path: Path) -> bool:
-    return path.suffix.lower() in MASK_SUFFIXES and not path.name.startswith(".")

@@ -8,6 +8,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 from torch.nn import functional
 
+from ovss import processes
 from ovss.selection import IGNORE
 
 
@@ -15,7 +16,8 @@ from ovss.selection import IGNORE
 class OpenVocabPreProcessor(BaseDataPreprocessor):
     """Moves a batch to the device; in training stacks it, at test leaves pictures as they are.
 
-    Normalising is the encoder's, so nothing is subtracted here.
+    Normalising is the encoder's, so nothing is subtracted here. In training, size and words are
+    those of the batch of all processes together, however many there are.
 
     Args:
         pad_value: of pixels added at the right and bottom where training crops differ in size;
@@ -42,8 +44,8 @@ class OpenVocabPreProcessor(BaseDataPreprocessor):
             images = [image_3HW.flip(0) for image_3HW in images]
         if not training:
             return {"inputs": images, "data_samples": samples}
-        height = max(image_3HW.shape[1] for image_3HW in images)
-        width = max(image_3HW.shape[2] for image_3HW in images)
+        sizes = [image_3HW.shape[1:] for image_3HW in images]
+        height, width = processes.greatest([max(side) for side in zip(*sizes)])
         inputs = torch.stack([_pad(i, height, width, self.pad_value) for i in images])
         for sample in samples or ():
             labels = sample.gt_sem_seg.data
@@ -66,9 +68,10 @@ def narrow_words(samples: list, limit: int) -> None:
     labels_B1HW = torch.stack([sample.gt_sem_seg.data for sample in samples])
     keep_T = torch.zeros(len(names), dtype=torch.bool)
     keep_T[labels_B1HW[labels_B1HW != IGNORE].unique().cpu()] = True
+    keep_T = processes.any_of(keep_T)
     absent = torch.nonzero(~keep_T).flatten()
     room = max(0, limit - int(keep_T.sum()))
-    keep_T[absent[torch.randperm(len(absent))[:room]]] = True
+    keep_T[absent[processes.of_first(torch.randperm(len(absent)))[:room]]] = True
     new_T = torch.where(keep_T, keep_T.cumsum(0) - 1, IGNORE).to(labels_B1HW.device)
     words = tuple(name for name, keep in zip(names, keep_T.tolist()) if keep)
     for sample, labels_1HW in zip(samples, labels_B1HW):

@@ -32,6 +32,12 @@ class EndlessSampler(Sampler):
                 f"EndlessSampler draws from a SegmentationDataset, got {type(dataset).__name__}; "
                 f"use mmengine's InfiniteSampler for other data sets"
             )
+        if dataset.word_class is not None:
+            raise ValueError(
+                f"{type(dataset).__name__} asks {len(dataset.words)} words for "
+                f"{len(dataset.names)} classes, so its labels say nothing of single words: train "
+                f"without `words`"
+            )
         dataset.seed = seed
         self.length, self.seed, self.shuffle = len(dataset), seed, shuffle
         self.rank, self.world_size = get_dist_info()
