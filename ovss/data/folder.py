@@ -179,14 +179,14 @@ def check_labels(described: FolderDescription, masks: Sequence[Path], facts: Cla
         dataset.labels(masks[place])
         if not described.color_masks:
             values.update(np.unique(read_labels(masks[place])).tolist())
-    if len(described.names) == 2 and values == {0, 255} and facts.ignored is None:
+    unsaid = facts.ignored is None and described.label_map is None
+    if unsaid and len(described.names) == 2 and values == {0, 255}:
         first, second = described.names
-        if described.label_map is None:
-            raise LayoutError(
-                f"the label maps in {described.masks} hold 0 and 255 and no 1: if 255 is {second!r}, "
-                f'make the class file JSON: {{"0": "{first}", "255": "{second}"}}; if it means "not '
-                f'labelled": {{"classes": ["{first}", "{second}"], "ignored": [255]}}'
-            )
+        raise LayoutError(
+            f"the label maps in {described.masks} hold 0 and 255 and no 1. If 255 is {second!r}, "
+            f'make the class file JSON: {{"0": "{first}", "255": "{second}"}}; if it means '
+            f'"not labelled": {{"classes": ["{first}", "{second}"], "ignored": [255]}}'
+        )
 
 
 def _all_facts(class_file: ClassFile, records: Sequence[tuple[Path, Any]]) -> ClassFacts:

@@ -1,4 +1,5 @@
 # COCO-Stuff 164k, 171 classes: crops of 384, 4 pictures a step; tested on the 5,000 of val2017.
+# How test pictures are resized is the protocol's.
 # Folder: as `ovss prepare coco_stuff_171` leaves it; OVSS_DATA moves data/.
 _root = "{{$OVSS_DATA:data}}/coco_stuff_171"
 _coco = dict(type="ImageMaskDataset", vocabulary="coco_stuff_171", ignored=(255,))
@@ -28,10 +29,7 @@ val_dataloader = dict(
     dataset=dict(
         images=_root + "/images/val",
         masks=_root + "/masks/val",
-        pipeline=[
-            dict(type="ShortestEdge", size=640, max_size=2560, labels=False),
-            dict(type="PackSample"),
-        ],
+        pipeline=[dict(type="PackSample")],
         **_coco,
     ),
 )
