@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import processes
 from .ops import resize
 from .registry import check_arguments
 from .structures import IGNORE, Masks, Selection
@@ -25,7 +26,8 @@ def bce(
         ignore: pixels without a label count as ``"negative"`` for every category (CAT-Seg, SED)
             or are left out (``"exclude"``).
         average: over the ``"batch"`` at once, so that an image counts by the categories it keeps,
-            or within each ``"image"`` first, so that all images count the same.
+            or within each ``"image"`` first, so that all images count the same. The batch is that
+            of all processes: each divides by the mean of their counts.
 
     Returns:
         ``loss_mask``, and ``loss_aux0`` ... for auxiliary outputs: scalars.
@@ -65,7 +67,7 @@ def _bce_mean(
         sum_B = negative_BKHW.sum((1, 2, 3)) - at_label_BHW.sum((1, 2))
         return (sum_B / live_BKHW.sum((1, 2, 3)).clamp(min=1)).mean()
     positive = at_label_BHW.sum()
-    return (negative_BKHW.sum() - positive) / live_BKHW.sum().clamp(min=1)
+    return (negative_BKHW.sum() - positive) / _count(live_BKHW)
 
 
 def cross_entropy(masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:
@@ -81,8 +83,14 @@ def cross_entropy(masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:
         logits_BKHW = logits_BKHW.masked_fill(padding_BK11, -torch.inf)
         total = F.cross_entropy(logits_BKHW, slot_BHW, ignore_index=IGNORE, reduction="sum")
         name = "loss_mask" if i == 0 else f"loss_aux{i - 1}"
-        losses[name] = total / (slot_BHW != IGNORE).sum().clamp(min=1)
+        losses[name] = total / _count(slot_BHW != IGNORE)
     return losses
+
+
+def _count(counted: Tensor) -> Tensor:
+    """How many are counted, in each process on average: then the mean of the processes' losses is
+    the loss of the whole batch."""
+    return processes.mean(counted.sum()).clamp(min=1 / processes.number()).float()
 
 
 CRITERIA = {"bce": bce, "cross_entropy": cross_entropy}

@@ -12,20 +12,23 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from . import processes
 from .checkpoint import CheckpointError, load_weights, save_weights
 from .files import ensure_writable
 from .models import config_dir, find_weights, list_configs, read_config
 
 # fmt: off
 RUNNER_KEYS = frozenset({
-    "activation_checkpointing", "auto_scale_lr", "compile", "custom_hooks", "custom_imports",
-    "data_preprocessor", "default_hooks", "default_scope", "env_cfg", "experiment_name",
-    "find_unused_parameters", "launcher", "load_from", "log_level", "log_processor", "model",
+    "auto_scale_lr", "channels_last", "compile", "custom_hooks", "custom_imports",
+    "data_preprocessor", "default_hooks", "default_scope", "ema", "env_cfg", "experiment_name",
+    "find_unused_parameters", "fsdp", "gradient_checkpointing", "launcher", "load_from",
+    "log_level", "log_processor", "matmul_precision", "model",
     "model_wrapper_cfg",
     "optim_wrapper", "param_scheduler", "randomness", "resume", "test_cfg", "test_dataloader",
     "test_evaluator", "train_cfg", "train_dataloader", "val_cfg", "val_dataloader",
@@ -64,7 +67,7 @@ def build_runner(
     work_dir: str | Path,
     *,
     resume: str | None = None,
-    amp: bool = False,
+    amp: bool | str = False,
     seed: int | None = None,
     launcher: str = "none",
     testing: bool = False,
@@ -76,16 +79,20 @@ def build_runner(
         work_dir: where logs, checkpoints and pictures go.
         resume: ``"auto"`` goes on from the last checkpoint in `work_dir`, if there is one; a path
             from that one; the seed is the checkpoint's.
-        amp: compute in bfloat16 where autocast allows.
+        amp: ``"bfloat16"`` (or True) or ``"float16"``: compute in it where autocast allows.
         seed: of everything; None: the config's.
-        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        launcher: ``none``, or who started this process beside others: ``pytorch`` (torchrun),
+            ``slurm`` or ``mpi``.
         testing: leave out all that only training needs.
 
     Raises:
         KeyError: unknown key. OSError: `work_dir` cannot be written.
         CheckpointError: the checkpoint to resume from is truncated or no training checkpoint.
+        ValueError: processes that cannot meet, or cannot share the batch evenly.
     """
     register_training()
+    from .training.runner import TrainingRunner, share_of_batch
+
     config = Config(config.to_dict(), filename=config.filename)
     check_keys(config)
     config.work_dir, config.launcher = str(work_dir), launcher
@@ -95,11 +102,19 @@ def build_runner(
     if seed is not None:
         config.randomness = {**config.get("randomness", {}), "seed": seed}
     if amp:
-        config.merge_from_dict({"optim_wrapper.amp": "bfloat16"})
+        name = "bfloat16" if amp is True else amp
+        config.merge_from_dict({"optim_wrapper.amp": name})
     for scheduler in config.get("param_scheduler") or ():
         scheduler.setdefault("end", config.train_cfg.max_iters)
     # mmengine keeps logs and messages by this name, for as long as the process lives
     config.experiment_name = f"{Path(config.filename or 'run').stem}-{uuid.uuid4().hex[:8]}"
+    processes.start(launcher, **config.get("env_cfg", {}).get("dist_cfg", {}))
+    if not testing:
+        share_of_batch(config.train_dataloader, config.train_cfg, processes.number())
+    torch.set_float32_matmul_precision(config.get("matmul_precision", "highest"))
+    if config.get("ema") and not testing:
+        average = {"type": "EMAHook", **(config.ema if isinstance(config.ema, dict) else {})}
+        config.custom_hooks = [*config.get("custom_hooks", ()), average]
     start = config.get("load_from")
     config.load_from = config.resume = None
     if resume is not None:
@@ -109,7 +124,7 @@ def build_runner(
             config.load_from, config.resume = str(path), True
             config.randomness = {**config.get("randomness", {}), "seed": meta["seed"]}
             start = None
-    runner = Runner.from_cfg(config)
+    runner = TrainingRunner.from_cfg(config)
     if start:
         load_weights(bare_model(runner), find_weights(start))
     return runner
@@ -127,7 +142,9 @@ def register_training() -> None:
 
 
 def export_weights(runner: Runner, config: Config, name: str = "weights.safetensors") -> Path:
-    """Write what was trained as a safetensors file into the working directory.
+    """Write what was trained as a safetensors file into the working directory: the average of the
+    weights where the run keeps one (``ema``), as its validations saw. All processes must call it;
+    the first one writes.
 
     Returns:
         its path; `ovss segment --weights` and `ovss test` take it.
@@ -137,7 +154,15 @@ def export_weights(runner: Runner, config: Config, name: str = "weights.safetens
     encoder = config.model["encoder"]
     encoder = encoder.get("encoder", encoder)  # one around another is as pre-trained as that
     notes = {"config": method, "method": method, "base": str(encoder.get("pretrained", "none"))}
-    save_weights(bare_model(runner), path, only_trainable=True, metadata=notes)
+    averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+    for hook in averages:
+        hook.before_test_epoch(runner)  # the average takes the weights' place
+    if runner.rank == 0:
+        save_weights(bare_model(runner), path, only_trainable=True, metadata=notes)
+    else:
+        bare_model(runner).state_dict()  # gives its shards, if it has any
+    for hook in averages:
+        hook.after_test_epoch(runner)
     return path
 
 

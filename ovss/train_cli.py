@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+from .processes import LAUNCHERS
 
 
 def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
@@ -20,8 +20,26 @@ def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
         metavar="CHECKPOINT",
         help="go on from the last checkpoint of the working directory, or from this one",
     )
-    parser.add_argument("--amp", action="store_true", help="compute in bfloat16 where safe")
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="bfloat16",
+        choices=("bfloat16", "float16"),
+        help="compute in this number type where it is safe (bfloat16 if none is named)",
+    )
+    parser.add_argument(
+        "--micro-batch",
+        type=int,
+        metavar="N",
+        help="pictures that a process works on at a time: less memory, the same step",
+    )
     parser.add_argument("--seed", type=int, help="of data order, augmentation and weights")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="take a few steps on made-up pictures, print memory and hours, leave nothing behind",
+    )
+    parser.add_argument("--steps", type=int, default=2, help="of a dry run (default: 2)")
     add_shared_flags(parser)
     return parser
 
@@ -46,10 +64,19 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
     """
     arguments = build_parser(prog).parse_args(argv)
     from .models import load_config
+    from .processes import stop
     from .runner import build_runner, export_weights, set_local_rank
 
     set_local_rank(arguments.local_rank)
     config = load_config(arguments.config, arguments.cfg_options)
+    if arguments.micro_batch is not None:
+        config.merge_from_dict({"train_cfg.micro_batch": arguments.micro_batch})
+    if arguments.dry_run:
+        from .training.dry_run import dry_run
+
+        print(dry_run(config, arguments.steps, arguments.amp, arguments.launcher))
+        stop()
+        return 0
     work_dir = arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config)
     runner = build_runner(
         config,
@@ -60,9 +87,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
         launcher=arguments.launcher,
     )
     runner.train()
-    if runner.rank == 0:
-        path = export_weights(runner, config)
-        runner.logger.info(f"weights: {path}")
+    path = export_weights(runner, config)
+    runner.logger.info(f"weights: {path}")
+    stop()
     return 0
 
 

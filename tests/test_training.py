@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import ovss.training
+import ovss.training.checkpoints
 from ovss.checkpoint import CheckpointError, load_weights
 from ovss.files import write_atomic
 from ovss.models import build_segmentor, load_config
@@ -162,7 +162,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write_atomic(path, write)
 
-    monkeypatch.setattr(ovss.training, "write_atomic", full)
+    monkeypatch.setattr(ovss.training.checkpoints, "write_atomic", full)
     keep = "default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))"
     config = tiny_config(tmp_path, keep)
     with pytest.raises(OSError, match=r"No space left.*MiB free.*--resume.*iter_3\.pth"):

@@ -3,7 +3,7 @@ default_scope = "mmseg"
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
+    dist_cfg=dict(timeout=1800),  # seconds; backend: nccl where there are GPUs, else gloo
 )
 find_unused_parameters = True  # the last block's queries, where values alone make dense tokens
 randomness = dict(seed=0)

@@ -1,0 +1,104 @@
+"""Checkpoints that survive: never half a file, never the last good one at risk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from .. import processes
+from ..files import write_atomic
+from .precision import NonFiniteLossError
+from .sharding import local
+
+
+class AtomicBackend(LocalBackend):
+    """Local files, written beside their place and renamed into it: never half a file."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        path = Path(filepath)
+        try:
+            write_atomic(path, lambda file: file.write(obj))
+        except OSError as error:
+            free = shutil.disk_usage(_existing(path.parent)).free
+            raise OSError(
+                error.errno,
+                f"cannot write {len(obj) / 2**20:.1f} MiB ({os.strerror(error.errno or errno.EIO)}"
+                f"; {free / 2**20:.1f} MiB free). Earlier checkpoints are untouched: make room, "
+                f"then go on with --resume",
+                str(path),
+            ) from error
+
+
+register_backend("atomic", AtomicBackend, force=True)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's, except that the last good checkpoint is never at risk.
+
+    Files are renamed into place when complete; an old one is deleted after the new one is there
+    (mmengine deletes first); weights that are not finite are not saved.
+
+    Args: as mmengine's CheckpointHook.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"backend_args": {"backend": "atomic"}, **options})
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        bad = _not_finite(runner.model)
+        if bad:
+            raise NonFiniteLossError(
+                f"after iteration {step} {len(bad)} parameters are not finite, {bad[0]} first; "
+                f"nothing was saved. Last checkpoint: {self.last_ckpt or 'none yet'}"
+            )
+        kept, limit = list(self.keep_ckpt_ids) if self.max_keep_ckpts > 0 else [], None
+        if self.max_keep_ckpts > 0:
+            kept = [k for k in kept if k != step] + [step]
+            limit = self.max_keep_ckpts
+            runner.message_hub.update_info("keep_ckpt_ids", kept[-limit:])
+        path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+        runner.message_hub.update_info("last_ckpt", path)
+        runner.save_checkpoint(
+            self.out_dir,
+            self.filename_tmpl.format(step),
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        self.last_ckpt = path
+        if is_main_process():
+            pointer = Path(runner.work_dir) / "last_checkpoint"
+            write_atomic(pointer, lambda file: file.write(path.encode()))
+            for old in kept[:-limit] if limit else ():
+                Path(self.out_dir, self.filename_tmpl.format(old)).unlink(missing_ok=True)
+        if limit:
+            self.keep_ckpt_ids.clear()
+            self.keep_ckpt_ids.extend(kept[-limit:])
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _not_finite(model: torch.nn.Module) -> list[str]:
+    """Names of parameters that are not finite in any process."""
+    named = dict(model.named_parameters())
+    bad_N = torch.stack([~local(p).isfinite().all() for p in named.values()])
+    return [name for name, bad in zip(named, processes.any_of(bad_N).tolist()) if bad]
