@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from .folder_layout import (
     sibling_facts,
 )
 from .pairs import find_pairs
+
+if TYPE_CHECKING:
+    from .image_mask import ImageMaskDataset
 
 CHECKED = 16  # label maps whose values are looked at before anything runs
 
@@ -68,6 +71,29 @@ class FolderDescription:
     subset: tuple[str, ...] | None
     class_file: Path
     count: int
+
+    def __str__(self) -> str:
+        unseen = 0 if self.seen is None else len(self.names) - len(self.seen)
+        facts = [
+            f"{self.count} pictures in {self.images}",
+            f"label maps *{self.mask_suffix} in {self.masks}",
+            f"{len(self.names)} classes of {self.class_file}" + f", {unseen} unseen" * (unseen > 0),
+        ]
+        if self.words is not None:
+            facts.append(f"asked by {sum(len(self.words.get(n, (n,))) for n in self.names)} words")
+        none = self.ignored_colors if self.color_masks else self.ignored
+        facts.append(f"not labelled: {', '.join(map(str, none)) or 'no value'}")
+        return "; ".join(facts)
+
+    def build(self, pipeline: Sequence[dict] = ()) -> ImageMaskDataset:
+        """The data set.
+
+        Args:
+            pipeline: its transforms.
+        """
+        from .image_mask import ImageMaskDataset
+
+        return ImageMaskDataset(**{k: v for k, v in self.config(pipeline).items() if k != "type"})
 
     def config(self, pipeline: Sequence[dict]) -> dict[str, Any]:
         """The data set as a config has it.
@@ -171,9 +197,7 @@ def check_labels(described: FolderDescription, masks: Sequence[Path], facts: Cla
         ImageError, ValueError: as `ImageMaskDataset.labels`. LayoutError: masks of two classes that
             hold 0 and 255, where nothing says whether 255 is the second class or no label.
     """
-    from .image_mask import ImageMaskDataset
-
-    dataset = ImageMaskDataset(**{k: v for k, v in described.config([]).items() if k != "type"})
+    dataset = described.build()
     values: set[int] = set()
     for place in np.unique(np.linspace(0, len(masks) - 1, min(CHECKED, len(masks))).astype(int)):
         dataset.labels(masks[place])

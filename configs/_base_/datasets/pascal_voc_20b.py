@@ -1,4 +1,4 @@
-# PASCAL VOC 2012, 20 classes and background: the 1,449 validation pictures. A model is asked 59 words,
+# PASCAL VOC 2012, 20 classes and background: 1,449 validation pictures. A model is asked 59 words,
 # the 20 and the 39 other names of Context-59; those 39 count as background, the last of 21 classes.
 # Folder: as `ovss prepare pascal_voc_20b` leaves it; OVSS_DATA moves data/.
 _base_ = ["ade20k_150.py"]
