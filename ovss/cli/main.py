@@ -17,6 +17,7 @@ COMMANDS = {
     "segment": "label every pixel of pictures with the words you give",
     "train": "train a method from its config",
     "test": "evaluate a method on a data set",
+    "prepare": "make a benchmark ready from its official files",
     "list": "show components, methods, vocabularies, templates and plugins",
     "doctor": "check this installation",
     "new-plugin": "write a method of your own to begin with, tests included",

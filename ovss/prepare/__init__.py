@@ -4,12 +4,13 @@
 
     DIR/
       dataset.json              written last: where it is, the set is whole
-      classes.json              {"classes": [T names], "ignored": [...]}, and for pascal_voc_20b also
+      classes.json              {"classes": [T names], "ignored": [...]}, for pascal_voc_20b also
                                 {"words": [W words], "word_class": [W indices of classes]}
-      images/SPLIT/KEY.jpg      the official pictures, linked; only ade20k_847 shrinks its large ones
+      images/SPLIT/KEY.jpg      the official pictures, linked; ade20k_847 shrinks its large ones
+                                and keeps those as .png
       masks/SPLIT/KEY.png       8 bits: class index, 255 is not labelled
-      masks/SPLIT/KEY.tif       16 bits (ade20k_847, pascal_context_459): class index; not labelled is
-                                65535, in pascal_context_459 also 459
+      masks/SPLIT/KEY.tif       16 bits (ade20k_847, pascal_context_459): class index; not
+                                labelled is 65535, in pascal_context_459 also 459
 
 KEY has no folders in it and is the same for a picture and its mask; SPLIT is ``train`` or ``val``.
 ``dataset.json`` holds::
@@ -32,3 +33,18 @@ tells whether two people evaluate on the same labels.
 """
 
 from __future__ import annotations
+
+from .recipe import Item, Recipe, SourceError
+from .recipes import RECIPES, find_recipe
+from .run import Options, Outcome, prepare
+
+__all__ = [
+    "RECIPES",
+    "Item",
+    "Options",
+    "Outcome",
+    "Recipe",
+    "SourceError",
+    "find_recipe",
+    "prepare",
+]

@@ -1,0 +1,144 @@
+"""A whole data set: what is written about it, and how it takes its place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from ovss import __version__
+from ovss.files import write_atomic
+
+from .census import split_census
+from .recipe import Found, Recipe
+from .staging import MANIFEST, Staging
+
+__all__ = ["describe", "install", "read_description", "write_description"]
+
+DESCRIPTION = "dataset.json"
+
+
+def describe(
+    recipe: Recipe,
+    staging: Staging,
+    found: dict[str, Found],
+    partial: bool,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """The content of ``dataset.json``; `ovss.prepare` lists its keys."""
+    names = recipe.names()
+    splits, census = {}, {}
+    for split, one in found.items():
+        splits[split], census[split] = split_census(
+            staging.records(split), len(names), recipe.ignored, one, recipe.splits[split]
+        )
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "vocabulary": recipe.vocabulary,
+        "num_classes": len(names),
+        "ignored": list(recipe.ignored),
+        "bits": recipe.bits,
+        "mask_suffix": recipe.mask_suffix,
+        "partial": partial,
+        "splits": splits,
+        "licence": recipe.licence,
+        "homepage": list(recipe.homepage),
+        "source": options.pop("source"),
+        "made_by": f"ovss {__version__}",
+        "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "options": options,
+        "census": census,
+    }
+
+
+def write_description(folder: Path, recipe: Recipe, description: dict[str, Any]) -> None:
+    """``classes.json``, then ``dataset.json``, both all or nothing."""
+    classes: dict[str, Any] = {"classes": list(recipe.names()), "ignored": list(recipe.ignored)}
+    if recipe.word_class is not None:
+        from ovss.vocabularies import load_names
+
+        classes["words"] = list(load_names(recipe.vocabulary))
+        classes["word_class"] = list(recipe.word_class)
+    rest = {key: value for key, value in description.items() if key != "census"}
+    census = json.dumps(description["census"])  # on one line: thousands of numbers
+    for name, text in (
+        ("classes.json", _readable(classes)),
+        (DESCRIPTION, f'{_readable(rest)[:-2]},\n "census": {census}\n}}'),
+    ):
+        write_atomic(folder / name, _writer(f"{text}\n"))
+
+
+def _writer(text: str) -> Callable[[IO[bytes]], object]:
+    return lambda file: file.write(text.encode())
+
+
+def _readable(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def install(staging: Path, out: Path) -> None:
+    """Rename a staging folder to what it was made for; what is there goes when the new one is."""
+    if hasattr(os, "sync"):
+        os.sync()  # a machine that stops now must not leave a folder that only looks whole
+    replaced = out.with_name(f"{out.name}.replaced")
+    if out.exists():
+        if replaced.exists():
+            shutil.rmtree(replaced)
+        out.rename(replaced)
+    staging.rename(out)
+    for name in (MANIFEST, ".lock"):
+        (out / name).unlink(missing_ok=True)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+
+
+def read_description(
+    out: Path, recipe: Recipe, splits: Sequence[str], allow_partial: bool, force: bool
+) -> dict[str, Any] | None:
+    """What a folder that is there says of itself; None where there is none, or an empty one.
+
+    Raises:
+        FileExistsError: it is not a prepared folder, or not what is wanted.
+    """
+    if not out.exists():
+        return None
+    if not out.is_dir():
+        raise FileExistsError(f"{out} is a file; name a folder that is not there yet")
+    if not any(out.iterdir()):
+        out.rmdir()
+        return None
+    path = out / DESCRIPTION
+    if not path.is_file():
+        raise FileExistsError(
+            f"{out} is there and has no {DESCRIPTION}, so it was not prepared here: nothing in it "
+            f"was touched. Name another --out, or move it away"
+        )
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        name, done = content["name"], content["splits"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileExistsError(
+            f"{path} cannot be read ({error}); name another --out, or move {out} away"
+        ) from None
+    if name != recipe.name:
+        raise FileExistsError(f"{out} holds {name}, not {recipe.name}; name another --out")
+    if force:
+        return content
+    reasons = [f"has no split {split!r}" for split in splits if split not in done]
+    if content.get("partial") and not allow_partial:
+        reasons.append("was made with --allow-partial")
+    for split, summary in done.items():
+        for kind in ("images", "masks"):
+            have = sum(1 for _ in (out / kind / split).glob("[!.]*"))
+            if have != summary["images"]:
+                reasons.append(f"has {have} files in {kind}/{split} instead of {summary['images']}")
+    if reasons:
+        raise FileExistsError(
+            f"{out} is {recipe.name}, but {', '.join(reasons)}; --force makes it anew"
+        )
+    return content

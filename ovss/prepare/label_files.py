@@ -1,0 +1,113 @@
+"""Label files in and out, strictly: what an official file cannot be is an error that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ovss.files import write_atomic
+
+from .recipe import LabelError, Labels
+
+__all__ = ["image_size", "read_colours", "read_indices", "read_picture", "write_labels"]
+
+_ROTATED = (5, 6, 7, 8)
+_ORIENTATION = 0x0112
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except FileNotFoundError:
+        raise LabelError(f"{path}: no such file") from None
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged files
+        reason = str(error) or type(error).__name__
+        raise LabelError(
+            f"{path}: cannot be read ({reason}); unpack or download this file again"
+        ) from error
+    return picture
+
+
+def read_indices(path: Path) -> NDArray[np.uint8]:
+    """An 8-bit map of indices, (H, W): grey values as they are, of palettes the indices.
+
+    Raises:
+        LabelError: missing, damaged, colours, or 16 bits.
+    """
+    picture = _open(path)
+    if picture.mode not in ("L", "P"):
+        raise LabelError(
+            f"{path}: a picture of mode {picture.mode}; the official file has one channel of 8-bit "
+            f"indices (grey or palette). Colours cannot be told apart safely, so take the file of "
+            f"the official archive"
+        )
+    return np.array(picture)
+
+
+def read_colours(path: Path) -> NDArray[np.uint8]:
+    """An RGB file whose channels are numbers, (H, W, 3).
+
+    Raises:
+        LabelError: missing, damaged, or of another mode.
+    """
+    picture = _open(path)
+    if picture.mode != "RGB":
+        raise LabelError(
+            f"{path}: a picture of mode {picture.mode}; the official file is RGB, since 8 bits in "
+            f"one channel cannot hold its classes. Take the file of the official archive"
+        )
+    return np.array(picture)
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """A photograph as its pixels lie, (H, W, 3) RGB, not turned by what EXIF says.
+
+    Raises:
+        LabelError: missing or damaged.
+    """
+    return np.array(_open(path).convert("RGB"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) as a reader sees the picture, from its header.
+
+    Raises:
+        LabelError: missing, no picture, or one that EXIF lays on its side.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.getexif().get(_ORIENTATION) in _ROTATED:
+                raise LabelError(
+                    f"{path}: EXIF lays this picture on its side, its labels are not. The official "
+                    f"file has no such mark; take that one"
+                )
+            return picture.height, picture.width
+    except LabelError:
+        raise
+    except FileNotFoundError:
+        raise LabelError(f"{path}: no such file") from None
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise LabelError(f"{path}: not a picture that can be read ({reason})") from error
+
+
+def write_labels(path: Path, labels: Labels) -> int:
+    """Write class indices: uint8 as PNG, uint16 as TIFF; all or nothing.
+
+    Returns:
+        the bytes of the file.
+    """
+    if labels.dtype == np.uint8:
+        write_atomic(path, lambda file: Image.fromarray(labels).save(file, "PNG"))
+    elif labels.dtype == np.uint16:
+        write_atomic(
+            path,
+            lambda file: Image.fromarray(labels).save(file, "TIFF", compression="tiff_lzw"),
+        )
+    else:
+        raise TypeError(f"labels of {labels.dtype}: expected uint8 or uint16")
+    return path.stat().st_size

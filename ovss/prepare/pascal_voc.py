@@ -1,0 +1,100 @@
+"""PASCAL VOC 2012: 20 classes without background, and with it as the last of 21."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from ovss.vocabularies import load_names
+
+from .label_files import read_indices
+from .recipe import Converted, Found, Item, Recipe
+from .sources import by_key, first_existing, listed
+from .tables import Table
+
+_CLASSES = 20
+_WORDS_20B = 59
+_HINT = (
+    "Labels are 0 (background), 1..20 and 255 (border). Take the files of SegmentationClassAug or "
+    "SegmentationClass"
+)
+
+
+def _find(source: Path, split: str) -> Found:
+    roots = ("VOCdevkit/VOC2012/", "VOC2012/", "")
+    listing = first_existing(
+        source, [f"{root}ImageSets/Segmentation/{split}.txt" for root in roots]
+    )
+    if listing is None:
+        raise PASCAL_VOC_20.missing(source, [f"VOC2012/ImageSets/Segmentation/{split}.txt"])
+    root = listing.parent.parent.parent
+    masks = first_existing(root, ("SegmentationClassAug", "SegmentationClass"))
+    if masks is None or not (root / "JPEGImages").is_dir():
+        lacks = ("SegmentationClassAug", "SegmentationClass") if masks is None else ("JPEGImages",)
+        raise PASCAL_VOC_20.missing(root, lacks)
+    images = by_key(root / "JPEGImages", (".jpg", ".jpeg"))
+    keys = listing.read_text("utf-8").split()
+    found = listed(split, keys, images, by_key(masks, ".png"), str(listing))
+    if masks.name == "SegmentationClass":
+        found.notes.append("no SegmentationClassAug: SegmentationClass was read")
+    return found
+
+
+@cache
+def _table(background: int) -> Table:
+    """Raw 1..20 -> 0..19; 0 -> `background`, where 255 is not labelled."""
+    pairs = {raw: raw - 1 for raw in range(1, _CLASSES + 1)}
+    if background == 255:
+        return Table(pairs, 255, [0, 255], _HINT)
+    return Table({**pairs, 0: background}, 255, [255], _HINT)
+
+
+def _convert_20(item: Item) -> Converted:
+    return Converted(_table(255)(read_indices(item.label), item.label))
+
+
+def _convert_20b(item: Item) -> Converted:
+    return Converted(_table(_CLASSES)(read_indices(item.label), item.label))
+
+
+_LAYOUT = (
+    "VOCdevkit/VOC2012/JPEGImages/*.jpg",
+    "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt",
+    "VOCdevkit/VOC2012/SegmentationClassAug/*.png (or SegmentationClass, the same for val)",
+)
+_HOMEPAGE = (
+    "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+    "SegmentationClassAug: the masks that DeepLab's users pass on, of "
+    "http://home.bharathh.info/pubs/codes/SBD/download.html",
+)
+_LICENCE = "pictures under the Flickr terms of use; see http://host.robots.ox.ac.uk/pascal/VOC"
+
+PASCAL_VOC_20 = Recipe(
+    name="pascal_voc_20",
+    title="PASCAL VOC 2012, 20 classes (PAS-20)",
+    vocabulary="pascal_voc_20",
+    splits={"val": 1449},
+    default_splits=("val",),
+    ignored=(255,),
+    find=_find,
+    convert=_convert_20,
+    layout=_LAYOUT,
+    homepage=_HOMEPAGE,
+    licence=_LICENCE,
+    drop_unlabelled=True,
+)
+PASCAL_VOC_20B = Recipe(
+    name="pascal_voc_20b",
+    title="PASCAL VOC 2012, 20 classes and background (PAS-20b)",
+    vocabulary="pascal_voc_20b",
+    splits={"val": 1449},
+    default_splits=("val",),
+    ignored=(255,),
+    find=_find,
+    convert=_convert_20b,
+    layout=_LAYOUT,
+    homepage=_HOMEPAGE,
+    licence=_LICENCE,
+    classes=(*load_names("pascal_voc_20"), "background"),
+    word_class=tuple(min(word, _CLASSES) for word in range(_WORDS_20B)),
+)

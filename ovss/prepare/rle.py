@@ -1,0 +1,68 @@
+"""COCO's run lengths: columns first, runs of 0 and 1 in turn, beginning with 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["decode_counts", "decode_mask"]
+
+
+def decode_counts(text: str | bytes) -> list[int]:
+    """Run lengths from their compressed string.
+
+    Each number is written 5 bits a character, low ones first, 48 added and 32 where more follow, in
+    two's complement; from the fourth on it is the difference to the number two before.
+
+    Raises:
+        ValueError: a character outside the code, or an end within a number.
+
+    >>> decode_counts("52203")  # 5, 2, 2, then 2 + 0 and 2 + 3
+    [5, 2, 2, 2, 5]
+    """
+    if isinstance(text, str):
+        text = text.encode("ascii", "replace")
+    counts: list[int] = []
+    value = shift = 0
+    for place, byte in enumerate(text):
+        code = byte - 48
+        if not 0 <= code < 64:
+            raise ValueError(f"character {place} of the run lengths is {chr(byte)!r}")
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError("the run lengths end within a number")
+    return counts
+
+
+def decode_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """A mask from ``{"size": [H, W], "counts": string or list}``; bool (H, W).
+
+    Raises:
+        ValueError: no run-length mask, or runs that do not fill the size.
+
+    >>> decode_mask({"size": [2, 3], "counts": [1, 2, 3]}).astype(int).tolist()
+    [[0, 1, 0], [1, 0, 0]]
+    """
+    if not isinstance(rle, Mapping) or "counts" not in rle or "size" not in rle:
+        raise ValueError(
+            f"expected a run-length mask with 'size' and 'counts', got {str(rle)[:60]}"
+        )
+    height, width = (int(side) for side in rle["size"])
+    counts = rle["counts"]
+    runs = decode_counts(counts) if isinstance(counts, str | bytes) else [int(n) for n in counts]
+    if min(runs, default=0) < 0 or sum(runs) != height * width:
+        raise ValueError(
+            f"runs of {sum(runs)} pixels for {height} x {width} = {height * width} pixels"
+        )
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return flat.reshape(width, height).T

@@ -1,0 +1,111 @@
+"""One picture, from the source into the staging folder: what a worker process does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from functools import cache
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ovss.files import write_atomic
+
+from .census import count_values, label_hash
+from .label_files import image_size, write_labels
+from .linking import place
+from .recipe import Item, LabelError, Recipe, SourceError
+from .recipes import find_recipe
+
+__all__ = ["begin_worker", "convert_item", "fingerprint"]
+
+
+def begin_worker() -> None:
+    """End this process when the one that asked for it is gone, however that ended."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def fingerprint(item: Item) -> list[int]:
+    """Sizes and times of the official files: other ones, and the item is made again.
+
+    Raises:
+        SourceError: a file is gone.
+    """
+    try:
+        stats = [path.stat() for path in (item.image, item.label)]
+    except OSError as error:
+        raise SourceError(f"{error.filename}: {error.strerror}, though it was listed") from error
+    return [number for stat in stats for number in (stat.st_size, stat.st_mtime_ns)]
+
+
+@cache
+def _num_classes(name: str) -> int:
+    return len(find_recipe(name).names())
+
+
+def convert_item(name: str, item: Item, folder: str, link: str) -> dict[str, Any] | str:
+    """Convert, check, write.
+
+    Args:
+        name: of the recipe.
+        folder: the staging folder.
+        link: how pictures get there, see `place`.
+
+    Returns:
+        the record for the manifest; or, as a string, why a file of the source cannot be used.
+
+    Raises:
+        OSError: the staging folder cannot be written.
+    """
+    recipe = find_recipe(name)
+    try:
+        return _convert(recipe, item, Path(folder), link)
+    except (LabelError, SourceError) as error:
+        return str(error)
+
+
+def _convert(recipe: Recipe, item: Item, folder: Path, link: str) -> dict[str, Any]:
+    print_of = fingerprint(item)
+    converted = recipe.convert(item)
+    labels = converted.labels
+    size = image_size(item.image) if converted.image is None else converted.image.shape[:2]
+    if tuple(size) != labels.shape:
+        raise LabelError(
+            f"{item.label}: labels of (height, width) {labels.shape} for {item.image} of "
+            f"{tuple(size)}; they are not of one download, get both again"
+        )
+    counts = count_values(labels, _num_classes(recipe.name), recipe.ignored, item.label)
+    dropped = recipe.drop_unlabelled and all(int(value) in recipe.ignored for value in counts)
+    suffix = item.image.suffix.lower() if converted.image is None else ".png"
+    mask = folder / "masks" / item.split / f"{item.key}{recipe.mask_suffix}"
+    image = folder / "images" / item.split / f"{item.key}{suffix}"
+    record = {
+        "split": item.split,
+        "key": item.key,
+        "from": print_of,
+        "size": list(labels.shape),
+        "counts": counts,
+        "sha256": label_hash(labels),
+        "dropped": dropped,
+        "image": image.name,
+        "bytes": 0,
+    }
+    if not dropped:
+        if converted.image is None:
+            place(item.image, image, link)
+        else:
+            picture = Image.fromarray(converted.image)
+            write_atomic(image, lambda file: picture.save(file, "PNG"))
+        record["bytes"] = write_labels(mask, labels)
+    return record
