@@ -186,7 +186,13 @@ class ResumableTestLoop(TestLoop):
         return time.perf_counter() - start
 
     def _sum_up(self, plan: Plan, seconds: float) -> Cost:
-        everyone = all_gather_object((seconds, memory_peak()))
+        try:
+            everyone = all_gather_object((seconds, memory_peak()))
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"another process of this evaluation has ended or cannot be reached ({error}). "
+                f"What was counted is kept in {self.root}: start again with --resume"
+            ) from error
         return Cost(
             plan.started,
             utc_now(),

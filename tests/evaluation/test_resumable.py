@@ -1,0 +1,209 @@
+"""The test loop: each picture once, over any processes, through kills; and bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ovss.evaluation.pending import EachPictureOnce
+from ovss.evaluation.progress import Progress
+from ovss.evaluation.state import ResumeError
+from tests.evaluation.counted import EveryThirdWrong, counted_config, run, true_pixels
+
+PICTURES, CATEGORIES = 47, 50
+
+
+def counted(loop) -> list[int]:
+    return loop.evaluator.metrics[0].report.counts.true_T.tolist()
+
+
+def cut_at(monkeypatch: pytest.MonkeyPatch, picture: int) -> None:
+    """Ctrl-C in the middle of a batch."""
+    forward = EveryThirdWrong.forward
+
+    def until(self, inputs, data_samples=None, mode="tensor"):
+        if any(sample.index == picture for sample in data_samples or ()):
+            raise KeyboardInterrupt
+        return forward(self, inputs, data_samples, mode)
+
+    monkeypatch.setattr(EveryThirdWrong, "forward", until)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, float]:
+    """Figures of an evaluation that nothing interrupts."""
+    loop, metrics = run(counted_config(), tmp_path_factory.mktemp("whole"))
+    assert counted(loop) == true_pixels(PICTURES, CATEGORIES)
+    return metrics
+
+
+def test_one_that_is_cut_goes_on_where_it_was(tmp_path, monkeypatch, whole):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        cut_at(patch, 21)
+        run(counted_config(batch=2), tmp_path)
+    (part,) = tmp_path.glob("evaluation/*/session-*.json")
+    seen = []
+    original = EveryThirdWrong.forward
+
+    def watched(self, inputs, data_samples=None, mode="tensor"):
+        seen.extend(sample.index for sample in data_samples)
+        return original(self, inputs, data_samples, mode)
+
+    monkeypatch.setattr(EveryThirdWrong, "forward", watched)
+    loop, metrics = run(counted_config(batch=5, resume=True), tmp_path)
+    assert seen == list(range(20, PICTURES))
+    np.testing.assert_equal(metrics, whole)
+    assert counted(loop) == true_pixels(PICTURES, CATEGORIES)
+    assert (loop.cost.sessions, loop.cost.pictures) == (2, PICTURES)
+    assert loop.cost.seconds > json.loads(part.read_text())["seconds"]
+
+
+def test_going_on_from_what_is_complete_gives_the_same_at_once(tmp_path, whole):
+    run(counted_config(), tmp_path)
+    loop, metrics = run(counted_config(resume=True), tmp_path)
+    np.testing.assert_equal(metrics, whole)
+    assert len(loop.sampler) == 0
+
+
+def test_without_resume_it_starts_anew(tmp_path, monkeypatch, whole):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        cut_at(patch, 21)
+        run(counted_config(), tmp_path)
+    loop, metrics = run(counted_config(), tmp_path)
+    np.testing.assert_equal(metrics, whole)
+    assert loop.cost.sessions == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model.shift": 1.0}, "another weights and another model or protocol"),
+        ({"test_dataloader.dataset.pictures": 46}, "another data"),
+        ({"test_evaluator.absent": "union"}, "another metric"),
+    ],
+)
+def test_a_state_of_something_else_is_refused(tmp_path, monkeypatch, change, said):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        cut_at(patch, 21)
+        run(counted_config(), tmp_path)
+    state = {path: path.read_bytes() for path in tmp_path.glob("evaluation/*/*")}
+    config = counted_config(resume=True)
+    config.merge_from_dict(change)
+    with pytest.raises(ResumeError, match=said) as told:
+        run(config, tmp_path)
+    assert "without --resume" in str(told.value)
+    assert state == {path: path.read_bytes() for path in tmp_path.glob("evaluation/*/*")}
+
+
+def test_what_is_finished_stands_in_nobodys_way(tmp_path):
+    run(counted_config(), tmp_path)
+    _, metrics = run(counted_config(pictures=3, resume=True), tmp_path)
+    assert metrics["pACC"] < 100
+
+
+def test_a_damaged_part_is_counted_again(tmp_path, monkeypatch, whole):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        cut_at(patch, 21)
+        run(counted_config(), tmp_path)
+    (part,) = tmp_path.glob("evaluation/*/session-*.json")
+    part.write_bytes(part.read_bytes()[:200])
+    loop, metrics = run(counted_config(resume=True), tmp_path)
+    np.testing.assert_equal(metrics, whole)
+    assert counted(loop) == true_pixels(PICTURES, CATEGORIES)
+
+
+def test_a_part_that_is_there_twice_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        cut_at(patch, 21)
+        run(counted_config(), tmp_path)
+    (part,) = tmp_path.glob("evaluation/*/session-*.json")
+    part.with_name("session-0007-rank-0000.json").write_bytes(part.read_bytes())
+    with pytest.raises(ResumeError, match="same picture"):
+        run(counted_config(resume=True), tmp_path)
+
+
+def test_what_cannot_be_continued_is_refused(tmp_path):
+    config = counted_config()
+    config.test_evaluator = {"type": "IoUMetric"}
+    with pytest.raises(TypeError, match=r"IoUMetric keeps something of every picture"):
+        run(config, tmp_path)
+    config = counted_config()
+    config.test_dataloader.sampler = {"type": "InfiniteSampler"}
+    with pytest.raises(ValueError, match="InfiniteSampler.*may repeat pictures"):
+        run(config, tmp_path)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7, 60])
+def test_what_is_left_is_shared_out_without_repeats(ranks):
+    left_N = np.random.default_rng(0).random(PICTURES) < 0.6
+    shares = []
+    for rank in range(ranks):
+        sampler = EachPictureOnce(range(PICTURES), rank=rank, ranks=ranks)
+        sampler.give(left_N)
+        shares.append(list(sampler))
+        assert len(sampler) == len(shares[-1])
+    assert sorted(sum(shares, [])) == np.flatnonzero(left_N).tolist()
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_progress_tells_how_long_it_will_take():
+    said: list[str] = []
+    progress = Progress(total=100, before=20, ranks=2, every=0.0, say=said.append)
+    progress.step(0)
+    assert not said
+    progress.step(10)
+    assert said[0].startswith("40 of 100 pictures (40.0 %)")
+    assert progress.line(10, 60.0) == "40 of 100 pictures (40.0 %), 3.000 s each, 3:00 left"
+
+
+def in_processes(folder: Path, *steps: dict) -> list[dict]:
+    plan = folder / "steps.json"
+    plan.write_text(json.dumps(steps))
+    found = subprocess.run(
+        [sys.executable, "-m", "tests.evaluation.counted_ranks", str(plan)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    return [json.loads(line) for line in found.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.slow
+def test_any_number_of_processes_counts_alike(tmp_path, whole):
+    steps = [
+        {"work_dir": str(tmp_path / str(ranks)), "ranks": ranks, "resume": False}
+        for ranks in (1, 2, 3)
+    ]
+    few = {"work_dir": str(tmp_path / "few"), "ranks": 3, "resume": False, "pictures": 2}
+    *answers, answer = in_processes(tmp_path, *steps, few)
+    for ranks, found in enumerate(answers, 1):
+        assert found["ranks"] == ranks
+        assert found["true"] == true_pixels(PICTURES, CATEGORIES)
+        np.testing.assert_equal(found["metrics"], whole)
+    assert answer["true"] == true_pixels(2, CATEGORIES)
+
+
+@pytest.mark.slow
+def test_killed_ones_go_on_with_other_numbers_of_processes(tmp_path, whole):
+    step = {"work_dir": str(tmp_path / "run")}
+    first, second, last = in_processes(
+        tmp_path,
+        {**step, "ranks": 3, "resume": False, "die": 31},
+        {**step, "ranks": 2, "resume": True, "die": 40},
+        {**step, "ranks": 1, "resume": True},
+    )
+    assert -9 in first["codes"]
+    assert -9 in second["codes"]
+    assert last["sessions"] == 3
+    assert last["true"] == true_pixels(PICTURES, CATEGORIES)
+    np.testing.assert_equal(last["metrics"], whole)
