@@ -30,13 +30,14 @@ RUNNER_KEYS = frozenset({
     "find_unused_parameters", "fsdp", "gradient_checkpointing", "launcher", "load_from",
     "log_level", "log_processor", "matmul_precision", "model",
     "model_wrapper_cfg",
-    "optim_wrapper", "param_scheduler", "randomness", "resume", "test_cfg", "test_dataloader",
-    "test_evaluator", "train_cfg", "train_dataloader", "val_cfg", "val_dataloader",
-    "val_evaluator", "visualizer", "weights", "work_dir",
+    "optim_wrapper", "param_scheduler", "protocol", "randomness", "resume", "test_cfg",
+    "test_dataloader", "test_evaluator", "train_cfg", "train_dataloader", "val_cfg",
+    "val_dataloader", "val_evaluator", "visualizer", "weights", "work_dir",
 })
 # fmt: on
 """Top-level keys of a config that mean something. `weights`: the trained file a method ships;
-`load_from`: weights that training starts from. Helper variables start with an underscore."""
+`load_from`: weights that training starts from; `protocol`: how it is evaluated, see
+docs/protocols.md. Helper variables start with an underscore."""
 
 _TRAINING_KEYS = tuple(
     f"{part}_{kind}" for part in ("train", "val") for kind in ("dataloader", "cfg", "evaluator")
@@ -88,13 +89,16 @@ def build_runner(
     Raises:
         KeyError: unknown key. OSError: `work_dir` cannot be written.
         CheckpointError: the checkpoint to resume from is truncated or no training checkpoint.
+        ProtocolError: the config names an unknown protocol.
         ValueError: processes that cannot meet, or cannot share the batch evenly.
     """
     register_training()
+    from .evaluation.protocol_config import settle_protocol
     from .training.runner import TrainingRunner, share_of_batch
 
     config = Config(config.to_dict(), filename=config.filename)
     check_keys(config)
+    settle_protocol(config)
     config.work_dir, config.launcher = str(work_dir), launcher
     for key in ("weights", *(_TRAINING_KEYS if testing else ())):
         config.pop(key, None)

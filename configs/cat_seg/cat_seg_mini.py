@@ -17,6 +17,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.cat_seg"])
 weights = "cat_seg_mini.safetensors"
+protocol = "mini"
 # Words of training: a third of all 334 seen names at a time, of which an image keeps the 32 that
 # look most like it. So negatives are many, hard ones and easy ones, and a step stays cheap.
 data_preprocessor = dict(sample_words=96)

@@ -30,6 +30,7 @@ _words = dict(
     ignored=(11,),
 )
 weights = None
+protocol = "mini_camvid"
 model = dict(
     encoder=dict(image_size=192, trainable="full", trainable_text="none"),
     inference=dict(mode="slide", size=(240, 320), window=192, stride=128, global_view=True),

@@ -19,6 +19,7 @@ _base_ = [
     "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.cat_seg"])
+protocol = "cat_seg"
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

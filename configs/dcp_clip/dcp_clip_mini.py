@@ -19,6 +19,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.dcp_clip"])
 weights = "dcp_clip_mini.safetensors"
+protocol = "mini_7"
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
 model = dict(
     type="OpenVocabSegmentor",
@@ -66,7 +67,7 @@ model = dict(
     ),
     post_processor=dict(type="TagValidation", seen="mini_556_seen", k=5),
     criterion=dict(type="bce", ignore="exclude", average="image"),
-    prompts=dict(templates="imagenet_7", synonyms="first"),
+    prompts=dict(templates="imagenet_7", synonyms="average"),
     inference=dict(mode="whole", size=96),
 )
 optim_wrapper = dict(

@@ -17,6 +17,7 @@ _base_ = [
     "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.dcp_clip"])
+protocol = "dcp_clip"
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

@@ -16,6 +16,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.dpseg"])
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
+protocol = "mini_7"
 model = dict(
     type="DPSegmentor",
     encoder=dict(

@@ -21,6 +21,7 @@ _base_ = [
     "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.sed"])
+protocol = "sed"
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

@@ -20,6 +20,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.sed"])
 weights = "sed_mini.safetensors"
+protocol = "mini_7"
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
 model = dict(
     type="OpenVocabSegmentor",

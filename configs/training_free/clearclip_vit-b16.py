@@ -9,6 +9,7 @@ mIoU:  published: PASCAL VOC (20) 80.9, Context-59 35.9, COCO-Stuff 23.9, Citysc
 """
 
 _base_ = ["maskclip_vit-b16.py"]
+protocol = "clearclip"
 model = dict(
     encoder=dict(dense="clearclip"),
     decoder=dict(scale=40.0),

@@ -9,6 +9,7 @@ mIoU:  not run here.
 
 _base_ = ["maskclip_vit-b16.py"]
 custom_imports = dict(imports=["ovss_plugins.training_free"])
+protocol = "clip_surgery"
 model = dict(
     encoder=dict(dense=dict(_delete_=True, type="clip_surgery", depth=6)),
     head=dict(_delete_=True, type="FeatureSurgeryHead", sharpness=2.0),

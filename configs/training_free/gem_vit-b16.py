@@ -8,6 +8,7 @@ mIoU:  not run here.
 """
 
 _base_ = ["maskclip_vit-b16.py"]
+protocol = "gem"
 model = dict(
     encoder=dict(dense=dict(_delete_=True, type="gem", depth=7, iterations=1)),
     inference=dict(_delete_=True, mode="whole", size=448, activation="softmax"),

@@ -9,6 +9,7 @@ _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/datasets/mini_150.py",
 ]
+protocol = "mini_training_free"
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

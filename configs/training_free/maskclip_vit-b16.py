@@ -6,6 +6,7 @@ Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encod
 mIoU:  not run here.
 """
 
+protocol = "sclip"
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -24,17 +25,24 @@ class ShortestEdge(BaseTransform):
         size: of the short edge, in pixels.
         max_size: bound of the long edge, in pixels.
         labels: False leaves the labels as they are: predictions are scored at full size.
+        antialias: False takes the nearest pixels only when it shrinks, as mmcv does.
     """
 
-    def __init__(self, size: int, max_size: int, labels: bool = True) -> None:
-        self.size, self.max_size, self.labels = size, max_size, labels
+    def __init__(
+        self, size: int, max_size: int, labels: bool = True, antialias: bool = True
+    ) -> None:
+        self.size, self.max_size = size, max_size
+        self.labels, self.antialias = labels, antialias
 
     def transform(self, results: dict) -> dict:
         height, width = results["img"].shape[:2]
         scale = min(self.size / min(height, width), self.max_size / max(height, width))
         shape = (int(height * scale + 0.5), int(width * scale + 0.5))
-        picture = Image.fromarray(results["img"])
-        results["img"] = np.array(picture.resize(shape[::-1], Image.Resampling.BILINEAR))
+        if self.antialias:
+            picture = Image.fromarray(results["img"])
+            results["img"] = np.array(picture.resize(shape[::-1], Image.Resampling.BILINEAR))
+        else:
+            results["img"] = mmcv.imresize(results["img"], shape[::-1])
         results["img_shape"] = shape
         if self.labels:
             for key in results["seg_fields"]:

@@ -1,0 +1,222 @@
+"""Between protocols and configs: read from what runs, written into what will run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from mmengine.config import Config
+
+from ovss.dimensions import Prompts, misfits
+from ovss.inference import InferenceConfig
+from ovss.vocabularies import load_templates
+
+from .protocol import (
+    Canvas,
+    Prompting,
+    Protocol,
+    ProtocolError,
+    ProtocolTemplate,
+    Scoring,
+    Views,
+)
+from .protocol_data import DataRules, data_rules, listed
+from .protocol_parts import (
+    read_background,
+    read_resize,
+    write_background,
+    write_resize,
+    write_words,
+)
+from .protocol_values import checked
+from .protocols import find_protocol, named_protocols
+
+__all__ = ["apply_protocol", "protocol_of", "settle_protocol"]
+
+
+def protocol_of(config: Config, metainfo: Mapping[str, Any] | None = None) -> Protocol:
+    """The protocol under which a config is evaluated.
+
+    Args:
+        config: as it runs.
+        metainfo: of its test data set, where that is built already.
+    """
+    data = data_rules(config, metainfo)
+    return Protocol(_read(config, data).plain(), data)
+
+
+def settle_protocol(
+    config: Config, name: str | None = None, options: Mapping[str, Any] | None = None
+) -> str | None:
+    """Write what a protocol says into a config, in place, and take its key `protocol` out.
+
+    What a config says itself (its `prompts`, its `inference`, its pipeline's ShortestEdge) wins
+    over the protocol that it names; what is asked for here wins over the config.
+
+    Args:
+        config: may name its protocol as ``protocol``.
+        name: another one; all its fields are written.
+        options: dotted field -> value, over both.
+
+    Returns:
+        the name that was in force; None: none was named, and the config stays as it is but for
+        `options`.
+
+    Raises:
+        ProtocolError: no such protocol or field, a value that it cannot have, or one that the
+            method cannot run.
+    """
+    own = config.pop("protocol", None)
+    data = data_rules(config, None)
+    if name is not None:
+        target = find_protocol(name).fields_on(data.vocabulary if data else None)
+    elif own is not None:
+        target = _with_own_fields(config, data, own)
+    else:
+        target = _read(config, data)
+    if name is None and own is None and not options:
+        return None
+    target = checked(target, options or {})
+    if name is not None or options:
+        _check_method(config, target, name or own)
+    apply_protocol(config, target, data)
+    return name or own
+
+
+def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules | None) -> None:
+    """Write every field into a config, in place: what runs is then what the fields say.
+
+    Args:
+        config: with a `model`; loaders and metrics of validation follow those of the test.
+        template: the fields, `checked`.
+        data: of the config.
+    """
+    model = config.model
+    prompts = dict(model.get("prompts") or {})
+    if load_templates(prompts.get("templates", Prompts.templates)) != template.prompts.templates:
+        prompts["templates"] = _registered(template.prompts.templates)
+    if template.prompts.synonyms in ("first", "average"):
+        prompts["synonyms"] = template.prompts.synonyms
+    model.prompts = prompts
+    model.inference = _inference(config, template)
+    for part in ("val", "test"):
+        loader = config.get(f"{part}_dataloader")
+        if loader:
+            write_resize(loader["dataset"], template.resize)
+            write_words(loader["dataset"], template, data)
+        for metric in listed(config.get(f"{part}_evaluator")):
+            if metric.get("type") == "OpenVocabIoU":
+                _write(metric, vars(template.scores), Scoring())
+    write_background(config, template.background)
+    half = template.accumulation == "float16"
+    if half or config.get("test_cfg", {}).get("fp16"):
+        config.test_cfg = {**config.get("test_cfg", {}), "fp16": half}
+
+
+def _read(config: Config, data: DataRules | None) -> ProtocolTemplate:
+    """The fields as a config has them."""
+    prompts = Prompts(**(config.model.get("prompts") or {}))
+    inference = InferenceConfig(**(config.model.get("inference") or {}))
+    loader = config.get("test_dataloader") or {}
+    metric = next(iter(listed(config.get("test_evaluator"))), {})
+    synonyms = prompts.synonyms
+    if data is not None and not data.has_synonyms:
+        synonyms = "each" if data.each else "none"
+    return ProtocolTemplate(
+        Prompting(load_templates(prompts.templates), synonyms),
+        read_resize(loader.get("dataset") or {}),
+        Canvas(_size(inference.size), inference.keep_ratio),
+        Views(**{key.name: getattr(inference, key.name) for key in fields(Views)}),
+        "float16" if config.get("test_cfg", {}).get("fp16") else "float32",
+        read_background(config),
+        Scoring(**{key: metric.get(key, value) for key, value in vars(Scoring()).items()}),
+    )
+
+
+def _with_own_fields(config: Config, data: DataRules | None, name: str) -> ProtocolTemplate:
+    """A named protocol where a config says nothing else."""
+    named = find_protocol(name)
+    here, base = _read(config, data).flat(), named.template.flat()
+    target = named.fields_on(data.vocabulary if data else None)
+    own = {key: here[key] for key in _said(config) if here[key] != base[key]}
+    if base["prompts.synonyms"] == "each" or here["prompts.synonyms"] == "none":
+        own.pop("prompts.synonyms", None)
+    return target.changed(own)
+
+
+def _said(config: Config) -> set[str]:
+    """Dotted fields that a config says itself; a block counts as a whole."""
+    model, template = config.model, ProtocolTemplate(Prompting(("{}",)))
+    loader = config.get("test_dataloader") or {}
+    resize = read_resize(loader.get("dataset") or {})
+    metric = next(iter(listed(config.get("test_evaluator"))), {})
+    groups = {
+        "prompts": "prompts" in model,
+        "canvas": "inference" in model,
+        "views": "inference" in model,
+        "resize": resize.short is not None,
+        "background": read_background(config).name is not None,
+        "accumulation": "fp16" in config.get("test_cfg", {}),
+    }
+    said = {key for key in template.flat() if groups.get(key.partition(".")[0])}
+    return said | {"resize.others"} | {f"scores.{key}" for key in vars(Scoring()) if key in metric}
+
+
+def _inference(config: Config, template: ProtocolTemplate) -> dict[str, Any]:
+    """The method's `inference` with the fields of canvas and views in it."""
+    inference = dict(config.model.get("inference") or {})
+    default = InferenceConfig()
+    wanted = {**vars(template.canvas), **vars(template.plain().views)}
+    for key, value in wanted.items():
+        if value is not None or key == "size":
+            _write(inference, {key: value}, default)
+    try:
+        InferenceConfig(**inference)
+    except ValueError as error:
+        raise ProtocolError(f"views and canvas do not fit together: {error}") from None
+    return inference
+
+
+def _write(block: Any, values: Mapping[str, Any], default: Any) -> None:
+    """Keys of a config's block; one that is not there is only written where it must be."""
+    for key, value in values.items():
+        if key in block or value != getattr(default, key):
+            block[key] = value
+
+
+def _check_method(config: Config, template: ProtocolTemplate, name: str | None) -> None:
+    """Refuse a protocol that the method's parts cannot run."""
+    import torch
+
+    from ovss.registry import HEADS, POSTPROCESSORS
+
+    with torch.device("meta"):
+        head = HEADS.build(dict(config.model["head"]))
+        behind = dict(config.model.get("post_processor") or {"type": "Identity"})
+        parts = {"head": head, "post_processor": POSTPROCESSORS.build(behind)}
+    prompts = Prompts(template.prompts.templates)
+    inference = InferenceConfig(**_inference(config, template))
+    found = misfits({**parts, "prompts": prompts, "inference": inference})
+    if found:
+        fit = [
+            each.name
+            for each in named_protocols().values()
+            if not misfits({**parts, "prompts": Prompts(each.template.prompts.templates)})
+        ]
+        raise ProtocolError(
+            f"the protocol {name or 'asked for'} cannot run with this method, whose parts were "
+            f"learnt under another: {'; '.join(found)}. Its number of prompt templates is that of "
+            f"{', '.join(fit) or 'no named protocol'}"
+        )
+
+
+def _registered(templates: tuple[str, ...]) -> str | list[str]:
+    from ovss.vocabularies import list_templates
+
+    known = (name for name in list_templates() if load_templates(name) == templates)
+    return next(known, list(templates))
+
+
+def _size(size: Any) -> Any:
+    return tuple(size) if isinstance(size, (list, tuple)) else size
