@@ -23,8 +23,8 @@ def counted(loop) -> list[int]:
     return loop.evaluator.metrics[0].report.counts.true_T.tolist()
 
 
-def cut_at(monkeypatch: pytest.MonkeyPatch, picture: int) -> None:
-    """Ctrl-C in the middle of a batch."""
+def cut(monkeypatch: pytest.MonkeyPatch, work_dir: Path, picture: int = 21) -> Path:
+    """An evaluation that somebody interrupts in the middle of a batch; the part that it left."""
     forward = EveryThirdWrong.forward
 
     def until(self, inputs, data_samples=None, mode="tensor"):
@@ -32,7 +32,12 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, picture: int) -> None:
             raise KeyboardInterrupt
         return forward(self, inputs, data_samples, mode)
 
-    monkeypatch.setattr(EveryThirdWrong, "forward", until)
+    with monkeypatch.context() as patch:
+        patch.setattr(EveryThirdWrong, "forward", until)
+        with pytest.raises(KeyboardInterrupt):
+            run(counted_config(), work_dir)
+    (part,) = work_dir.glob("evaluation/*/session-*.json")
+    return part
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +49,7 @@ def whole(tmp_path_factory) -> dict[str, float]:
 
 
 def test_one_that_is_cut_goes_on_where_it_was(tmp_path, monkeypatch, whole):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        cut_at(patch, 21)
-        run(counted_config(batch=2), tmp_path)
-    (part,) = tmp_path.glob("evaluation/*/session-*.json")
+    part = cut(monkeypatch, tmp_path)
     seen = []
     original = EveryThirdWrong.forward
 
@@ -72,9 +74,7 @@ def test_going_on_from_what_is_complete_gives_the_same_at_once(tmp_path, whole):
 
 
 def test_without_resume_it_starts_anew(tmp_path, monkeypatch, whole):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        cut_at(patch, 21)
-        run(counted_config(), tmp_path)
+    cut(monkeypatch, tmp_path)
     loop, metrics = run(counted_config(), tmp_path)
     np.testing.assert_equal(metrics, whole)
     assert loop.cost.sessions == 1
@@ -89,9 +89,7 @@ def test_without_resume_it_starts_anew(tmp_path, monkeypatch, whole):
     ],
 )
 def test_a_state_of_something_else_is_refused(tmp_path, monkeypatch, change, said):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        cut_at(patch, 21)
-        run(counted_config(), tmp_path)
+    cut(monkeypatch, tmp_path)
     state = {path: path.read_bytes() for path in tmp_path.glob("evaluation/*/*")}
     config = counted_config(resume=True)
     config.merge_from_dict(change)
@@ -108,10 +106,7 @@ def test_what_is_finished_stands_in_nobodys_way(tmp_path):
 
 
 def test_a_damaged_part_is_counted_again(tmp_path, monkeypatch, whole):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        cut_at(patch, 21)
-        run(counted_config(), tmp_path)
-    (part,) = tmp_path.glob("evaluation/*/session-*.json")
+    part = cut(monkeypatch, tmp_path)
     part.write_bytes(part.read_bytes()[:200])
     loop, metrics = run(counted_config(resume=True), tmp_path)
     np.testing.assert_equal(metrics, whole)
@@ -119,10 +114,7 @@ def test_a_damaged_part_is_counted_again(tmp_path, monkeypatch, whole):
 
 
 def test_a_part_that_is_there_twice_is_refused(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        cut_at(patch, 21)
-        run(counted_config(), tmp_path)
-    (part,) = tmp_path.glob("evaluation/*/session-*.json")
+    part = cut(monkeypatch, tmp_path)
     part.with_name("session-0007-rank-0000.json").write_bytes(part.read_bytes())
     with pytest.raises(ResumeError, match="same picture"):
         run(counted_config(resume=True), tmp_path)
@@ -135,7 +127,7 @@ def test_what_cannot_be_continued_is_refused(tmp_path):
         run(config, tmp_path)
     config = counted_config()
     config.test_dataloader.sampler = {"type": "InfiniteSampler"}
-    with pytest.raises(ValueError, match="InfiniteSampler.*may repeat pictures"):
+    with pytest.raises(ValueError, match=r"InfiniteSampler.*may repeat pictures"):
         run(config, tmp_path)
 
 
@@ -148,7 +140,7 @@ def test_what_is_left_is_shared_out_without_repeats(ranks):
         sampler.give(left_N)
         shares.append(list(sampler))
         assert len(sampler) == len(shares[-1])
-    assert sorted(sum(shares, [])) == np.flatnonzero(left_N).tolist()
+    assert sorted(index for share in shares for index in share) == np.flatnonzero(left_N).tolist()
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 

@@ -1,0 +1,44 @@
+"""`python -m tests.evaluation.memory_of PICTURES`: memory of an evaluation over 847 categories.
+
+Prints JSON: ``traced``, bytes at the peak of Python and NumPy during the run above what was held
+before it; ``kept``, of them still held at its end; ``resident``, the growth of the process.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import tempfile
+import tracemalloc
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from ovss.benchmark.memory import peak_memory
+from ovss.runner import register_training
+
+from .counted import counted_config, run
+
+
+def measure(pictures: int, categories: int = 847) -> dict[str, int]:
+    """Of one evaluation, after a small one that fills what is filled once."""
+    register_training()
+    with tempfile.TemporaryDirectory() as folder:
+        run(counted_config(20, categories), folder)
+        config = counted_config(pictures, categories, save_every=1.0)
+        config.update(work_dir=folder, experiment_name=f"memory-{pictures}")
+        config.default_hooks = {"logger": {"type": "LoggerHook", "interval": 50}}
+        runner = Runner.from_cfg(Config(config.to_dict()))
+        resident = peak_memory(runner.test).above if Path("/proc/self").exists() else 0
+        gc.collect()
+        tracemalloc.start()
+        runner.test()
+        kept, traced = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return {"pictures": pictures, "traced": traced, "kept": kept, "resident": resident}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(int(sys.argv[1]))))
