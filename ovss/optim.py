@@ -28,7 +28,8 @@ class NamedRules:
     Args:
         optim_wrapper_cfg: ``dict(type=..., optimizer=dict(type=..., lr=..., weight_decay=...))``.
         paramwise_cfg: ``custom_keys``: key -> ``dict(lr_mult=1.0, decay_mult=1.0)``;
-            ``norm_decay_mult``: weight decay of normalisation layers and embeddings, times this.
+            ``norm_decay_mult``: weight decay of normalisation layers and embeddings, times this;
+            a rule may have its own ``norm_decay_mult``.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -56,7 +57,8 @@ class NamedRules:
             key = self.rule(name)
             used.add(key)
             rule = self.custom_keys.get(key, {})
-            decay_mult = rule.get("decay_mult", 1.0) * (self.norm_decay_mult if is_norm else 1.0)
+            norm_mult = rule.get("norm_decay_mult", self.norm_decay_mult)
+            decay_mult = rule.get("decay_mult", 1.0) * (norm_mult if is_norm else 1.0)
             setting = (lr * rule.get("lr_mult", 1.0), decay * decay_mult)
             found.setdefault(setting, []).append(parameter)
         unused = sorted(set(self.custom_keys) - used)
@@ -87,10 +89,11 @@ def _rules(
     """The two parts of `paramwise_cfg`, checked."""
     rules = {key: dict(rule) for key, rule in (custom_keys or {}).items()}
     for key, rule in rules.items():
-        unknown = set(rule) - {"lr_mult", "decay_mult"}
+        unknown = set(rule) - {"lr_mult", "decay_mult", "norm_decay_mult"}
         if unknown:
             raise TypeError(
-                f"custom_keys[{key!r}] knows lr_mult and decay_mult, not {sorted(unknown)}"
+                f"custom_keys[{key!r}] knows lr_mult, decay_mult and norm_decay_mult, not "
+                f"{sorted(unknown)}"
             )
     return rules, norm_decay_mult
 

@@ -20,6 +20,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.cat_seg"])
 protocol = "cat_seg"
+matmul_precision = "high"  # TF32 on GPUs that have it
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

@@ -18,6 +18,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.dcp_clip"])
 protocol = "dcp_clip"
+matmul_precision = "high"  # TF32 on GPUs that have it
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

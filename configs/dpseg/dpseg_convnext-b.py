@@ -22,6 +22,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.dpseg"])
 protocol = "dpseg"
+matmul_precision = "high"  # TF32 on GPUs that have it
 model = dict(
     type="DPSegmentor",
     encoder=dict(
@@ -82,7 +83,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type="ShortestEdge", size=768, max_size=2666),
             dict(type="RandomCrop", crop_size=(768, 768)),
-            dict(type="PhotoMetricDistortion"),
+            dict(type="ColorAugSSD"),
             dict(type="RandomFlip", prob=0.5),
             dict(type="Pad", size=(768, 768), pad_val=dict(img=128, seg=-1)),
             dict(type="PackSample"),

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 def transform_registry() -> Registry:
     """mmseg's registry of transforms, with mmcv's and ours in reach; by name, without a scope."""
     import_module("mmseg.datasets.transforms")
-    import_module("ovss.data.transforms")
+    for module in ("color", "transforms"):
+        import_module(f"ovss.data.{module}")
     return import_module("mmseg.registry").TRANSFORMS
 
 
 def register_data() -> None:
     """Register data sets, transforms, sampler and pre-processor; idempotent."""
     transform_registry()
-    for module in ("mini_world_dataset", "image_mask", "sampler", "preprocessor"):
+    for module in ("mini_world_dataset", "image_mask", "made_up", "sampler", "preprocessor"):
         import_module(f"ovss.data.{module}")

@@ -14,7 +14,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type="ShortestEdge", size=384, max_size=1333),
             dict(type="RandomCrop", crop_size=(384, 384)),
-            dict(type="PhotoMetricDistortion"),
+            dict(type="ColorAugSSD"),
             dict(type="RandomFlip", prob=0.5),
             dict(type="Pad", size=(384, 384), pad_val=dict(img=128, seg=-1)),
             dict(type="PackSample"),

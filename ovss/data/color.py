@@ -1,0 +1,73 @@
+"""Colours as SSD distorts them, in the order and with the bounds of detectron2's point_rend."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+
+@TRANSFORMS.register_module()
+class ColorAugSSD(BaseTransform):
+    """Brightness; then contrast, saturation and hue, or saturation, hue and contrast: each by half.
+
+    Of RGB pictures. mmseg's PhotoMetricDistortion takes its picture for BGR, which turns hues the
+    other way, and never draws the greatest hue; otherwise they agree.
+
+    Args:
+        brightness: added, at most, either way, in 0..255.
+        contrast, saturation: factors, from and to.
+        hue: added, at most, either way, in half degrees.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 32,
+        contrast: tuple[float, float] = (0.5, 1.5),
+        saturation: tuple[float, float] = (0.5, 1.5),
+        hue: int = 18,
+    ) -> None:
+        self.brightness, self.contrast = brightness, contrast
+        self.saturation, self.hue = saturation, hue
+
+    def transform(self, results: dict) -> dict:
+        image = results["img"]
+        if _coin():
+            image = _linear(image, shift=np.random.uniform(-self.brightness, self.brightness))
+        if _coin():
+            image = self._hue(self._saturation(self._contrast(image)))
+        else:
+            image = self._contrast(self._hue(self._saturation(image)))
+        results["img"] = image
+        return results
+
+    def _contrast(self, image: Image) -> Image:
+        return _linear(image, np.random.uniform(*self.contrast)) if _coin() else image
+
+    def _saturation(self, image: Image) -> Image:
+        if not _coin():
+            return image
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        hsv[..., 1] = _linear(hsv[..., 1], np.random.uniform(*self.saturation))
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+    def _hue(self, image: Image) -> Image:
+        if not _coin():
+            return image
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        turn = np.random.randint(-self.hue, self.hue + 1)
+        hsv[..., 0] = (hsv[..., 0].astype(int) + turn) % 180
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+
+def _coin() -> bool:
+    return bool(np.random.randint(2))
+
+
+def _linear(image: Image, factor: float = 1.0, shift: float = 0.0) -> Image:
+    """factor * image + shift, cut off at 0 and 255, rounded down."""
+    return np.clip(image.astype(np.float32) * factor + shift, 0, 255).astype(np.uint8)

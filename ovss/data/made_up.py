@@ -1,0 +1,51 @@
+"""Pictures of noise with labels of noise, as large as real ones: for trying a training dry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmengine.registry import DATASETS
+
+from ovss.vocabularies import load_names
+
+from .base import Picture, SegmentationDataset
+
+
+@DATASETS.register_module()
+class MadeUpDataset(SegmentationDataset):
+    """Drawn from a seed, no files; nothing can be learnt from it.
+
+    Args:
+        vocabulary: the T category names: a list, a text file with one a line, or a registered name.
+        pipeline: see `SegmentationDataset`.
+        size: (height, width) of the pictures; COCO's are mostly 480 x 640.
+        categories: how many a picture shows; COCO-Stuff's show about eight.
+        length: how many pictures.
+        seed: see `SegmentationDataset`.
+    """
+
+    def __init__(
+        self,
+        vocabulary: str | Sequence[str],
+        pipeline: Sequence[dict | Callable],
+        size: tuple[int, int] = (480, 640),
+        categories: int = 8,
+        length: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(load_names(vocabulary), None, pipeline, seed)
+        self.size, self.categories, self.length = size, categories, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def load(self, index: int) -> Picture:
+        draw = np.random.default_rng((self.seed, index))
+        height, width = self.size
+        image = draw.integers(0, 256, (height, width, 3), np.uint8)
+        count = min(self.categories, len(self.names))
+        shown = draw.choice(len(self.names), count, replace=False)
+        tiles = draw.choice(shown, (8, 8))
+        rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
+        return Picture(image, tiles[rows[:, None], columns], f"made_up/{index:06d}")

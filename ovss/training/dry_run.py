@@ -1,0 +1,245 @@
+"""A few steps of a training on made-up pictures: does it build, does it fit, how long will it be."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from .. import processes
+
+_FROM_OUTSIDE = ("pretrained", "bank")
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a dry run found.
+
+    Args:
+        name: of the config.
+        parameters, learnable: numbers.
+        device: in words.
+        processes, share: how many there are, and the pictures of each in a step.
+        crop: (height, width) of what a step sees.
+        words: of the vocabulary.
+        precision: number type of the step.
+        loss: of the last step.
+        seconds: of each step.
+        peak: bytes of memory at the fullest, of the process that takes most.
+        steps: of the whole schedule.
+        left_out: keys of the model's config that were left out.
+    """
+
+    name: str
+    parameters: int
+    learnable: int
+    device: str
+    processes: int
+    share: int
+    crop: tuple[int, int]
+    words: int
+    precision: str
+    loss: float
+    seconds: tuple[float, ...]
+    peak: int
+    steps: int
+    left_out: tuple[str, ...]
+
+    @property
+    def step_seconds(self) -> float:
+        """Of a step once words are encoded and kernels chosen: the mean of all but the first."""
+        later = self.seconds[1:] or self.seconds
+        return sum(later) / len(later)
+
+    @property
+    def hours(self) -> float:
+        """Of the whole schedule."""
+        return self.step_seconds * self.steps / 3600
+
+    def __str__(self) -> str:
+        each = f"{self.processes} x {self.share}" if self.processes > 1 else str(self.share)
+        kind = "allocated on the GPU" if self.device != "cpu" else "resident, code and all"
+        per = " of the fullest process" if self.processes > 1 else ""
+        lines = [
+            f"{self.name} on {self.device}, {self.precision}",
+            f"parameters  {self.parameters:,}, {self.learnable:,} of them trained",
+            f"a step      {each} pictures of {self.crop[0]} x {self.crop[1]}, {self.words} words",
+            f"seconds     first {self.seconds[0]:.2f} (words encoded, kernels chosen), then "
+            f"{self.step_seconds:.3f}",
+            f"memory      {self.peak / _GIB:.2f} GiB{per} at the fullest ({kind})",
+            f"schedule    {self.steps:,} steps: {self.hours:,.1f} hours, without validation and "
+            f"waiting for pictures",
+            f"loss        {self.loss:.4f}",
+        ]
+        if self.left_out:
+            lines.append(f"left out    {', '.join(self.left_out)}: weights are random")
+        return "\n".join(lines)
+
+
+def dry_run(
+    config: Config, steps: int = 2, amp: str | None = None, launcher: str = "none"
+) -> DryRun:
+    """Build everything and take `steps` steps; what is written goes to a temporary folder.
+
+    Pictures come from `MadeUpDataset` through the config's own pipeline, in place of a data set of
+    files; what would be downloaded or read from a bank is left out.
+
+    Args:
+        config: as `ovss.models.load_config` gives it; left as it is.
+        steps: how many; the first is timed apart.
+        amp, launcher: see `ovss.runner.build_runner`.
+
+    Raises:
+        ValueError: no step, or a data set without a `vocabulary`.
+    """
+    from ..runner import bare_model, build_runner
+
+    if steps < 1:
+        raise ValueError(f"a dry run takes at least 1 step, got {steps}")
+    length = config.train_cfg["max_iters"]
+    config = Config(config.to_dict(), filename=config.filename)
+    left_out = _simplify(config, steps)
+    with tempfile.TemporaryDirectory(prefix="ovss-dry-run-") as folder, _caches_in(folder):
+        runner = build_runner(config, folder, amp=amp or False, launcher=launcher)
+        watch = next(hook for hook in runner.hooks if isinstance(hook, StopwatchHook))
+        dataset = runner.train_dataloader.dataset
+        runner.train()
+        numbers = [(p.numel(), p.requires_grad) for p in bare_model(runner).parameters()]
+    crop = watch.shape[-2:]
+    return DryRun(
+        name=Path(config.filename or "config").stem,
+        parameters=sum(count for count, _ in numbers),
+        learnable=sum(count for count, learns in numbers if learns),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        processes=runner.world_size,
+        share=watch.shape[0],
+        crop=(crop[0], crop[1]),
+        words=len(dataset.metainfo["classes"]),
+        precision=getattr(runner.optim_wrapper, "amp", None) or "float32",
+        loss=watch.loss,
+        seconds=tuple(watch.seconds),
+        peak=processes.greatest([peak_bytes()])[0],
+        steps=length,
+        left_out=tuple(left_out),
+    )
+
+
+@HOOKS.register_module()
+class StopwatchHook(Hook):
+    """Seconds of every step, what it saw, and its loss."""
+
+    priority = "VERY_LOW"
+
+    def before_train(self, runner: Runner) -> None:
+        self.seconds: list[float] = []
+        forget_peak()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        inputs = data_batch["inputs"]
+        sizes = [tuple(image.shape[1:]) for image in inputs]
+        self.shape = (len(inputs), *map(max, zip(*sizes)))
+        self.start = _now()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        self.loss = float(outputs["loss"])
+        self.seconds.append(_now() - self.start)
+
+
+def peak_bytes() -> int:
+    """Most memory since `forget_peak`: allocated on the GPU, or resident in this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):  # no Linux
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def forget_peak() -> None:
+    """Count anew from what is held now, where the system can."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    elif os.access("/proc/self/clear_refs", os.W_OK):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _simplify(config: Config, steps: int) -> list[str]:
+    """Take out what a dry run must not need; returns what of the model was left out."""
+    for scheduler in config.get("param_scheduler") or ():
+        scheduler.setdefault("end", config.train_cfg["max_iters"])
+    config.train_cfg["max_iters"] = steps
+    for part in ("val", "test"):
+        for kind in ("dataloader", "cfg", "evaluator"):
+            config.pop(f"{part}_{kind}", None)
+    config.pop("load_from", None)
+    config.custom_hooks = [{"type": "StepSeedHook"}, {"type": "StopwatchHook"}]
+    config.default_hooks = {**config.get("default_hooks", {}), "checkpoint": None}
+    config.log_level = "WARNING"
+    loader = config.train_dataloader
+    loader["num_workers"], loader["persistent_workers"] = 0, False
+    if "images" in loader["dataset"]:
+        loader["dataset"] = _made_up(loader["dataset"])
+    return list(_leave_out(config.model, "model"))
+
+
+def _made_up(dataset: dict) -> dict:
+    from ..data.labels import seen_mask
+    from ..vocabularies import load_names
+
+    if "vocabulary" not in dataset:
+        raise ValueError("train_dataloader.dataset names no `vocabulary`: a dry run needs its words")
+    names = load_names(dataset["vocabulary"])
+    if dataset.get("only_seen") and dataset.get("seen") is not None:
+        mask = seen_mask(names, load_names(dataset["seen"]))
+        names = tuple(name for name, seen in zip(names, mask) if seen)
+    return {"type": "MadeUpDataset", "vocabulary": names, "pipeline": dataset["pipeline"]}
+
+
+def _leave_out(part: Any, name: str) -> Iterator[str]:
+    if not isinstance(part, dict):
+        return
+    for key, value in part.items():
+        if key in _FROM_OUTSIDE and value is not None:
+            part[key] = None
+            yield f"{name}.{key}"
+        else:
+            yield from _leave_out(value, f"{name}.{key}")
+
+
+@contextmanager
+def _caches_in(folder: str) -> Iterator[None]:
+    """Text features and compiled kernels go there too, and with it."""
+    places = {"OVSS_CACHE_DIR": folder, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
+    before = {name: os.environ.get(name) for name in places}
+    os.environ.update(places)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
