@@ -48,7 +48,7 @@ def evaluate(config: str, weights: str, scenes: int, folder: Path) -> dict:
         folder: where logs and figures go.
 
     Returns:
-        the figures of every category and their summary, as in ``ovss test --out``.
+        the result, as in ``ovss test --out``.
     """
     from .test_cli import main
 
@@ -83,7 +83,7 @@ def summary_table(figures_of: dict[str, dict]) -> str:
     width = max(map(len, figures_of))
     lines = [f"{'mean IoU of':{width}}     all    seen  unseen  harmonic mean"]
     for method, figures in figures_of.items():
-        means = [figures["summary"][key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")]
+        means = [figures["metrics"][key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")]
         cells = ["     -" if mean is None else f"{mean:6.1f}" for mean in means]
         lines.append(f"{method:{width}}  " + "  ".join(cells))
     return "\n".join(lines)

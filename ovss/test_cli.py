@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from collections.abc import Sequence
 
 from .train_cli import add_shared_flags, default_work_dir
@@ -13,6 +13,8 @@ __test__ = False  # a command, not tests
 
 def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     """Every flag, in one place."""
+    from mmengine.config import DictAction
+
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate a method on a data set.")
     parser.add_argument("config", help="config file, or the name of one (cat_seg_mini)")
     parser.add_argument(
@@ -21,8 +23,27 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
         default="default",
         help="checkpoint (default: the config's own), or none",
     )
-    parser.add_argument("--on", metavar="DATASET", help="another data set: mini_20, a config file")
-    parser.add_argument("--out", metavar="FILE", help="figures of every category as JSON")
+    data = parser.add_argument_group("data", "of the config, unless another is named")
+    which = data.add_mutually_exclusive_group()
+    which.add_argument("--on", metavar="DATASET", help="a known one: ade20k_150, or a config file")
+    which.add_argument("--data", metavar="DIR", help="your own: pictures, label maps, class file")
+    data.add_argument("--split", metavar="NAME", help="of --data: val and the like")
+    data.add_argument("--images", metavar="PATH", help="of --data, where it is not found by name")
+    data.add_argument("--masks", metavar="PATH", help="likewise")
+    data.add_argument("--classes", metavar="FILE", help="likewise")
+    data.add_argument("--mask-suffix", metavar="END", help="likewise: how label maps' names end")
+    how = parser.add_argument_group("protocol", "the config's, unless changed; docs/protocols.md")
+    how.add_argument("--protocol", metavar="NAME", help="a named one: cat_seg, sed, sclip, ...")
+    how.add_argument(
+        "--protocol-options",
+        nargs="+",
+        action=DictAction,
+        metavar="FIELD=VALUE",
+        help="other values of its fields (views.window=512); the result says so",
+    )
+    parser.add_argument("--out", metavar="FILE", help="the result as JSON: figures and all facts")
+    parser.add_argument("--resume", action="store_true", help="go on with what was cut off")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU)")
     parser.add_argument("--show-dir", metavar="DIR", help="image, truth and prediction as pictures")
     parser.add_argument("--show-count", type=int, default=20, help="how many of them")
     add_shared_flags(parser)
@@ -30,36 +51,49 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
-    """Print per-class IoU, both mIoU conventions, seen, unseen and harmonic mean.
+    """Print per-class IoU, all figures, and the protocol that they were made under.
 
     Returns:
         0; errors are raised, with what was wrong, where, and what to do.
     """
-    arguments = build_parser(prog).parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser(prog)
+    arguments = parser.parse_args(words)
     from pathlib import Path
 
-    from .files import write_atomic
-    from .models import load_config, load_trained
-    from .runner import bare_model, build_runner, set_local_rank, use_dataset
+    from .evaluation.configure import FOLDER_FLAGS, configured, use_device
+    from .evaluation.result_file import write_result
+    from .evaluation.run import evaluate
+    from .files import ensure_writable
+    from .runner import set_local_rank
 
+    if not arguments.data and any(vars(arguments)[flag] for flag in FOLDER_FLAGS):
+        parser.error("--split, --images, --masks, --classes and --mask-suffix go with --data DIR")
     set_local_rank(arguments.local_rank)
-    config = load_config(arguments.config, arguments.cfg_options)
-    if arguments.on:
-        use_dataset(config, arguments.on)
+    if arguments.out:
+        ensure_writable(Path(arguments.out).absolute().parent)
+    if arguments.device:
+        use_device(arguments.device)
+    ready = configured(arguments)
     if arguments.show_dir:
         place = str(Path(arguments.show_dir).absolute())
         pictures = {"type": "PictureHook", "count": arguments.show_count, "folder": place}
-        config.custom_hooks = [pictures]
-    if "test_dataloader" not in config:
-        raise KeyError(f"{arguments.config} names no data to test on: add --on DATASET")
-    config.setdefault("test_cfg", {})
-    work_dir = arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config)
-    weights = None if arguments.weights.lower() == "none" else arguments.weights
-    runner = build_runner(config, work_dir, launcher=arguments.launcher, testing=True)
-    load_trained(bare_model(runner), config, weights)
-    runner.test()
-    report = runner.test_loop.evaluator.metrics[0].report
-    if arguments.out and runner.rank == 0:
-        figures = json.dumps({"config": arguments.config, **report.as_dict()}, indent=1)
-        write_atomic(arguments.out, lambda file: file.write(figures.encode()))
+        ready.config.custom_hooks = [pictures]
+    done = evaluate(
+        ready.config,
+        config_name=Path(arguments.config).stem,
+        protocol=ready.protocol,
+        weights=None if arguments.weights.lower() == "none" else arguments.weights,
+        work_dir=arguments.work_dir
+        or ready.config.get("work_dir")
+        or default_work_dir(arguments.config),
+        launcher=arguments.launcher,
+        resume=arguments.resume,
+        command=[*prog.split(), *words],
+        data_name=ready.data_name,
+    )
+    if done.result is not None:
+        print(f"protocol: {ready.protocol.name} (hash {ready.protocol.hash})")
+        if arguments.out:
+            write_result(arguments.out, done.result)
     return 0

@@ -22,7 +22,7 @@ def test_trained_weights_score_on_their_own_and_on_another_data_set(tmp_path):
     assert main([str(config), weights, *flags, "--cfg-options", SMALL]) == 0
     own = json.loads(out.read_text())
     assert len(own["categories"]) == 20
-    assert own["summary"].keys() >= {"mIoU", "mIoU_union", "mIoU_seen", "mIoU_unseen", "hIoU"}
+    assert own["metrics"].keys() >= {"mIoU", "mIoU_union", "mIoU_seen", "mIoU_unseen", "hIoU"}
     assert len(list(shown.rglob("*.png"))) == 2
 
     other = tmp_path / "other.json"

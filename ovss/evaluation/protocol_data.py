@@ -24,8 +24,8 @@ class DataRules:
         words: W names that the model is asked; `classes` where they are the same.
         word_class: the class that each word counts as; None: they are the same.
         each: whether the words are all synonyms, one by one.
-        ignored: values of label files that mean "not labelled".
-        label_map: (raw value, class or name) in order; None: the values are the classes.
+        ignored: values, or colours, of label files that mean "not labelled".
+        label_map: (raw value or colour, class or name) in order; None: values are the classes.
     """
 
     classes: tuple[str, ...]
@@ -34,7 +34,7 @@ class DataRules:
     word_class: tuple[int, ...] | None = None
     each: bool = False
     ignored: tuple[Any, ...] = ()
-    label_map: tuple[tuple[int, str | int], ...] | None = None
+    label_map: tuple[tuple[Any, Any], ...] | None = None
 
     @property
     def vocabulary(self) -> str:
@@ -82,17 +82,24 @@ def data_rules(config: Mapping[str, Any], metainfo: Mapping[str, Any] | None) ->
     if "classes" not in meta:
         raise KeyError(f"the data set {dataset.get('type')} names no classes in its metainfo")
     classes = tuple(meta["classes"])
-    label_map = dataset.get("label_map")
-    pairs = () if label_map is None else tuple((int(k), v) for k, v in label_map.items())
     return DataRules(
         classes,
         tuple(_seen(config.get("test_evaluator"), meta)),
         tuple(meta.get("words", classes)),
         None if meta.get("word_class") is None else tuple(meta["word_class"]),
         dataset.get("words") == EACH_SYNONYM and meta.get("word_class") is not None,
-        tuple(sorted(dataset.get("ignored") or ())),
-        None if label_map is None else tuple(sorted(pairs, key=lambda pair: pair[0])),
+        (*sorted(dataset.get("ignored") or ()), *map(tuple, dataset.get("ignored_colors") or ())),
+        _raw_values(dataset),
     )
+
+
+def _raw_values(dataset: Mapping[str, Any]) -> tuple[tuple[Any, Any], ...] | None:
+    """Raw value or colour -> class, where a data set's label maps are no plain indices."""
+    if dataset.get("color_masks"):
+        return tuple((tuple(color), index) for index, color in enumerate(dataset["colors"]))
+    if dataset.get("label_map") is None:
+        return None
+    return tuple(sorted((int(raw), name) for raw, name in dataset["label_map"].items()))
 
 
 def registered_name(names: Sequence[str]) -> str:
