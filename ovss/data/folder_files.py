@@ -49,7 +49,7 @@ def find_suffix(images: Path, masks: Path, split: Split | None) -> str:
     if len(most) > 1:
         raise LayoutError(
             f"{masks} has label maps that end in {', '.join(most)} for the same pictures: choose "
-            f"with --mask-suffix, or move the others away"
+            f'with --mask-suffix, or write {{"mask_suffix": "{most[-1]}"}} into a JSON file there'
         )
     return most[0]
 

@@ -67,7 +67,9 @@ class ImageMaskDataset(SegmentationDataset):
         ignored_colors: Sequence[Sequence[int]] = (),
     ) -> None:
         every = load_names(vocabulary)
-        shown = every if seen is None else load_names(seen)
+        shown = every if seen is None else load_names(seen) if len(seen) else ()
+        if only_seen and not shown:
+            raise ValueError("only_seen, and no name is seen: nothing would be left to train on")
         _check_known(shown, every, "seen")
         is_seen = seen_mask(every, shown)
         kept = tuple(n for n, ok in zip(every, is_seen) if ok or not only_seen)

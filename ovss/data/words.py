@@ -46,6 +46,13 @@ def words_of_classes(
             f"no word stands for {', '.join(map(repr, never[:5]))}: it could never be predicted. "
             f"Give it a word, or leave it out of `words` to be asked by its name"
         )
+    by_word = {" ".join(word.split()).casefold(): index for word, index in pairs}
+    twice = [w for w, i in pairs if by_word[" ".join(w.split()).casefold()] != i]
+    if twice and words != EACH_SYNONYM:
+        raise ValueError(
+            f"the word {twice[0]!r} stands for two classes, so only the first could ever win it: "
+            f"tell them apart"
+        )
     if [w for w, _ in pairs] == list(names) and [i for _, i in pairs] == list(range(len(names))):
         return None
     return tuple(w for w, _ in pairs), tuple(i for _, i in pairs)
