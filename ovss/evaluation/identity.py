@@ -12,6 +12,7 @@ from ovss.encoders.fingerprint import sha256
 from ovss.runner import bare_model
 
 from .hashing import content_hash
+from .protocol_config import protocol_of
 
 __all__ = ["data_hash", "evaluation_identity"]
 
@@ -26,9 +27,12 @@ def evaluation_identity(runner: Runner, dataset: Dataset[Any], fp16: bool) -> di
     """
     config, model = runner.cfg, bare_model(runner)
     device = next(model.parameters()).device.type if any(True for _ in model.parameters()) else ""
+    parts = {k: v for k, v in config.model.items() if k not in ("prompts", "inference")}
+    meta = getattr(dataset, "metainfo", None)  # mmengine's data sets have it
     return {
         "weights": sha256(model.state_dict()),
-        "model or protocol": content_hash(config.get("model")),
+        "model": content_hash(parts),
+        "protocol": protocol_of(config, meta).hash,
         "data": data_hash(dataset, config.test_dataloader.get("dataset")),
         "metric": content_hash(config.get("test_evaluator")),
         "device": f"{device}{' autocast' if fp16 else ''}",
@@ -46,5 +50,5 @@ def data_hash(dataset: Dataset[Any], config: Any) -> str:
         for path in (path for pair in dataset.pairs for path in pair if path is not None):
             facts = path.stat()
             files.append((str(path), facts.st_size, facts.st_mtime_ns))
-    words = getattr(dataset, "metainfo", {}).get("classes")  # mmengine's data sets have it
+    words = getattr(dataset, "metainfo", {}).get("classes")
     return content_hash([config, words, len(dataset), files])  # type: ignore[arg-type]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from mmengine.config import Config
+from torch import nn
 
 from .iou import IoUReport
 from .loop import ResumableTestLoop
@@ -36,6 +37,7 @@ def evaluate(
     resume: bool = False,
     command: Sequence[str] = (),
     data_name: str = "",
+    check: Callable[[nn.Module, int], None] | None = None,
 ) -> Evaluation:
     """Evaluate a method on the data set of its config.
 
@@ -48,6 +50,8 @@ def evaluate(
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         resume: go on from the state in `work_dir`.
         command, data_name: kept in the result.
+        check: called with the loaded model and the number of pictures before the first of them;
+            raises where there is no point in going on.
 
     Raises:
         ResumeError: the state is of another evaluation.
@@ -62,8 +66,10 @@ def evaluate(
     looped.test_cfg["resume"] = resume
     runner = build_runner(looped, work_dir, launcher=launcher, testing=True)
     load_trained(bare_model(runner), config, weights)
-    runner.test()
     loop = cast(ResumableTestLoop, runner.test_loop)
+    if check is not None:
+        check(bare_model(runner), len(loop.dataloader.dataset))
+    runner.test()
     if runner.rank != 0 or loop.cost is None:
         return Evaluation(None, None)
     report = loop.evaluator.metrics[0].report

@@ -140,16 +140,16 @@ class StateFolder:
             if not files or (folder / _COMPLETE).exists():
                 continue
             other = _identity_of(files[0])
-            differing = [k for k, v in self.identity.items() if other.get(k) != v]
-            raise ResumeError(
-                f"the unfinished evaluation in {folder} is of {_listed(differing)}: its counts "
-                f"cannot be added to these. Give what it was started with, or start another "
-                f"without --resume, or keep them apart with --work-dir"
+            differing = [key for key, value in self.identity.items() if other.get(key) != value]
+            hashes = "; ".join(
+                f"{key} {str(other.get(key))[:12]} there, {self.identity[key][:12]} here"
+                for key in differing
             )
-
-
-def _listed(differing: Sequence[str]) -> str:
-    return "another " + " and another ".join(differing or ["identity"])
+            raise ResumeError(
+                f"the unfinished evaluation in {folder} is of other {' and '.join(differing)} "
+                f"({hashes}): its counts cannot be added to these. Give what it was started with, "
+                f"or start another without --resume, or keep them apart with --work-dir"
+            )
 
 
 def _identity_of(path: Path) -> dict[str, str]:

@@ -49,7 +49,7 @@ class EveryThirdWrong(BaseModel):
     Environment: COUNTED_SLOW seconds a picture; COUNTED_DIE: kills itself at this picture.
     """
 
-    def __init__(self, shift: float = 0.0) -> None:
+    def __init__(self, shift: float = 0.0, prompts: dict | None = None) -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.tensor(shift))
 

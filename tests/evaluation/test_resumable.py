@@ -83,9 +83,10 @@ def test_without_resume_it_starts_anew(tmp_path, monkeypatch, whole):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model.shift": 1.0}, "another weights and another model or protocol"),
-        ({"test_dataloader.dataset.pictures": 46}, "another data"),
-        ({"test_evaluator.absent": "union"}, "another metric"),
+        ({"model.shift": 1.0}, "other weights and model "),
+        ({"model.prompts": {"templates": "imagenet_80"}}, "other protocol "),
+        ({"test_dataloader.dataset.pictures": 46}, "other data"),
+        ({"test_evaluator.absent": "union"}, "other protocol and metric"),
     ],
 )
 def test_a_state_of_something_else_is_refused(tmp_path, monkeypatch, change, said):
