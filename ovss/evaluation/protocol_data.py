@@ -123,7 +123,8 @@ def _metainfo(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     if dataset.get("type") != "ImageMaskDataset":
         return dict(DATASETS.build(dict(dataset)).metainfo)
     names = load_names(dataset["vocabulary"])
-    shown = names if dataset.get("seen") is None else load_names(dataset["seen"])
+    marked = dataset.get("seen")
+    shown = names if marked is None else load_names(marked) if len(marked) else ()
     seen = tuple(n for n, ok in zip(names, seen_mask(names, shown), strict=True) if ok)
     classes = seen if dataset.get("only_seen") else names
     asked = words_of_classes(dataset.get("words"), classes)
