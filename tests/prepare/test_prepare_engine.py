@@ -1,0 +1,276 @@
+"""The engine: parallel as serial, killed and resumed, whole or not there, nothing written over."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from official_files import SOME, index_png, mask, picture, run
+
+from ovss.cli import main
+from ovss.prepare import RECIPES, SourceError, linking
+from ovss.prepare.recipe import LabelError
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Six pictures of COCO; picture i shows thing i alone, which is class i + 1."""
+    for number in range(6):
+        add(tmp_path / "s", number)
+    return tmp_path / "s"
+
+
+def add(root, number, value=None):
+    picture(root / f"val2017/{number}.jpg")
+    values = np.full((4, 6), number if value is None else value)
+    return index_png(root / f"stuffthingmaps/val2017/{number}.png", values)
+
+
+def contents(folder):
+    """Every file but the description, whose time and options differ; and what it counts."""
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "dataset.json"
+    }
+    said = json.loads((folder / "dataset.json").read_text())
+    return files, said["splits"], said["census"]
+
+
+def test_processes_make_what_one_makes(source, tmp_path):
+    run("coco_object", source, tmp_path / "one")
+    run("coco_object", source, tmp_path / "three", replace(SOME, jobs=3))
+    assert contents(tmp_path / "one") == contents(tmp_path / "three")
+    files = contents(tmp_path / "one")[0]
+    assert len(files) == 6 + 6 + 1
+    assert not [name for name in files if "manifest" in name or ".lock" in name]
+    assert not (tmp_path / "one.partial").exists()
+
+
+def test_counts(source, tmp_path):
+    said = run("coco_object", source, tmp_path / "o").description
+    assert said["census"]["val"][:8] == [[0, 0], *[[24, 1]] * 6, [0, 0]]
+    val = said["splits"]["val"]
+    assert (val["pixels"], val["ignored_pixels"], val["sizes"]) == (144, 0, {"6x4": 6})
+    assert (val["official"], val["source"]["masks"]) == (5000, 6)
+    assert said["licence"] == RECIPES["coco_object"].licence
+    # the hash is of labels, not of files: another source, the same labels
+    copy = shutil.copytree(source, tmp_path / "copy")
+    again = run("coco_object", copy, tmp_path / "p").description["splits"]["val"]
+    assert again["labels_sha256"] == val["labels_sha256"]
+    add(copy, 5, value=7)
+    other = run("coco_object", copy, tmp_path / "q").description["splits"]["val"]
+    assert other["labels_sha256"] != val["labels_sha256"]
+
+
+def test_killed_and_resumed(tmp_path):
+    """SIGKILL after some pictures: nothing of the name is there; the rest is made, once."""
+    source, out, count = tmp_path / "s", tmp_path / "o", 40
+    noise = np.random.default_rng(0).integers(0, 11, (900, 900))
+    first = picture(source / "val2017/000.jpg", 900, 900)
+    label = index_png(source / "stuffthingmaps/val2017/000.png", noise)
+    for number in range(1, count):
+        os.link(first, first.with_name(f"{number:03}.jpg"))
+        os.link(label, label.with_name(f"{number:03}.png"))
+    command = [sys.executable, "-m", "ovss", "prepare", "coco_object", "--allow-partial"]
+    command += ["--source", str(source), "--out", str(out), "--jobs", "2", "--quiet"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    manifest = tmp_path / "o.partial" / "manifest.jsonl"
+    until = time.monotonic() + 120
+    while not (manifest.is_file() and len(manifest.read_text().splitlines()) > 4):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    assert not (tmp_path / "o.partial/dataset.json").exists()
+    done = len(manifest.read_text().splitlines()) - 1
+    manifest.write_text(manifest.read_text() + '{"split": "val", "key": "0')  # cut short
+    outcome = run("coco_object", source, out)
+    assert outcome.resumed == done
+    assert outcome.made == count - done
+    assert outcome.description["splits"]["val"]["images"] == count
+    assert not list(out.rglob("*.tmp"))
+    fresh = run("coco_object", source, tmp_path / "fresh")
+    assert contents(out) == contents(fresh.folder)
+
+
+def stop_after(monkeypatch, count):
+    """Fail as a full disk would, after some pictures."""
+    from ovss.prepare import pool
+
+    made = []
+
+    def convert(*args):
+        if len(made) == count:
+            raise OSError(28, "No space left on device")
+        made.append(args)
+        return original(*args)
+
+    original = pool.convert_item
+    monkeypatch.setattr(pool, "convert_item", convert)
+    return made
+
+
+def test_what_is_done_is_made_again_only_where_it_changed(source, tmp_path, monkeypatch):
+    out = tmp_path / "o"
+    stop_after(monkeypatch, 4)
+    with pytest.raises(OSError, match="No space"):
+        run("coco_object", source, out)
+    monkeypatch.undo()
+    staging = tmp_path / "o.partial"
+    add(source, 0, value=9)  # the source has changed
+    (staging / "masks/val/1.png").unlink()  # and somebody tidied up
+    (staging / "masks/val/2.png").write_bytes(b"half")
+    (staging / "masks/val/stray.png").write_bytes(b"left over")
+    for folder in (source / "val2017", source / "stuffthingmaps/val2017"):
+        next(folder.glob("5.*")).unlink()
+    outcome = run("coco_object", source, out)
+    assert (outcome.resumed, outcome.made) == (1, 4)
+    assert [mask(out, str(n))[0, 0] for n in range(5)] == [10, 2, 3, 4, 5]
+    assert not (out / "masks/val/stray.png").exists()
+    assert outcome.description["splits"]["val"]["images"] == 5
+
+
+def test_begun_otherwise_is_not_mixed(source, tmp_path, monkeypatch):
+    stop_after(monkeypatch, 2)
+    with pytest.raises(OSError, match="No space"):
+        run("coco_object", source, tmp_path / "o")
+    monkeypatch.undo()
+    other = replace(SOME, link="copy")
+    with pytest.raises(FileExistsError, match=r"link was 'hard', is 'copy'.*--force"):
+        run("coco_object", source, tmp_path / "o", other)
+    outcome = run("coco_object", source, tmp_path / "o", replace(other, force=True))
+    assert (outcome.resumed, outcome.made) == (0, 6)
+
+
+def test_whole_folders_are_left_alone(source, tmp_path):
+    out = tmp_path / "o"
+    run("coco_object", source, out)
+    stamp = (out / "dataset.json").stat().st_mtime_ns
+    assert run("coco_object", source, out).already
+    assert (out / "dataset.json").stat().st_mtime_ns == stamp
+    for options, match in (
+        (replace(SOME, allow_partial=False), "was made with --allow-partial; --force"),
+        (replace(SOME, splits=("train",)), "has no split 'train'"),
+    ):
+        with pytest.raises(FileExistsError, match=match):
+            run("coco_object", source, out, options)
+    with pytest.raises(FileExistsError, match="holds coco_object, not coco_stuff_171"):
+        run("coco_stuff_171", source, out, replace(SOME, splits=("val",)))
+    (out / "masks/val/3.png").unlink()
+    with pytest.raises(FileExistsError, match="5 files in masks/val instead of 6; --force"):
+        run("coco_object", source, out)
+    assert run("coco_object", source, out, replace(SOME, force=True)).made == 6
+    assert mask(out, "3")[0, 0] == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o", "s"]
+
+
+def test_forced_and_failed_leaves_the_old_one(source, tmp_path):
+    out = tmp_path / "o"
+    run("coco_object", source, out)
+    before = contents(out)
+    add(source, 3, value=183)
+    with pytest.raises(LabelError, match="holds 183"):
+        run("coco_object", source, out, replace(SOME, force=True))
+    assert contents(out) == before
+
+
+def test_folders_of_others_are_not_touched(source, tmp_path):
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/thesis.tex").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(FileExistsError, match=r"no dataset\.json.*nothing in it was touched"):
+            run("coco_object", source, tmp_path / "o", replace(SOME, force=force))
+    assert (tmp_path / "o/thesis.tex").read_text() == "mine"
+    shutil.copytree(tmp_path / "o", tmp_path / "p.partial")
+    with pytest.raises(FileExistsError, match=r"thesis\.tex and no manifest"):
+        run("coco_object", source, tmp_path / "p")
+    (tmp_path / "empty").mkdir()
+    assert run("coco_object", source, tmp_path / "empty").made == 6
+    with pytest.raises(ValueError, match="--out is the source"):
+        run("coco_object", source, source)
+
+
+def test_one_at_a_time(tmp_path):
+    pytest.importorskip("fcntl")
+    from ovss.prepare.staging import Staging
+
+    header = {"name": "x"}
+    staging = Staging(tmp_path / "o.partial", header)
+    with pytest.raises(BlockingIOError, match=r"another `ovss prepare` is working in .*partial"):
+        Staging(tmp_path / "o.partial", header)
+    staging.close()
+    Staging(tmp_path / "o.partial", header).close()
+
+
+@pytest.mark.parametrize("link", ["hard", "symlink", "copy"])
+def test_pictures_are_linked(source, tmp_path, link):
+    run("coco_object", source, tmp_path / "o", replace(SOME, link=link))
+    made, original = tmp_path / "o/images/val/1.jpg", source / "val2017/1.jpg"
+    assert made.read_bytes() == original.read_bytes()
+    assert made.is_symlink() == (link == "symlink")
+    assert made.samefile(original) == (link != "copy")
+
+
+def test_a_copy_where_no_link_can_be(source, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(linking.os, "link", refuse)
+    run("coco_object", source, tmp_path / "o")
+    made, original = tmp_path / "o/images/val/1.jpg", source / "val2017/1.jpg"
+    assert made.read_bytes() == original.read_bytes()
+    assert not made.samefile(original)
+    assert not list((tmp_path / "o").rglob("*.tmp"))
+
+
+def test_many_bad_files_end_it_early(tmp_path):
+    for number in range(30):
+        add(tmp_path / "s", number, value=200)
+    with pytest.raises(LabelError, match=r"and 15 more.*run the same command again"):
+        run("coco_object", tmp_path / "s", tmp_path / "o")
+
+
+def test_options_that_are_wrong(source, tmp_path):
+    for options, match in (
+        (replace(SOME, splits=("test",)), "no split 'test'; it has train, val"),
+        (replace(SOME, link="soft"), "--link must be one of hard, symlink, copy"),
+        (replace(SOME, jobs=0), "--jobs must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            run("coco_object", source, tmp_path / "o", options)
+    with pytest.raises(ValueError, match=r"no data set is called 'ade20k'\. Did you mean ade20k_"):
+        run("ade20k", source, tmp_path / "o")
+    with pytest.raises(SourceError, match="train2017"):
+        run("coco_stuff_171", source, tmp_path / "o")
+
+
+def test_command_line(source, tmp_path, capsys):
+    assert main(["prepare", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in RECIPES)
+    assert "request_data" in listed
+    assert main(["prepare", "--list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["ade20k_847"]["classes"] == 847
+    assert rows["pascal_voc_20b"]["classes"] == 21
+    assert rows["coco_stuff_171"]["splits"] == {"train": 118287, "val": 5000}
+    assert all(row["licence"] and row["homepage"] for row in rows.values())
+    command = ["prepare", "coco_object", "--source", str(source), "--out", str(tmp_path / "o")]
+    assert main([*command, "--jobs", "1"]) == 1
+    assert "val has 6 pairs, the official set 5000" in capsys.readouterr().err
+    assert main([*command, "--jobs", "1", "--allow-partial"]) == 0
+    assert "6 pictures, 1 sizes, 6 of 81 classes occur" in capsys.readouterr().out
+    assert main([*command, "--allow-partial"]) == 0
+    assert "is complete, left alone" in capsys.readouterr().out
+    assert main(["prepare", "coco_object"]) == 1
+    assert "give --source, --out" in capsys.readouterr().err

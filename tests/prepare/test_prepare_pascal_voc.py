@@ -1,0 +1,80 @@
+"""PASCAL VOC 2012: palette files, background nowhere or last, pictures without any class."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from official_files import colour_png, index_png, mask, picture, run
+from PIL import Image
+
+from ovss.prepare import SourceError
+from ovss.prepare.recipe import LabelError
+from ovss.vocabularies import load_names
+
+ROWS = [[0, 1, 20], [255, 11, 5]]
+
+
+def voc(root, masks="SegmentationClassAug", palette=True, names=("2007_000033", "2007_000042")):
+    for name in names:
+        picture(root / f"JPEGImages/{name}.jpg", 2, 3)
+    index_png(root / f"{masks}/{names[0]}.png", ROWS, palette)
+    index_png(root / f"{masks}/{names[1]}.png", [[0, 0, 0], [255, 0, 0]], palette)
+    listing = root / "ImageSets/Segmentation/val.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_text("".join(f"{name}\n" for name in names))
+    return root
+
+
+@pytest.mark.parametrize("palette", [True, False])
+def test_without_background(tmp_path, palette):
+    voc(tmp_path / "s/VOCdevkit/VOC2012", palette=palette)
+    said = run("pascal_voc_20", tmp_path / "s", tmp_path / "o").description
+    assert mask(tmp_path / "o", "2007_000033").tolist() == [[255, 0, 19], [255, 10, 4]]
+    # nothing of the second is a class: it is left out, picture and all
+    assert [p.name for p in (tmp_path / "o/images/val").iterdir()] == ["2007_000033.jpg"]
+    assert [p.name for p in (tmp_path / "o/masks/val").iterdir()] == ["2007_000033.png"]
+    assert said["splits"]["val"]["dropped"] == ["2007_000042"]
+    assert said["splits"]["val"]["images"] == 1
+
+
+def test_background_is_the_last_class(tmp_path):
+    voc(tmp_path / "s/VOC2012")
+    run("pascal_voc_20b", tmp_path / "s", tmp_path / "o")
+    assert mask(tmp_path / "o", "2007_000033").tolist() == [[20, 0, 19], [255, 10, 4]]
+    assert mask(tmp_path / "o", "2007_000042").tolist() == [[20, 20, 20], [255, 20, 20]]
+    said = json.loads((tmp_path / "o/classes.json").read_text())
+    assert said["classes"] == [*load_names("pascal_voc_20"), "background"]
+    assert said["words"] == list(load_names("pascal_voc_20b"))
+    assert said["word_class"] == [*range(20), *[20] * 39]
+
+
+def test_segmentation_class_stands_in_and_is_told(tmp_path):
+    voc(tmp_path / "s", masks="SegmentationClass")
+    said = run("pascal_voc_20", tmp_path / "s", tmp_path / "o").description
+    assert "SegmentationClass was read" in said["splits"]["val"]["notes"][0]
+
+
+def test_masks_in_colour_are_refused_and_named(tmp_path):
+    root = voc(tmp_path / "s")
+    path = root / "SegmentationClassAug/2007_000033.png"
+    with Image.open(path) as image:
+        colours = np.array(image.convert("RGB"))
+    colour_png(path, colours)
+    with pytest.raises(LabelError, match=r"2007_000033\.png: a picture of mode RGB.*Colours"):
+        run("pascal_voc_20", tmp_path / "s", tmp_path / "o")
+    index_png(path, [[0, 21, 0], [0, 0, 0]])
+    with pytest.raises(LabelError, match=r"2007_000033\.png: holds 21 \(1 pixels\)"):
+        run("pascal_voc_20", tmp_path / "s", tmp_path / "o")
+
+
+def test_lists_and_folders(tmp_path):
+    root = voc(tmp_path / "s")
+    listing = root / "ImageSets/Segmentation/val.txt"
+    listing.write_text("2007_000033\n2007_000033\n")
+    with pytest.raises(SourceError, match="names '2007_000033' twice"):
+        run("pascal_voc_20", tmp_path / "s", tmp_path / "o")
+    listing.unlink()
+    with pytest.raises(SourceError, match=r"val\.txt.*VOCtrainval_11-May-2012\.tar.*Licence"):
+        run("pascal_voc_20", tmp_path / "s", tmp_path / "o")

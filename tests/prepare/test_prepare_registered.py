@@ -1,0 +1,89 @@
+"""What is prepared is what the registered data sets read, and what a folder says of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from official_files import colour_png, index_png, picture, run
+
+import ovss.data  # noqa: F401 (registers)
+from ovss.data.folder import describe_folder
+from ovss.data.image_mask import ImageMaskDataset
+from ovss.prepare import RECIPES
+from ovss.prepare.tables import load_table, load_text
+
+
+def ade20k_847(root):
+    folder = root / "ADE20K_2021_17_01/images/ADE/validation/home/room"
+    picture(folder / "ADE_val_00000001.jpg", 1, 3)
+    raw = {index: value for value, index in load_table("ade20k_847")["pairs"].items()}
+    pixels = [[(raw[i] // 256 * 10, raw[i] % 256, 0) for i in (255, 846)] + [(0, 0, 0)]]
+    colour_png(folder / "ADE_val_00000001_seg.png", np.array(pixels))
+    return [[255, 846, -1]]
+
+
+def pascal_context_459(root):
+    from scipy.io import savemat
+
+    name = load_text("pascal_context_val.txt")[0]
+    picture(root / f"VOC2010/JPEGImages/{name}.jpg", 1, 4)
+    (root / "VOC2010/trainval").mkdir()
+    values = np.array([[256, 459, 0, 460]], np.uint16)
+    savemat(root / f"VOC2010/trainval/{name}.mat", {"LabelMap": values})
+    return [[255, 458, -1, -1]]
+
+
+def voc(root):
+    picture(root / "JPEGImages/2007_000033.jpg", 1, 3)
+    index_png(root / "SegmentationClassAug/2007_000033.png", [[0, 20, 255]], palette=True)
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    (root / "ImageSets/Segmentation/val.txt").write_text("2007_000033\n")
+
+
+def pascal_voc_20(root):
+    voc(root)
+    return [[-1, 19, -1]]
+
+
+def pascal_voc_20b(root):
+    voc(root)
+    return [[20, 19, -1]]
+
+
+def coco_object(root):
+    picture(root / "val2017/000000000139.jpg", 1, 3)
+    index_png(root / "stuffthingmaps/val2017/000000000139.png", [[0, 181, 255]])
+    return [[1, 0, -1]]
+
+
+def cityscapes(root):
+    picture(root / "leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png", 1, 3)
+    index_png(root / "gtFine/val/ulm/ulm_000000_000019_gtFine_labelIds.png", [[7, 33, 0]])
+    return [[0, 18, -1]]
+
+
+MAKERS = (ade20k_847, pascal_context_459, pascal_voc_20, pascal_voc_20b, coco_object, cityscapes)
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+def test_read_as_it_was_prepared(make, tmp_path, monkeypatch, repo_root):
+    name = make.__name__
+    (tmp_path / "s").mkdir()
+    expected = make(tmp_path / "s")
+    run(name, tmp_path / "s", tmp_path / "data" / name)
+    monkeypatch.setenv("OVSS_DATA", str(tmp_path / "data"))
+    config = Config.fromfile(repo_root / "configs" / "_base_" / "datasets" / f"{name}.py")
+    asked = dict(config.test_dataloader.dataset)
+    assert asked.pop("type") == "ImageMaskDataset"
+    registered = ImageMaskDataset(**{**asked, "pipeline": []})
+    described = describe_folder(tmp_path / "data" / name).build()
+    for dataset in (registered, described):
+        assert len(dataset) == 1
+        assert dataset.load(0).labels.tolist() == expected
+        assert tuple(dataset.metainfo["classes"]) == RECIPES[name].names()
+
+
+def test_every_recipe_is_registered(repo_root):
+    registered = {path.stem for path in (repo_root / "configs/_base_/datasets").glob("*.py")}
+    assert set(RECIPES) <= registered
