@@ -25,6 +25,11 @@ def checked(template: ProtocolTemplate, options: Mapping[str, Any]) -> ProtocolT
     Raises:
         ProtocolError: an unknown field or a value that it cannot have.
     """
+    if "resize.others" in options:
+        raise ProtocolError(
+            "resize.others is what a data set's pipeline holds: change the pipeline of "
+            "test_dataloader.dataset"
+        )
     values = dict(options)
     for key, read in (("prompts.templates", _templates), ("background.words", _words)):
         if key in values:
