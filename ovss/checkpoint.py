@@ -18,11 +18,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .weight_files import CheckpointError, file_sha256, read_weights, some_of, write_weights
+from .weight_files import (
+    CheckpointError,
+    file_sha256,
+    read_notes,
+    read_weights,
+    some_of,
+    write_weights,
+)
 
 __all__ = [
     "CheckpointError",
     "file_sha256",
+    "is_whole",
     "load_weights",
     "read_weights",
     "save_weights",
@@ -88,6 +96,11 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
         )
     model.load_state_dict({**own, **tensors})
     return metadata
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether a weights file leaves nothing to the encoder's own pre-trained file."""
+    return Path(path).suffix != ".safetensors" or _PARTIAL not in read_notes(path)
 
 
 def _check_fit(

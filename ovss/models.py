@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,24 @@ def build_segmentor(
     """
     if not isinstance(config, Config):
         config = load_config(config)
-    model = build_model(config.model)
+    with pretrained_if_needed(config, weights):
+        model = build_model(config.model)
     load_trained(model, config, weights)
     return model.to(device).eval()
+
+
+def pretrained_if_needed(
+    config: Config, weights: str | Path | None = "default"
+) -> AbstractContextManager[None]:
+    """A model built within loads its encoder's pre-trained file only if `weights`, which
+    `load_trained` is to load next, leaves something to it: a published checkpoint is all there is,
+    and works without a network.
+    """
+    from .checkpoint import is_whole
+    from .encoders.weights import weights_come_later
+
+    path = config.get("weights") if weights == "default" else weights
+    return weights_come_later(path is not None and is_whole(find_weights(path)))
 
 
 def build_model(model: dict[str, Any]) -> OpenVocabSegmentor:

@@ -15,7 +15,14 @@ from torch import Tensor
 from .files import write_atomic
 from .torchscript import is_torchscript, read_torchscript
 
-__all__ = ["CheckpointError", "file_sha256", "read_weights", "some_of", "write_weights"]
+__all__ = [
+    "CheckpointError",
+    "file_sha256",
+    "read_notes",
+    "read_weights",
+    "some_of",
+    "write_weights",
+]
 
 _SHOWN = 5
 
@@ -72,10 +79,19 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return _unwrap(_read_pickled(path), path), {}
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_notes(path: str | Path) -> dict[str, str]:
+    """Metadata of a safetensors file; no tensor is read.
+
+    Raises:
+        CheckpointError: truncated, or none of this kind.
+    """
+    return _read_safetensors(Path(path), tensors=False)[1]
+
+
+def _read_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            names = list(file.keys())
+            names = list(file.keys()) if tensors else []
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(

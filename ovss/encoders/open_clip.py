@@ -73,7 +73,7 @@ class OpenCLIPEncoder(Encoder):
         config = read_model_config(model)
         check_architecture(model, config)
         self._encode_vocabulary = VocabularyEncoder(config, text_cache)
-        weights = None if pretrained is None else find_weights(model, config, pretrained)
+        weights = find_weights(model, config, pretrained)
         self.clip = build_clip(config, fill=weights is None)
         visual = self.clip.visual
         depth = len(visual.transformer.resblocks)

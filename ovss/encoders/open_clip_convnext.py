@@ -66,7 +66,7 @@ class OpenCLIPConvNeXtEncoder(Encoder):
         check_convnext(model, config)
         config = with_dropout(config, drop_path, dropout)
         self._encode_vocabulary = VocabularyEncoder(config, text_cache)
-        weights = None if pretrained is None else find_weights(model, config, pretrained)
+        weights = find_weights(model, config, pretrained)
         self.clip = build_clip(config, fill=weights is None)
         stages = self.clip.visual.trunk.feature_info
         wrong = [stage for stage in levels if not 0 <= stage < len(stages)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,14 @@ from ..weight_files import read_weights
 from .architecture import CONFIGS
 from .tags import check_activation, fetch, tag_config
 
-__all__ = ["NOT_WEIGHTS", "find_weights", "fitted", "load_weights", "preprocess_of"]
+__all__ = [
+    "NOT_WEIGHTS",
+    "find_weights",
+    "fitted",
+    "load_weights",
+    "preprocess_of",
+    "weights_come_later",
+]
 
 SHIPPED = CONFIGS.parent / "weights"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -21,14 +31,33 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def find_weights(model: str, config: dict[str, Any], pretrained: str) -> Path:
+_LATER: ContextVar[bool] = ContextVar("weights come later", default=False)
+
+
+@contextmanager
+def weights_come_later(they_do: bool = True) -> Iterator[None]:
+    """Encoders that are built within leave their pre-trained file alone: another one, which holds
+    all that they would find there, is loaded right afterwards."""
+    token = _LATER.set(they_do)
+    try:
+        yield
+    finally:
+        _LATER.reset(token)
+
+
+def find_weights(model: str, config: dict[str, Any], pretrained: str | None) -> Path | None:
     """The file that `pretrained` means, fetched if it is a tag not yet cached.
+
+    Returns:
+        None: none is meant, or `weights_come_later`.
 
     Raises:
         FileNotFoundError: a local or shipped file that is not there.
         RuntimeError: a tag's weights are neither cached nor reachable.
         ValueError: an unknown tag, or one trained with another activation than the architecture's.
     """
+    if pretrained is None or _LATER.get():
+        return None
     if _is_tag(pretrained):
         check_activation(model, config, pretrained)
         return fetch(model, pretrained)

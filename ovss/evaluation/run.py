@@ -57,14 +57,15 @@ def evaluate(
         ResumeError: the state is of another evaluation.
         Whatever building, loading and reading pictures raise: each says what was wrong.
     """
-    from ovss.models import load_trained
+    from ovss.models import load_trained, pretrained_if_needed
     from ovss.runner import bare_model, build_runner
 
     config = Config(config.to_dict(), filename=config.filename)
     config.test_cfg = {"type": "ResumableTestLoop", **config.get("test_cfg", {})}
     looped = Config(config.to_dict(), filename=config.filename)
     looped.test_cfg["resume"] = resume
-    runner = build_runner(looped, work_dir, launcher=launcher, testing=True)
+    with pretrained_if_needed(config, weights):
+        runner = build_runner(looped, work_dir, launcher=launcher, testing=True)
     load_trained(bare_model(runner), config, weights)
     loop = cast(ResumableTestLoop, runner.test_loop)
     if check is not None:
