@@ -50,10 +50,10 @@ class OpenVocabIoU(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(prefix=prefix)
-        given = {"seen_rule": (seen_rule, SEEN_RULES), "absent": (absent, ABSENT)}
-        for what, (value, known) in given.items():
-            if value not in known:
-                raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
+        if seen_rule not in SEEN_RULES:
+            raise ValueError(f"seen_rule must be one of {', '.join(SEEN_RULES)}, got {seen_rule!r}")
+        if absent not in ABSENT:
+            raise ValueError(f"absent must be one of {', '.join(ABSENT)}, got {absent!r}")
         self.seen = None if seen is None else load_names(seen)
         self.seen_rule, self.absent = seen_rule, absent
         self.report: IoUReport | None = None

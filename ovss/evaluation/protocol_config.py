@@ -8,20 +8,14 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ovss.dimensions import Prompts, misfits
+from ovss.dimensions import Prompts
 from ovss.inference import InferenceConfig
 from ovss.vocabularies import load_templates
 
-from .protocol import (
-    Canvas,
-    Prompting,
-    Protocol,
-    ProtocolError,
-    ProtocolTemplate,
-    Scoring,
-    Views,
-)
+from .protocol import Protocol
 from .protocol_data import DataRules, data_rules, listed
+from .protocol_fields import Canvas, Prompting, ProtocolError, ProtocolTemplate, Scoring, Views
+from .protocol_method import check_method
 from .protocol_parts import (
     read_background,
     read_resize,
@@ -30,7 +24,7 @@ from .protocol_parts import (
     write_words,
 )
 from .protocol_values import checked
-from .protocols import find_protocol, named_protocols
+from .protocols import find_protocol
 
 __all__ = ["apply_protocol", "protocol_of", "settle_protocol"]
 
@@ -79,7 +73,9 @@ def settle_protocol(
         return None
     target = checked(target, options or {})
     if name is not None or options:
-        _check_method(config, target, name or own)
+        check_method(
+            config.model, target, InferenceConfig(**_inference(config, target)), name or own
+        )
     apply_protocol(config, target, data)
     return name or own
 
@@ -183,32 +179,6 @@ def _write(block: Any, values: Mapping[str, Any], default: Any) -> None:
     for key, value in values.items():
         if key in block or value != getattr(default, key):
             block[key] = value
-
-
-def _check_method(config: Config, template: ProtocolTemplate, name: str | None) -> None:
-    """Refuse a protocol that the method's parts cannot run."""
-    import torch
-
-    from ovss.registry import HEADS, POSTPROCESSORS
-
-    with torch.device("meta"):
-        head = HEADS.build(dict(config.model["head"]))
-        behind = dict(config.model.get("post_processor") or {"type": "Identity"})
-        parts = {"head": head, "post_processor": POSTPROCESSORS.build(behind)}
-    prompts = Prompts(template.prompts.templates)
-    inference = InferenceConfig(**_inference(config, template))
-    found = misfits({**parts, "prompts": prompts, "inference": inference})
-    if found:
-        fit = [
-            each.name
-            for each in named_protocols().values()
-            if not misfits({**parts, "prompts": Prompts(each.template.prompts.templates)})
-        ]
-        raise ProtocolError(
-            f"the protocol {name or 'asked for'} cannot run with this method, whose parts were "
-            f"learnt under another: {'; '.join(found)}. Its number of prompt templates is that of "
-            f"{', '.join(fit) or 'no named protocol'}"
-        )
 
 
 def _registered(templates: tuple[str, ...]) -> str | list[str]:

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from ovss.structures import split_synonyms
 from ovss.vocabularies import load_names
 
-from .protocol import Background, ProtocolError, ProtocolTemplate, Resize
 from .protocol_data import EACH_SYNONYM, DataRules
+from .protocol_fields import Background, ProtocolError, ProtocolTemplate, Resize
 
 _NEUTRAL = ("PackSample", "PackSegInputs", "LoadImageFromFile", "LoadAnnotations")
 """Transforms that bring a picture in or hand it on, and do not change it."""

@@ -8,7 +8,7 @@ from typing import Any
 from ovss.vocabularies import load_names, load_templates
 
 from .iou import ABSENT
-from .protocol import ProtocolError, ProtocolTemplate
+from .protocol_fields import ProtocolError, ProtocolTemplate
 from .seen import SEEN_RULES
 
 __all__ = ["checked"]

@@ -9,16 +9,15 @@ from typing import Any
 
 from ovss.vocabularies import load_templates
 
-from .protocol import (
+from .protocol import Protocol, templates_name
+from .protocol_fields import (
     Canvas,
     Prompting,
-    Protocol,
     ProtocolError,
     ProtocolTemplate,
     Resize,
     Scoring,
     Views,
-    templates_name,
     unknown_name,
 )
 

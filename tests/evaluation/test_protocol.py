@@ -10,8 +10,9 @@ from mmengine.config import Config
 from PIL import Image
 
 from ovss.data.transforms import ShortestEdge
-from ovss.evaluation.protocol import Protocol, ProtocolError
+from ovss.evaluation.protocol import Protocol
 from ovss.evaluation.protocol_config import protocol_of, settle_protocol
+from ovss.evaluation.protocol_fields import ProtocolError
 from ovss.evaluation.protocols import find_protocol, named_protocols, protocol_name
 from ovss.models import build_segmentor, load_config, shipped_configs
 from ovss.runner import use_dataset
