@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
     """
     arguments = build_parser(prog).parse_args(argv)
     from .models import load_config
-    from .processes import stop
+    from .processes import rank, stop
     from .runner import build_runner, export_weights, set_local_rank
 
     set_local_rank(arguments.local_rank)
@@ -74,7 +74,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
     if arguments.dry_run:
         from .training.dry_run import dry_run
 
-        print(dry_run(config, arguments.steps, arguments.amp, arguments.launcher))
+        found = dry_run(config, arguments.steps, arguments.amp, arguments.launcher)
+        if rank() == 0:
+            print(found)
         stop()
         return 0
     work_dir = arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config)

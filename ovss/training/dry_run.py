@@ -1,4 +1,4 @@
-"""A few steps of a training on made-up pictures: does it build, does it fit, how long will it be."""
+"""A few steps of a training on made-up pictures: does it build, does it fit, how long is it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class DryRun:
             f"seconds     first {self.seconds[0]:.2f} (words encoded, kernels chosen), then "
             f"{self.step_seconds:.3f}",
             f"memory      {self.peak / _GIB:.2f} GiB{per} at the fullest ({kind})",
-            f"schedule    {self.steps:,} steps: {self.hours:,.1f} hours, without validation and "
+            f"schedule    {self.steps:,} steps: {_duration(self.hours)}, without validation and "
             f"waiting for pictures",
             f"loss        {self.loss:.4f}",
         ]
@@ -180,6 +180,10 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def _duration(hours: float) -> str:
+    return f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
+
+
 def _now() -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
@@ -210,7 +214,9 @@ def _made_up(dataset: dict) -> dict:
     from ..vocabularies import load_names
 
     if "vocabulary" not in dataset:
-        raise ValueError("train_dataloader.dataset names no `vocabulary`: a dry run needs its words")
+        raise ValueError(
+            "train_dataloader.dataset names no `vocabulary`; a dry run needs its words"
+        )
     names = load_names(dataset["vocabulary"])
     if dataset.get("only_seen") and dataset.get("seen") is not None:
         mask = seen_mask(names, load_names(dataset["seen"]))

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Test on several GPUs of one machine, or of several machines:
+#   tools/dist_test.sh CONFIG WEIGHTS GPUS [flags of tools/test.py]
+#   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 tools/dist_test.sh CONFIG WEIGHTS GPUS ...
+# The figures are those of one GPU: every picture counts once. Without GPUs: as many processes.
+set -euo pipefail
+
+if [ $# -lt 3 ]; then
+    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+config=$1
+weights=$2
+gpus=$3
+shift 3
+
+here=$(cd "$(dirname "$0")" && pwd)
+meeting=(--standalone)
+if [ "${NNODES:-1}" -gt 1 ]; then
+    meeting=(--nnodes "$NNODES" --node-rank "${NODE_RANK:?which of the machines this is}"
+        --master-addr "${MASTER_ADDR:?address of machine 0}" --master-port "${PORT:-29500}")
+fi
+exec "${PYTHON:-python}" -m torch.distributed.run "${meeting[@]}" --nproc-per-node "$gpus" \
+    "$here/test.py" "$config" "$weights" --launcher pytorch "$@"

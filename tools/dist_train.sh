@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Train on several GPUs of one machine, or of several machines:
+#   tools/dist_train.sh CONFIG GPUS [flags of tools/train.py]
+#   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 tools/dist_train.sh CONFIG GPUS ...   (on each)
+# The batch of the config is that of all GPUs together. Without GPUs: as many processes.
+set -euo pipefail
+
+if [ $# -lt 2 ]; then
+    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+config=$1
+gpus=$2
+shift 2
+
+here=$(cd "$(dirname "$0")" && pwd)
+meeting=(--standalone)
+if [ "${NNODES:-1}" -gt 1 ]; then
+    meeting=(--nnodes "$NNODES" --node-rank "${NODE_RANK:?which of the machines this is}"
+        --master-addr "${MASTER_ADDR:?address of machine 0}" --master-port "${PORT:-29500}")
+fi
+exec "${PYTHON:-python}" -m torch.distributed.run "${meeting[@]}" --nproc-per-node "$gpus" \
+    "$here/train.py" "$config" --launcher pytorch "$@"

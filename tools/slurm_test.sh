@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Test under Slurm:
+#   [GPUS=4] [GPUS_PER_NODE=4] [CPUS_PER_TASK=8] [SRUN_ARGS=...] \
+#       tools/slurm_test.sh PARTITION JOB_NAME CONFIG WEIGHTS [flags of tools/test.py]
+# The figures are those of one GPU: every picture counts once.
+set -euo pipefail
+
+if [ $# -lt 4 ]; then
+    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+partition=$1
+name=$2
+config=$3
+weights=$4
+shift 4
+
+here=$(cd "$(dirname "$0")" && pwd)
+gpus=${GPUS:-4}
+per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
+# shellcheck disable=SC2086  # SRUN_ARGS holds several words
+exec srun --partition="$partition" --job-name="$name" --ntasks="$gpus" \
+    --ntasks-per-node="$per_node" --gres="gpu:$per_node" --cpus-per-task="${CPUS_PER_TASK:-8}" \
+    --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+    "${PYTHON:-python}" -u "$here/test.py" "$config" "$weights" --launcher slurm "$@"

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Train under Slurm:
+#   [GPUS=4] [GPUS_PER_NODE=4] [CPUS_PER_TASK=8] [SRUN_ARGS=...] \
+#       tools/slurm_train.sh PARTITION JOB_NAME CONFIG [flags of tools/train.py]
+# The batch of the config is that of all GPUs together.
+set -euo pipefail
+
+if [ $# -lt 3 ]; then
+    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+partition=$1
+name=$2
+config=$3
+shift 3
+
+here=$(cd "$(dirname "$0")" && pwd)
+gpus=${GPUS:-4}
+per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
+# shellcheck disable=SC2086  # SRUN_ARGS holds several words
+exec srun --partition="$partition" --job-name="$name" --ntasks="$gpus" \
+    --ntasks-per-node="$per_node" --gres="gpu:$per_node" --cpus-per-task="${CPUS_PER_TASK:-8}" \
+    --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+    "${PYTHON:-python}" -u "$here/train.py" "$config" --launcher slurm "$@"
