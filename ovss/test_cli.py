@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     from .evaluation.result_file import write_result
     from .evaluation.run import evaluate
     from .files import ensure_writable
+    from .processes import stop
     from .runner import set_local_rank
 
     if not arguments.data and any(vars(arguments)[flag] for flag in FOLDER_FLAGS):
@@ -92,6 +93,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
         command=[*prog.split(), *words],
         data_name=ready.data_name,
     )
+    stop()
     if done.result is not None:
         print(f"protocol: {ready.protocol.name} (hash {ready.protocol.hash})")
         if arguments.out:

@@ -11,9 +11,18 @@ __all__ = ["dump_config", "read_config_text"]
 
 
 def dump_config(config: Config) -> str:
-    """The text that `mmengine.Config.dump` writes: assignments of plain values."""
-    text: str = Config(config.to_dict()).pretty_text
-    return text
+    """Assignments of plain values, set out as `mmengine.Config.dump` does.
+
+    What that would garble is written as Python prints it.
+    """
+    values = config.to_dict()
+    try:
+        text: str = Config(config.to_dict()).pretty_text
+        if read_config_text(text, "config").to_dict() == values:
+            return text
+    except (ValueError, SyntaxError):
+        pass
+    return "".join(f"{key} = {value!r}\n" for key, value in values.items())
 
 
 def read_config_text(text: str, source: str) -> Config:
@@ -43,17 +52,21 @@ def read_config_text(text: str, source: str) -> Config:
 
 
 def _is_dict_call(node: ast.expr) -> TypeGuard[ast.Call]:
+    """``dict(a=1)`` or ``dict({"a b": 1})``."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and (node.func.id, node.args) == ("dict", [])
+        and node.func.id == "dict"
+        and len(node.args) <= 1
+        and all(isinstance(argument, ast.Dict) for argument in node.args)
         and all(keyword.arg for keyword in node.keywords)
     )
 
 
 def _value(node: ast.expr, source: str) -> Any:
     if _is_dict_call(node):
-        return {keyword.arg: _value(keyword.value, source) for keyword in node.keywords}
+        first = _value(node.args[0], source) if node.args else {}
+        return {**first, **{word.arg: _value(word.value, source) for word in node.keywords}}
     if isinstance(node, ast.Dict) and None not in node.keys:
         keys = [_value(key, source) for key in node.keys if key is not None]
         return dict(zip(keys, (_value(value, source) for value in node.values)))

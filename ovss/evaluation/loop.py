@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from mmengine.dist import all_gather_object, broadcast_object_list
+from mmengine.dist import broadcast_object_list
 from mmengine.evaluator import Evaluator
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import LOOPS
 from mmengine.runner import Runner, TestLoop
 from numpy.typing import NDArray
+
+from ovss.processes import ProcessLostError, everything, is_loss
 
 from .cost import Cost, largest, memory_peak, reset_memory_peak, utc_now
 from .counting import CountingMetric
@@ -187,9 +189,11 @@ class ResumableTestLoop(TestLoop):
 
     def _sum_up(self, plan: Plan, seconds: float) -> Cost:
         try:
-            everyone = all_gather_object((seconds, memory_peak()))
+            everyone = everything((seconds, memory_peak()))
         except RuntimeError as error:
-            raise RuntimeError(
+            if not is_loss(error):
+                raise
+            raise ProcessLostError(
                 f"another process of this evaluation has ended or cannot be reached ({error}). "
                 f"What was counted is kept in {self.root}: start again with --resume"
             ) from error

@@ -25,7 +25,7 @@ from .hashing import content_hash
 from .iou import IoUReport
 from .result_file import DataRecord, ProtocolRecord, Result, RunRecord, WeightsRecord
 
-__all__ = ["data_folder", "machine", "result_of", "versions", "weights_record"]
+__all__ = ["data_folder", "machine", "pretrained_part", "result_of", "versions", "weights_record"]
 
 _PACKAGES = (
     *("torch", "torchvision", "numpy", "pillow", "safetensors", "open_clip_torch", "timm"),
@@ -94,17 +94,22 @@ def result_of(
 def weights_record(model: nn.Module, config: Config, weights: str | Path | None) -> WeightsRecord:
     """Which file, and what is in the model whatever file it came from."""
     named = config.get("weights") if weights == "default" else weights
-    encoder: Any = config.model.encoder
-    encoder = encoder.get("encoder", encoder)  # one around another is as pre-trained as that
     state = model.state_dict()
     own = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     return WeightsRecord(
         None if named is None else str(named),
         None if named is None else file_sha256(find_weights(named)),
-        encoder.get("pretrained"),
+        pretrained_part(config).get("pretrained"),
         sha256(own),
         sha256(state),
     )
+
+
+def pretrained_part(config: Config) -> dict[str, Any]:
+    """The encoder's config that names a pre-trained file: one around another is as that is."""
+    encoder: dict[str, Any] = config.model.encoder
+    inner: dict[str, Any] = encoder.get("encoder", encoder)
+    return inner
 
 
 def data_folder(dataset: dict[str, Any]) -> str:
