@@ -76,7 +76,7 @@ class SegmentationDataset(Dataset, ABC):
     def metainfo(self) -> dict[str, Any]:
         """`classes` (T names), `palette` (T RGB triples) and `seen` (names), as mmengine asks; and
         where the words asked are not the classes, `words` (W) and `word_class` (W indices in T)."""
-        meta = {
+        meta: dict[str, Any] = {
             "classes": self.names,
             "palette": [list(color) for color in self.colors],
             "seen": self.seen,

@@ -257,4 +257,4 @@ def _without_year(name: str) -> str:
 
 
 def _kinds(kind: Collection[str]) -> str:
-    return ", ".join(sorted(kind & {".png", ".jpg", ".tif"})) + " ..."
+    return ", ".join(sorted({".png", ".jpg", ".tif"}.intersection(kind))) + " ..."

@@ -72,7 +72,8 @@ def find_pairs(
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(pairs)} pictures in {images} lack their label map; the first "
-            f"{'is' if len(missing) == 1 else 'are'} {', '.join(map(str, missing[:SHOWN]))}"
+            f"{'is' if len(missing) == 1 else 'are'} {', '.join(map(str, missing[:SHOWN]))}. "
+            f"Add them, or take the pictures that have one: a list val.txt beside the folders"
         )
     return list(pairs)
 

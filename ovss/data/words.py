@@ -69,7 +69,7 @@ def _pairs(words: Words, names: Sequence[str]) -> list[tuple[str, int]]:
     if words == EACH_SYNONYM:
         return [(word, i) for i, name in enumerate(names) for word in split_synonyms(name)]
     if not isinstance(words, str) and words and not isinstance(words[0], str):
-        return [(str(word), _class_of(owner, names)) for word, owner in words]  # type: ignore[misc]
+        return [(str(word), _class_of(owner, names)) for word, owner in words]  # type: ignore[misc, str-unpack]
     asked = load_names(words, duplicates="warn")  # type: ignore[arg-type]
     ground = next((i for i, n in enumerate(names) if BACKGROUND in category_key(n)), None)
     pairs = []
