@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 from ovss.vocabularies import list_vocabularies, load_names
 from ovss.vocabularies.checks import check_names
-from ovss.vocabularies.reader import MINI, MINI_SEEN
+from ovss.vocabularies.reader import MARK, MINI, MINI_SEEN
 
 from .class_facts import PALETTE_KEYS, WORDS_KEYS, ClassFacts, read_facts, read_marks
 
 INNER = ("classes", "names", "categories")
-_MARK = re.compile(r"\s*\[(seen|unseen)\]\s*$", re.IGNORECASE)
 _NUMBERED = re.compile(r"\s*\d+[\s:;,.)]+\S")
 _LARGEST = 16 << 20  # bytes: what is larger is an annotation file
 
@@ -140,9 +139,9 @@ def _from_lines(text: str, path: Path) -> Iterator[_Entry]:
             f'order of the label values. With values of their own write JSON: {{"7": "road"}}'
         )
     for value, (place, line) in enumerate(lines):
-        mark = _MARK.search(line)
+        mark = MARK.search(line)
         record = {"seen": mark[1].lower() == "seen"} if mark else {}
-        yield _Entry(_MARK.sub("", line), value, place, record)
+        yield _Entry(MARK.sub("", line), value, place, record)
 
 
 def _from_json(content: Any, path: Path) -> Iterator[_Entry]:

@@ -13,7 +13,7 @@ from ovss.image_io import ImageError
 from .class_facts import Color
 from .files import MASK_SUFFIXES
 from .folder_layout import LayoutError, Split
-from .pairs import SHOWN, find_pictures
+from .pairs import SHOWN, files_below, find_pictures
 
 _ORIENTATION = 0x0112  # of EXIF; from 5 on the picture is shown lying on its side
 
@@ -30,7 +30,8 @@ def find_suffix(images: Path, masks: Path, split: Split | None) -> str:
             map(str, split.subset)
         )
         stems = {stem for stem in stems if stem.name in wanted or str(stem) in wanted}
-    files = sorted(p.relative_to(masks) for p in masks.rglob("*") if _is_mask(p))
+    found = (path for path in files_below(masks) if path.suffix.lower() in MASK_SUFFIXES)
+    files = sorted(path.relative_to(masks) for path in found)
     suffixes: Counter[str] = Counter()
     for file in files:
         name = file.name
@@ -38,11 +39,11 @@ def find_suffix(images: Path, masks: Path, split: Split | None) -> str:
             if file.with_name(name[:end]) in stems:
                 suffixes[name[end:]] += 1
     if not suffixes:
-        found = f"such as {files[0]}" if files else "and there are none"
+        instead = f"such as {files[0]}" if files else "and there are none"
         example = min(stems, default=Path("nothing"))
         raise FileNotFoundError(
             f"no label map in {masks} is called like a picture in {images}: expected one such as "
-            f"{example}.png, found {found}"
+            f"{example}.png, found {instead}"
         )
     best = max(suffixes.values())
     most = sorted(suffix for suffix, count in suffixes.items() if count == best)
@@ -101,7 +102,3 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
         reason = str(error) or type(error).__name__
         raise ImageError(f"{path}: cannot be read: {reason}") from error
-
-
-def _is_mask(path: Path) -> bool:
-    return path.suffix.lower() in MASK_SUFFIXES and not path.name.startswith(".")

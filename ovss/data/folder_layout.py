@@ -12,6 +12,7 @@ from ovss.image_io import IMAGE_SUFFIXES
 
 from .class_facts import FACT_KEYS, PALETTE_KEYS
 from .class_file import INNER, read_json
+from .pairs import files_below
 
 # fmt: off
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "pictures", "photos",
@@ -233,9 +234,7 @@ def canonical(name: str) -> str:
 
 def holds(folder: Path, kind: Collection[str]) -> bool:
     """Whether there is a file of these types below a folder."""
-    return any(
-        path.suffix.lower() in kind and not path.name.startswith(".") for path in folder.rglob("*")
-    )
+    return any(path.suffix.lower() in kind for path in files_below(folder))
 
 
 def _listed(content: Any) -> dict[str, tuple[str, ...]]:

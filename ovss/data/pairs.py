@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ovss.image_io import IMAGE_SUFFIXES
 
 SHOWN = 3  # files that a message names
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file in a folder and its subfolders, through links too; hidden ones left out."""
+    walked = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in walked:  # a link that leads back
+            folders.clear()
+            continue
+        walked.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in files if not name.startswith("."))
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -18,12 +32,7 @@ def find_pictures(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found = sorted(path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
         raise FileNotFoundError(
             f"no pictures ({', '.join(sorted(IMAGE_SUFFIXES)[:8])} ...) in {folder}"

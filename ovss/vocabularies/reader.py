@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from .checks import check_names
 __all__ = ["list_templates", "list_vocabularies", "load_names", "load_templates", "load_vocabulary"]
 
 DATA = Path(__file__).parent / "data"
+MARK = re.compile(r"\s*\[(seen|unseen)\]\s*$", re.IGNORECASE)
+"""What a data set's class file may say at the end of a line."""
 MINI = ("mini_20", "mini_150", "mini_556")
 MINI_SEEN = tuple(f"{name}_seen" for name in MINI)
 
@@ -51,8 +54,9 @@ def load_names(
 
     Args:
         source: a registered name (`list_vocabularies`); a list of names; or the path of a UTF-8
-            text file with one category a line, where ``#`` in the first column starts a comment, or
-            of a ``.json`` file with a list of strings. In all of them ``"sofa, couch"`` is one
+            text file with one category a line, where ``#`` in the first column starts a comment
+            and a mark ``[seen]`` or ``[unseen]`` at the end is left out, or of a ``.json`` file
+            with a list of strings. In all of them ``"sofa, couch"`` is one
             category with two synonyms.
         synonyms: the rule under which duplicates are looked for, see `find_duplicates`.
         duplicates: ``"error"`` or ``"warn"``. Registered lists are passed as their data sets define
@@ -154,7 +158,7 @@ def _read_file(path: Path) -> tuple[list[str], list[str]]:
             raise ValueError(f"{path}: expected a list of names, got {type(names).__name__}")
         return names, [f"name {index}" for index in range(len(names))]
     lines = [
-        (line, f"line {number}")
+        (MARK.sub("", line), f"line {number}")
         for number, line in enumerate(text.rstrip().splitlines(), 1)
         if not line.startswith("#")
     ]

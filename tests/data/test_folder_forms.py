@@ -246,6 +246,22 @@ def test_flags_name_what_lies_elsewhere(tmp_path):
     assert described.count == 2
 
 
+def test_folders_may_be_links_and_a_link_that_leads_back_is_harmless(tmp_path):
+    made(tmp_path / "elsewhere", stems=("a",))
+    for kind in ("images", "masks"):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        (tmp_path / "set" / kind / "val").symlink_to(tmp_path / "elsewhere" / kind)
+        (tmp_path / "elsewhere" / kind / "back").symlink_to(tmp_path / "set" / kind)
+    (tmp_path / "set/classes.txt").write_text("\n".join(NAMES))
+    described = describe_folder(tmp_path / "set")
+    assert (described.split, described.count) == ("val", 1)
+
+
+def test_a_class_file_is_a_words_file_too(tmp_path):
+    path = made(tmp_path, "sky\nroad [unseen]\ncar [seen]") / "classes.txt"
+    assert load_names(path) == ("sky", "road", "car")
+
+
 def test_the_ending_of_label_maps_can_be_said(tmp_path):
     made(tmp_path)
     for stem in "ab":
