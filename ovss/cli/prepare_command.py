@@ -3,6 +3,7 @@
   ovss prepare --list                                                    which, and where from
   ovss prepare ade20k_150 --source ~/downloads --out data/ade20k_150
   ovss prepare coco_stuff_171 --source /data/coco --out data/coco_stuff_171 --jobs 16
+  ovss prepare --check data/ade20k_150                                   is it what was made?
 
 A command that was ended goes on where it was; a folder that is whole is left alone.
 """
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="DIR", help="the official files, unpacked")
     parser.add_argument("--out", metavar="DIR", help="the folder to make")
     parser.add_argument("--list", action="store_true", help="show what can be prepared")
+    parser.add_argument("--check", metavar="DIR", help="read a prepared folder again, all of it")
     parser.add_argument(
         "--splits", metavar="S,S", default="", help="train, val or both (default: see --list)"
     )
@@ -51,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         rows = listing()
         print(json.dumps(rows, indent=2) if args.json else "\n\n".join(map(_told, rows)))
         return 0
+    if args.check:
+        return _check(args.check, not args.quiet)
     missing = [
         flag
         for flag, value in (("NAME", args.name), ("--source", args.source), ("--out", args.out))
@@ -73,6 +77,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(summary(outcome)))
     return 0
+
+
+def _check(folder: str, progress: bool) -> int:
+    from ..prepare import check_folder
+
+    problems = check_folder(folder, progress)
+    print("\n".join(problems) or f"{folder}: every label map is what was made")
+    return 1 if problems else 0
 
 
 def _say(line: str) -> None:

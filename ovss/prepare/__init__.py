@@ -34,6 +34,7 @@ tells whether two people evaluate on the same labels.
 
 from __future__ import annotations
 
+from .check import check_folder
 from .recipe import Item, Recipe, SourceError
 from .recipes import RECIPES, find_recipe
 from .run import Options, Outcome, prepare
@@ -45,6 +46,7 @@ __all__ = [
     "Outcome",
     "Recipe",
     "SourceError",
+    "check_folder",
     "find_recipe",
     "prepare",
 ]

@@ -16,6 +16,7 @@ __all__ = ["Table", "load_table", "load_text"]
 
 DATA = Path(__file__).parent / "data"
 _IMPOSSIBLE = -1
+_VALUES = 1 << 16
 
 
 class Table:
@@ -31,10 +32,8 @@ class Table:
     def __init__(
         self, pairs: Mapping[int, int], ignore: int, unlabelled: Iterable[int], hint: str
     ) -> None:
-        unlabelled = list(unlabelled)
-        size = max([*pairs, *unlabelled]) + 1
-        self.lookup = np.full(size, _IMPOSSIBLE, np.int32)
-        self.lookup[unlabelled] = ignore
+        self.lookup = np.full(_VALUES, _IMPOSSIBLE, np.int32)
+        self.lookup[list(unlabelled)] = ignore
         self.lookup[list(pairs)] = list(pairs.values())
         self.dtype = np.uint8 if ignore == 255 else np.uint16
         self.hint = hint
@@ -45,9 +44,12 @@ class Table:
         Raises:
             LabelError: values that are in no list; names the file, the values and pixel counts.
         """
-        inside = (raw_HW >= 0) & (raw_HW < len(self.lookup))
-        out = np.where(inside, self.lookup[np.where(inside, raw_HW, 0)], _IMPOSSIBLE)
-        if (out == _IMPOSSIBLE).any():
+        if raw_HW.dtype in (np.uint8, np.uint16):
+            out = self.lookup[raw_HW]
+        else:
+            inside = (raw_HW >= 0) & (raw_HW < _VALUES)
+            out = np.where(inside, self.lookup[np.where(inside, raw_HW, 0)], _IMPOSSIBLE)
+        if out.min(initial=0) == _IMPOSSIBLE:
             values, counts = np.unique(raw_HW[out == _IMPOSSIBLE], return_counts=True)
             told = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:5], counts[:5]))
             more = f" and {len(values) - 5} more" if len(values) > 5 else ""

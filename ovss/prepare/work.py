@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from functools import cache
 from multiprocessing.connection import wait
@@ -24,7 +25,8 @@ __all__ = ["begin_worker", "convert_item", "fingerprint"]
 
 
 def begin_worker() -> None:
-    """End this process when the one that asked for it is gone, however that ended."""
+    """Leave Ctrl-C to the process that asked for this one, and end when that one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:
         return

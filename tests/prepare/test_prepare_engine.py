@@ -15,7 +15,7 @@ import pytest
 from official_files import SOME, index_png, mask, picture, run
 
 from ovss.cli import main
-from ovss.prepare import RECIPES, SourceError, linking
+from ovss.prepare import RECIPES, SourceError, check_folder, linking
 from ovss.prepare.recipe import LabelError
 
 
@@ -231,6 +231,26 @@ def test_a_copy_where_no_link_can_be(source, tmp_path, monkeypatch):
     assert made.read_bytes() == original.read_bytes()
     assert not made.samefile(original)
     assert not list((tmp_path / "o").rglob("*.tmp"))
+
+
+def test_a_folder_is_checked_again(source, tmp_path, capsys):
+    out = tmp_path / "o"
+    run("coco_object", source, out)
+    assert main(["prepare", "--check", str(out)]) == 0
+    assert "every label map is what was made" in capsys.readouterr().out
+    index_png(out / "masks/val/2.png", np.full((4, 6), 9))
+    assert check_folder(out) == ["val: label maps hold other values than were made"]
+    index_png(out / "masks/val/2.png", np.zeros((6, 4)))
+    (out / "masks/val/3.png").unlink()
+    (out / "masks/val/4.png").write_bytes(b"")
+    problems = check_folder(out)
+    assert problems[0] == "val/3: the picture or its label map is gone"
+    assert "5 label maps, 6 were made" in problems[1]
+    assert "2.png: (height, width) (6, 4)" in problems[2]
+    assert "4.png: cannot be read" in problems[3]
+    assert main(["prepare", "--check", str(out)]) == 1
+    with pytest.raises(FileNotFoundError, match=r"no dataset\.json"):
+        check_folder(source)
 
 
 def test_many_bad_files_end_it_early(tmp_path):
