@@ -67,7 +67,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
     from .processes import rank, stop
     from .runner import build_runner, export_weights, set_local_rank
 
-    set_local_rank(arguments.local_rank)
+    if arguments.launcher != "none":
+        set_local_rank(arguments.local_rank)
     config = load_config(arguments.config, arguments.cfg_options)
     if arguments.micro_batch is not None:
         config.merge_from_dict({"train_cfg.micro_batch": arguments.micro_batch})

@@ -22,8 +22,8 @@ TOLERANCE = 1e-5
 
 SETTING = """
 train_cfg = dict(max_iters=6, val_interval=6)
-train_dataloader = dict(batch_size=4)
-default_hooks = dict(checkpoint=dict(interval=3))
+train_dataloader["batch_size"] = 4
+default_hooks["checkpoint"]["interval"] = 3
 data_preprocessor = dict(sample_words=6)
 model["criterion"] = dict(type="bce", ignore="exclude")
 """
@@ -141,7 +141,7 @@ def figures(result: dict) -> dict:
 def test_a_lost_process_ends_the_other_and_the_run_goes_on(tmp_path, repo_root, monkeypatch):
     (tmp_path / "killer.py").write_text(KILLER)
     hooks = "custom_hooks = [dict(type=k) for k in ('StepSeedHook', 'CurveHook', 'KillHook')]"
-    often = SETTING.replace("interval=3", "interval=1") + hooks
+    often = SETTING.replace('"interval"] = 3', '"interval"] = 1') + hooks
     deadly = tiny_config(tmp_path, often, ("killer",))
     path = os.pathsep.join([str(tmp_path), str(repo_root), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "tools/train.py", str(deadly), "--launcher", "slurm"]
@@ -207,7 +207,7 @@ def test_the_scripts_start_two_processes(tmp_path, repo_root):
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "number", lambda: 3)
     monkeypatch.setattr(processes, "start", lambda *a, **k: None)
-    config = tiny_config(tmp_path, "train_dataloader = dict(batch_size=4)")
+    config = tiny_config(tmp_path, "train_dataloader['batch_size'] = 4")
     with pytest.raises(ValueError, match=r"4 pictures a step.*3 processes.*1 or 2 or 4.*=6"):
         train(config, tmp_path / "run")
     monkeypatch.undo()
@@ -219,7 +219,7 @@ def test_the_whole_batch_stays_in_the_config(tmp_path, monkeypatch):
     from ovss.models import load_config
     from ovss.training.runner import share_of_batch
 
-    config = load_config(tiny_config(tmp_path, "train_dataloader = dict(batch_size=4)"))
+    config = load_config(tiny_config(tmp_path, "train_dataloader['batch_size'] = 4"))
     assert share_of_batch(config.train_dataloader, config.train_cfg, 2) == 2
     runner = build_runner(config, tmp_path / "run")
     runner._world_size = 2

@@ -1,0 +1,82 @@
+"""A dry run builds everything, needs no file, leaves none, and says what it took."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ovss.data.made_up import MadeUpDataset
+from ovss.models import load_config
+from ovss.train_cli import main
+from ovss.training.dry_run import dry_run
+from tests.tiny_training import tiny_config
+
+FILES = """
+train_dataloader["dataset"] = dict(
+    _delete_=True, type="ImageMaskDataset", images="nowhere", masks="nowhere",
+    vocabulary=["sky", "road", "cat"], seen=["sky", "cat"], only_seen=True,
+    pipeline=[
+        dict(type="ShortestEdge", size=64, max_size=200),
+        dict(type="RandomCrop", crop_size=(64, 64)),
+        dict(type="ColorAugSSD"),
+        dict(type="PackSample"),
+    ],
+)
+model["encoder"]["image_size"] = 64
+train_cfg["max_iters"] = 3600
+"""
+
+
+def test_it_needs_no_data_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = tiny_config(tmp_path, FILES)
+    before, cache = sorted(tmp_path.rglob("*")), os.environ.get("OVSS_CACHE_DIR")
+    assert main([str(config), "--dry-run", "--steps", "3", "--micro-batch", "1"]) == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    assert os.environ.get("OVSS_CACHE_DIR") == cache
+    printed = capsys.readouterr().out
+    assert "2 pictures of 64 x 64, 2 words" in printed
+    assert "3,600 steps" in printed
+    assert "GiB at the fullest" in printed
+
+
+def test_the_hours_are_the_later_steps_times_the_schedule(tmp_path):
+    found = dry_run(load_config(tiny_config(tmp_path, FILES)), steps=3, amp="bfloat16")
+    assert len(found.seconds) == 3
+    assert found.step_seconds == pytest.approx(sum(found.seconds[1:]) / 2)
+    assert found.hours == pytest.approx(found.step_seconds)  # 3,600 steps
+    assert found.peak > 0
+    assert (found.precision, found.processes, found.share) == ("bfloat16", 1, 2)
+    assert found.learnable <= found.parameters
+
+
+def test_what_comes_from_outside_is_left_out_and_named():
+    config = load_config("cat_seg_mini", {"train_dataloader.batch_size": 1})
+    found = dry_run(config, steps=1)
+    assert found.left_out == ("model.encoder.pretrained",)
+    assert "weights are random" in str(found)
+    assert config.model.encoder.pretrained is not None, "the config stays as it is"
+
+
+def test_no_steps_is_no_run(tmp_path):
+    with pytest.raises(ValueError, match="at least 1 step, got 0"):
+        dry_run(load_config(tiny_config(tmp_path)), steps=0)
+
+
+def test_made_up_pictures_follow_from_the_seed():
+    pack = [dict(type="PackSample")]
+    a, b = (MadeUpDataset(["x", "y", "z"], pack, size=(48, 60), seed=1) for _ in range(2))
+    first = a[3]
+    assert first["inputs"].shape == (3, 48, 60)
+    assert (first["inputs"] == b[3]["inputs"]).all()
+    labels = first["data_samples"].gt_sem_seg.data
+    assert 0 <= int(labels.min()) <= int(labels.max()) <= 2
+    assert (first["inputs"] != a[4]["inputs"]).any()
+
+
+def test_scripts_are_thin(repo_root: Path):
+    for name in ("dist_train", "dist_test", "slurm_train", "slurm_test"):
+        script = repo_root / f"tools/{name}.sh"
+        assert os.access(script, os.X_OK), script
