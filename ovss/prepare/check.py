@@ -35,7 +35,7 @@ def check_folder(folder: str | Path, progress: bool = True) -> list[str]:
         FileNotFoundError: no prepared folder.
         ValueError: a description that cannot be read.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     path = folder / DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {DESCRIPTION}: it is not whole, or not prepared")

@@ -90,7 +90,7 @@ def prepare(
         OSError: no room, no right to write.
     """
     recipe = find_recipe(name)
-    source, out = Path(source).absolute(), Path(out).absolute()
+    source, out = (Path(path).expanduser().absolute() for path in (source, out))
     splits = _checked(recipe, options)
     if not source.is_dir():
         raise recipe.missing(source, ("files: no such folder",))
