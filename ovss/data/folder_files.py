@@ -67,7 +67,7 @@ def compare_sizes(pairs: Sequence[tuple[Path, Path]]) -> Counter[str]:
     modes: Counter[str] = Counter()
     wrong = []
     for image, mask in pairs:
-        (image_size, _), (mask_size, mode) = _header(image), _header(mask)
+        (image_size, _), (mask_size, mode) = _header(image, True), _header(mask, False)
         modes[mode] += 1
         if image_size != mask_size:
             wrong.append(
@@ -93,11 +93,12 @@ def palette_of(path: Path, raw: Sequence[int]) -> tuple[Color, ...] | None:
     return colors if len(set(colors)) == len(colors) else None
 
 
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    """Width and height as it is shown, and Pillow's mode."""
+def _header(path: Path, shown: bool) -> tuple[tuple[int, int], str]:
+    """Width and height, as it is shown or as it is stored, and Pillow's mode."""
     try:
         with Image.open(path) as picture:
-            turned = picture.getexif().get(_ORIENTATION, 1) >= 5
+            told = shown and (picture.format != "PNG" or "exif" in picture.info)
+            turned = told and picture.getexif().get(_ORIENTATION, 1) >= 5
             return (picture.size[::-1] if turned else picture.size), picture.mode
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
         reason = str(error) or type(error).__name__
