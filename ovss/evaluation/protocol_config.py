@@ -100,10 +100,11 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
         loader = config.get(f"{part}_dataloader")
         if loader:
             write_resize(loader["dataset"], template.resize)
-            write_words(loader["dataset"], template, data)
         for metric in listed(config.get(f"{part}_evaluator")):
             if metric.get("type") == "OpenVocabIoU":
                 _write(metric, vars(template.scores), Scoring())
+    if data is not None:
+        write_words(config.test_dataloader["dataset"], template, data)
     write_background(config, template.background)
     half = template.accumulation == "float16"
     if half or config.get("test_cfg", {}).get("fp16"):

@@ -53,15 +53,13 @@ def write_resize(dataset: Any, resize: Resize) -> None:
     dataset["pipeline"] = rest
 
 
-def write_words(dataset: Any, template: ProtocolTemplate, data: DataRules | None) -> None:
+def write_words(dataset: Any, template: ProtocolTemplate, data: DataRules) -> None:
     """Ask the words that synonyms and background call for.
 
     Raises:
         ProtocolError: the background is no word that is asked; or the data set says itself which
             words are asked, or cannot be told.
     """
-    if data is None:
-        return
     rule, synonyms = template.background, template.prompts.synonyms
     if rule.name is not None:
         _check_background(rule, data)

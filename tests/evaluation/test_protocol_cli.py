@@ -1,0 +1,98 @@
+"""`ovss test` on a folder of one's own, under named protocols and changed ones."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ovss.evaluation.protocol_fields import ProtocolError
+from ovss.test_cli import main
+from tests.tiny_training import tiny_config
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pictures of 40 x 48, three classes one of which is unseen."""
+    place = tmp_path / "mine"
+    for name in ("images", "masks"):
+        (place / name).mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        picture = draw.integers(0, 255, (40, 48, 3)).astype(np.uint8)
+        Image.fromarray(picture).save(place / "images" / name)
+        labels = draw.integers(0, 3, (40, 48)).astype(np.uint8)
+        Image.fromarray(labels).save(place / "masks" / name)
+    (place / "classes.txt").write_text("sky\nroad\ntram, streetcar [unseen]\n")
+    return place
+
+
+def run(config, tmp_path, *flags: str) -> dict:
+    out = tmp_path / "out" / "result.json"
+    places = ["--work-dir", str(tmp_path / "work"), "--out", str(out)]
+    assert main([str(config), "none", *places, *flags]) == 0
+    return json.loads(out.read_text())
+
+
+def test_own_data_under_a_protocol_with_a_field_of_its_own(tmp_path, folder, capsys):
+    config = tiny_config(tmp_path, "protocol = 'mini'")
+    flags = ["--data", str(folder), "--device", "cpu"]
+    plain = run(config, tmp_path, *flags)
+    said = capsys.readouterr().out
+    assert plain["protocol"]["name"] == "mini"
+    assert f"protocol: mini (hash {plain['protocol']['hash']})" in said
+    assert "quoted: mIoU " in said
+    assert "2 pictures in" in said
+    assert plain["data"]["name"] == "mine"
+    assert plain["data"]["pictures"] == 2
+    assert plain["categories"].keys() == {"sky", "road", "tram, streetcar"}
+    assert not plain["categories"]["tram, streetcar"]["seen"]
+    assert plain["protocol"]["fields"]["data"]["words"] == 3
+    metrics = plain["metrics"]
+    assert metrics.keys() >= {"mIoU", "mIoU_union", "pACC", "mACC", "fwIoU", "hIoU"}
+
+    options = ["canvas.size=64", "prompts.synonyms=each", "scores.absent=union"]
+    other = run(config, tmp_path, *flags, "--protocol-options", *options)
+    told = "mini with prompts.synonyms=each, canvas.size=64, scores.absent=union"
+    assert other["protocol"]["name"] == told
+    assert other["protocol"]["hash"] != plain["protocol"]["hash"]
+    assert other["protocol"]["fields"]["data"]["words"] == 4
+    assert other["headline"] == "mIoU_union"
+    assert f"protocol: {told} (hash" in capsys.readouterr().out
+
+
+def test_config_options_have_the_last_word_and_are_said(tmp_path, folder):
+    config = tiny_config(tmp_path, "protocol = 'mini'")
+    options = ["model.inference.size=48", "test_dataloader.num_workers=0"]
+    flags = ["--data", str(folder), "--protocol", "mini", "--cfg-options", *options]
+    result = run(config, tmp_path, *flags)
+    assert result["protocol"]["name"] == "mini with canvas.size=48"
+    assert "num_workers=0" in result["config"].replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "error", "message"),
+    [
+        (["--protocol", "cat_seq"], ProtocolError, "did you mean cat_seg"),
+        (["--protocol", "sed"], ProtocolError, "cannot run with this method"),
+        (["--protocol-options", "window=3"], ProtocolError, "no field is called 'window'"),
+        (["--device", "tpu9"], ValueError, "no device is called 'tpu9'"),
+        (["--device", "cuda:77"], ValueError, "there is no cuda:77 here"),
+    ],
+)
+def test_bad_flags_are_refused_before_anything_runs(tmp_path, flags, error, message):
+    config = tiny_config(tmp_path)
+    with pytest.raises(error, match=message):
+        main([str(config), "none", "--work-dir", str(tmp_path / "work"), *flags])
+    assert not (tmp_path / "work").exists()
+
+
+def test_flags_of_a_folder_go_with_a_folder(tmp_path, capsys):
+    config = str(tiny_config(tmp_path))
+    with pytest.raises(SystemExit):
+        main([config, "none", "--split", "val"])
+    assert "go with --data DIR" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([config, "none", "--on", "mini_20", "--data", str(tmp_path)])
