@@ -8,6 +8,12 @@ Run:    ovss segment photo.jpg --words "cat, grass" --model cat_seg_vit-b16 --we
 Train:  ovss train cat_seg_vit-b16      (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 12.0, PC-459 19.0, A-150 31.8, PC-59 57.5, PAS-20 94.6, PAS-20b 77.3.
         Not measured here: neither these weights nor these data sets were at hand.
+Recipe: the authors' code, item by item (tests/test_recipes.py holds it): AdamW 2e-4, CLIP's
+        queries and values x 0.01, decay 1e-4 but none of norms; gradient norm clipped to 0.01;
+        half a cosine, no warm-up; 80,000 steps of 4 pictures over all GPUs; short side 384, crop
+        384, SSD colours, flip, padded with 128; unlabelled pixels negative; TF32.
+        Differs: the last block's queries, which get no gradient, do not decay either; validation
+        runs as testing does, theirs on the squeezed picture.
 Hours:  training not run here. Published setting: 80,000 steps of 4 pictures on 4 GPUs.
 Size:   154,289,378 parameters, 25,115,873 of them trained.
 Memory: 0.7 GiB above the weights for one picture and 150 categories on a CPU; training not run.
