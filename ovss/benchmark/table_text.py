@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..markdown import markdown_table
 from .arguments import labels
 from .table import Row
 
@@ -35,9 +36,8 @@ def as_text(rows: Sequence[Row]) -> str:
 
 def as_markdown(rows: Sequence[Row], command: str) -> str:
     """A table under the command that made it, over versions and device."""
-    rule = ("---",) * _WORDS + ("---:",) * (len(_HEADER) - _WORDS)
     cells = [(data, f"`{method}`", *rest) for data, method, *rest in _cells(rows)]
-    table = ["| " + " | ".join(line) + " |" for line in (_HEADER, rule, *cells)]
+    table = markdown_table(_HEADER, cells, _WORDS)
     note = NOTE.format(seconds=_clocks(rows))
     return "\n".join([f"`{command}`", "", *table, "", note, "", _made_with(rows), ""])
 

@@ -17,6 +17,8 @@ COMMANDS = {
     "segment": "label every pixel of pictures with the words you give",
     "train": "train a method from its config",
     "test": "evaluate a method on a data set",
+    "reproduce": "run a recorded evaluation again and compare every figure",
+    "table": "results side by side, published figures beside them",
     "prepare": "make a benchmark ready from its official files",
     "list": "show components, methods, vocabularies, templates and plugins",
     "doctor": "check this installation",

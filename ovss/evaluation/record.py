@@ -137,7 +137,7 @@ def machine(model: nn.Module) -> dict[str, Any]:
         "name": torch.cuda.get_device_name(parameter.device) if on_gpu else _processor(),
         "threads": torch.get_num_threads(),
         "precision": str(parameter.dtype).removeprefix("torch."),
-        "tf32": bool(on_gpu and torch.backends.cuda.matmul.allow_tf32),
+        "matmul": torch.get_float32_matmul_precision(),
     }
 
 

@@ -92,7 +92,8 @@ class RunRecord:
         sessions: 1, or more if it was resumed.
         ranks: processes of the last session.
         peak_memory: bytes of the largest process: ``resident`` and, on a GPU, ``gpu``.
-        device: ``kind`` (cpu, cuda), ``name``, ``threads``, ``precision``.
+        device: ``kind`` (cpu, cuda), ``name``, ``threads``, ``precision`` of parameters, and of
+            their products, ``matmul``.
         versions: of ovss, Python and the packages that compute.
     """
 

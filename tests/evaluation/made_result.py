@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ovss.evaluation.hashing import short_hash
 from ovss.evaluation.result_file import (
     DataRecord,
     ProtocolRecord,
@@ -39,7 +40,7 @@ def made_result(
         metrics=metrics,
         headline="mIoU",
         categories=categories,
-        protocol=ProtocolRecord(protocol, f"{abs(hash(protocol)):012x}"[:12], {"name": protocol}),
+        protocol=ProtocolRecord(protocol, short_hash(protocol), {"name": protocol}),
         data=DataRecord(data, f"data/{data}", 2000, 150, f"census of {data}"),
         weights=WeightsRecord("w.safetensors", "ab" * 32, "clip.pt", "cd" * 32, "ef" * 32),
         run=run,

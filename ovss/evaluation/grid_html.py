@@ -1,0 +1,170 @@
+"""A grid of results as one HTML page that needs nothing else: no scripts, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from .grid import Grid, Line, Measured
+from .grid_text import DETAILS, details, number
+from .published import load_published
+
+__all__ = ["as_html"]
+
+STYLE = """
+:root { color-scheme: light dark; --line: #d4d9e0; --soft: #f4f6f9; --quiet: #5b6675;
+  --ink: #17202b; --paper: #ffffff; --ours: #e9f2ea; --theirs: #f6f1e4; --bar: #9dbfa3; }
+@media (prefers-color-scheme: dark) { :root { --line: #3a424d; --soft: #1f252d; --quiet: #9aa5b4;
+  --ink: #e6eaf0; --paper: #14181d; --ours: #1d2f22; --theirs: #332b17; --bar: #3f6b48; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  margin: 2rem auto; max-width: 84rem; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem; }
+p, li, .quiet { color: var(--quiet); } li { margin: .15rem 0; }
+.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .7rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
+th { background: var(--soft); font-weight: 600; } tbody tr:last-child td { border-bottom: 0; }
+th.word, td.word { text-align: left; } td.long { white-space: normal; min-width: 11rem; }
+th.ours, td.ours { background: var(--ours); } th.theirs, td.theirs { background: var(--theirs); }
+th.group { text-align: center; } td.ours.none { background: none; }
+.best { font-weight: 700; } sup { color: var(--quiet); }
+details { margin: .4rem 0; } summary { cursor: pointer; }
+.share { background: linear-gradient(to right, var(--bar) var(--part), transparent var(--part)); }
+code { font-size: .92em; }
+"""
+
+
+def as_html(grid: Grid, studies: bool = False) -> str:
+    """The page: figures, sources and notes, how each was measured, IoU of every category."""
+    measured = grid.measured()
+    body = [
+        "<h1>Results</h1>",
+        f"<p>{escape(grid.caption)} Hover over a figure to see where it is from.</p>",
+        _main_table(grid),
+        _list("Published figures", [f"[{mark}] {text}" for mark, text in grid.sources.items()]),
+        _list("To compare them", grid.notes),
+    ]
+    if measured:
+        body += ["<h2>How each figure was measured</h2>", _details_table(measured)]
+        body += ["<h2>Categories</h2>", *(_categories(cell) for cell in measured)]
+    if studies:
+        body += _studies()
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Results</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(part for part in body if part)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _main_table(grid: Grid) -> str:
+    groups = '<th class="word" rowspan="2">method</th><th class="word" rowspan="2">protocol</th>'
+    if grid.columns:
+        groups += f'<th class="group ours" colspan="{len(grid.columns)}">measured here</th>'
+    if grid.published:
+        groups += f'<th class="group theirs" colspan="{len(grid.published)}">published</th>'
+    names = [f'<th class="ours">{escape(column.label)}</th>' for column in grid.columns]
+    names += [f'<th class="theirs">{escape(column.label)}</th>' for column in grid.published]
+    best = [_best(grid.lines, index) for index in range(len(grid.columns))]
+    rows = "\n".join(f"<tr>{_row(line, best)}</tr>" for line in grid.lines)
+    return (
+        f'<div class="wide"><table>\n<thead><tr>{groups}</tr>\n<tr>{"".join(names)}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def _best(lines: Sequence[Line], index: int) -> float | None:
+    """The highest of a column, where all that were run are of one protocol."""
+    cells = [(line.protocol, line.measured[index]) for line in lines]
+    run = [(protocol, cell.value) for protocol, cell in cells if cell and cell.value is not None]
+    alone = len(run) < 2 or len({protocol for protocol, _ in run}) > 1
+    return None if alone else max(value for _, value in run)
+
+
+def _row(line: Line, best: Sequence[float | None]) -> str:
+    cells = [f'<td class="word">{escape(line.method)}</td>']
+    cells.append(f'<td class="word long">{escape(line.protocol)}</td>')
+    for cell, top in zip(line.measured, best):
+        if cell is None:
+            cells.append('<td class="ours none"></td>')
+            continue
+        kind = "ours best" if top is not None and cell.value == top else "ours"
+        title = escape(_from(cell), quote=True)
+        cells.append(f'<td class="{kind}" title="{title}">{number(cell.value, 1)}</td>')
+    for quotes in line.published:
+        figures = [f"{quote.value:.1f}<sup>{escape(quote.mark)}</sup>" for quote in quotes]
+        cells.append(f'<td class="theirs">{"; ".join(figures)}</td>')
+    return "".join(cells)
+
+
+def _from(cell: Measured) -> str:
+    result = cell.result
+    return (
+        f"{cell.file}: {result.data.pictures:,} pictures of {result.data.name}, protocol "
+        f"{result.protocol.name} ({result.protocol.hash}), weights "
+        f"{(result.weights.sha256 or 'none')[:12]}, {result.run.ended}"
+    )
+
+
+def _list(title: str, items: Sequence[str]) -> str:
+    if not items:
+        return ""
+    inner = "\n".join(f"<li>{escape(item)}</li>" for item in items)
+    return f"<h2>{escape(title)}</h2>\n<ul>\n{inner}\n</ul>"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int]) -> str:
+    """A plain table; `words`: columns that are set to the left."""
+
+    def cell(kind: str, index: int, text: str) -> str:
+        word = ' class="word"' if index in words else ""
+        return f"<{kind}{word}>{escape(text)}</{kind}>"
+
+    head = "".join(cell("th", index, text) for index, text in enumerate(header))
+    body = "\n".join(
+        "<tr>" + "".join(cell("td", index, text) for index, text in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n'
+        f"</tbody></table></div>"
+    )
+
+
+def _details_table(measured: Sequence[Measured]) -> str:
+    words = [0, 1, *range(DETAILS.index("device"), len(DETAILS))]
+    return _table(DETAILS, [details(cell) for cell in measured], words)
+
+
+def _categories(cell: Measured) -> str:
+    """IoU of every category that occurs, the best first, folded away."""
+    result = cell.result
+    found = [(name, row) for name, row in result.categories.items() if row.get("iou") is not None]
+    found.sort(key=lambda each: -each[1]["iou"])
+    rows = "\n".join(
+        f'<tr><td class="word">{escape(name)}</td>'
+        f'<td class="word">{"seen" if row.get("seen") else "unseen"}</td>'
+        f'<td class="share" style="--part: {row["iou"]:.1f}%">{row["iou"]:.2f}</td>'
+        f"<td>{number(row.get('accuracy'), 2)}</td><td>{row.get('pixels', 0):,}</td></tr>"
+        for name, row in found
+    )
+    title = f"{result.config_name} on {result.data.name}: {len(found)} of {len(result.categories)}"
+    head = '<th class="word">category</th><th class="word"></th><th>IoU</th><th>accuracy</th>'
+    return (
+        f"<details><summary>{escape(title)} categories</summary>\n"
+        f'<div class="wide"><table><thead><tr>{head}<th>true pixels</th></tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div></details>"
+    )
+
+
+def _studies() -> list[str]:
+    known = load_published()
+    parts = []
+    for study in known.studies:
+        rows = [[name, *(number(value, None) for value in values)] for name, values in study.rows]
+        title = f"Published, {known.study_source}, table {study.number}: {study.title}"
+        parts += [f"<h2>{escape(title)}</h2>", _table(("", *study.columns), rows, [0])]
+        parts += [f"<p>{escape(study.note)}</p>"] if study.note else []
+    return parts
