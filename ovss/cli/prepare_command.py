@@ -103,7 +103,7 @@ def listing() -> list[dict[str, Any]]:
         {
             "name": recipe.name,
             "title": recipe.title,
-            "classes": len(recipe.names()),
+            "classes": recipe.num_classes,
             "bits": recipe.bits,
             "splits": dict(recipe.splits),
             "default_splits": list(recipe.default_splits),

@@ -61,6 +61,7 @@ CITYSCAPES = Recipe(
     name="cityscapes",
     title="Cityscapes fine, 19 classes",
     vocabulary="cityscapes",
+    num_classes=19,
     splits={"train": 2975, "val": 500},
     default_splits=("val",),
     ignored=(255,),

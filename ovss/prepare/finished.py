@@ -30,17 +30,16 @@ def describe(
     options: dict[str, Any],
 ) -> dict[str, Any]:
     """The content of ``dataset.json``; `ovss.prepare` lists its keys."""
-    names = recipe.names()
     splits, census = {}, {}
     for split, one in found.items():
         splits[split], census[split] = split_census(
-            staging.records(split), len(names), recipe.ignored, one, recipe.splits[split]
+            staging.records(split), recipe.num_classes, recipe.ignored, one, recipe.splits[split]
         )
     return {
         "name": recipe.name,
         "title": recipe.title,
         "vocabulary": recipe.vocabulary,
-        "num_classes": len(names),
+        "num_classes": recipe.num_classes,
         "ignored": list(recipe.ignored),
         "bits": recipe.bits,
         "mask_suffix": recipe.mask_suffix,

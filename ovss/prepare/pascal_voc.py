@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from ovss.vocabularies import load_names
-
 from .label_files import read_indices
 from .recipe import Converted, Found, Item, Recipe
 from .sources import by_key, first_existing, listed
@@ -73,6 +71,7 @@ PASCAL_VOC_20 = Recipe(
     name="pascal_voc_20",
     title="PASCAL VOC 2012, 20 classes (PAS-20)",
     vocabulary="pascal_voc_20",
+    num_classes=20,
     splits={"val": 1449},
     default_splits=("val",),
     ignored=(255,),
@@ -87,6 +86,7 @@ PASCAL_VOC_20B = Recipe(
     name="pascal_voc_20b",
     title="PASCAL VOC 2012, 20 classes and background (PAS-20b)",
     vocabulary="pascal_voc_20b",
+    num_classes=21,
     splits={"val": 1449},
     default_splits=("val",),
     ignored=(255,),
@@ -95,6 +95,7 @@ PASCAL_VOC_20B = Recipe(
     layout=_LAYOUT,
     homepage=_HOMEPAGE,
     licence=_LICENCE,
-    classes=(*load_names("pascal_voc_20"), "background"),
+    first_classes="pascal_voc_20",
+    last_classes=("background",),
     word_class=tuple(min(word, _CLASSES) for word in range(_WORDS_20B)),
 )

@@ -73,6 +73,7 @@ class Recipe:
         name: as the command line has it.
         title: for people.
         vocabulary: registered name of the words that a model is asked.
+        num_classes: T, said here so that worker processes need not load names (and torch).
         splits: split -> how many pictures the official set has; None where nobody has counted.
         default_splits: what is made when none is named.
         ignored: label values that mean "not labelled"; the first is the one that is written.
@@ -83,13 +84,15 @@ class Recipe:
         licence: words to read before use.
         bits: of a label value, 8 or 16.
         drop_unlabelled: leave out pictures in which nothing is labelled.
-        classes: T names, where they are not the vocabulary's; `word_class` then says as which class
-            each word counts.
+        first_classes: registered name of the classes, where they are not the vocabulary's.
+        last_classes: names after those.
+        word_class: as which class each word counts, where words and classes differ.
     """
 
     name: str
     title: str
     vocabulary: str
+    num_classes: int
     splits: Mapping[str, int | None]
     default_splits: tuple[str, ...]
     ignored: tuple[int, ...]
@@ -100,7 +103,8 @@ class Recipe:
     licence: str
     bits: int = 8
     drop_unlabelled: bool = False
-    classes: tuple[str, ...] | None = None
+    first_classes: str | None = None
+    last_classes: tuple[str, ...] = ()
     word_class: tuple[int, ...] | None = None
 
     @property
@@ -111,11 +115,12 @@ class Recipe:
         """The T classes that labels index."""
         from ovss.vocabularies import load_names
 
-        return self.classes or load_names(self.vocabulary)
+        return (*load_names(self.first_classes or self.vocabulary), *self.last_classes)
 
     def missing(self, source: Path, tried: Sequence[str]) -> SourceError:
         """The error for a source that lacks a folder or file: what, where to get it, and terms."""
+        wrong = f"has no {' or '.join(tried)}" if source.is_dir() else "is no folder"
         return SourceError(
-            f"{source} has no {' or '.join(tried)}. {self.name} needs {'; '.join(self.layout)}. "
+            f"{source} {wrong}. {self.name} needs {'; '.join(self.layout)}. "
             f"Get it from {'; '.join(self.homepage)}. Licence: {self.licence}"
         )

@@ -93,7 +93,7 @@ def prepare(
     source, out = (Path(path).expanduser().absolute() for path in (source, out))
     splits = _checked(recipe, options)
     if not source.is_dir():
-        raise recipe.missing(source, ("files: no such folder",))
+        raise recipe.missing(source, ())
     if out == source:
         raise ValueError(f"--out is the source, {out}; name another folder")
     before = read_description(out, recipe, splits, options.allow_partial, options.force)

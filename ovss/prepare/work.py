@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -51,11 +50,6 @@ def fingerprint(item: Item) -> list[int]:
     return [number for stat in stats for number in (stat.st_size, stat.st_mtime_ns)]
 
 
-@cache
-def _num_classes(name: str) -> int:
-    return len(find_recipe(name).names())
-
-
 def convert_item(name: str, item: Item, folder: str, link: str) -> dict[str, Any] | str:
     """Convert, check, write.
 
@@ -87,7 +81,7 @@ def _convert(recipe: Recipe, item: Item, folder: Path, link: str) -> dict[str, A
             f"{item.label}: labels of (height, width) {labels.shape} for {item.image} of "
             f"{tuple(size)}; they are not of one download, get both again"
         )
-    counts = count_values(labels, _num_classes(recipe.name), recipe.ignored, item.label)
+    counts = count_values(labels, recipe.num_classes, recipe.ignored, item.label)
     dropped = recipe.drop_unlabelled and all(int(value) in recipe.ignored for value in counts)
     suffix = item.image.suffix.lower() if converted.image is None else ".png"
     mask = folder / "masks" / item.split / f"{item.key}{recipe.mask_suffix}"

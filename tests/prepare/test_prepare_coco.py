@@ -87,7 +87,7 @@ def test_other_codes_of_coco_are_refused(tmp_path, value):
 
 def test_what_is_wrong_with_a_source_is_named(tmp_path):
     source, out = tmp_path / "s", tmp_path / "o"
-    with pytest.raises(SourceError, match=r"no files: no such folder.*CC BY 4\.0"):
+    with pytest.raises(SourceError, match=r"is no folder.*CC BY 4\.0"):
         run("coco_object", source, out)
     picture(source / "val2017/a.jpg")
     with pytest.raises(SourceError, match=r"stuffthingmaps_trainval2017\.zip.*CC BY"):

@@ -72,7 +72,7 @@ def test_counts(source, tmp_path):
 
 def test_killed_and_resumed(tmp_path):
     """SIGKILL after some pictures: nothing of the name is there; the rest is made, once."""
-    source, out, count = tmp_path / "s", tmp_path / "o", 40
+    source, out, count = tmp_path / "s", tmp_path / "o", 24
     noise = np.random.default_rng(0).integers(0, 11, (900, 900))
     first = picture(source / "val2017/000.jpg", 900, 900)
     label = index_png(source / "stuffthingmaps/val2017/000.png", noise)

@@ -12,6 +12,7 @@ from ovss.data.folder import describe_folder
 from ovss.data.image_mask import ImageMaskDataset
 from ovss.prepare import RECIPES
 from ovss.prepare.tables import load_table, load_text
+from ovss.vocabularies import load_names
 
 
 def ade20k_847(root):
@@ -82,6 +83,15 @@ def test_read_as_it_was_prepared(make, tmp_path, monkeypatch, repo_root):
         assert len(dataset) == 1
         assert dataset.load(0).labels.tolist() == expected
         assert tuple(dataset.metainfo["classes"]) == RECIPES[name].names()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_as_many_names_as_classes(name):
+    recipe = RECIPES[name]
+    assert len(recipe.names()) == recipe.num_classes
+    words = recipe.word_class or range(recipe.num_classes)
+    assert len(load_names(recipe.vocabulary)) == len(words)
+    assert set(words) == set(range(recipe.num_classes))
 
 
 def test_every_recipe_is_registered(repo_root):
