@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ovss.structures import split_synonyms
 
-from .labels import category_key
+from .class_colors import IGNORED_KEYS, Color, read_palette
+from .labels import category_key, find_class
 
-Color = tuple[int, int, int]
-
-IGNORED_KEYS = ("ignored", "ignore", "ignore_raw", "ignore_index", "ignore_label")
 WORDS_KEYS = ("words", "text_names", "prompts")
 PALETTE_KEYS = ("palette", "colors", "colours")
 FACT_KEYS = frozenset({"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, "mask_suffix"})
@@ -103,82 +100,6 @@ def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tupl
             raise ValueError(f"{where}: {what}; give each class one mark, or list one kind only")
     _check_apart(names, shown, where)
     return tuple(names[i] for i in sorted(shown))
-
-
-def find_class(entry: Any, names: Sequence[str], where: str, what: str) -> int:
-    """The class that an entry means: its full name, or one of its synonyms.
-
-    Raises:
-        ValueError: there is none; with the closest names.
-    """
-    if not isinstance(entry, str):
-        raise ValueError(f"{where}: {what} lists names of classes, got {entry!r}")
-    wanted = " ".join(entry.split())
-    if wanted in names:
-        return list(names).index(wanted)
-    key = category_key(entry)
-    found = [i for i, name in enumerate(names) if key & category_key(name)]
-    if len(found) != 1:
-        close = difflib.get_close_matches(wanted, names, n=2)
-        several = f"several classes ({', '.join(repr(names[i]) for i in found)})"
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise ValueError(
-            f"{where}: {what} names {entry!r}, which is {several if found else 'no class'}"
-            f"{'' if found else hint}"
-        )
-    return found[0]
-
-
-def read_palette(
-    palette: Any, names: Sequence[str], raw: Sequence[int], where: str
-) -> tuple[tuple[Color, ...], tuple[Color, ...] | None]:
-    """T colours, and those that mean "not labelled", of a list in order or of a map from names or
-    label values; the key ``ignored`` holds one colour or a list of them.
-
-    Raises:
-        ValueError: a class without a colour, two with the same, something that is no colour.
-    """
-    ignored: tuple[Color, ...] | None = None
-    if isinstance(palette, Mapping):
-        left = dict(palette)
-        for key in [key for key in left if key in IGNORED_KEYS and key not in names]:
-            given = left.pop(key)
-            many = bool(given) and isinstance(given[0], list | tuple)
-            ignored = tuple(_color(c, where) for c in (given if many else [given]))
-        values = {str(value): i for i, value in enumerate(raw)}
-        by_class = {
-            values[key] if key in values else find_class(key, names, where, "the palette"): color
-            for key, color in left.items()
-        }
-        missing = [name for i, name in enumerate(names) if i not in by_class]
-        if missing:
-            raise ValueError(f"{where}: the palette has no colour for {missing[0]!r}")
-        given_colors = [by_class[i] for i in range(len(names))]
-    else:
-        given_colors = list(palette)
-        if len(given_colors) != len(names):
-            raise ValueError(
-                f"{where}: a palette of {len(given_colors)} colours for {len(names)} classes"
-            )
-    colors = tuple(_color(color, where) for color in given_colors)
-    for i, color in enumerate((*colors, *(ignored or ()))):
-        if color in colors[:i]:
-            other = names[i] if i < len(names) else "not labelled"
-            raise ValueError(
-                f"{where}: {names[colors.index(color)]!r} and {other!r} share the colour "
-                f"{list(color)}"
-            )
-    return colors, ignored
-
-
-def _color(given: Any, where: str) -> Color:
-    if (
-        isinstance(given, list | tuple)
-        and len(given) == 3
-        and all(isinstance(x, int) and 0 <= x <= 255 for x in given)
-    ):
-        return given[0], given[1], given[2]
-    raise ValueError(f"{where}: {given!r} is no colour; write [red, green, blue], each 0..255")
 
 
 def _check_apart(names: Sequence[str], shown: Sequence[int], where: str) -> None:

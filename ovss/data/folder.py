@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +11,21 @@ import numpy as np
 
 from ovss.image_io import IMAGE_SUFFIXES
 
-from .class_facts import ClassFacts, Color, read_facts
-from .class_file import INNER, ClassFile, find_registered, read_class_file
+from .class_colors import Color
+from .class_facts import ClassFacts
+from .class_file import find_registered, read_class_file
 from .files import MASK_SUFFIXES, read_labels
-from .folder_files import compare_sizes, find_suffix, palette_of
+from .folder_facts import all_facts, are_colors, content_of, ignored_values, with_palette
+from .folder_files import compare_sizes, find_suffix
 from .folder_layout import (
     IMAGE_FOLDERS,
     MASK_FOLDERS,
-    LayoutError,
-    choose_split,
     find_class_file,
     find_folder,
-    find_splits,
-    mask_folder_of,
     sibling_facts,
 )
 from .pairs import find_pairs
+from .splits import LayoutError, choose_split, find_splits, mask_folder_of
 
 if TYPE_CHECKING:
     from .image_mask import ImageMaskDataset
@@ -157,8 +155,8 @@ def describe_folder(
     mask_root = find_folder(root, masks, MASK_FOLDERS, MASK_SUFFIXES, "masks")
     class_file = read_class_file(find_class_file(root, classes))
     records = sibling_facts(root, class_file.path)
-    facts = _all_facts(class_file, records)
-    own = [(class_file.path, _content(class_file.path)), *records]
+    facts = all_facts(class_file, records)
+    own = [(class_file.path, content_of(class_file.path)), *records]
     part = choose_split(find_splits(root, picture_root, own), split, root)
     pictures = picture_root / part.folder if part else picture_root
     labels = mask_folder_of(mask_root, part)
@@ -166,8 +164,8 @@ def describe_folder(
     subset = part.subset if part else None
     pairs = find_pairs(pictures, labels, suffix, subset, part.where if part else "")
     modes = compare_sizes([(image, mask) for image, mask in pairs if mask is not None])
-    facts = _with_palette(facts, root, pairs[0][1] if modes["P"] else None, class_file.raw)
-    color_masks = _are_colors(modes, facts, class_file.path)
+    facts = with_palette(facts, root, pairs[0][1] if modes["P"] else None, class_file.raw)
+    color_masks = are_colors(modes, facts, class_file.path)
     described = FolderDescription(
         folder=root,
         images=pictures,
@@ -179,7 +177,7 @@ def describe_folder(
         palette=facts.colors,
         color_masks=color_masks,
         label_map=None if color_masks else class_file.label_map,
-        ignored=() if color_masks else _ignored(facts, modes, class_file.raw),
+        ignored=() if color_masks else ignored_values(facts, modes, class_file.raw),
         ignored_colors=facts.ignored_colors or (),
         mask_suffix=suffix,
         subset=subset,
@@ -211,67 +209,3 @@ def check_labels(described: FolderDescription, masks: Sequence[Path], facts: Cla
             f'make the class file JSON: {{"0": "{first}", "255": "{second}"}}; if it means '
             f'"not labelled": {{"classes": ["{first}", "{second}"], "ignored": [255]}}'
         )
-
-
-def _all_facts(class_file: ClassFile, records: Sequence[tuple[Path, Any]]) -> ClassFacts:
-    """The class file's, completed by its siblings that are of the same classes."""
-    facts = class_file.facts
-    for path, content in records:
-        listed = next((content[key] for key in INNER if key in content), None)
-        if listed is not None and _names_in(listed) != class_file.names:
-            continue
-        facts = facts.completed(read_facts(content, class_file.names, class_file.raw, str(path)))
-    return facts
-
-
-def _names_in(listed: Any) -> tuple[str, ...] | None:
-    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
-        return tuple(" ".join(name.split()) for name in listed)
-    return None
-
-
-def _content(path: Path) -> Any:
-    from .class_file import read_json
-
-    return read_json(path) if path.suffix.lower() == ".json" else None
-
-
-def _with_palette(
-    facts: ClassFacts, root: Path, mask: Path | None, raw: Sequence[int]
-) -> ClassFacts:
-    """With the colours of palette.png or of a palette label map, where no others are given."""
-    for path in (root / "palette.png", mask):
-        if path is not None and path.is_file():
-            facts = facts.completed(ClassFacts(colors=palette_of(path, raw)))
-    return facts
-
-
-def _are_colors(modes: Counter[str], facts: ClassFacts, class_file: Path) -> bool:
-    """Whether label maps tell classes by colour.
-
-    Raises:
-        LayoutError: some do and some do not, or there is no palette.
-    """
-    colored = modes["RGB"] + modes["RGBA"]
-    if not colored:
-        return False
-    if colored < sum(modes.values()):
-        raise LayoutError(
-            f"{colored} of {sum(modes.values())} label maps are in colour (RGB) and the others are "
-            f"not: make them alike"
-        )
-    if facts.colors is None:
-        raise LayoutError(
-            f"the label maps are in colour (RGB), and nothing says which colour means what: add "
-            f"'palette' to {class_file.with_suffix('.json').name}, or write "
-            f'{class_file.with_name("palette.json")}: {{"road": [128, 64, 128], ...}}'
-        )
-    return True
-
-
-def _ignored(facts: ClassFacts, modes: Counter[str], raw: Sequence[int]) -> tuple[int, ...]:
-    """Values that mean "not labelled": as written, else the highest of the files' type."""
-    if facts.ignored is not None:
-        return facts.ignored
-    wide = any(mode.startswith("I") for mode in modes)
-    return tuple(value for value in ((65535,) if wide else (255,)) if value not in raw)

@@ -10,10 +10,10 @@ from PIL import Image
 
 from ovss.image_io import ImageError
 
-from .class_facts import Color
+from .class_colors import Color
 from .files import MASK_SUFFIXES
-from .folder_layout import LayoutError, Split
 from .pairs import SHOWN, files_below, find_pictures
+from .splits import LayoutError, Split
 
 _ORIENTATION = 0x0112  # of EXIF; from 5 on the picture is shown lying on its side
 

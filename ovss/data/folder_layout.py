@@ -1,18 +1,16 @@
-"""Where pictures, label maps, class file and splits lie in a folder: found by looking."""
+"""Where pictures, label maps and class file lie in a folder: found by looking."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from ovss.image_io import IMAGE_SUFFIXES
-
 from .class_facts import FACT_KEYS, PALETTE_KEYS
-from .class_file import INNER, read_json
-from .pairs import files_below
+from .class_file import read_json
+from .pairs import holds
+from .splits import LayoutError, listed_splits
 
 # fmt: off
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "pictures", "photos",
@@ -27,37 +25,6 @@ CLASS_FILES = re.compile(
     re.IGNORECASE,
 )
 NOT_CLASSES = re.compile(r"class_?(stats|count|weight|freq|dist)", re.IGNORECASE)
-SPLIT = re.compile(
-    r"(train|val|test)(ing|idation)?|trainval|train_val|dev|eval|valid", re.IGNORECASE
-)
-SPLIT_FILES = (".", "splits", "split", "ImageSets/Segmentation", "ImageSets", "lists")
-EVERYTHING = "all"
-
-
-class LayoutError(ValueError):
-    """A folder that can be read in several ways, or in none; says which flag decides."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """A part of a data set.
-
-    Args:
-        name: as it is written there.
-        folder: the subfolder that holds it; "" where a list tells it.
-        subset: the pictures listed, None for all of the folder.
-        where: the file of that list.
-    """
-
-    name: str
-    folder: str = ""
-    subset: tuple[str, ...] | None = None
-    where: str = ""
-
-    def __str__(self) -> str:
-        if self.subset is None:
-            return f"{self.name} (folder)"
-        return f"{self.name} ({len(self.subset)} pictures listed in {Path(self.where).name})"
 
 
 def find_folder(
@@ -140,119 +107,9 @@ def sibling_facts(root: Path, class_file: Path) -> list[tuple[Path, Any]]:
             content = read_json(path)
         except ValueError:
             continue  # a file of another purpose
-        if isinstance(content, dict) and (FACT_KEYS & content.keys() or _listed(content)):
+        if isinstance(content, dict) and (FACT_KEYS & content.keys() or listed_splits(content)):
             found.append((path, content))
     return found
-
-
-def find_splits(root: Path, images: Path, records: Iterable[tuple[Path, Any]]) -> dict[str, Split]:
-    """Every split by name: subfolders of the pictures, lists in JSON files, lists in text files.
-
-    Args:
-        root: the data set. images: its pictures.
-        records: its JSON files with their content.
-    """
-    found: dict[str, Split] = {}
-    for path in sorted(p for p in images.iterdir() if p.is_dir()):
-        if is_split(path.name) and holds(path, IMAGE_SUFFIXES):
-            found[path.name] = Split(path.name, folder=path.name)
-    for path, content in records:
-        for name, stems in _listed(content).items():
-            found.setdefault(name, Split(name, subset=stems, where=str(path)))
-    for place in SPLIT_FILES:
-        for path in sorted((root / place).glob("*.txt")):
-            if is_split(path.stem):
-                stems = tuple(s.strip() for s in path.read_text("utf-8").split("\n") if s.strip())
-                found.setdefault(path.stem, Split(path.stem, subset=stems, where=str(path)))
-    return found
-
-
-def choose_split(splits: dict[str, Split], wanted: str | None, root: Path) -> Split | None:
-    """The split that is meant; None: all there is.
-
-    Raises:
-        LayoutError: there is no such split, or none was named and there are several.
-    """
-    listed = ", ".join(map(str, splits.values()))
-    if wanted is None:
-        if len(splits) > 1:
-            raise LayoutError(f"{root} has several splits: {listed}; choose one with --split, or "
-                              f"--split {EVERYTHING}")  # fmt: skip
-        return next(iter(splits.values()), None)
-    if wanted in splits:
-        return splits[wanted]
-    if wanted == EVERYTHING:
-        return None
-    alike = [split for name, split in splits.items() if canonical(name) == canonical(wanted)]
-    if len(alike) == 1:
-        return alike[0]
-    if alike:
-        several = ", ".join(map(str, alike))
-        raise LayoutError(f"--split {wanted} may be {several}: name one in full")
-    raise LayoutError(
-        f"{root} has no split {wanted!r}: there is {listed or 'no split at all, only one set'}"
-    )
-
-
-def mask_folder_of(masks: Path, split: Split | None) -> Path:
-    """Where the label maps of a split are: the subfolder of that name, or all of them.
-
-    Raises:
-        LayoutError: label maps have splits, and not this one.
-    """
-    if split is None or not split.folder:
-        return masks
-    if (masks / split.folder).is_dir():
-        return masks / split.folder
-    inside = [p for p in sorted(masks.iterdir()) if p.is_dir() and is_split(p.name)]
-    alike = [p for p in inside if canonical(p.name) == canonical(split.folder)]
-    if len(alike) == 1:
-        return alike[0]
-    if inside:
-        raise LayoutError(
-            f"{masks} has {', '.join(p.name for p in inside)} and no {split.folder!r}, which the "
-            f"pictures have: name the folders with --images and --masks"
-        )
-    return masks
-
-
-def is_split(name: str) -> bool:
-    """Whether a folder or list is called as splits are: train, val2017, validation ..."""
-    return SPLIT.fullmatch(_without_year(name)) is not None
-
-
-def canonical(name: str) -> str:
-    """One spelling of a split: ``val`` for val2017, valid and validation.
-
-    >>> [canonical(name) for name in ("validation", "val2017", "training")]
-    ['val', 'val', 'train']
-    """
-    name = _without_year(name).lower()
-    match = re.fullmatch(r"(train|val|test)(ing|idation|id)?", name)
-    return match[1] if match else name
-
-
-def holds(folder: Path, kind: Collection[str]) -> bool:
-    """Whether there is a file of these types below a folder."""
-    return any(path.suffix.lower() in kind for path in files_below(folder))
-
-
-def _listed(content: Any) -> dict[str, tuple[str, ...]]:
-    """Splits that a JSON object lists."""
-    if not isinstance(content, dict):
-        return {}
-    inner = content.get("splits")
-    pool = {**content, **(inner if isinstance(inner, dict) else {})}
-    return {
-        key: tuple(value)
-        for key, value in pool.items()
-        if is_split(key) and key not in INNER
-        if isinstance(value, list) and value and all(isinstance(v, str) for v in value)
-    }
-
-
-def _without_year(name: str) -> str:
-    return re.sub(r"[_-]?\d+$", "", name)
 
 
 def _kinds(kind: Collection[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,3 +124,27 @@ def seen_mask(names: Sequence[str], seen: Sequence[str]) -> NDArray[np.bool_]:
     """Which of T names are in the list of seen ones, by `category_key`; bool (T,)."""
     known = frozenset().union(*map(category_key, seen))
     return np.array([bool(category_key(name) & known) for name in names], dtype=bool)
+
+
+def find_class(entry: Any, names: Sequence[str], where: str, what: str) -> int:
+    """The class that an entry means: its full name, or one of its synonyms.
+
+    Raises:
+        ValueError: there is none; with the closest names.
+    """
+    if not isinstance(entry, str):
+        raise ValueError(f"{where}: {what} lists names of classes, got {entry!r}")
+    wanted = " ".join(entry.split())
+    if wanted in names:
+        return list(names).index(wanted)
+    key = category_key(entry)
+    found = [i for i, name in enumerate(names) if key & category_key(name)]
+    if len(found) != 1:
+        close = difflib.get_close_matches(wanted, names, n=2)
+        several = f"several classes ({', '.join(repr(names[i]) for i in found)})"
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(
+            f"{where}: {what} names {entry!r}, which is {several if found else 'no class'}"
+            f"{'' if found else hint}"
+        )
+    return found[0]

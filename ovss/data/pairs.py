@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ovss.image_io import IMAGE_SUFFIXES
@@ -22,6 +22,11 @@ def files_below(folder: Path) -> Iterator[Path]:
         walked.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(place, name) for name in files if not name.startswith("."))
+
+
+def holds(folder: Path, kind: Collection[str]) -> bool:
+    """Whether there is a file of these types below a folder."""
+    return any(path.suffix.lower() in kind for path in files_below(folder))
 
 
 def find_pictures(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from made_folder import label_map, made, picture
 from PIL import Image
 
 from ovss.data.folder import describe_folder
-from ovss.data.folder_layout import LayoutError
+from ovss.data.splits import LayoutError
 from ovss.image_io import ImageError
 
 NAMES = ["sky", "road", "car"]
