@@ -159,8 +159,10 @@ def test_index_runs_nothing(tmp_path):
         _index(path, [folder], ["ADE_val_00000001.jpg"])
         with pytest.raises(SourceError, match="leads out of the data set"):
             read_file_list(path)
-    _index(path, np.array(["a/b"], dtype=object), ["ADE_val_00000001.jpg"])
-    assert read_file_list(path) == [("a/b", "ADE_val_00000001.jpg")]
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        index = {"folder": np.array(["a/b"], dtype=object), "filename": ["ADE_val_00000001.jpg"]}
+        path.write_bytes(pickle.dumps({**index, "presence": np.ones((2, 1))}, protocol))
+        assert read_file_list(path) == [("a/b", "ADE_val_00000001.jpg")]
 
 
 def test_real_samples_have_the_classes_that_their_json_names(shared_dir, tmp_path):
