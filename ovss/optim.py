@@ -39,8 +39,8 @@ class NamedRules:
         self.custom_keys, self.norm_decay_mult = _rules(**(paramwise_cfg or {}))
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        model = model.module if is_model_wrapper(model) else model
-        options = {**self.optimizer, "params": self.groups(model)}
+        bare: Any = model.module if is_model_wrapper(model) else model
+        options = {**self.optimizer, "params": self.groups(bare)}
         optimizer = OPTIMIZERS.build(options)
         return OPTIM_WRAPPERS.build({**self.wrapper, "optimizer": optimizer})
 
@@ -56,7 +56,7 @@ class NamedRules:
         for name, parameter, is_norm in _learnable(model):
             key = self.rule(name)
             used.add(key)
-            rule = self.custom_keys.get(key, {})
+            rule = {} if key is None else self.custom_keys[key]
             norm_mult = rule.get("norm_decay_mult", self.norm_decay_mult)
             decay_mult = rule.get("decay_mult", 1.0) * (norm_mult if is_norm else 1.0)
             setting = (lr * rule.get("lr_mult", 1.0), decay * decay_mult)

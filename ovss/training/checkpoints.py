@@ -52,6 +52,8 @@ class SafeCheckpointHook(CheckpointHook):
     Args: as mmengine's CheckpointHook.
     """
 
+    last_ckpt: str | None
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"backend_args": {"backend": "atomic"}, **options})
 

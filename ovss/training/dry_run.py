@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 
 from .. import processes
+from .simplify import simplify
+from .stopwatch import StopwatchHook, peak_bytes
 
-_FROM_OUTSIDE = ("pretrained", "bank")
 _GIB = 1 << 30
 
 
@@ -110,7 +106,7 @@ def dry_run(
         raise ValueError(f"a dry run takes at least 1 step, got {steps}")
     length = config.train_cfg["max_iters"]
     config = Config(config.to_dict(), filename=config.filename)
-    left_out = _simplify(config, steps)
+    left_out = simplify(config, steps)
     with tempfile.TemporaryDirectory(prefix="ovss-dry-run-") as folder, _caches_in(folder):
         runner = build_runner(config, folder, amp=amp or False, launcher=launcher)
         watch = next(hook for hook in runner.hooks if isinstance(hook, StopwatchHook))
@@ -136,103 +132,8 @@ def dry_run(
     )
 
 
-@HOOKS.register_module()
-class StopwatchHook(Hook):
-    """Seconds of every step, what it saw, and its loss."""
-
-    priority = "VERY_LOW"
-
-    def before_train(self, runner: Runner) -> None:
-        self.seconds: list[float] = []
-        forget_peak()
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        inputs = data_batch["inputs"]
-        sizes = [tuple(image.shape[1:]) for image in inputs]
-        self.shape = (len(inputs), *map(max, zip(*sizes)))
-        self.start = _now()
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        self.loss = float(outputs["loss"])
-        self.seconds.append(_now() - self.start)
-
-
-def peak_bytes() -> int:
-    """Most memory since `forget_peak`: allocated on the GPU, or resident in this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):  # no Linux
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def forget_peak() -> None:
-    """Count anew from what is held now, where the system can."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    elif os.access("/proc/self/clear_refs", os.W_OK):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
 def _duration(hours: float) -> str:
     return f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
-
-
-def _now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def _simplify(config: Config, steps: int) -> list[str]:
-    """Take out what a dry run must not need; returns what of the model was left out."""
-    for scheduler in config.get("param_scheduler") or ():
-        scheduler.setdefault("end", config.train_cfg["max_iters"])
-    config.train_cfg["max_iters"] = steps
-    for part in ("val", "test"):
-        for kind in ("dataloader", "cfg", "evaluator"):
-            config.pop(f"{part}_{kind}", None)
-    config.pop("load_from", None)
-    config.custom_hooks = [{"type": "StepSeedHook"}, {"type": "StopwatchHook"}]
-    config.default_hooks = {**config.get("default_hooks", {}), "checkpoint": None}
-    config.log_level = "WARNING"
-    loader = config.train_dataloader
-    loader["num_workers"], loader["persistent_workers"] = 0, False
-    if "images" in loader["dataset"]:
-        loader["dataset"] = _made_up(loader["dataset"])
-    return list(_leave_out(config.model, "model"))
-
-
-def _made_up(dataset: dict) -> dict:
-    from ..data.labels import seen_mask
-    from ..vocabularies import load_names
-
-    if "vocabulary" not in dataset:
-        raise ValueError(
-            "train_dataloader.dataset names no `vocabulary`; a dry run needs its words"
-        )
-    names = load_names(dataset["vocabulary"])
-    if dataset.get("only_seen") and dataset.get("seen") is not None:
-        mask = seen_mask(names, load_names(dataset["seen"]))
-        names = tuple(name for name, seen in zip(names, mask) if seen)
-    return {"type": "MadeUpDataset", "vocabulary": names, "pipeline": dataset["pipeline"]}
-
-
-def _leave_out(part: Any, name: str) -> Iterator[str]:
-    if not isinstance(part, dict):
-        return
-    for key, value in part.items():
-        if key in _FROM_OUTSIDE and value is not None:
-            part[key] = None
-            yield f"{name}.{key}"
-        else:
-            yield from _leave_out(value, f"{name}.{key}")
 
 
 @contextmanager

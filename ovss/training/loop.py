@@ -77,7 +77,7 @@ def train_step(
     Raises:
         NonFiniteLossError: in every process, if the loss of any is not finite; before the step.
     """
-    bare = model.module if is_model_wrapper(model) else model
+    bare: Any = model.module if is_model_wrapper(model) else model
     with precision(optim_wrapper.amp):
         prepared = bare.data_preprocessor(data, True)
     parts = _parts(prepared, micro_batch)

@@ -26,6 +26,8 @@ class TrainingRunner(Runner):
     ``channels_last`` True: kernels of convolutions in channels-last order.
     """
 
+    _train_dataloader: Any
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         model = model.to(get_device())
         if self.cfg.get("channels_last"):

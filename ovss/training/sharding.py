@@ -74,9 +74,11 @@ def gathered(model: nn.Module) -> Iterator[None]:
 
 def without_sync(model: nn.Module) -> AbstractContextManager:
     """No exchange of gradients, under DDP or FSDP; nothing in one process."""
-    if is_sharded(model):
+    if isinstance(model, FSDPModule):
         return _sharded_without_sync(model)
-    return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else _nothing()
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        return model.no_sync()
+    return nullcontext()
 
 
 @contextmanager
@@ -86,10 +88,6 @@ def _sharded_without_sync(model: FSDPModule) -> Iterator[None]:
         yield
     finally:
         model.set_requires_gradient_sync(True)
-
-
-def _nothing() -> AbstractContextManager:
-    return nullcontext()
 
 
 def whole(x: Any) -> Any:
