@@ -14,14 +14,14 @@ from ovss.image_io import ImageError
 
 from .census import label_hash
 from .finished import DESCRIPTION
-from .label_files import image_size
+from .label_files import image_size, read_picture
 from .recipe import LabelError
 
 __all__ = ["check_folder"]
 
 
 def check_folder(folder: str | Path, progress: bool = True) -> list[str]:
-    """Read every label map and every picture's size again.
+    """Read every label map and every picture again.
 
     Args:
         folder: a prepared one.
@@ -81,6 +81,7 @@ def _read(image: Path, mask: Path) -> tuple[str, str]:
     try:
         labels = read_labels(mask)
         size = image_size(image)
+        read_picture(image)  # a download that broke off has a size too
     except (ImageError, LabelError) as error:
         return "", str(error)
     if size != labels.shape:

@@ -241,13 +241,18 @@ def test_a_folder_is_checked_again(source, tmp_path, capsys):
     index_png(out / "masks/val/2.png", np.full((4, 6), 9))
     assert check_folder(out) == ["val: label maps hold other values than were made"]
     index_png(out / "masks/val/2.png", np.zeros((6, 4)))
+    broken = out / "images/val/1.jpg"
+    content = broken.read_bytes()
+    broken.unlink()  # else the source, a hard link, would break too
+    broken.write_bytes(content[:-40])
     (out / "masks/val/3.png").unlink()
     (out / "masks/val/4.png").write_bytes(b"")
     problems = check_folder(out)
     assert problems[0] == "val/3: the picture or its label map is gone"
     assert "5 label maps, 6 were made" in problems[1]
-    assert "2.png: (height, width) (6, 4)" in problems[2]
-    assert "4.png: cannot be read" in problems[3]
+    assert "1.jpg: cannot be read" in problems[2]
+    assert "2.png: (height, width) (6, 4)" in problems[3]
+    assert "4.png: cannot be read" in problems[4]
     assert main(["prepare", "--check", str(out)]) == 1
     with pytest.raises(FileNotFoundError, match=r"no dataset\.json"):
         check_folder(source)
