@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 
 from ovss import processes
+from ovss.data.made_up import MadeUpDataset
+from ovss.data.sampler import EndlessSampler
 from ovss.runner import build_runner
 from ovss.train_cli import main as train_main
 from tests.tiny_training import losses, tiny_config, train
@@ -225,6 +228,23 @@ def test_the_whole_batch_stays_in_the_config(tmp_path, monkeypatch):
     runner._world_size = 2
     assert runner.build_train_loop(runner._train_loop).dataloader.batch_size == 2
     assert runner.cfg.train_dataloader.batch_size == 4
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_a_step_sees_the_same_pictures_however_many_share_it(monkeypatch, world):
+    dataset = MadeUpDataset(["x"], [dict(type="PackSample")], length=7)
+    batch, start = 12, 5
+    alone = list(islice(EndlessSampler(dataset, seed=3), batch * 8))
+    together = []
+    for rank in range(world):
+        monkeypatch.setattr("ovss.data.sampler.get_dist_info", lambda rank=rank: (rank, world))
+        sampler = EndlessSampler(dataset, seed=3)
+        sampler.skip(start * batch // world)
+        together.append(list(islice(sampler, 3 * batch // world)))
+    for step in range(3):
+        share = slice(step * batch // world, (step + 1) * batch // world)
+        seen = sorted(item for part in together for item in part[share])
+        assert seen == sorted(alone[(start + step) * batch : (start + step + 1) * batch])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,27 @@ def test_scripts_are_thin(repo_root: Path):
     for name in ("dist_train", "dist_test", "slurm_train", "slurm_test"):
         script = repo_root / f"tools/{name}.sh"
         assert os.access(script, os.X_OK), script
+
+
+def test_slurm_scripts_hand_on_what_they_get(tmp_path, repo_root, monkeypatch):
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("GPUS", "16")
+    monkeypatch.setenv("SRUN_ARGS", "--quotetype=spot --nodelist=a")
+    for script, words in (
+        ("slurm_train.sh", ["part", "job", "CONFIG", "--amp"]),
+        ("slurm_test.sh", ["part", "job", "CONFIG", "WEIGHTS", "--on", "a b"]),
+    ):
+        command = ["bash", str(repo_root / "tools" / script), *words]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(
+            "\n"
+        )
+        assert {"--partition=part", "--job-name=job", "--ntasks=16", "--gres=gpu:8"} <= set(said)
+        assert {"--quotetype=spot", "--nodelist=a", "--kill-on-bad-exit=1"} <= set(said)
+        before, flags = (words[2:3], words[3:]) if "train" in script else (words[2:4], words[4:])
+        assert said[said.index("CONFIG") :] == [*before, "--launcher", "slurm", *flags, ""]
+        short = subprocess.run(command[:3], capture_output=True, text=True)
+        assert short.returncode == 2
+        assert f"tools/{script} PARTITION JOB_NAME CONFIG" in short.stderr
