@@ -1,4 +1,4 @@
-"""Show what this installation has: components, methods, vocabularies, templates, plugins.
+"""Show what this installation has: components, methods, protocols, vocabularies, plugins ...
 
 ovss list components
 ovss list --compatible-with CATSegDecoder     which parts it can be combined with, and why not
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..compatible import Answer, Verdict
 
-SECTIONS = ("components", "methods", "vocabularies", "templates", "plugins")
+SECTIONS = ("components", "methods", "protocols", "vocabularies", "templates", "plugins")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +135,31 @@ def methods() -> list[dict[str, Any]]:
     return rows
 
 
+def protocols() -> list[dict[str, Any]]:
+    """Every named protocol: its prompts, sizes, views and the mIoU that it quotes."""
+    from ..evaluation.iou import ABSENT
+    from ..evaluation.protocol import Protocol, templates_name
+    from ..evaluation.protocols import named_protocols
+
+    rows = []
+    for name, named in named_protocols().items():
+        how = named.template.plain()
+        views = f"{how.views.mode} {how.views.window or ''}/{how.views.stride or ''}".strip(" /")
+        rows.append(
+            {
+                "name": name,
+                "hash": Protocol(how).hash,
+                "prompts": f"{templates_name(how.prompts.templates)}, {how.prompts.synonyms}",
+                "resize": "-" if how.resize.short is None else str(how.resize.short),
+                "canvas": str(how.canvas.size),
+                "views": views,
+                "quotes": ABSENT[how.scores.absent][0],
+                "source": named.source,
+            }
+        )
+    return rows
+
+
 def vocabularies() -> list[dict[str, Any]]:
     """Every registered class list."""
     from ..vocabularies import list_vocabularies, load_names
@@ -179,6 +204,7 @@ def plugins() -> list[dict[str, Any]]:
 COLLECT = {
     "components": components,
     "methods": methods,
+    "protocols": protocols,
     "vocabularies": vocabularies,
     "templates": templates,
     "plugins": plugins,

@@ -106,7 +106,7 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
     if data is not None:
         write_words(config.test_dataloader["dataset"], template, data)
     write_background(config, template.background)
-    half = template.accumulation == "float16"
+    half = template.accumulation == "autocast"
     if half or config.get("test_cfg", {}).get("fp16"):
         config.test_cfg = {**config.get("test_cfg", {}), "fp16": half}
 
@@ -125,7 +125,7 @@ def _read(config: Config, data: DataRules | None) -> ProtocolTemplate:
         read_resize(loader.get("dataset") or {}),
         Canvas(_size(inference.size), inference.keep_ratio),
         Views(**{key.name: getattr(inference, key.name) for key in fields(Views)}),
-        "float16" if config.get("test_cfg", {}).get("fp16") else "float32",
+        "autocast" if config.get("test_cfg", {}).get("fp16") else "float32",
         read_background(config),
         Scoring(**{key: metric.get(key, value) for key, value in vars(Scoring()).items()}),
     )

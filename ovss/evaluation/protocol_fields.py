@@ -107,8 +107,9 @@ class ProtocolTemplate:
     """The fields that do not depend on the data set.
 
     Args:
-        accumulation: type in which overlapping views are summed: ``"float32"``, or ``"float16"``
-            where the loop computes under autocast. Pixels are counted as 64-bit integers always.
+        accumulation: type in which overlapping views are summed: ``"float32"``, or under
+            ``"autocast"`` (`test_cfg.fp16`) float16 on a GPU and bfloat16 on a CPU. Pixels are
+            counted as 64-bit integers always.
     """
 
     prompts: Prompting

@@ -93,7 +93,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "views.global_view": _FLAG,
     "views.merge": _one_of("probs", "logits", None),
     "views.activation": _one_of("sigmoid", "softmax"),
-    "accumulation": _one_of("float32", "float16"),
+    "accumulation": _one_of("float32", "autocast"),
     "background.threshold": (
         lambda value: isinstance(value, (int, float)) and 0 <= value <= 1,
         "a probability, 0..1",

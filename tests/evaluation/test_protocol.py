@@ -294,9 +294,9 @@ def test_a_protocol_of_as_many_prompts_runs(tmp_path):
 
 def test_half_precision_is_said():
     config = load_config("cat_seg_mini")
-    settle_protocol(config, None, {"accumulation": "float16"})
+    settle_protocol(config, None, {"accumulation": "autocast"})
     assert config.test_cfg.fp16 is True
-    assert protocol_name(protocol_of(config), "mini") == "mini with accumulation=float16"
+    assert protocol_name(protocol_of(config), "mini") == "mini with accumulation=autocast"
 
 
 def test_the_hash_does_not_depend_on_how_a_config_is_written():

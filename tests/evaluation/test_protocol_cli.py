@@ -72,6 +72,17 @@ def test_config_options_have_the_last_word_and_are_said(tmp_path, folder):
     assert "num_workers=0" in result["config"].replace(" ", "")
 
 
+def test_a_background_of_threshold_one_takes_every_pixel(tmp_path, folder):
+    (folder / "classes.txt").write_text("cat\nbackground\ndog\n")
+    config = tiny_config(tmp_path, "protocol = 'mini'")
+    options = ["background.threshold=1.0", "background.words=[sky,wall]"]
+    result = run(config, tmp_path, "--data", str(folder), "--protocol-options", *options)
+    predicted = {name: row["predicted"] for name, row in result["categories"].items()}
+    assert predicted == {"cat": 0, "background": 2 * 40 * 48, "dog": 0}
+    assert "background.words=('sky', 'wall')" in result["protocol"]["name"]
+    assert result["protocol"]["fields"]["data"]["words"] == 5
+
+
 @pytest.mark.parametrize(
     ("flags", "error", "message"),
     [
