@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-__all__ = ["ensure_writable", "write_atomic"]
+__all__ = ["ensure_writable", "write_atomic", "write_text"]
 
 
 def write_atomic(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
@@ -36,6 +36,11 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """A UTF-8 file, whole or not at all; errors as in `write_atomic`."""
+    write_atomic(path, lambda file: file.write(text.encode()))
 
 
 def ensure_writable(folder: str | os.PathLike[str]) -> None:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.grid_html import as_html
     from ..evaluation.grid_text import as_markdown
     from ..evaluation.result_file import read_result
-    from ..files import write_atomic
+    from ..files import write_text
 
     every = args.published == "all"
     if not args.results and not every:
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     grid = make_grid(results, args.metric, args.published)
     pages = [(args.markdown, as_markdown), (args.html, as_html)]
     for path, text in [(path, make(grid, every)) for path, make in pages if path]:
-        write_atomic(path, lambda file, text=text: file.write(text.encode()))
+        write_text(path, text)
         print(f"wrote {path}")
     if not args.markdown and not args.html:
         print(as_markdown(grid, every), end="")

@@ -17,7 +17,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --line: #3a424d; --soft: #1f252d; --quiet: #9aa5b4;
   --ink: #e6eaf0; --paper: #14181d; --ours: #1d2f22; --theirs: #332b17; --bar: #3f6b48; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  margin: 2rem auto; max-width: 84rem; padding: 0 1rem; }
+  margin: 2rem auto; max-width: 100rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem; }
 p, li, .quiet { color: var(--quiet); } li { margin: .15rem 0; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
@@ -28,7 +28,7 @@ th { background: var(--soft); font-weight: 600; } tbody tr:last-child td { borde
 th.word, td.word { text-align: left; } td.long { white-space: normal; min-width: 11rem; }
 th.ours, td.ours { background: var(--ours); } th.theirs, td.theirs { background: var(--theirs); }
 th.group { text-align: center; } td.ours.none { background: none; }
-.best { font-weight: 700; } sup { color: var(--quiet); }
+.best { font-weight: 700; } sup { color: var(--quiet); line-height: 0; }
 details { margin: .4rem 0; } summary { cursor: pointer; }
 .share { background: linear-gradient(to right, var(--bar) var(--part), transparent var(--part)); }
 code { font-size: .92em; }

@@ -1,9 +1,10 @@
-"""What an evaluation is of, as hashes: weights, model, protocol, data, metric, arithmetic."""
+"""What an evaluation is of, by hash: weights, model, protocol, data, metric, arithmetic."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
@@ -35,7 +36,7 @@ def evaluation_identity(runner: Runner, dataset: Dataset[Any], fp16: bool) -> di
         "protocol": protocol_of(config, meta).hash,
         "data": data_hash(dataset, config.test_dataloader.get("dataset")),
         "metric": content_hash(config.get("test_evaluator")),
-        "device": f"{device}{' autocast' if fp16 else ''}",
+        "arithmetic": f"{device} {torch.get_float32_matmul_precision()}{' autocast' * fp16}",
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ovss.files import write_atomic
+from ovss.files import write_text
 
 __all__ = [
     "SCHEMA",
@@ -147,7 +147,7 @@ def write_result(path: str | Path, result: Result) -> None:
         OSError: the folder cannot be written; no partial file stays.
     """
     text = json.dumps({"schema": SCHEMA, **asdict(result)}, indent=1, allow_nan=False)
-    write_atomic(path, lambda file: file.write(f"{text}\n".encode()))
+    write_text(path, f"{text}\n")
 
 
 def read_result(path: str | Path) -> Result:

@@ -10,6 +10,8 @@ from typing import cast
 from mmengine.config import Config
 from torch import nn
 
+from ovss.segmentor import OpenVocabSegmentor
+
 from .iou import IoUReport
 from .loop import ResumableTestLoop
 from .record import result_of
@@ -66,7 +68,7 @@ def evaluate(
     looped.test_cfg["resume"] = resume
     with pretrained_if_needed(config, weights):
         runner = build_runner(looped, work_dir, launcher=launcher, testing=True)
-    load_trained(bare_model(runner), config, weights)
+    load_trained(cast(OpenVocabSegmentor, bare_model(runner)), config, weights)
     loop = cast(ResumableTestLoop, runner.test_loop)
     if check is not None:
         check(bare_model(runner), len(loop.dataloader.dataset))

@@ -19,7 +19,7 @@ import numpy as np
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
-from ovss.files import write_atomic
+from ovss.files import write_text
 
 from .counting import CountState
 from .hashing import short_hash
@@ -106,7 +106,7 @@ class StateFolder:
         }
         text = json.dumps(content)
         path = self.folder / f"session-{session:04d}-rank-{rank:04d}.json"
-        write_atomic(path, lambda file: file.write(text.encode()))
+        write_text(path, text)
 
     def read(self) -> list[list[Part]]:
         """Parts of each session. One that is damaged is left out: its pictures are done again.
@@ -127,7 +127,7 @@ class StateFolder:
 
     def mark_complete(self) -> None:
         """All pictures are counted: nobody has to be asked before others are evaluated."""
-        write_atomic(self.folder / _COMPLETE, lambda file: file.write(b""))
+        write_text(self.folder / _COMPLETE, "")
 
     def _files(self) -> list[Path]:
         if not self.folder.is_dir():
@@ -146,7 +146,7 @@ class StateFolder:
                 for key in differing
             )
             raise ResumeError(
-                f"the unfinished evaluation in {folder} is of other {' and '.join(differing)} "
+                f"the unfinished evaluation in {folder} is of other {', '.join(differing)} "
                 f"({hashes}): its counts cannot be added to these. Give what it was started with, "
                 f"or start another without --resume, or keep them apart with --work-dir"
             )

@@ -83,10 +83,10 @@ def test_without_resume_it_starts_anew(tmp_path, monkeypatch, whole):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model.shift": 1.0}, "other weights and model "),
+        ({"model.shift": 1.0}, "other weights, model "),
         ({"model.prompts": {"templates": "imagenet_80"}}, "other protocol "),
         ({"test_dataloader.dataset.pictures": 46}, "other data"),
-        ({"test_evaluator.absent": "union"}, "other protocol and metric"),
+        ({"test_evaluator.absent": "union"}, "other protocol, metric"),
     ],
 )
 def test_a_state_of_something_else_is_refused(tmp_path, monkeypatch, change, said):
