@@ -17,8 +17,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from ovss.runner import register_training
-
-from .counted import counted_config, run
+from tests.evaluation.counted import counted_config, run
 
 
 def work(rank: int, step: dict, meet: str, answer: str) -> None:

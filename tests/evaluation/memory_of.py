@@ -18,8 +18,7 @@ from mmengine.runner import Runner
 
 from ovss.benchmark.memory import peak_memory
 from ovss.runner import register_training
-
-from .counted import counted_config, run
+from tests.evaluation.counted import counted_config, run
 
 
 def measure(pictures: int, categories: int = 847) -> dict[str, int]:
