@@ -6,10 +6,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ovss.evaluation.protocol_fields import ProtocolError
+from ovss.models import build_segmentor
 from ovss.test_cli import main
+from ovss.vocabularies import load_names
 from tests.tiny_training import tiny_config
 
 
@@ -107,3 +110,39 @@ def test_flags_of_a_folder_go_with_a_folder(tmp_path, capsys):
     assert "go with --data DIR" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([config, "none", "--on", "mini_20", "--data", str(tmp_path)])
+
+
+def test_pas_20b_asks_59_words_and_scores_21_classes(tmp_path):
+    """Arg max over the 59; 20 and on are background, the last class."""
+    words = load_names("pascal_voc_20b")
+    classes, draw = [*words[:20], "background"], np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    picture = draw.integers(0, 255, (64, 80, 3)).astype(np.uint8)
+    truth = draw.integers(0, 21, (64, 80)).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "images" / "a.png")
+    Image.fromarray(truth).save(tmp_path / "masks" / "a.png")
+    (tmp_path / "voc.py").write_text(
+        f"test_dataloader = dict(batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False), "
+        f"dataset=dict(type='ImageMaskDataset', images={str(tmp_path / 'images')!r}, "
+        f"masks={str(tmp_path / 'masks')!r}, vocabulary={classes}, words='pascal_voc_20b', "
+        f"pipeline=[dict(type='PackSample')]))\n"
+        f"test_evaluator = dict(type='OpenVocabIoU')\n"
+    )
+    out = tmp_path / "result.json"
+    places = ["--work-dir", str(tmp_path / "work"), "--out", str(out)]
+    assert main(["maskclip_mini", *places, "--on", str(tmp_path / "voc.py")]) == 0
+    rows = json.loads(out.read_text())["categories"]
+
+    model = build_segmentor("maskclip_mini")
+    with torch.inference_mode():
+        text = model.encode_vocabulary(words)
+        image_3HW = torch.from_numpy(picture).permute(2, 0, 1)
+        word_HW = model.label_map(model.scores(image_3HW, text), (64, 80))
+    merged_HW = word_HW.clamp(max=20).numpy()
+    assert len(word_HW.unique()) > len(np.unique(merged_HW)), "some background words won"
+    for index, name in enumerate(classes):
+        assert rows[name]["predicted"] == (merged_HW == index).sum()
+        hit = ((merged_HW == index) & (truth == index)).sum()
+        union = ((merged_HW == index) | (truth == index)).sum()
+        assert rows[name]["iou"] == pytest.approx(100 * hit / union, abs=1e-3)
