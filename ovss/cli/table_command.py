@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: no results. ResultError: a file that is none, with its name.
     """
-    from ..evaluation.grid import make_grid
     from ..evaluation.grid_html import as_html
+    from ..evaluation.grid_making import make_grid
     from ..evaluation.grid_text import as_markdown
     from ..evaluation.result_file import read_result
     from ..files import write_text

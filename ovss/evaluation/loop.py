@@ -4,47 +4,29 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-from mmengine.dist import broadcast_object_list
 from mmengine.evaluator import Evaluator
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import LOOPS
 from mmengine.runner import Runner, TestLoop
-from numpy.typing import NDArray
 
 from ovss.processes import ProcessLostError, everything, is_loss
 
 from .cost import Cost, largest, memory_peak, reset_memory_peak, utc_now
 from .counting import CountingMetric
-from .identity import evaluation_identity
 from .pending import EachPictureOnce
+from .plan import Plan, agree
 from .progress import Progress
-from .state import Part, StateFolder, merge
+from .state import Part, StateFolder
 
 FOLDER = "evaluation"
 """In the working directory: where the state is."""
 _TIMES = ("test/time", "test/data_time")
 _REMEMBERED = 100
 """Iterations whose times are kept for the log; mmengine would keep a million."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What all processes of a session agree on: the first one reads, the others are told."""
-
-    identity: dict[str, str]
-    session: int
-    left_N: NDArray[np.bool_]
-    started: str
-    sessions_before: int = 0
-    seconds_before: float = 0.0
-    parts: Sequence[Part] = field(default=())
-    """Of earlier sessions; only the first process keeps them."""
 
 
 @LOOPS.register_module()
@@ -105,7 +87,7 @@ class ResumableTestLoop(TestLoop):
         self.test_loss.clear()
         _remember_little(self.runner)
         reset_memory_peak()
-        plan = self._agree()
+        plan = agree(self.runner, self.root, self.dataloader.dataset, self.fp16, self.resume)
         seconds = self._count(plan)
         self.cost = self._sum_up(plan, seconds)
         metrics = self._evaluate(plan)
@@ -117,44 +99,6 @@ class ResumableTestLoop(TestLoop):
     def root(self) -> Path:
         """Folder of the states of all evaluations of this working directory."""
         return Path(self.runner.work_dir) / FOLDER
-
-    def _agree(self) -> Plan:
-        """The plan; an error of the first process is every process's."""
-        plan: list[Any] = [None]
-        if self.runner.rank == 0:
-            try:
-                plan = [self._plan()]
-            except Exception as error:
-                plan = [error]
-        own = plan[0]
-        told = [Plan(**{**vars(own), "parts": ()}) if isinstance(own, Plan) else own]
-        broadcast_object_list(told)
-        if isinstance(told[0], Exception):
-            raise told[0]
-        return cast(Plan, own if self.runner.rank == 0 else told[0])
-
-    def _plan(self) -> Plan:
-        dataset = self.dataloader.dataset
-        identity = evaluation_identity(self.runner, dataset, self.fp16)
-        state, left_N = StateFolder(self.root, identity), np.ones(len(dataset), bool)
-        if not self.resume:
-            state.clear()
-            return Plan(identity, 1, left_N, utc_now())
-        sessions = state.read()
-        parts = [part for session in sessions for part in session]
-        left_N = ~merge(parts, len(dataset))
-        self.runner.logger.info(
-            f"{int((~left_N).sum()):,} of {len(left_N):,} pictures are counted already"
-        )
-        return Plan(
-            identity,
-            state.next_session(),
-            left_N,
-            min((part.started for part in parts), default=utc_now()),
-            len(sessions),
-            sum(max(part.seconds for part in session) for session in sessions),
-            parts,
-        )
 
     def _count(self, plan: Plan) -> float:
         """This process's share, its state written as it goes; returns seconds."""

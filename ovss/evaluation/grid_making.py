@@ -1,0 +1,201 @@
+"""From result files and published figures to a grid."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .grid import Column, Grid, Line, Measured, Quote
+from .hashing import short_hash
+from .published import Published, PublishedRow, load_published
+from .result_file import Result
+
+__all__ = ["make_grid"]
+
+MATCHING, ALL, NONE = "matching", "all", "none"
+_USUAL = 5
+"""So many of the published columns belong to every comparison."""
+
+
+def make_grid(
+    results: Sequence[tuple[str, Result]], metric: str = "mIoU", published: str = MATCHING
+) -> Grid:
+    """Lay results out.
+
+    Args:
+        results: (file, its content).
+        metric: of the results.
+        published: ``matching``: published figures of the methods that were run; ``all``: of every
+            method; ``none``.
+
+    Raises:
+        ValueError: a result without that metric.
+    """
+    for file, result in results:
+        if metric not in result.metrics:
+            raise ValueError(f"{file} has no metric {metric!r}: {', '.join(result.metrics)}")
+    known = load_published()
+    show = published if metric == "mIoU" else NONE
+    columns = _columns([result for _, result in results], known, show == ALL)
+    shown = {column.name for column in columns} if show != NONE else set()
+    papers = tuple(Column(name, label) for name, label in known.columns.items() if name in shown)
+    marks: dict[str, str] = {}
+    lines = [_line(group, columns, papers, known, marks, metric) for group in _groups(results)]
+    papers_used = {quote for line in lines for cell in line.published for quote in cell}
+    if show == ALL:
+        run = {result.config_name for _, result in results}
+        rest = [row for row in known.rows if not run & set(row.configs)]
+        lines += [_quoted_line(row, columns, papers, marks) for row in rest]
+    elif not papers_used:
+        papers, lines = (), [Line(x.method, x.protocol, x.measured, ()) for x in lines]
+    sources = {mark: known.sources[source] for source, mark in marks.items()}
+    notes = [*_notes(results, columns)]
+    if published != NONE and show == NONE:
+        notes.append(f"published figures are mIoU: none of {metric} is shown")
+    return Grid(metric, columns, papers, tuple(lines), sources, tuple(notes))
+
+
+def _columns(results: Sequence[Result], known: Published, every: bool) -> tuple[Column, ...]:
+    """Benchmarks in the order of papers, then others as they come."""
+    facts = dict.fromkeys((r.data.name, r.data.pictures, r.data.census) for r in results)
+    names = [name for name, _, _ in facts]
+    benchmarks = list(known.columns)
+    if every or any(name in known.columns for name in names):
+        shown = [n for i, n in enumerate(benchmarks) if i < _USUAL or every or n in names]
+    else:
+        shown = []
+    found = []
+    for name in dict.fromkeys((*shown, *names)):
+        label = known.columns.get(name, name)
+        sets = [each for each in facts if each[0] == name]
+        if not sets:
+            found.append(Column(name, label))
+        for _, pictures, census in sets:
+            same_size = [each for each in sets if each[1] == pictures]
+            usual = known.pictures.get(name, pictures)
+            told = f" ({pictures:,} pictures)" if len(sets) > 1 or pictures != usual else ""
+            told += f" labels {census[:6]}" if len(same_size) > 1 else ""
+            found.append(Column(name, label + told, pictures, census))
+    return tuple(found)
+
+
+def _how(result: Result) -> str:
+    """Hash of the protocol without what the data set brings."""
+    return short_hash({k: v for k, v in result.protocol.fields.items() if k != "data"})
+
+
+def _weights(result: Result) -> str:
+    return result.weights.sha256 or result.weights.model_sha256
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Results of one method under one protocol with one set of weights."""
+
+    config: str
+    label: str
+    protocol: str
+    results: list[tuple[str, Result]]
+
+
+def _groups(results: Iterable[tuple[str, Result]]) -> list[_Group]:
+    found: dict[tuple[str, str, str], list[tuple[str, Result]]] = {}
+    for file, result in results:
+        key = (result.config_name, _how(result), _weights(result))
+        found.setdefault(key, []).append((file, result))
+    names = {key: group[0][1].protocol.name for key, group in found.items()}
+    groups = []
+    for key, group in found.items():
+        config, how, weights = key
+        others = [other for other in found if other != key and other[0] == config]
+        alike = any(names[other] == names[key] and other[1] != how for other in others)
+        several = any(other[2] != weights for other in others)
+        groups.append(
+            _Group(
+                config,
+                f"{config} (weights {weights[:8]})" if several else config,
+                f"{names[key]} #{how[:6]}" if alike else names[key],
+                group,
+            )
+        )
+    return groups
+
+
+def _line(
+    group: _Group,
+    columns: Sequence[Column],
+    papers: Sequence[Column],
+    known: Published,
+    marks: dict[str, str],
+    metric: str,
+) -> Line:
+    cells: list[Measured | None] = []
+    for column in columns:
+        here = [each for each in group.results if _is_of(each[1], column)]
+        newest = max(here, key=lambda each: each[1].run.ended, default=None)
+        cells.append(newest and Measured(*newest, newest[1].metrics[metric]))
+    quotes = _quotes(known.of(group.config), papers, marks)
+    return Line(group.label, group.protocol, tuple(cells), quotes)
+
+
+def _is_of(result: Result, column: Column) -> bool:
+    data = result.data
+    return (data.name, data.pictures, data.census) == (column.name, column.pictures, column.census)
+
+
+def _quoted_line(
+    row: PublishedRow, columns: Sequence[Column], papers: Sequence[Column], marks: dict[str, str]
+) -> Line:
+    name = f"{row.method} {row.backbone}".strip()
+    return Line(name, "", (None,) * len(columns), _quotes([row], papers, marks))
+
+
+def _quotes(
+    rows: Sequence[PublishedRow], papers: Sequence[Column], marks: dict[str, str]
+) -> tuple[tuple[Quote, ...], ...]:
+    def mark(source: str) -> str:
+        return marks.setdefault(source, string.ascii_lowercase[len(marks)])
+
+    return tuple(
+        tuple(
+            Quote(row.miou[column.name], mark(row.source))
+            for row in rows
+            if column.name in row.miou
+        )
+        for column in papers
+    )
+
+
+def _notes(results: Sequence[tuple[str, Result]], columns: Sequence[Column]) -> list[str]:
+    notes = []
+    for column in columns:
+        here = [each for each in results if _is_of(each[1], column)]
+        if len({_how(result) for _, result in here}) > 1:
+            names = dict.fromkeys(result.protocol.name for _, result in here)
+            notes.append(
+                f"{column.label}: measured under different protocols ({'; '.join(names)}): such "
+                f"figures do not compare methods alone"
+            )
+        if len({short_hash(result.protocol.fields.get("data")) for _, result in here}) > 1:
+            notes.append(f"{column.label}: words, seen classes or label rules differ between rows")
+        notes += [f"{column.label}: {told}" for told in _repeated(here)]
+        usual = load_published().pictures.get(column.name)
+        if here and usual not in (None, column.pictures):
+            notes.append(f"{column.label}: published figures are of {usual:,} pictures")
+    quoted = sorted({result.headline for _, result in results})
+    if len(quoted) > 1:
+        notes.append(f"the protocols quote different figures: {', '.join(quoted)}")
+    return notes
+
+
+def _repeated(here: Sequence[tuple[str, Result]]) -> list[str]:
+    files: dict[tuple[str, str, str], list[str]] = {}
+    for file, result in here:
+        key = (result.config_name, _how(result), _weights(result))
+        files.setdefault(key, []).append(file)
+    return [
+        f"{len(each)} results of {method}, the newest is shown ({', '.join(each)})"
+        for (method, _, _), each in files.items()
+        if len(each) > 1
+    ]

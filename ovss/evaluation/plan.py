@@ -1,0 +1,81 @@
+"""What the processes of an evaluation agree on before the first picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from mmengine.dist import broadcast_object_list
+from mmengine.runner import Runner
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from .cost import utc_now
+from .identity import evaluation_identity
+from .state import Part, StateFolder, merge
+
+__all__ = ["Plan", "agree"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all processes of a session agree on: the first one reads, the others are told."""
+
+    identity: dict[str, str]
+    session: int
+    left_N: NDArray[np.bool_]
+    started: str
+    sessions_before: int = 0
+    seconds_before: float = 0.0
+    parts: Sequence[Part] = field(default=())
+    """Of earlier sessions; only the first process keeps them."""
+
+
+def agree(runner: Runner, root: Path, dataset: Dataset[Any], fp16: bool, resume: bool) -> Plan:
+    """What is left, and whose it is: the first process looks, the others are told.
+
+    Args:
+        runner: of the evaluation, its weights loaded.
+        root: of the states of all evaluations of the working directory.
+        dataset, fp16: of the loop.
+        resume: go on from the state there; otherwise it is cleared.
+
+    Raises:
+        ResumeError: the state is of another evaluation. An error of the first process is raised in
+            every one.
+    """
+    found: Any = None
+    if runner.rank == 0:
+        try:
+            found = _plan(runner, root, dataset, fp16, resume)
+        except Exception as error:
+            found = error
+    told = [replace(found, parts=()) if isinstance(found, Plan) else found]
+    broadcast_object_list(told)
+    if isinstance(told[0], Exception):
+        raise told[0]
+    return cast(Plan, found if runner.rank == 0 else told[0])
+
+
+def _plan(runner: Runner, root: Path, dataset: Any, fp16: bool, resume: bool) -> Plan:
+    identity = evaluation_identity(runner, dataset, fp16)
+    state = StateFolder(root, identity)
+    if not resume:
+        state.clear()
+        return Plan(identity, 1, np.ones(len(dataset), bool), utc_now())
+    sessions = state.read()
+    parts = [part for session in sessions for part in session]
+    left_N = ~merge(parts, len(dataset))
+    runner.logger.info(f"{int((~left_N).sum()):,} of {len(left_N):,} pictures are counted already")
+    return Plan(
+        identity,
+        state.next_session(),
+        left_N,
+        min((part.started for part in parts), default=utc_now()),
+        len(sessions),
+        sum(max(part.seconds for part in session) for session in sessions),
+        parts,
+    )
