@@ -55,7 +55,7 @@ def _bce_mean(
     counted_BHW: Tensor,
     average: str,
 ) -> Tensor:
-    logits_BKHW = resize(logits_BKHW.float(), slot_BHW.shape[-2:])
+    logits_BKHW = resize(logits_BKHW.float(), (slot_BHW.shape[1], slot_BHW.shape[2]))
     live_BKHW = selection.valid_BK[:, :, None, None] & counted_BHW[:, None]
     everything_live = selection.full and bool(counted_BHW.all())
     negative_BKHW = F.softplus(logits_BKHW)
@@ -79,7 +79,7 @@ def cross_entropy(masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:
     padding_BK11 = ~masks.selection.valid_BK[:, :, None, None]
     losses = {}
     for i, logits_BKHW in enumerate((masks.logits_BKHW, *masks.aux)):
-        logits_BKHW = resize(logits_BKHW.float(), slot_BHW.shape[-2:])
+        logits_BKHW = resize(logits_BKHW.float(), (slot_BHW.shape[1], slot_BHW.shape[2]))
         logits_BKHW = logits_BKHW.masked_fill(padding_BK11, -torch.inf)
         total = F.cross_entropy(logits_BKHW, slot_BHW, ignore_index=IGNORE, reduction="sum")
         name = "loss_mask" if i == 0 else f"loss_aux{i - 1}"

@@ -6,6 +6,7 @@ import json
 import platform
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,11 @@ def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> Non
         axis.plot(steps[smooth - 1 :], mean, color="#1f4e8c", label=f"mean of {smooth}")
     axis.set(xlabel="iteration", ylabel="loss", yscale="log")
     marks = {"mIoU_seen": "#2a7f3f", "mIoU_unseen": "#c0562b"}
-    right = axis.twinx() if any("val_mIoU" in row for row in rows) else None
-    for key, color in marks.items() if right else ():
-        points = [(r["iter"], r[f"val_{key}"]) for r in rows if f"val_{key}" in r]
-        right.plot(*zip(*points), "o-", color=color, markersize=3, label=key)
-    if right:
+    if any("val_mIoU" in row for row in rows):
+        right = axis.twinx()
+        for key, color in marks.items():
+            points = [(r["iter"], r[f"val_{key}"]) for r in rows if f"val_{key}" in r]
+            right.plot(*zip(*points), "o-", color=color, markersize=3, label=key)
         right.set(ylabel="mIoU, %", ylim=(0, 100))
         right.legend(loc="center right", frameon=False)
     figure.tight_layout()
@@ -196,7 +197,7 @@ class PictureHook(Hook):
                 image_HW3 = image_3HW.permute(1, 2, 0).cpu().numpy()
                 sheet = comparison(image_HW3, sample, self.meta)
                 path = self.place / f"{Path(sample.img_path).stem}.png"
-                write_atomic(path, lambda file, sheet=sheet: sheet.save(file, "PNG"))
+                write_atomic(path, partial(sheet.save, format="PNG"))
                 self.drawn += 1
             self.passed += 1
 

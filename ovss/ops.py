@@ -69,7 +69,8 @@ def region_pool(dense_BChw: Tensor, masks_BKHW: Tensor, eps: float = 1e-6) -> Te
     >>> region_pool(dense, torch.tensor([[1.0, 0.0], [1.0, 0.0]]).view(1, 1, 2, 2)).item()
     1.0
     """
-    weight_BKhw = F.adaptive_avg_pool2d(masks_BKHW.to(dense_BChw.dtype), dense_BChw.shape[-2:])
+    grid = (dense_BChw.shape[2], dense_BChw.shape[3])
+    weight_BKhw = F.adaptive_avg_pool2d(masks_BKHW.to(dense_BChw.dtype), grid)
     weight_BKN = weight_BKhw.flatten(2)
     pooled_BKC = weight_BKN @ dense_BChw.flatten(2).transpose(1, 2)
     return pooled_BKC / weight_BKN.sum(2, keepdim=True).clamp(min=eps)

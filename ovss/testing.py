@@ -256,7 +256,7 @@ def one_category_works(model: OpenVocabSegmentor) -> None:
 def more_than_255_categories_work(model: OpenVocabSegmentor) -> None:
     text = model.encode_vocabulary(words(300))
     scores = model.scores(pictures(1)[0], text)
-    labels_HW = model.label_map(scores, tuple(scores.probs_BKHW.shape[-2:]))
+    labels_HW = model.label_map(scores, (scores.probs_BKHW.shape[2], scores.probs_BKHW.shape[3]))
     assert labels_HW.dtype == torch.long
     assert 0 <= int(labels_HW.min()) <= int(labels_HW.max()) < 300
     kept = scores.selection.category_N

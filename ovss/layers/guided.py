@@ -56,6 +56,7 @@ class MLP(nn.Sequential):
         kind = _ON_THE_WAY.get(repr(activation))
         if kind is None:
             return super().forward(x)
+        assert isinstance(first, Linear)
         return second(linear(x, first.weight, first.bias, kind))
 
 
