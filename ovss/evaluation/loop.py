@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -69,7 +70,8 @@ class ResumableTestLoop(TestLoop):
             if not isinstance(metric, CountingMetric):
                 raise TypeError(
                     f"the metric {type(metric).__name__} keeps something of every picture and "
-                    f"cannot be continued: use OpenVocabIoU, or test_cfg=dict(type='TestLoop')"
+                    f"cannot be continued: use OpenVocabIoU; or run mmengine's TestLoop, "
+                    f"without a result file: ovss.runner.build_runner(..., testing=True).test()"
                 )
         self.resume, self.save_every, self.report_every = resume, save_every, report_every
         self.sampler = cast(EachPictureOnce, self.dataloader.sampler)
@@ -114,16 +116,23 @@ class ResumableTestLoop(TestLoop):
         def save() -> None:
             counts = [metric.state() for metric in self.evaluator.metrics]
             part = Part(done_N, counts, time.perf_counter() - start, began)
-            state.write(plan.session, self.runner.rank, part)
+            try:
+                state.write(plan.session, self.runner.rank, part)
+            except OSError as error:  # the counts are in memory: no reason to lose them, too
+                self.runner.logger.warning(f"a kill now would cost this session's work: {error}")
 
-        for index, batch in enumerate(self.dataloader):
-            self.run_iter(index, batch)
-            begin, end = end, min(end + size, len(self.sampler))
-            done_N[self.sampler.mine[begin:end]] = True
-            progress.step(end)
-            if time.perf_counter() - saved >= self.save_every:
-                save()
-                saved = time.perf_counter()
+        try:
+            for index, batch in enumerate(self.dataloader):
+                self.run_iter(index, batch)
+                begin, end = end, min(end + size, len(self.sampler))
+                done_N[self.sampler.mine[begin:end]] = True
+                progress.step(end)
+                if time.perf_counter() - saved >= self.save_every:
+                    save()
+                    saved = time.perf_counter()
+        except BaseException:  # counts of half a batch may be among them now: nothing is saved
+            self.runner.logger.info(f"what was counted is kept in {self.root}: --resume goes on")
+            raise
         if end:
             save()
         else:  # the log wants a mean of something
@@ -161,7 +170,8 @@ class ResumableTestLoop(TestLoop):
                 metric.collect_dir = str(state.folder / f"gather-{number}")
         metrics: dict[str, float] = self.evaluator.evaluate(len(plan.left_N))
         if self.runner.rank == 0:
-            state.mark_complete()
+            with suppress(OSError):  # the figures are there
+                state.mark_complete()
         return metrics
 
 
@@ -178,7 +188,7 @@ def _each_once(dataloader: dict) -> dict:
         raise ValueError(
             f"test_dataloader has a sampler of its own ({kind}) or a batch_sampler, which may "
             f"repeat pictures: use sampler=dict(type='DefaultSampler', shuffle=False, "
-            f"round_up=False), or test_cfg=dict(type='TestLoop')"
+            f"round_up=False)"
         )
     config["sampler"] = {"type": "EachPictureOnce"}
     config["drop_last"] = False

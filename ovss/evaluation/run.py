@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import cast
 
 from mmengine.config import Config
+from mmengine.registry import LOOPS
 from torch import nn
 
 from ovss.segmentor import OpenVocabSegmentor
 
 from .iou import IoUReport
 from .loop import ResumableTestLoop
+from .open_vocab_iou import OpenVocabIoU
 from .record import result_of
 from .result_file import ProtocolRecord, Result
 
@@ -57,6 +59,7 @@ def evaluate(
 
     Raises:
         ResumeError: the state is of another evaluation.
+        TypeError: another loop, or no OpenVocabIoU: there would be no result to keep.
         Whatever building, loading and reading pictures raise: each says what was wrong.
     """
     from ovss.models import load_trained, pretrained_if_needed
@@ -64,27 +67,44 @@ def evaluate(
 
     config = Config(config.to_dict(), filename=config.filename)
     config.test_cfg = {"type": "ResumableTestLoop", **config.get("test_cfg", {})}
+    _check_loop(config.test_cfg.type)
     looped = Config(config.to_dict(), filename=config.filename)
     looped.test_cfg["resume"] = resume
     with pretrained_if_needed(config, weights):
         runner = build_runner(looped, work_dir, launcher=launcher, testing=True)
     load_trained(cast(OpenVocabSegmentor, bare_model(runner)), config, weights)
     loop = cast(ResumableTestLoop, runner.test_loop)
+    metric = _metric(loop)
     if check is not None:
         check(bare_model(runner), len(loop.dataloader.dataset))
     runner.test()
-    if runner.rank != 0 or loop.cost is None:
+    if metric.report is None or loop.cost is None:  # not the first process
         return Evaluation(None, None)
-    report = loop.evaluator.metrics[0].report
     result = result_of(
         config=config,
         config_name=config_name,
         model=bare_model(runner),
         weights=weights,
-        report=report,
+        report=metric.report,
         protocol=protocol,
         cost=loop.cost,
         command=command,
         data_name=data_name,
     )
-    return Evaluation(report, result)
+    return Evaluation(metric.report, result)
+
+
+def _check_loop(name: str) -> None:
+    loop = LOOPS.get(name)
+    if loop is None or not issubclass(loop, ResumableTestLoop):
+        raise TypeError(
+            f"test_cfg names {name}, which does not tell what a result keeps: take its type out, "
+            f"or run it with ovss.runner.build_runner(..., testing=True).test()"
+        )
+
+
+def _metric(loop: ResumableTestLoop) -> OpenVocabIoU:
+    for metric in loop.evaluator.metrics:
+        if isinstance(metric, OpenVocabIoU):
+            return metric
+    raise TypeError("test_evaluator has no OpenVocabIoU: it makes the figures of a result")

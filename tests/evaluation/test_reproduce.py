@@ -180,3 +180,10 @@ def test_a_figure_that_only_one_of_them_has_is_a_difference():
     old, new = made_result(), made_result()
     metrics = {**new.metrics, "mIoU_unseen": 3.0}
     assert not compare(old, replace(new, metrics=metrics), tolerance=100.0).same
+
+
+def test_a_loop_that_tells_nothing_is_refused(recorded):
+    config, weights = recorded / "tiny.py", recorded / "run" / "weights.safetensors"
+    flags = ["--work-dir", str(recorded / "other"), "--cfg-options", "test_cfg.type=TestLoop"]
+    with pytest.raises(TypeError, match="test_cfg names TestLoop"):
+        evaluate([str(config), str(weights), *flags])

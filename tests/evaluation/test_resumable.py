@@ -106,6 +106,15 @@ def test_what_is_finished_stands_in_nobodys_way(tmp_path):
     assert metrics["pACC"] < 100
 
 
+def test_a_state_that_cannot_be_written_costs_no_figures(tmp_path, monkeypatch, whole):
+    def full(path, text):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("ovss.evaluation.state.write_text", full)
+    _, metrics = run(counted_config(), tmp_path)
+    np.testing.assert_equal(metrics, whole)
+
+
 def test_a_damaged_part_is_counted_again(tmp_path, monkeypatch, whole):
     part = cut(monkeypatch, tmp_path)
     part.write_bytes(part.read_bytes()[:200])
