@@ -26,7 +26,8 @@ def as_markdown(grid: Grid, studies: bool = False) -> str:
         *(f"{column.label} (published)" for column in grid.published),
     )
     lines = [*markdown_table(header, [figures(line) for line in grid.lines], _WORDS), ""]
-    lines += [grid.caption, ""]
+    lines += [grid.caption]
+    lines += [""] if grid.sources or grid.notes else []
     lines += [f"- published [{mark}]: {source}" for mark, source in grid.sources.items()]
     lines += [f"- note: {note}" for note in grid.notes]
     measured = grid.measured()
