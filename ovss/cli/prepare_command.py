@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,16 +64,16 @@ def run(args: argparse.Namespace) -> int:
     if missing:
         raise ValueError(f"give {', '.join(missing)}; `ovss prepare --list` shows the names")
     options = Options(
-        splits=tuple(split for split in args.splits.replace(",", " ").split()),
+        splits=tuple(args.splits.replace(",", " ").split()),
         jobs=args.jobs,
         link=args.link,
         allow_partial=args.allow_partial,
         force=args.force,
         progress=not args.quiet,
     )
-    silent = args.json
-    outcome = prepare(args.name, args.source, args.out, options, _nothing if silent else _say)
-    if silent:
+    say = (lambda line: None) if args.json else partial(print, flush=True)
+    outcome = prepare(args.name, args.source, args.out, options, say)
+    if args.json:
         print(json.dumps(outcome.description, indent=2, ensure_ascii=False))
     else:
         print("\n".join(summary(outcome)))
@@ -85,14 +86,6 @@ def _check(folder: str, progress: bool) -> int:
     problems = check_folder(folder, progress)
     print("\n".join(problems) or f"{folder}: every label map is what was made")
     return 1 if problems else 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _nothing(line: str) -> None:
-    del line
 
 
 def listing() -> list[dict[str, Any]]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from .index_file import read_file_list
-from .label_files import read_colours, read_indices, read_picture
+from .label_files import read_colours, read_picture
 from .recipe import Converted, Found, Item, LabelError, Recipe
 from .sources import add, by_key, first_existing, pair
-from .tables import Table, load_table
+from .tables import Table, index_maps, load_table
 
 _FOLDERS = {"train": "training", "val": "validation"}
 _LICENCE = (
@@ -24,17 +24,16 @@ _LICENCE = (
 # 150 classes -----------------------------------------------------------------------------------
 
 
-def _find_150(source: Path, split: str) -> Found:
+def _find_150(recipe: Recipe, source: Path, split: str) -> Found:
     roots = ("ADEChallengeData2016/", "")
     images_at = [f"{root}images/{_FOLDERS[split]}" for root in roots]
     masks_at = [f"{root}annotations/{_FOLDERS[split]}" for root in roots]
     images, masks = first_existing(source, images_at), first_existing(source, masks_at)
     if images is None or masks is None:
-        raise ADE20K_150.missing(source, images_at if images is None else masks_at)
+        raise recipe.missing(source, images_at if images is None else masks_at)
     return pair(split, by_key(images, (".jpg", ".jpeg")), by_key(masks, ".png"))
 
 
-@cache
 def _table_150() -> Table:
     return Table(
         {raw: raw - 1 for raw in range(1, 151)},
@@ -43,10 +42,6 @@ def _table_150() -> Table:
         "Annotations of SceneParse150 are 0 (other) and 1..150; a converted file has no 150 or has "
         "255. Take annotations/ of ADEChallengeData2016.zip",
     )
-
-
-def _convert_150(item: Item) -> Converted:
-    return Converted(_table_150()(read_indices(item.label), item.label))
 
 
 # 847 classes -----------------------------------------------------------------------------------
@@ -61,10 +56,10 @@ def _root(source: Path) -> Path | None:
     return next((root for root in roots if (root / "images" / "ADE").is_dir()), None)
 
 
-def _find_847(source: Path, split: str) -> Found:
+def _find_847(recipe: Recipe, source: Path, split: str) -> Found:
     root = _root(source)
     if root is None:
-        raise ADE20K_847.missing(source, ("ADE20K_2021_17_01/images/ADE", "images/ADE"))
+        raise recipe.missing(source, ("ADE20K_2021_17_01/images/ADE", "images/ADE"))
     index = next(
         (path for path in (root, root.parent) if (path / "index_ade20k.pkl").is_file()), None
     )
@@ -149,7 +144,7 @@ ADE20K_150 = Recipe(
     default_splits=("val",),
     ignored=(255,),
     find=_find_150,
-    convert=_convert_150,
+    convert=index_maps(_table_150),
     layout=(
         "ADEChallengeData2016/images/validation/*.jpg",
         "ADEChallengeData2016/annotations/validation/*.png",

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ovss.data.files import read_labels
 from ovss.image_io import ImageError
 
 from .census import label_hash
@@ -76,8 +77,6 @@ def _check_split(
 
 def _read(image: Path, mask: Path) -> tuple[str, str]:
     """The hash of a label map, and what is wrong with the pair."""
-    from ovss.data.files import read_labels  # brings torch, which making needs not
-
     try:
         labels = read_labels(mask)
         size = image_size(image)

@@ -15,14 +15,14 @@ _IDS = "_gtFine_labelIds.png"
 _TRAIN_IDS = "_gtFine_labelTrainIds.png"
 
 
-def _find(source: Path, split: str) -> Found:
+def _find(recipe: Recipe, source: Path, split: str) -> Found:
     """Towns' folders side by side; labelIds of the official download before derived trainIds."""
     images_root, masks_root = source / "leftImg8bit" / split, source / "gtFine" / split
     lacks = [
         str(root.relative_to(source)) for root in (images_root, masks_root) if not root.is_dir()
     ]
     if lacks:
-        raise CITYSCAPES.missing(source, lacks)
+        raise recipe.missing(source, lacks)
     images, ids, train_ids = (
         _of_towns(root, ending)
         for root, ending in ((images_root, _IMAGE), (masks_root, _IDS), (masks_root, _TRAIN_IDS))

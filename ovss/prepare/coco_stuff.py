@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
-from .label_files import read_indices
-from .recipe import Converted, Found, Item, Recipe
+from .recipe import Found, Recipe
 from .sources import by_key, first_existing, pair
-from .tables import Table, load_table
+from .tables import Table, index_maps, load_table
 
 _UNLABELLED = 255
 _OTHER_CODES = (
@@ -19,7 +18,7 @@ _DERIVED = ("_labeltrainids.png", "_instancetrainids.png")
 _THINGS = 80
 
 
-def _find(source: Path, split: str) -> Found:
+def _find(recipe: Recipe, source: Path, split: str) -> Found:
     folder = f"{split}2017"
     images_at = (f"images/{folder}", folder, f"coco/images/{folder}", f"coco/{folder}")
     masks_at = (
@@ -30,7 +29,7 @@ def _find(source: Path, split: str) -> Found:
     )
     images, masks = first_existing(source, images_at), first_existing(source, masks_at)
     if images is None or masks is None:
-        raise COCO_STUFF_171.missing(source, images_at if images is None else masks_at)
+        raise recipe.missing(source, images_at if images is None else masks_at)
     return pair(split, by_key(images, (".jpg", ".jpeg")), by_key(masks, ".png", other=_DERIVED))
 
 
@@ -39,64 +38,44 @@ def _never(pairs: dict[int, int]) -> list[int]:
     return [_UNLABELLED, *(raw for raw in range(182) if raw not in pairs)]
 
 
-@cache
 def _stuff() -> Table:
     pairs = load_table("coco_stuff_171")["pairs"]
     return Table(pairs, _UNLABELLED, _never(pairs), _OTHER_CODES)
 
 
-@cache
 def _object() -> Table:
     pairs = load_table("coco_stuff_171")["pairs"]
     counted = {raw: index + 1 if index < _THINGS else 0 for raw, index in pairs.items()}
     return Table(counted, _UNLABELLED, _never(pairs), _OTHER_CODES)
 
 
-def _convert_stuff(item: Item) -> Converted:
-    return Converted(_stuff()(read_indices(item.label), item.label))
-
-
-def _convert_object(item: Item) -> Converted:
-    return Converted(_object()(read_indices(item.label), item.label))
-
-
-_LAYOUT = (
-    "train2017/*.jpg, val2017/*.jpg (or within images/)",
-    "stuffthingmaps/train2017/*.png, stuffthingmaps/val2017/*.png",
-)
-_HOMEPAGE = (
-    "pictures: http://images.cocodataset.org/zips/train2017.zip and .../val2017.zip",
-    "labels: http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/"
-    "stuffthingmaps_trainval2017.zip (https://github.com/nightrome/cocostuff)",
-)
-_LICENCE = "labels CC BY 4.0; pictures under the Flickr terms of each, see cocodataset.org"
-_COUNTS = {"train": 118287, "val": 5000}
-
 COCO_STUFF_171 = Recipe(
     name="coco_stuff_171",
     title="COCO-Stuff 164k, 171 classes",
     vocabulary="coco_stuff_171",
     num_classes=171,
-    splits=_COUNTS,
+    splits={"train": 118287, "val": 5000},
     default_splits=("train", "val"),
     ignored=(_UNLABELLED,),
     find=_find,
-    convert=_convert_stuff,
-    layout=_LAYOUT,
-    homepage=_HOMEPAGE,
-    licence=_LICENCE,
+    convert=index_maps(_stuff),
+    layout=(
+        "train2017/*.jpg, val2017/*.jpg (or within images/)",
+        "stuffthingmaps/train2017/*.png, stuffthingmaps/val2017/*.png",
+    ),
+    homepage=(
+        "pictures: http://images.cocodataset.org/zips/train2017.zip and .../val2017.zip",
+        "labels: http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/"
+        "stuffthingmaps_trainval2017.zip (https://github.com/nightrome/cocostuff)",
+    ),
+    licence="labels CC BY 4.0; pictures under the Flickr terms of each, see cocodataset.org",
 )
-COCO_OBJECT = Recipe(
+COCO_OBJECT = replace(
+    COCO_STUFF_171,
     name="coco_object",
     title="COCO-Object, background and 80 things (of stuffthingmaps)",
     vocabulary="coco_object",
     num_classes=81,
-    splits=_COUNTS,
     default_splits=("val",),
-    ignored=(_UNLABELLED,),
-    find=_find,
-    convert=_convert_object,
-    layout=_LAYOUT,
-    homepage=_HOMEPAGE,
-    licence=_LICENCE,
+    convert=index_maps(_object),
 )

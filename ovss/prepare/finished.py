@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ovss import __version__
-from ovss.files import write_atomic
+from ovss.files import write_text
 
 from .census import split_census
 from .recipe import Found, Recipe
@@ -69,23 +69,33 @@ def write_description(folder: Path, recipe: Recipe, description: dict[str, Any])
         ("classes.json", _readable(classes)),
         (DESCRIPTION, f'{_readable(rest)[:-2]},\n "census": {census}\n}}'),
     ):
-        write_atomic(folder / name, _writer(f"{text}\n"))
-
-
-def _writer(text: str) -> Callable[[IO[bytes]], object]:
-    return lambda file: file.write(text.encode())
+        write_text(folder / name, f"{text}\n")
 
 
 def _readable(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False)
 
 
-def install(staging: Path, out: Path) -> None:
-    """Rename a staging folder to what it was made for; what is there goes when the new one is."""
+def install(staging: Path, out: Path, replace: bool) -> None:
+    """Rename a staging folder to what it was made for.
+
+    Args:
+        replace: there is a folder, which goes once the new one is in its place.
+
+    Raises:
+        FileExistsError: there is one, and none was there to be replaced.
+    """
     if hasattr(os, "sync"):
         os.sync()  # a machine that stops now must not leave a folder that only looks whole
     replaced = out.with_name(f"{out.name}.replaced")
+    if replaced.exists() and not (replaced / DESCRIPTION).is_file():
+        raise FileExistsError(f"{replaced} is in the way: move it away, run the same command again")
     if out.exists():
+        if not replace:
+            raise FileExistsError(
+                f"{out} was not there when this began, and was not touched. What was made is whole "
+                f"and stays in {staging}: move {out} away and run the same command again"
+            )
         if replaced.exists():
             shutil.rmtree(replaced)
         out.rename(replaced)

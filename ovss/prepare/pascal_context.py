@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .label_maps import read_label_map
+from .label_files import read_label_map
 from .recipe import Converted, Found, Item, LabelError, Recipe, SourceError
 from .rle import decode_mask
 from .sources import by_key, first_existing, listed
@@ -20,7 +20,7 @@ _ROOTS = ("VOCdevkit/VOC2010/", "VOC2010/", "")
 _VAL_LIST = "the official list of 5104 pictures"
 
 
-def _images(source: Path, recipe: Recipe) -> tuple[Path, dict[str, Path]]:
+def _images(recipe: Recipe, source: Path) -> tuple[Path, dict[str, Path]]:
     """The folder VOC2010 and its pictures."""
     folder = first_existing(source, [f"{root}JPEGImages" for root in _ROOTS])
     if folder is None:
@@ -31,12 +31,12 @@ def _images(source: Path, recipe: Recipe) -> tuple[Path, dict[str, Path]]:
 # 59 classes ------------------------------------------------------------------------------------
 
 
-def _find_59(source: Path, split: str) -> Found:
-    root, images = _images(source, PASCAL_CONTEXT_59)
+def _find_59(recipe: Recipe, source: Path, split: str) -> Found:
+    root, images = _images(recipe, source)
     path = first_existing(root, ("trainval_merged.json", "../trainval_merged.json"))
     if path is None:
-        raise PASCAL_CONTEXT_59.missing(root, ("trainval_merged.json",))
-    content = _read_merged(path)
+        raise recipe.missing(root, ("trainval_merged.json",))
+    content = _read_merged(path, recipe.names())
     pictures = {row["image_id"]: row for row in content["images"] if row["phase"] == split}
     painted: dict[Any, list[tuple[int, Any]]] = {image: [] for image in pictures}
     for mark in content["annos_segmentation"]:
@@ -62,7 +62,7 @@ def _find_59(source: Path, split: str) -> Found:
     return found
 
 
-def _read_merged(path: Path) -> dict[str, Any]:
+def _read_merged(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """The json, with what must be in it; names of categories are compared with ours."""
     try:
         content = json.loads(path.read_bytes())
@@ -77,18 +77,24 @@ def _read_merged(path: Path) -> dict[str, Any]:
         if not isinstance(rows, list):
             raise SourceError(f"{path} has no list {key!r}; take the official trainval_merged.json")
         wrong = next(
-            (n for n, row in enumerate(rows) if not all(name in row for name in fields)), None
+            (
+                n
+                for n, row in enumerate(rows)
+                if not (isinstance(row, dict) and all(name in row for name in fields))
+            ),
+            None,
         )
         if wrong is not None:
             raise SourceError(f"{path}: entry {wrong} of {key!r} lacks one of {', '.join(fields)}")
-    _check_categories(path, content.get("categories") or [])
+    _check_categories(path, content.get("categories") or [], names)
     return content
 
 
-def _check_categories(path: Path, categories: list[Mapping[str, Any]]) -> None:
+def _check_categories(
+    path: Path, categories: list[Mapping[str, Any]], names: Sequence[str]
+) -> None:
     """The 59 ids must be called what we call them; 397 is "table" in one list of the two."""
     pairs = load_table("pascal_context_59")["pairs"]
-    names = PASCAL_CONTEXT_59.names()
     for row in categories:
         raw, name = row.get("category_id", row.get("id")), row.get("name")
         if raw in pairs and name not in (names[pairs[raw]], *_SAME.get(raw, ())):
@@ -131,21 +137,20 @@ def _convert_59(item: Item) -> Converted:
 # 459 classes -----------------------------------------------------------------------------------
 
 
-def _find_459(source: Path, split: str) -> Found:
-    root, images = _images(source, PASCAL_CONTEXT_459)
+def _find_459(recipe: Recipe, source: Path, split: str) -> Found:
+    root, images = _images(recipe, source)
     masks = first_existing(root, ("trainval", "../trainval"))
     if masks is None:
-        raise PASCAL_CONTEXT_459.missing(root, ("trainval",))
+        raise recipe.missing(root, ("trainval",))
     names = first_existing(masks.parent, ("labels.txt", "459_labels.txt"))
     if names is not None:
-        _check_names(names)
+        _check_names(names, recipe.names())
     keys = load_text("pascal_context_val.txt")
     return listed(split, keys, images, by_key(masks, ".mat"), _VAL_LIST)
 
 
-def _check_names(path: Path) -> None:
+def _check_names(path: Path, ours: Sequence[str]) -> None:
     """labels.txt ("1: accordion") must number the classes as we do."""
-    ours = PASCAL_CONTEXT_459.names()
     for line in path.read_text("utf-8", "replace").splitlines():
         number, colon, name = line.partition(":")
         if not colon or not number.strip().isdigit():

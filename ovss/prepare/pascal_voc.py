@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from .label_files import read_indices
-from .recipe import Converted, Found, Item, Recipe
+from .recipe import Found, Recipe
 from .sources import by_key, first_existing, listed
-from .tables import Table
+from .tables import Table, index_maps
 
 _CLASSES = 20
 _WORDS_20B = 59
@@ -18,18 +18,18 @@ _HINT = (
 )
 
 
-def _find(source: Path, split: str) -> Found:
+def _find(recipe: Recipe, source: Path, split: str) -> Found:
     roots = ("VOCdevkit/VOC2012/", "VOC2012/", "")
     listing = first_existing(
         source, [f"{root}ImageSets/Segmentation/{split}.txt" for root in roots]
     )
     if listing is None:
-        raise PASCAL_VOC_20.missing(source, [f"VOC2012/ImageSets/Segmentation/{split}.txt"])
+        raise recipe.missing(source, [f"VOC2012/ImageSets/Segmentation/{split}.txt"])
     root = listing.parent.parent.parent
     masks = first_existing(root, ("SegmentationClassAug", "SegmentationClass"))
     if masks is None or not (root / "JPEGImages").is_dir():
         lacks = ("SegmentationClassAug", "SegmentationClass") if masks is None else ("JPEGImages",)
-        raise PASCAL_VOC_20.missing(root, lacks)
+        raise recipe.missing(root, lacks)
     images = by_key(root / "JPEGImages", (".jpg", ".jpeg"))
     keys = listing.read_text("utf-8").split()
     found = listed(split, keys, images, by_key(masks, ".png"), str(listing))
@@ -38,7 +38,6 @@ def _find(source: Path, split: str) -> Found:
     return found
 
 
-@cache
 def _table(background: int) -> Table:
     """Raw 1..20 -> 0..19; 0 -> `background`, where 255 is not labelled."""
     pairs = {raw: raw - 1 for raw in range(1, _CLASSES + 1)}
@@ -47,54 +46,37 @@ def _table(background: int) -> Table:
     return Table({**pairs, 0: background}, 255, [255], _HINT)
 
 
-def _convert_20(item: Item) -> Converted:
-    return Converted(_table(255)(read_indices(item.label), item.label))
-
-
-def _convert_20b(item: Item) -> Converted:
-    return Converted(_table(_CLASSES)(read_indices(item.label), item.label))
-
-
-_LAYOUT = (
-    "VOCdevkit/VOC2012/JPEGImages/*.jpg",
-    "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt",
-    "VOCdevkit/VOC2012/SegmentationClassAug/*.png (or SegmentationClass, the same for val)",
-)
-_HOMEPAGE = (
-    "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
-    "SegmentationClassAug: the masks that DeepLab's users pass on, of "
-    "http://home.bharathh.info/pubs/codes/SBD/download.html",
-)
-_LICENCE = "pictures under the Flickr terms of use; see http://host.robots.ox.ac.uk/pascal/VOC"
-
 PASCAL_VOC_20 = Recipe(
     name="pascal_voc_20",
     title="PASCAL VOC 2012, 20 classes (PAS-20)",
     vocabulary="pascal_voc_20",
-    num_classes=20,
+    num_classes=_CLASSES,
     splits={"val": 1449},
     default_splits=("val",),
     ignored=(255,),
     find=_find,
-    convert=_convert_20,
-    layout=_LAYOUT,
-    homepage=_HOMEPAGE,
-    licence=_LICENCE,
+    convert=index_maps(partial(_table, 255)),
+    layout=(
+        "VOCdevkit/VOC2012/JPEGImages/*.jpg",
+        "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt",
+        "VOCdevkit/VOC2012/SegmentationClassAug/*.png (or SegmentationClass, the same for val)",
+    ),
+    homepage=(
+        "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+        "SegmentationClassAug: the masks that DeepLab's users pass on, of "
+        "http://home.bharathh.info/pubs/codes/SBD/download.html",
+    ),
+    licence="pictures under the Flickr terms of use; see http://host.robots.ox.ac.uk/pascal/VOC",
     drop_unlabelled=True,
 )
-PASCAL_VOC_20B = Recipe(
+PASCAL_VOC_20B = replace(
+    PASCAL_VOC_20,
     name="pascal_voc_20b",
     title="PASCAL VOC 2012, 20 classes and background (PAS-20b)",
     vocabulary="pascal_voc_20b",
-    num_classes=21,
-    splits={"val": 1449},
-    default_splits=("val",),
-    ignored=(255,),
-    find=_find,
-    convert=_convert_20b,
-    layout=_LAYOUT,
-    homepage=_HOMEPAGE,
-    licence=_LICENCE,
+    num_classes=_CLASSES + 1,
+    convert=index_maps(partial(_table, _CLASSES)),
+    drop_unlabelled=False,
     first_classes="pascal_voc_20",
     last_classes=("background",),
     word_class=tuple(min(word, _CLASSES) for word in range(_WORDS_20B)),

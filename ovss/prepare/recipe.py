@@ -77,7 +77,7 @@ class Recipe:
         splits: split -> how many pictures the official set has; None where nobody has counted.
         default_splits: what is made when none is named.
         ignored: label values that mean "not labelled"; the first is the one that is written.
-        find: (source, split) -> `Found`; raises SourceError where folders are missing.
+        find: (recipe, source, split) -> `Found`; raises SourceError where folders are missing.
         convert: `Item` -> `Converted`; raises LabelError.
         layout: the files that the source must have, as lines for people.
         homepage: where they are from, as lines for people.
@@ -96,7 +96,7 @@ class Recipe:
     splits: Mapping[str, int | None]
     default_splits: tuple[str, ...]
     ignored: tuple[int, ...]
-    find: Callable[[Path, str], Found]
+    find: Callable[[Recipe, Path, str], Found]
     convert: Callable[[Item], Converted]
     layout: tuple[str, ...]
     homepage: tuple[str, ...]

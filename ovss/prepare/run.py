@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .finished import describe, install, read_description, write_description
-from .linking import LINKS
 from .pool import convert_all
 from .recipe import Found, Recipe, SourceError
 from .recipes import find_recipe
 from .staging import Staging
+from .work import LINKS
 
 __all__ = ["Options", "Outcome", "prepare"]
 
@@ -90,16 +90,16 @@ def prepare(
         OSError: no room, no right to write.
     """
     recipe = find_recipe(name)
-    source, out = (Path(path).expanduser().absolute() for path in (source, out))
+    source, out = (Path(path).expanduser().resolve() for path in (source, out))
     splits = _checked(recipe, options)
     if not source.is_dir():
         raise recipe.missing(source, ())
-    if out == source:
-        raise ValueError(f"--out is the source, {out}; name another folder")
+    if out in (source, *source.parents):
+        raise ValueError(f"--out is the source or holds it: {out}; name another folder")
     before = read_description(out, recipe, splits, options.allow_partial, options.force)
     if before is not None and not options.force:
         return Outcome(out, before)
-    found = {split: recipe.find(source, split) for split in splits}
+    found = {split: recipe.find(recipe, source, split) for split in splits}
     partial = _check_found(recipe, source, found, options, say)
     header = {
         "name": name,
@@ -122,7 +122,7 @@ def prepare(
         write_description(staging.folder, recipe, description)
     finally:
         staging.close()
-    install(staging.folder, out)
+    install(staging.folder, out, replace=before is not None)
     return Outcome(out, description, len(todo), resumed)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ovss.files import write_text
+
 from .recipe import Item, Recipe
 from .work import fingerprint
 
@@ -39,10 +41,10 @@ class Staging:
         manifest = folder / MANIFEST
         if folder.exists() and any(folder.iterdir()):
             difference = _difference(folder, manifest, header)
-            if difference and not restart:
+            if difference and (not restart or not manifest.is_file()):
                 raise FileExistsError(
                     f"{folder} was left by another run ({difference}). Finish that one, remove the "
-                    f"folder, or give --force to begin anew"
+                    f"folder, or give --force to begin anew where it was made here"
                 )
             if difference:
                 with _locked(folder):
@@ -51,16 +53,14 @@ class Staging:
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = _locked(folder)
         self.lines: dict[str, str] = {}
-        kept = [json.dumps(header)]
         for line in _whole_lines(manifest)[1:]:
             record = _parse(line)
             if record is not None:
                 self.lines[f"{record['split']}/{record['key']}"] = line
         for leftover in folder.rglob(".*.tmp"):
             leftover.unlink()
-        temporary = folder / f"{MANIFEST}.new"
-        temporary.write_text("".join(f"{line}\n" for line in [*kept, *self.lines.values()]))
-        temporary.replace(manifest)
+        lines = [json.dumps(header), *self.lines.values()]
+        write_text(manifest, "".join(f"{line}\n" for line in lines))
         self.file: IO[str] = manifest.open("a", encoding="utf-8")
 
     def is_done(self, item: Item, recipe: Recipe) -> bool:
@@ -133,8 +133,7 @@ def _difference(folder: Path, manifest: Path, header: dict[str, Any]) -> str:
     """In what a folder that is there differs from the one wanted; empty: in nothing."""
     lines = _whole_lines(manifest)
     if not lines:
-        ours = (_LOCK, f"{MANIFEST}.new")
-        strange = [path.name for path in folder.iterdir() if path.name not in ours]
+        strange = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
         return f"it holds {strange[0]} and no manifest" if strange else ""
     try:
         before = json.loads(lines[0])

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .recipe import LabelError, Labels
+from .label_files import read_indices
+from .recipe import Converted, Item, LabelError, Labels
 
-__all__ = ["Table", "load_table", "load_text"]
+__all__ = ["Table", "index_maps", "load_table", "load_text"]
 
 DATA = Path(__file__).parent / "data"
 _IMPOSSIBLE = -1
@@ -57,6 +58,12 @@ class Table:
                 f"{where}: holds {told}{more}, which no official file does. {self.hint}"
             )
         return out.astype(self.dtype)
+
+
+def index_maps(make_table: Callable[[], Table]) -> Callable[[Item], Converted]:
+    """The conversion of 8-bit index maps by one table, which is made when it is first needed."""
+    table = cache(make_table)
+    return lambda item: Converted(table()(read_indices(item.label), item.label))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from multiprocessing.connection import wait
@@ -16,11 +17,13 @@ from ovss.files import write_atomic
 
 from .census import count_values, label_hash
 from .label_files import image_size, write_labels
-from .linking import place
 from .recipe import Item, LabelError, Recipe, SourceError
 from .recipes import find_recipe
 
-__all__ = ["begin_worker", "convert_item", "fingerprint"]
+__all__ = ["LINKS", "begin_worker", "convert_item", "fingerprint"]
+
+LINKS = ("hard", "symlink", "copy")
+"""How pictures may come into the folder."""
 
 
 def begin_worker() -> None:
@@ -56,7 +59,7 @@ def convert_item(name: str, item: Item, folder: str, link: str) -> dict[str, Any
     Args:
         name: of the recipe.
         folder: the staging folder.
-        link: how pictures get there, see `place`.
+        link: how pictures get there, one of `LINKS`.
 
     Returns:
         the record for the manifest; or, as a string, why a file of the source cannot be used.
@@ -99,9 +102,38 @@ def _convert(recipe: Recipe, item: Item, folder: Path, link: str) -> dict[str, A
     }
     if not dropped:
         if converted.image is None:
-            place(item.image, image, link)
+            _place(item.image, image, link)
         else:
             picture = Image.fromarray(converted.image)
             write_atomic(image, lambda file: picture.save(file, "PNG"))
         record["bytes"] = write_labels(mask, labels)
     return record
+
+
+def _place(source: Path, target: Path, link: str) -> None:
+    """Put `source` at `target`, in one step: a hard link, a symbolic one, or a copy.
+
+    Where a hard link is impossible (another disk, no right to), it is a copy.
+
+    Raises:
+        OSError: neither can be made.
+    """
+    if target.exists() and link == "hard" and target.samefile(source):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = source.resolve()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    if link == "symlink":
+        temporary.symlink_to(source)
+        temporary.replace(target)
+        return
+    if link == "hard":
+        try:
+            os.link(source, temporary)
+            temporary.replace(target)
+            return
+        except OSError:
+            temporary.unlink(missing_ok=True)
+    with source.open("rb") as file:
+        write_atomic(target, lambda copy: shutil.copyfileobj(file, copy, 1 << 20))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 from official_files import SOME, index_png, mask, picture, run
 
 from ovss.cli import main
-from ovss.prepare import RECIPES, SourceError, check_folder, linking
+from ovss.prepare import RECIPES, SourceError, check_folder, work
 from ovss.prepare.recipe import LabelError
 
 
@@ -70,34 +69,35 @@ def test_counts(source, tmp_path):
     assert other["labels_sha256"] != val["labels_sha256"]
 
 
-def test_killed_and_resumed(tmp_path):
-    """SIGKILL after some pictures: nothing of the name is there; the rest is made, once."""
-    source, out, count = tmp_path / "s", tmp_path / "o", 24
-    noise = np.random.default_rng(0).integers(0, 11, (900, 900))
-    first = picture(source / "val2017/000.jpg", 900, 900)
-    label = index_png(source / "stuffthingmaps/val2017/000.png", noise)
-    for number in range(1, count):
-        os.link(first, first.with_name(f"{number:03}.jpg"))
-        os.link(label, label.with_name(f"{number:03}.png"))
-    command = [sys.executable, "-m", "ovss", "prepare", "coco_object", "--allow-partial"]
+KILLED = """
+import os, signal, sys
+from ovss.cli import main
+from ovss.prepare.staging import Staging
+
+def add(self, record):
+    if len(self.lines) == 3:
+        self.file.write('{"split": "val", "key": "0')  # cut short
+        self.file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(self, record)
+
+original, Staging.add = Staging.add, add
+main(sys.argv[1:])
+"""
+
+
+def test_killed_and_resumed(source, tmp_path):
+    """SIGKILL after three pictures: nothing of the name is there; the rest is made, once."""
+    out = tmp_path / "o"
+    command = [sys.executable, "-c", KILLED, "prepare", "coco_object", "--allow-partial"]
     command += ["--source", str(source), "--out", str(out), "--jobs", "2", "--quiet"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    manifest = tmp_path / "o.partial" / "manifest.jsonl"
-    until = time.monotonic() + 120
-    while not (manifest.is_file() and len(manifest.read_text().splitlines()) > 4):
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert ended.returncode == -signal.SIGKILL
     assert not out.exists()
     assert not (tmp_path / "o.partial/dataset.json").exists()
-    done = len(manifest.read_text().splitlines()) - 1
-    manifest.write_text(manifest.read_text() + '{"split": "val", "key": "0')  # cut short
     outcome = run("coco_object", source, out)
-    assert outcome.resumed == done
-    assert outcome.made == count - done
-    assert outcome.description["splits"]["val"]["images"] == count
+    assert (outcome.resumed, outcome.made) == (3, 3)
+    assert outcome.description["splits"]["val"]["images"] == 6
     assert not list(out.rglob("*.tmp"))
     fresh = run("coco_object", source, tmp_path / "fresh")
     assert contents(out) == contents(fresh.folder)
@@ -191,13 +191,46 @@ def test_folders_of_others_are_not_touched(source, tmp_path):
         with pytest.raises(FileExistsError, match=r"no dataset\.json.*nothing in it was touched"):
             run("coco_object", source, tmp_path / "o", replace(SOME, force=force))
     assert (tmp_path / "o/thesis.tex").read_text() == "mine"
-    shutil.copytree(tmp_path / "o", tmp_path / "p.partial")
-    with pytest.raises(FileExistsError, match=r"thesis\.tex and no manifest"):
-        run("coco_object", source, tmp_path / "p")
+    for name in ("p.partial", "q.replaced"):
+        shutil.copytree(tmp_path / "o", tmp_path / name)
+    for force in (False, True):
+        options = replace(SOME, force=force)
+        with pytest.raises(FileExistsError, match=r"thesis\.tex and no manifest"):
+            run("coco_object", source, tmp_path / "p", options)
+        with pytest.raises(FileExistsError, match=r"q\.replaced is in the way"):
+            run("coco_object", source, tmp_path / "q", options)
+    assert len(list(tmp_path.glob("*/thesis.tex"))) == 3
     (tmp_path / "empty").mkdir()
-    assert run("coco_object", source, tmp_path / "empty").made == 6
-    with pytest.raises(ValueError, match="--out is the source"):
-        run("coco_object", source, source)
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    assert run("coco_object", source, tmp_path / "link").made == 6
+    assert (tmp_path / "empty/dataset.json").is_file()
+
+
+def test_the_source_is_not_replaced(source, tmp_path):
+    """However it is spelt: what an existing folder holds would go when the new one is whole."""
+    (tmp_path / "link").symlink_to(source)
+    for out in (source, tmp_path / "none/../s", tmp_path / "link", tmp_path):
+        with pytest.raises(ValueError, match="--out is the source or holds it"):
+            run("coco_object", source, out)
+    assert len(list(source.rglob("*.png"))) == 6
+
+
+def test_a_folder_that_turns_up_meanwhile_is_kept(source, tmp_path, monkeypatch):
+    from ovss.prepare import pool
+
+    def convert(*args):
+        (tmp_path / "o").mkdir(exist_ok=True)
+        (tmp_path / "o/thesis.tex").write_text("mine")
+        return original(*args)
+
+    original = pool.convert_item
+    monkeypatch.setattr(pool, "convert_item", convert)
+    with pytest.raises(FileExistsError, match=r"was not there when this began.*o\.partial"):
+        run("coco_object", source, tmp_path / "o")
+    monkeypatch.undo()
+    (tmp_path / "o").rename(tmp_path / "mine")
+    assert run("coco_object", source, tmp_path / "o").resumed == 6
+    assert (tmp_path / "mine/thesis.tex").is_file()
 
 
 def test_one_at_a_time(tmp_path):
@@ -225,7 +258,7 @@ def test_a_copy_where_no_link_can_be(source, tmp_path, monkeypatch):
     def refuse(*args):
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(linking.os, "link", refuse)
+    monkeypatch.setattr(work.os, "link", refuse)
     run("coco_object", source, tmp_path / "o")
     made, original = tmp_path / "o/images/val/1.jpg", source / "val2017/1.jpg"
     assert made.read_bytes() == original.read_bytes()
