@@ -213,7 +213,7 @@ def comparison(
         meta: of the data set: `classes`, which truth is in, their `palette`, and `word_class` where
             the prediction is of words; None: truth and prediction are of the vocabulary.
     """
-    from .evaluation.reduction import to_classes
+    from .evaluation.metric import to_classes
 
     meta = meta or {}
     names = meta.get("classes", sample.vocabulary)

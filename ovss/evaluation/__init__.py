@@ -6,6 +6,6 @@ from importlib import import_module
 
 
 def register_evaluation() -> None:
-    """Register the metrics, the loop that can be continued, and its sampler; idempotent."""
-    for module in ("open_vocab_iou", "pending", "loop"):
+    """Register the metric, the loop that can be continued, and its sampler; idempotent."""
+    for module in ("metric", "loop"):
         import_module(f"ovss.evaluation.{module}")

@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
+from mmengine.dist import get_dist_info
 from mmengine.evaluator import Evaluator
 from mmengine.logging import HistoryBuffer
-from mmengine.registry import LOOPS
+from mmengine.registry import DATA_SAMPLERS, LOOPS
 from mmengine.runner import Runner, TestLoop
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
 
 from ovss.processes import ProcessLostError, everything, is_loss
 
-from .cost import Cost, largest, memory_peak, reset_memory_peak, utc_now
-from .counting import CountingMetric
-from .pending import EachPictureOnce
+from .cost import Cost, Progress, largest, memory_peak, reset_memory_peak, utc_now
 from .plan import Plan, agree
-from .progress import Progress
-from .state import Part, StateFolder
+from .state import CountState, Part, StateFolder
 
 FOLDER = "evaluation"
 """In the working directory: where the state is."""
 _TIMES = ("test/time", "test/data_time")
 _REMEMBERED = 100
 """Iterations whose times are kept for the log; mmengine would keep a million."""
+
+
+@runtime_checkable
+class CountingMetric(Protocol):
+    """A metric whose whole memory is counts that add up, in any order and over any processes."""
+
+    def state(self) -> CountState:
+        """The counts so far; what later pictures add does not change what was returned."""
+
+    def add_state(self, state: CountState) -> None:
+        """Count what another process, or an earlier session, has counted.
+
+        Raises:
+            ValueError: counts of other categories.
+        """
 
 
 @LOOPS.register_module()
@@ -173,6 +189,45 @@ class ResumableTestLoop(TestLoop):
             with suppress(OSError):  # the figures are there
                 state.mark_complete()
         return metrics
+
+
+@DATA_SAMPLERS.register_module()
+class EachPictureOnce(Sampler[int]):
+    """Every `ranks`-th of the pictures that are left, beginning with the `rank`-th; no repeats.
+
+    Processes may get one picture more or less than others: none is repeated to even that out.
+
+    Args:
+        dataset: only its length is asked for.
+        seed: taken since mmengine gives one; nothing is drawn.
+        rank, ranks: this process and how many there are; None: as torch.distributed has it.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        seed: int | None = None,
+        rank: int | None = None,
+        ranks: int | None = None,
+    ) -> None:
+        own, all_ranks = get_dist_info()
+        self.rank = own if rank is None else rank
+        self.ranks = all_ranks if ranks is None else ranks
+        self.pictures = len(dataset)
+        self.mine: NDArray[np.int64]
+        self.give(np.ones(self.pictures, bool))
+
+    def give(self, left_N: NDArray[np.bool_]) -> None:
+        """Share out the pictures that are marked."""
+        if len(left_N) != self.pictures:
+            raise ValueError(f"marks of {len(left_N)} pictures for a set of {self.pictures}")
+        self.mine = np.flatnonzero(left_N)[self.rank :: self.ranks]
+
+    def __iter__(self) -> Iterator[int]:
+        return (int(index) for index in self.mine)
+
+    def __len__(self) -> int:
+        return len(self.mine)
 
 
 def _each_once(dataloader: dict) -> dict:

@@ -93,7 +93,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Scoring:
-    """Which mIoU is quoted (`iou.ABSENT`), and when two names are one class (`seen.SEEN_RULES`)."""
+    """Which mIoU is quoted (`iou.ABSENT`), and when two names are one class (`metric.SEEN_RULES`)."""
 
     absent: str = "ground_truth"
     seen_rule: str = "any_synonym"

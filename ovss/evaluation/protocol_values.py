@@ -8,8 +8,8 @@ from typing import Any
 from ovss.vocabularies import load_names, load_templates
 
 from .iou import ABSENT
+from .metric import SEEN_RULES
 from .protocol_fields import ProtocolError, ProtocolTemplate
-from .seen import SEEN_RULES
 
 __all__ = ["checked"]
 

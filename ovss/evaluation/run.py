@@ -15,7 +15,7 @@ from ovss.segmentor import OpenVocabSegmentor
 
 from .iou import IoUReport
 from .loop import ResumableTestLoop
-from .open_vocab_iou import OpenVocabIoU
+from .metric import OpenVocabIoU
 from .record import result_of
 from .result_file import ProtocolRecord, Result
 

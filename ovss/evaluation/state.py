@@ -21,15 +21,14 @@ from numpy.typing import NDArray
 
 from ovss.files import write_text
 
-from .counting import CountState
 from .hashing import short_hash
-
-__all__ = ["Part", "ResumeError", "StateFolder", "merge"]
 
 FORMAT = 1
 _NAME = re.compile(r"session-(\d+)-rank-(\d+)\.json")
 _COMPLETE = "complete"
 Marks = NDArray[np.bool_]
+CountState = Mapping[str, list[int]]
+"""Running counts of a metric, as JSON can hold them."""
 
 
 class ResumeError(ValueError):

@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from ovss.data.image_mask import ImageMaskDataset
 from ovss.data.sampler import EndlessSampler
 from ovss.data.words import words_of_classes
-from ovss.evaluation.open_vocab_iou import OpenVocabIoU
+from ovss.evaluation.metric import OpenVocabIoU
 from ovss.hooks import comparison
 from ovss.vocabularies import load_names
 

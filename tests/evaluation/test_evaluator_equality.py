@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmseg.evaluation.metrics import IoUMetric
 
-from ovss.evaluation.open_vocab_iou import OpenVocabIoU
+from ovss.evaluation.metric import OpenVocabIoU
 
 CASES = range(40)
 

@@ -9,7 +9,7 @@ from mmengine.evaluator import Evaluator
 from mmseg.evaluation.metrics import IoUMetric
 
 from ovss.evaluation.iou import AreaCounts, IoUReport, harmonic_mean
-from ovss.evaluation.open_vocab_iou import OpenVocabIoU
+from ovss.evaluation.metric import OpenVocabIoU
 
 T = 12
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovss.evaluation.pending import EachPictureOnce
-from ovss.evaluation.progress import Progress
+from ovss.evaluation.cost import Progress
+from ovss.evaluation.loop import EachPictureOnce
 from ovss.evaluation.state import ResumeError
 from tests.evaluation.counted import EveryThirdWrong, counted_config, run, true_pixels
 

@@ -1,20 +1,37 @@
-"""The metric that mmengine's loops call."""
+"""The metric that mmengine's loops call: words to classes, counts, and which classes were seen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
+from numpy.typing import NDArray
+from torch import Tensor
 
+from ovss.data.labels import category_key
+from ovss.selection import IGNORE
+from ovss.structures import split_synonyms
 from ovss.vocabularies import load_names
 
 from .iou import ABSENT, AreaCounts, IoUReport
-from .reduction import to_classes
-from .seen import SEEN_RULES, seen_classes, seen_note
+
+SEEN_RULES = {
+    "any_synonym": "one of its synonyms, ignoring case, is a synonym of",
+    "first_synonym": "its first synonym, ignoring case, is the first synonym of",
+    "exact": "its whole entry, synonyms and case included, is",
+}
+"""Rule -> the sentence that is printed with the figures."""
+
+_KEYS: dict[str, Callable[[str], frozenset[str]]] = {
+    "any_synonym": category_key,
+    "first_synonym": lambda name: category_key(split_synonyms(name)[0]),
+    "exact": lambda name: frozenset({name}),
+}
 
 
 @METRICS.register_module()
@@ -27,7 +44,7 @@ class OpenVocabIoU(BaseMetric):
     Args:
         seen: names that training showed: a list, a text file, or a registered vocabulary. None:
             those that the data set marks as seen.
-        seen_rule: when two names are the same class, one of `ovss.evaluation.seen.SEEN_RULES`.
+        seen_rule: when two names are the same class, one of `SEEN_RULES`.
         absent: which convention for absent classes the protocol quotes: ``"ground_truth"`` or
             ``"union"``. Both are always computed.
         prefix: of the names of the figures in logs.
@@ -110,3 +127,55 @@ class OpenVocabIoU(BaseMetric):
         if not self.results:
             self.results.append(AreaCounts(len(self.dataset_meta["classes"])))
         return self.results[0]
+
+
+def to_classes(predicted_HW: Tensor, word_class: Sequence[int] | None) -> Tensor:
+    """Every predicted word as the class it stands for.
+
+    Args:
+        predicted_HW: indices into W words, or IGNORE; any shape.
+        word_class: W classes, the i-th being what word i counts as; None: each word is a class.
+
+    Returns:
+        indices into the classes; IGNORE stays.
+
+    Raises:
+        ValueError: an index outside the W words.
+
+    >>> to_classes(torch.tensor([0, 1, 2, -1]), [0, 0, 1]).tolist()
+    [0, 0, 1, -1]
+    """
+    if word_class is None:
+        return predicted_HW
+    inside = (predicted_HW >= 0) & (predicted_HW < len(word_class))
+    if not bool((inside | (predicted_HW == IGNORE)).all()):
+        low, high = int(predicted_HW.min()), int(predicted_HW.max())
+        raise ValueError(
+            f"a prediction holds {low}..{high}, outside the {len(word_class)} words that were asked"
+        )
+    table_W = torch.tensor([*word_class, IGNORE], device=predicted_HW.device)
+    return table_W[predicted_HW.long()]  # IGNORE is -1: the last entry
+
+
+def seen_classes(
+    names: Sequence[str], shown: Sequence[str], rule: str = "any_synonym"
+) -> NDArray[np.bool_]:
+    """Which of T names are among those that training showed; bool (T,).
+
+    Args:
+        names: T classes; ``"sofa, couch"`` is one with two synonyms.
+        shown: the names of training.
+        rule: one of `SEEN_RULES`.
+
+    >>> names, shown = ["sofa, couch", "Cat"], ["couch", "cat"]
+    >>> [seen_classes(names, shown, rule).tolist() for rule in SEEN_RULES]
+    [[True, True], [False, True], [False, False]]
+    """
+    key = _KEYS[rule]
+    known = frozenset().union(*map(key, shown))
+    return np.array([bool(key(name) & known) for name in names], dtype=bool)
+
+
+def seen_note(shown: Sequence[str], rule: str) -> str:
+    """One line to print beside the figures."""
+    return f"a class is seen if {SEEN_RULES[rule]} one of the {len(shown)} that training showed"
