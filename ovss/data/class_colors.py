@@ -26,7 +26,7 @@ def read_palette(
         left = dict(palette)
         for key in [key for key in left if key in IGNORED_KEYS and key not in names]:
             given = left.pop(key)
-            many = bool(given) and isinstance(given[0], list | tuple)
+            many = isinstance(given, list) and all(isinstance(c, list) for c in given)
             ignored = tuple(_color(c, where) for c in (given if many else [given]))
         values = {str(value): i for i, value in enumerate(raw)}
         by_class = {
@@ -38,7 +38,7 @@ def read_palette(
             raise ValueError(f"{where}: the palette has no colour for {missing[0]!r}")
         given_colors = [by_class[i] for i in range(len(names))]
     else:
-        given_colors = list(palette)
+        given_colors = as_list(palette, where, "palette")
         if len(given_colors) != len(names):
             raise ValueError(
                 f"{where}: a palette of {len(given_colors)} colours for {len(names)} classes"
@@ -52,6 +52,13 @@ def read_palette(
                 f"{list(color)}"
             )
     return colors, ignored
+
+
+def as_list(given: Any, where: str, key: str) -> list[Any]:
+    """What stands under a key as a list; a ValueError that names both where it is none."""
+    if isinstance(given, list | tuple):
+        return list(given)
+    raise ValueError(f"{where}: {key!r} must be a list, got {given!r}")
 
 
 def _color(given: Any, where: str) -> Color:

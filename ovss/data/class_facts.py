@@ -8,11 +8,12 @@ from typing import Any
 
 from ovss.structures import split_synonyms
 
-from .class_colors import IGNORED_KEYS, Color, read_palette
+from .class_colors import IGNORED_KEYS, Color, as_list, read_palette
 from .labels import category_key, find_class
 
 WORDS_KEYS = ("words", "text_names", "prompts")
 PALETTE_KEYS = ("palette", "colors", "colours")
+HIGHEST = 65535  # of label values
 FACT_KEYS = frozenset({"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, "mask_suffix"})
 
 
@@ -66,8 +67,8 @@ def read_facts(
     ignored = _first(record, IGNORED_KEYS)
     words = _first(record, WORDS_KEYS)
     suffix = record.get("mask_suffix")
-    if suffix is not None and not isinstance(suffix, str):
-        raise ValueError(f"{where}: mask_suffix must be a string such as '_labels.png'")
+    if suffix is not None and (not isinstance(suffix, str) or "/" in suffix):
+        raise ValueError(f"{where}: mask_suffix must be the end of a name such as '_labels.png'")
     return ClassFacts(
         seen=read_marks(record.get("seen"), record.get("unseen"), names, where),
         words=None if words is None else _read_words(words, record.get("word_class"), names, where),
@@ -86,7 +87,9 @@ def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tupl
     if seen is None and unseen is None:
         return None
     marked = {
-        mark: None if given is None else [find_class(entry, names, where, mark) for entry in given]
+        mark: None
+        if given is None
+        else [find_class(entry, names, where, mark) for entry in as_list(given, where, mark)]
         for mark, given in (("seen", seen), ("unseen", unseen))
     }
     shown, hidden = marked["seen"], marked["unseen"]
@@ -117,13 +120,16 @@ def _check_apart(names: Sequence[str], shown: Sequence[int], where: str) -> None
 def _read_words(
     words: Any, word_class: Any, names: Sequence[str], where: str
 ) -> dict[str, tuple[str, ...]]:
+    if not isinstance(words, Mapping):
+        words = as_list(words, where, "words")
     if word_class is not None:
-        if len(word_class) != len(words) or set(word_class) != set(range(len(names))):
+        owners = as_list(word_class, where, "word_class")
+        if len(owners) != len(words) or any(k not in owners for k in range(len(names))):
             raise ValueError(
                 f"{where}: word_class must give each of the {len(words)} words one of the "
                 f"{len(names)} classes, and each class a word"
             )
-        listed = [[w for w, i in zip(words, word_class) if i == k] for k in range(len(names))]
+        listed = [[w for w, i in zip(words, owners) if i == k] for k in range(len(names))]
         return {name: _word_list(value, where) for name, value in zip(names, listed)}
     if isinstance(words, Mapping):
         return {
@@ -136,17 +142,19 @@ def _read_words(
 
 
 def _word_list(given: Any, where: str) -> tuple[str, ...]:
-    listed = (given,) if isinstance(given, str) else tuple(given)
+    listed = [given] if isinstance(given, str) else as_list(given, where, "words of a class")
     if not listed or not all(isinstance(w, str) and split_synonyms(w) for w in listed):
         raise ValueError(f"{where}: words of a class must be strings, got {given!r}")
-    return listed
+    return tuple(listed)
 
 
 def _values(given: Any, where: str) -> tuple[int, ...]:
     listed = given if isinstance(given, list | tuple) else [given]
-    wrong = [value for value in listed if not isinstance(value, int) or isinstance(value, bool)]
+    wrong = [value for value in listed if type(value) is not int or value > HIGHEST]
     if wrong:
-        raise ValueError(f"{where}: ignored values must be integers, got {wrong[0]!r}")
+        raise ValueError(
+            f"{where}: ignored values must be integers up to {HIGHEST}, got {wrong[0]!r}"
+        )
     return tuple(value for value in listed if value >= 0)
 
 

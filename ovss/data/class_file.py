@@ -14,11 +14,11 @@ from ovss.vocabularies import list_vocabularies, load_names
 from ovss.vocabularies.checks import check_names
 from ovss.vocabularies.reader import MARK, MINI, MINI_SEEN
 
-from .class_facts import PALETTE_KEYS, WORDS_KEYS, ClassFacts, read_facts, read_marks
+from .class_facts import HIGHEST, PALETTE_KEYS, WORDS_KEYS, ClassFacts, read_facts, read_marks
+from .files import read_text
 
 INNER = ("classes", "names", "categories")
 _NUMBERED = re.compile(r"\s*\d+[\s:;,.)]+\S")
-_LARGEST = 16 << 20  # bytes: what is larger is an annotation file
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,15 @@ def read_class_file(path: str | Path) -> ClassFile:
         around = content if key else {}
         entries = list(_from_json(content[key] if key else content, path))
     else:
-        entries = list(_from_lines(_read_text(path), path))
+        entries = list(_from_lines(read_text(path), path))
     entries.sort(key=lambda entry: entry.raw)
     names = registered_as_it_is(entries) or check_names(
         [entry.name for entry in entries], str(path), [entry.place for entry in entries]
     )
     raw = tuple(entry.raw for entry in entries)
+    if not 0 <= raw[0] <= raw[-1] <= HIGHEST:
+        wrong = raw[0] if raw[0] < 0 else raw[-1]
+        raise ValueError(f"{path} gives label value {wrong}: label maps hold 0..{HIGHEST}")
     for before, after in pairwise(entries):
         if before.raw == after.raw:
             raise ValueError(
@@ -111,20 +114,9 @@ def read_json(path: Path) -> Any:
         ValueError: no UTF-8 text, no JSON, or too large to be about classes; names the file.
     """
     try:
-        return json.loads(_read_text(path))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
-
-
-def _read_text(path: Path) -> str:
-    if path.stat().st_size > _LARGEST:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes: that is no class file")
-    try:
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is no UTF-8 text (byte {error.start}): save it as UTF-8"
-        ) from None
 
 
 def _from_lines(text: str, path: Path) -> Iterator[_Entry]:
@@ -170,13 +162,22 @@ def _from_object(item: dict[str, Any], position: int, path: Path) -> _Entry:
     place, name, value = f"class {position}", item.get("name"), position
     for key in ("index", "id", "value"):
         value = item.get(key, value)
-    if not isinstance(name, str) or type(value) is not int:
-        raise ValueError(f"{path}, {place}: expected a 'name' and an integer 'index', got {item!r}")
-    record = dict(item)
-    if type(item.get("unseen")) is bool:
-        record["seen"] = not item["unseen"]
     synonyms = item.get("synonyms") or []
     synonyms = [synonyms] if isinstance(synonyms, str) else synonyms
+    marks = (item.get("seen"), item.get("unseen"))
+    if (
+        not isinstance(name, str)
+        or type(value) is not int
+        or not (isinstance(synonyms, list) and all(isinstance(s, str) for s in synonyms))
+        or not all(isinstance(mark, bool | None) for mark in marks)
+    ):
+        raise ValueError(
+            f"{path}, {place}: expected a 'name', an integer 'index', 'synonyms' that are strings, "
+            f"'seen' that is true or false; got {item!r}"
+        )
+    record = dict(item)
+    if marks[1] is not None:
+        record["seen"] = not marks[1]
     return _Entry(", ".join([name, *(s for s in synonyms if s != name)]), value, place, record)
 
 

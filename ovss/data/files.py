@@ -1,4 +1,4 @@
-"""Label maps from files, with errors that say which file is wrong. Pictures: `ovss.image_io`."""
+"""Label maps and texts, with errors that say which file is wrong. Pictures: `ovss.image_io`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ovss.image_io import ImageError
 MASK_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm"))
 """What keeps label values as they are; JPEG and WebP do not."""
 
+_LARGEST = 16 << 20  # bytes: a text that is larger is an annotation file
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -48,6 +49,27 @@ def read_label_colors(path: str | Path) -> NDArray[np.uint8]:
     if not (colors_HWC[..., 3:] == 255).all():
         raise ImageError(f"{path}: a label map with transparent pixels; save it without")
     return colors_HWC[..., :3]
+
+
+def read_text(path: Path) -> str:
+    """A class file or a list of pictures, UTF-8 with or without a mark of that.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: no UTF-8 text, or too large for either.
+    """
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes: too many for a list of names")
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no UTF-8 text (byte {error.start}): save it as UTF-8"
+        ) from None
+
+
+def read_list(path: Path) -> tuple[str, ...]:
+    """The pictures that a list names, one a line; raises as `read_text`."""
+    return tuple(line.strip() for line in read_text(path).split("\n") if line.strip())
 
 
 def _open(path: str | Path) -> Image.Image:

@@ -24,7 +24,7 @@ from .folder_layout import (
     find_folder,
     sibling_facts,
 )
-from .pairs import find_pairs
+from .pairs import find_pairs, find_pictures
 from .splits import LayoutError, choose_split, find_splits, mask_folder_of
 
 if TYPE_CHECKING:
@@ -160,9 +160,11 @@ def describe_folder(
     part = choose_split(find_splits(root, picture_root, own), split, root)
     pictures = picture_root / part.folder if part else picture_root
     labels = mask_folder_of(mask_root, part)
-    suffix = mask_suffix or facts.mask_suffix or find_suffix(pictures, labels, part)
-    subset = part.subset if part else None
-    pairs = find_pairs(pictures, labels, suffix, subset, part.where if part else "")
+    subset, where = (part.subset, part.where) if part else (None, "")
+    suffix = mask_suffix or facts.mask_suffix
+    if not suffix:
+        suffix = find_suffix(find_pictures(pictures, subset, where), pictures, labels)
+    pairs = find_pairs(pictures, labels, suffix, subset, where)
     modes = compare_sizes([(image, mask) for image, mask in pairs if mask is not None])
     facts = with_palette(facts, root, pairs[0][1] if modes["P"] else None, class_file.raw)
     color_masks = are_colors(modes, facts, class_file.path)

@@ -12,24 +12,19 @@ from ovss.image_io import ImageError
 
 from .class_colors import Color
 from .files import MASK_SUFFIXES
-from .pairs import SHOWN, files_below, find_pictures
-from .splits import LayoutError, Split
+from .pairs import SHOWN, files_below
+from .splits import LayoutError
 
 _ORIENTATION = 0x0112  # of EXIF; from 5 on the picture is shown lying on its side
 
 
-def find_suffix(images: Path, masks: Path, split: Split | None) -> str:
+def find_suffix(pictures: Sequence[Path], images: Path, masks: Path) -> str:
     """How the names of label maps go on after the names of their pictures.
 
     Raises:
         FileNotFoundError: no label map begins with a picture's name. LayoutError: several ways.
     """
-    stems = {path.relative_to(images).with_suffix("") for path in find_pictures(images)}
-    if split is not None and split.subset is not None:
-        wanted = {Path(name).with_suffix("").name for name in split.subset} | set(
-            map(str, split.subset)
-        )
-        stems = {stem for stem in stems if stem.name in wanted or str(stem) in wanted}
+    stems = {path.relative_to(images).with_suffix("") for path in pictures}
     found = (path for path in files_below(masks) if path.suffix.lower() in MASK_SUFFIXES)
     files = sorted(path.relative_to(masks) for path in found)
     suffixes: Counter[str] = Counter()
@@ -40,10 +35,9 @@ def find_suffix(images: Path, masks: Path, split: Split | None) -> str:
                 suffixes[name[end:]] += 1
     if not suffixes:
         instead = f"such as {files[0]}" if files else "and there are none"
-        example = min(stems, default=Path("nothing"))
         raise FileNotFoundError(
             f"no label map in {masks} is called like a picture in {images}: expected one such as "
-            f"{example}.png, found {instead}"
+            f"{min(stems)}.png, found {instead}"
         )
     best = max(suffixes.values())
     most = sorted(suffix for suffix, count in suffixes.items() if count == best)

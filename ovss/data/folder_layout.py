@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,7 @@ def find_folder(
         FileNotFoundError: no such folder. LayoutError: none is found, or several.
     """
     if given is not None:
-        for place in (root / given, Path(given)):
-            if place.is_dir():
-                return place
-        raise FileNotFoundError(f"no such folder: {root / given} (--{what})")
+        return _given(root, given, Path.is_dir, f"folder: {root / given} (--{what})")
     inside = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     named = [p for p in inside if p.name.lower() in known]
     found = [p for p in named if holds(p, kind)]
@@ -64,6 +61,14 @@ def find_folder(
     )
 
 
+def _given(root: Path, given: str | Path, fits: Callable[[Path], bool], what: str) -> Path:
+    """What a flag names, below the data set or as a path."""
+    place = next(filter(fits, (root / given, Path(given))), None)
+    if place is None:
+        raise FileNotFoundError(f"no such {what}")
+    return place
+
+
 def find_class_file(root: Path, given: str | Path | None) -> Path:
     """The class file of a data set.
 
@@ -71,10 +76,7 @@ def find_class_file(root: Path, given: str | Path | None) -> Path:
         FileNotFoundError: no such file. LayoutError: none is found, or several.
     """
     if given is not None:
-        for place in (root / given, Path(given)):
-            if place.is_file():
-                return place
-        raise FileNotFoundError(f"no such class file: {root / given} (--classes)")
+        return _given(root, given, Path.is_file, f"class file: {root / given} (--classes)")
     found = sorted(
         path
         for path in root.iterdir()
@@ -96,7 +98,7 @@ def sibling_facts(root: Path, class_file: Path) -> list[tuple[Path, Any]]:
     a file called palette holds nothing but the palette."""
     found = []
     for path in sorted(root.glob("*.json")):
-        if path == class_file or path.stat().st_size > 16 << 20:
+        if path == class_file:
             continue
         if path.stem.lower() in PALETTE_KEYS:
             content = read_json(path)

@@ -13,8 +13,8 @@ from ovss.selection import IGNORE
 from ovss.vocabularies import load_names
 
 from .base import Picture, SegmentationDataset
-from .files import read_label_colors, read_labels
-from .labels import ColorBorder, LabelBorder, category_key, seen_mask
+from .files import read_label_colors, read_labels, read_list
+from .labels import ColorBorder, LabelBorder, find_class, seen_mask
 from .pairs import find_pairs
 from .words import Words, words_of_classes
 
@@ -70,7 +70,11 @@ class ImageMaskDataset(SegmentationDataset):
         shown = every if seen is None else load_names(seen) if len(seen) else ()
         if only_seen and not shown:
             raise ValueError("only_seen, and no name is seen: nothing would be left to train on")
-        _check_known(shown, every, "seen")
+        wrong = [name for name, known in zip(shown, seen_mask(shown, every)) if not known]
+        if wrong:
+            raise ValueError(
+                f"seen names {wrong[:5]} that are not in the vocabulary {every[:5]}..."
+            )
         is_seen = seen_mask(every, shown)
         kept = tuple(n for n, ok in zip(every, is_seen) if ok or not only_seen)
         _check_colors(colors, every, color_masks, label_map)
@@ -92,8 +96,7 @@ class ImageMaskDataset(SegmentationDataset):
             by_color.update((_triple(color), IGNORE) for color in ignored_colors)
             self.color_border = ColorBorder(by_color)
         if isinstance(subset, str):
-            where, subset = subset, Path(subset).read_text("utf-8").split("\n")
-            subset = [line.strip() for line in subset if line.strip()]
+            where, subset = subset, read_list(Path(subset))
         else:
             where = "subset"
         folders = Path(images), None if masks is None else Path(masks)
@@ -133,13 +136,6 @@ class ImageMaskDataset(SegmentationDataset):
         return self.border(raw, str(mask_path))
 
 
-def _check_known(names: Sequence[str], every: Sequence[str], what: str) -> None:
-    known = frozenset().union(*map(category_key, every))
-    wrong = [name for name in names if not category_key(name) & known]
-    if wrong:
-        raise ValueError(f"{what} names {wrong[:5]} that are not in the vocabulary {every[:5]}...")
-
-
 def _check_colors(
     colors: Sequence[Sequence[int]] | None,
     every: Sequence[str],
@@ -159,11 +155,10 @@ def _triple(color: Sequence[int]) -> tuple[int, int, int]:
 
 def _named(label_map: Mapping[int, str | int], every: Sequence[str]) -> dict[int, str]:
     """Raw value -> name, from a map to names or indices."""
-    _check_known([v for v in label_map.values() if isinstance(v, str)], every, "label_map")
     named = {}
     for raw, value in label_map.items():
         if isinstance(value, str):
-            named[int(raw)] = next(n for n in every if category_key(n) & category_key(value))
+            named[int(raw)] = every[find_class(value, every, f"value {raw}", "label_map")]
         elif 0 <= value < len(every):
             named[int(raw)] = every[value]
         else:

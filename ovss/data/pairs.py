@@ -29,11 +29,17 @@ def holds(folder: Path, kind: Collection[str]) -> bool:
     return any(path.suffix.lower() in kind for path in files_below(folder))
 
 
-def find_pictures(folder: Path) -> list[Path]:
+def find_pictures(
+    folder: Path, subset: Sequence[str] | None = None, subset_name: str = "subset"
+) -> list[Path]:
     """The pictures in a folder and its subfolders, sorted; hidden files are none.
 
+    Args:
+        subset: those to take, as in `find_pairs`; None: all. subset_name: where they are listed.
+
     Raises:
-        FileNotFoundError: no such folder, or no pictures.
+        FileNotFoundError: no such folder, no pictures, or one that the subset names.
+        ValueError: the subset names one that may be several.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
@@ -42,7 +48,7 @@ def find_pictures(folder: Path) -> list[Path]:
         raise FileNotFoundError(
             f"no pictures ({', '.join(sorted(IMAGE_SUFFIXES)[:8])} ...) in {folder}"
         )
-    return found
+    return found if subset is None else _taken(found, folder, subset, subset_name)
 
 
 def find_pairs(
@@ -58,18 +64,17 @@ def find_pairs(
         images: folder of the pictures, with subfolders.
         masks: folder of the label maps, laid out alike; None: there are none.
         mask_suffix: how the name of a label map ends where the picture's ends in its file type.
-        subset: pictures to take: paths below `images` or bare names, with or without file type.
+        subset: pictures to take: paths below `images`, or from its name on, or bare names; with or
+            without file type.
         subset_name: where those are listed, for messages.
 
     Raises:
         FileNotFoundError: no such folder, no pictures, one that the subset names, or label maps.
         ValueError: two pictures of the same name, which would share a label map.
     """
-    found = find_pictures(images)
+    found = find_pictures(images, subset, subset_name)
     if masks is not None and not masks.is_dir():
         raise FileNotFoundError(f"no such folder: {masks}")
-    if subset is not None:
-        found = _taken(found, images, subset, subset_name)
     owner: dict[Path, Path] = {}
     for path in found:
         key = path.relative_to(images).with_suffix("")
@@ -93,12 +98,15 @@ def find_pairs(
 
 
 def _taken(found: list[Path], images: Path, subset: Sequence[str], where: str) -> list[Path]:
-    keys: dict[str, list[Path]] = {}
+    keys: dict[str, dict[Path, None]] = {}
     for path in found:
         relative = path.relative_to(images)
-        spelt = {path.name, path.stem, relative.as_posix(), relative.with_suffix("").as_posix()}
-        for key in spelt:
-            keys.setdefault(key, []).append(path)
+        for file in (Path(path.name), relative, images.name / relative):
+            for key in (file.as_posix(), file.with_suffix("").as_posix()):
+                keys.setdefault(key, {})[path] = None
+    if not subset:
+        raise FileNotFoundError(f"{where} lists no pictures")
+    subset = [name if name in keys else name.replace("\\", "/") for name in subset]
     unknown = [name for name in subset if name not in keys]
     if unknown:
         raise FileNotFoundError(
@@ -107,9 +115,9 @@ def _taken(found: list[Path], images: Path, subset: Sequence[str], where: str) -
         )
     several = [name for name in subset if len(keys[name]) > 1]
     if several:
-        first = keys[several[0]]
+        first = list(keys[several[0]])
         raise ValueError(
             f"{where} lists {several[0]}, which may be {first[0]} or {first[1]}: list the path "
             f"below {images}"
         )
-    return sorted({keys[name][0] for name in subset})
+    return sorted({path for name in subset for path in keys[name]})

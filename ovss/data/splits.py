@@ -11,6 +11,7 @@ from typing import Any
 from ovss.image_io import IMAGE_SUFFIXES
 
 from .class_file import INNER
+from .files import read_list
 from .pairs import holds
 
 SPLIT = re.compile(
@@ -63,8 +64,9 @@ def find_splits(root: Path, images: Path, records: Iterable[tuple[Path, Any]]) -
     for place in SPLIT_FILES:
         for path in sorted((root / place).glob("*.txt")):
             if is_split(path.stem):
-                stems = tuple(s.strip() for s in path.read_text("utf-8").split("\n") if s.strip())
-                found.setdefault(path.stem, Split(path.stem, subset=stems, where=str(path)))
+                found.setdefault(
+                    path.stem, Split(path.stem, subset=read_list(path), where=str(path))
+                )
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ovss.structures import split_synonyms
 from ovss.vocabularies import load_names
 
-from .labels import category_key
+from .labels import category_key, find_class
 
 BACKGROUND = "background"
 EACH_SYNONYM = "each synonym"
@@ -90,12 +90,7 @@ def _class_of(owner: str | int, names: Sequence[str]) -> int:
         if 0 <= owner < len(names):
             return owner
         raise ValueError(f"words name class {owner}, outside the {len(names)} classes")
-    if owner in names:
-        return list(names).index(owner)
-    for i, name in enumerate(names):
-        if category_key(name) & category_key(owner):
-            return i
-    raise ValueError(f"words name the class {owner!r}, which is none of {list(names)[:5]}...")
+    return find_class(owner, names, "words", "the list")
 
 
 def _listed(words: str | Sequence[str]) -> Sequence[str]:

@@ -17,7 +17,7 @@ from ovss.image_io import ImageError
 NAMES = ["sky", "road", "car"]
 
 
-def message(error: type[Exception], root, **options) -> str:
+def message(error: type[Exception] | tuple, root, **options) -> str:
     with pytest.raises(error) as caught:
         describe_folder(root, **options)
     return str(caught.value)
@@ -118,6 +118,15 @@ def test_a_listed_picture_that_is_not_there(tmp_path):
     text = message(FileNotFoundError, tmp_path, split="val")
     assert "val.txt lists 1 of 2 pictures" in text
     assert text.endswith("z")
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"), [(b"\n", "lists no pictures"), (b"\xe9\n", "no UTF-8 text")]
+)
+def test_lists_that_cannot_be(tmp_path, listed, said):
+    (made(tmp_path) / "val.txt").write_bytes(listed)
+    assert f"{tmp_path / 'val.txt'}" in message((FileNotFoundError, ValueError), tmp_path)
+    assert said in message((FileNotFoundError, ValueError), tmp_path)
 
 
 def test_duplicate_names(tmp_path):
@@ -252,6 +261,17 @@ def test_transparent_label_maps(tmp_path):
         ({"classes": NAMES, "palette": [[0, 0, 0], [0, 0, 300], [1, 1, 1]]}, "is no colour"),
         ({"classes": NAMES, "palette": [[0, 0, 0], [1, 1, 1], [0, 0, 0]]}, "share the colour"),
         ({"classes": NAMES, "words": NAMES, "word_class": [0, 1, 1]}, "each class a word"),
+        ({"classes": NAMES, "words": NAMES, "word_class": 1}, "'word_class' must be a list, got 1"),
+        ({"classes": NAMES, "words": 5}, "'words' must be a list"),
+        ({"classes": NAMES, "words": {"sky": 5}}, "'words of a class' must be a list"),
+        ({"classes": NAMES, "seen": "road"}, "'seen' must be a list, got 'road'"),
+        ({"classes": NAMES, "palette": 5}, "'palette' must be a list"),
+        ({"classes": NAMES, "ignored": 70000}, "up to 65535, got 70000"),
+        ({"classes": NAMES, "mask_suffix": "../x.png"}, "mask_suffix must be"),
+        ({"0": "sky", "70000": "road"}, "label value 70000: label maps hold 0..65535"),
+        ({"sky": -1, "road": 0}, "label value -1"),
+        ([{"name": "sky", "seen": 1}, "road"], "class 0: .*'seen' that is true or false"),
+        ([{"name": "sky", "synonyms": [1]}, "road"], "class 0: .*'synonyms' that are strings"),
     ],
 )
 def test_class_files_that_cannot_be(tmp_path, content, said):

@@ -232,6 +232,31 @@ def test_splits_are_lists(tmp_path, place):
     assert [mask.stem for _, mask in described.build().pairs] == ["b", "c.d"]
 
 
+def test_lists_as_windows_and_other_tools_write_them(tmp_path):
+    made(tmp_path, stems=("a", "sub dir/\u00e4", "c"))
+    listed = "\ufeffa.png\r\nsub dir\\\u00e4.png\r\nimages/c.png\r\n"
+    (tmp_path / "val.txt").write_bytes(listed.encode())
+    assert describe_folder(tmp_path, split="val").count == 3
+    dataset = ImageMaskDataset(
+        str(tmp_path / "images"), None, NAMES, [], subset=str(tmp_path / "val.txt")
+    )
+    assert len(dataset) == 3
+
+
+def test_one_bit_masks_and_grey_or_transparent_pictures(tmp_path):
+    from PIL import Image
+
+    made(tmp_path, "ground\nthing", row=(0, 1, 1, 0))
+    for path in (tmp_path / "masks").iterdir():
+        Image.fromarray(np.array(Image.open(path)).astype(bool)).save(path)
+    for stem, mode in (("a", "L"), ("b", "RGBA")):
+        path = tmp_path / f"images/{stem}.png"
+        Image.open(path).convert(mode).save(path)
+    dataset = describe_folder(tmp_path).build()
+    assert [dataset.load(i).labels[0].tolist() for i in range(2)] == [[0, 1, 1, 0]] * 2
+    assert dataset.load(0).image.shape == (3, 4, 3)
+
+
 def test_flags_name_what_lies_elsewhere(tmp_path):
     made(tmp_path / "set")
     (tmp_path / "set/images").rename(tmp_path / "photographs")

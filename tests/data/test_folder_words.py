@@ -45,7 +45,7 @@ def test_words(words, expected):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ({"boat": ["ship"]}, "'boat', which is none"),
+        ({"boat": ["ship"]}, "'boat', which is no class"),
         ({"background": []}, "no word stands for 'background'"),
         (["cat", "sky"], "no word stands for 'sofa, couch'"),
         ([("cat", 3)], "class 3, outside the 3"),
