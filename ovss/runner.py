@@ -93,7 +93,7 @@ def build_runner(
         ValueError: processes that cannot meet, or cannot share the batch evenly.
     """
     register_training()
-    from .evaluation.protocol_config import settle_protocol
+    from .evaluation.protocol_write import settle_protocol
     from .training.runner import TrainingRunner, share_of_batch
 
     config = Config(config.to_dict(), filename=config.filename)

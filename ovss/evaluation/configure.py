@@ -9,7 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .protocol_config import protocol_of, settle_protocol
+from .protocol_read import protocol_of
+from .protocol_write import settle_protocol
 from .protocols import protocol_name
 from .result_file import ProtocolRecord
 

@@ -20,7 +20,7 @@ from ovss.runner import bare_model
 
 from .cost import utc_now
 from .hashing import content_hash
-from .protocol_config import protocol_of
+from .protocol_read import protocol_of
 from .state import Part, StateFolder, merge
 
 

@@ -9,19 +9,19 @@ from typing import Any
 
 from ovss.vocabularies import load_templates
 
-from .protocol import Protocol, templates_name
-from .protocol_fields import (
+from .protocol import (
     Canvas,
+    DataRules,
     Prompting,
+    Protocol,
     ProtocolError,
     ProtocolTemplate,
     Resize,
     Scoring,
     Views,
+    templates_name,
     unknown_name,
 )
-
-__all__ = ["NamedProtocol", "find_protocol", "named_protocols", "protocol_name"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class NamedProtocol:
     source: str
     on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def fields_on(self, vocabulary: str | None) -> ProtocolTemplate:
-        """The fields on a data set of that vocabulary."""
-        return self.template.changed(self.on.get(vocabulary or "", {}))
+    def fields_on(self, data: DataRules | None) -> ProtocolTemplate:
+        """The fields on a data set."""
+        return self.template.changed(self.on.get(data.vocabulary, {}) if data else {})
 
 
 @cache
@@ -84,7 +84,7 @@ def protocol_name(protocol: Protocol, chosen: str | None = None) -> str:
 
 def _differences(protocol: Protocol, named: NamedProtocol) -> dict[str, Any]:
     """Dotted field -> value here, where it is not the named protocol's."""
-    template = named.fields_on(protocol.data.vocabulary if protocol.data else None).plain()
+    template = named.fields_on(protocol.data).plain()
     here, there = protocol.how.plain().flat(), template.flat()
     of_data = ("resize", "scores") if protocol.data is None else ()
     if "none" in (here["prompts.synonyms"], there["prompts.synonyms"]) or (

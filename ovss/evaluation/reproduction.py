@@ -59,7 +59,7 @@ def set_up(
     from ovss.registry import register_all
     from ovss.runner import register_training
 
-    from .protocol_config import protocol_of
+    from .protocol_read import protocol_of
     from .protocols import protocol_name
 
     config = read_config_text(result.config, source)

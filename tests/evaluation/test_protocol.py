@@ -10,9 +10,9 @@ from mmengine.config import Config
 from PIL import Image
 
 from ovss.data.transforms import ShortestEdge
-from ovss.evaluation.protocol import Protocol
-from ovss.evaluation.protocol_config import protocol_of, settle_protocol
-from ovss.evaluation.protocol_fields import ProtocolError
+from ovss.evaluation.protocol import Protocol, ProtocolError
+from ovss.evaluation.protocol_read import protocol_of
+from ovss.evaluation.protocol_write import settle_protocol
 from ovss.evaluation.protocols import find_protocol, named_protocols, protocol_name
 from ovss.models import build_segmentor, load_config, shipped_configs
 from ovss.runner import use_dataset
@@ -174,6 +174,17 @@ def test_other_steps_of_a_pipeline_are_part_of_the_protocol():
     config = load_config("cat_seg_mini", {"test_dataloader.dataset.pipeline": flip})
     settle_protocol(config)
     assert protocol_name(protocol_of(config), "mini").startswith("mini with resize.others=")
+
+
+def test_scores_at_a_reduced_size_are_said():
+    """A resizing that takes the labels along is no protocol's own, whatever the picture's size."""
+    edge = dict(type="ShortestEdge", size=640, max_size=2560)
+    config = load_config("cat_seg_vit-b16")
+    use_dataset(config, "ade20k_150")
+    config.test_dataloader.dataset.pipeline = [edge, dict(type="PackSample")]
+    settle_protocol(config)
+    assert config.test_dataloader.dataset.pipeline[1].to_dict() == edge
+    assert protocol_name(protocol_of(config), "cat_seg").startswith("cat_seg with resize.others=")
 
 
 def test_the_data_set_is_in_the_hash():

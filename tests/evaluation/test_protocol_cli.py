@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ovss.evaluation.protocol_fields import ProtocolError
+from ovss.evaluation.protocol import ProtocolError
 from ovss.models import build_segmentor
 from ovss.test_cli import main
 from ovss.vocabularies import load_names

@@ -1,17 +1,21 @@
-"""Values that the fields of a protocol can have."""
+"""What can be asked for: values that fields can have, and protocols that a method can run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+
+from ovss.dimensions import Prompts, misfits
+from ovss.inference import InferenceConfig
+from ovss.registry import HEADS, POSTPROCESSORS
 from ovss.vocabularies import load_names, load_templates
 
 from .iou import ABSENT
 from .metric import SEEN_RULES
-from .protocol_fields import ProtocolError, ProtocolTemplate
-
-__all__ = ["checked"]
+from .protocol import ProtocolError, ProtocolTemplate
+from .protocols import named_protocols
 
 
 def checked(template: ProtocolTemplate, options: Mapping[str, Any]) -> ProtocolTemplate:
@@ -102,3 +106,41 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "scores.absent": _one_of(*ABSENT),
     "scores.seen_rule": _one_of(*SEEN_RULES),
 }
+
+
+def check_method(
+    model: Mapping[str, Any],
+    template: ProtocolTemplate,
+    inference: InferenceConfig,
+    name: str | None,
+) -> None:
+    """Refuse a protocol that the method's parts cannot run.
+
+    Args:
+        model: a config's block. template: the protocol's fields.
+        inference: canvas and views of `template`. name: what was asked for.
+
+    Raises:
+        ProtocolError: another number of prompt templates than the head learnt, or views without
+            one of the whole picture where a post-processor looks at it.
+    """
+    behind = dict(model.get("post_processor") or {"type": "Identity"})
+    with torch.device("meta"):
+        parts = {
+            "head": HEADS.build(dict(model["head"])),
+            "post_processor": POSTPROCESSORS.build(behind),
+        }
+    asked = {"prompts": Prompts(template.prompts.templates), "inference": inference}
+    found = misfits({**parts, **asked})
+    if not found:
+        return
+    fit = [
+        each.name
+        for each in named_protocols().values()
+        if not misfits({**parts, "prompts": Prompts(each.template.prompts.templates)})
+    ]
+    raise ProtocolError(
+        f"the protocol {name or 'asked for'} cannot run with this method, whose parts were learnt "
+        f"under another: {'; '.join(found)}. Its number of prompt templates is that of "
+        f"{', '.join(fit) or 'no named protocol'}"
+    )

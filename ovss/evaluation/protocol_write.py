@@ -1,43 +1,42 @@
-"""Between protocols and configs: read from what runs, written into what will run."""
+"""A protocol, written into the config that will run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from mmengine.config import Config
 
+from ovss.data.words import EACH_SYNONYM
 from ovss.dimensions import Prompts
 from ovss.inference import InferenceConfig
+from ovss.plugins import import_modules
+from ovss.structures import split_synonyms
 from ovss.vocabularies import load_templates
 
-from .protocol import Protocol
-from .protocol_data import DataRules, data_rules, listed
-from .protocol_fields import Canvas, Prompting, ProtocolError, ProtocolTemplate, Scoring, Views
-from .protocol_method import check_method
-from .protocol_parts import (
-    read_background,
-    read_resize,
-    write_background,
-    write_resize,
-    write_words,
+from .protocol import (
+    Background,
+    DataRules,
+    Prompting,
+    ProtocolError,
+    ProtocolTemplate,
+    Resize,
+    Scoring,
+    registered_templates,
 )
-from .protocol_values import checked
+from .protocol_checks import check_method, checked
+from .protocol_read import (
+    data_rules,
+    is_resize,
+    listed,
+    post_processors,
+    read_background,
+    read_fields,
+    read_resize,
+)
 from .protocols import find_protocol
 
-__all__ = ["apply_protocol", "protocol_of", "settle_protocol"]
-
-
-def protocol_of(config: Config, metainfo: Mapping[str, Any] | None = None) -> Protocol:
-    """The protocol under which a config is evaluated.
-
-    Args:
-        config: as it runs.
-        metainfo: of its test data set, where that is built already.
-    """
-    data = data_rules(config, metainfo)
-    return Protocol(_read(config, data).plain(), data)
+_PLUGIN = "ovss_plugins.training_free"
 
 
 def settle_protocol(
@@ -62,15 +61,15 @@ def settle_protocol(
             method cannot run.
     """
     own = config.pop("protocol", None)
+    if name is None and own is None and not options:
+        return None
     data = data_rules(config, None)
     if name is not None:
-        target = find_protocol(name).fields_on(data.vocabulary if data else None)
+        target = find_protocol(name).fields_on(data)
     elif own is not None:
         target = _with_own_fields(config, data, own)
     else:
-        target = _read(config, data)
-    if name is None and own is None and not options:
-        return None
+        target = read_fields(config, data)
     target = checked(target, options or {})
     if name is not None or options:
         check_method(
@@ -91,7 +90,8 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
     model = config.model
     prompts = dict(model.get("prompts") or {})
     if load_templates(prompts.get("templates", Prompts.templates)) != template.prompts.templates:
-        prompts["templates"] = _registered(template.prompts.templates)
+        texts = template.prompts.templates
+        prompts["templates"] = registered_templates(texts) or list(texts)
     if template.prompts.synonyms in ("first", "average"):
         prompts["synonyms"] = template.prompts.synonyms
     model.prompts = prompts
@@ -111,31 +111,11 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
         config.test_cfg = {**config.get("test_cfg", {}), "fp16": half}
 
 
-def _read(config: Config, data: DataRules | None) -> ProtocolTemplate:
-    """The fields as a config has them."""
-    prompts = Prompts(**(config.model.get("prompts") or {}))
-    inference = InferenceConfig(**(config.model.get("inference") or {}))
-    loader = config.get("test_dataloader") or {}
-    metric = next(iter(listed(config.get("test_evaluator"))), {})
-    synonyms = prompts.synonyms
-    if data is not None and not data.has_synonyms:
-        synonyms = "each" if data.each else "none"
-    return ProtocolTemplate(
-        Prompting(load_templates(prompts.templates), synonyms),
-        read_resize(loader.get("dataset") or {}),
-        Canvas(_size(inference.size), inference.keep_ratio),
-        Views(**{key.name: getattr(inference, key.name) for key in fields(Views)}),
-        "autocast" if config.get("test_cfg", {}).get("fp16") else "float32",
-        read_background(config),
-        Scoring(**{key: metric.get(key, value) for key, value in vars(Scoring()).items()}),
-    )
-
-
 def _with_own_fields(config: Config, data: DataRules | None, name: str) -> ProtocolTemplate:
     """A named protocol where a config says nothing else."""
     named = find_protocol(name)
-    here, base = _read(config, data).flat(), named.template.flat()
-    target = named.fields_on(data.vocabulary if data else None)
+    here, base = read_fields(config, data).flat(), named.template.flat()
+    target = named.fields_on(data)
     own = {key: here[key] for key in _said(config) if here[key] != base[key]}
     if base["prompts.synonyms"] == "each" or here["prompts.synonyms"] == "none":
         own.pop("prompts.synonyms", None)
@@ -182,12 +162,94 @@ def _write(block: Any, values: Mapping[str, Any], default: Any) -> None:
             block[key] = value
 
 
-def _registered(templates: tuple[str, ...]) -> str | list[str]:
-    from ovss.vocabularies import list_templates
+def write_resize(dataset: Any, resize: Resize) -> None:
+    """Make a data set's pipeline resize so, after what loads a picture; other steps stay."""
+    if read_resize(dataset) == resize:
+        return
+    steps = list(dataset.get("pipeline") or ())
+    rest = [step for step in steps if not is_resize(step)]
+    if resize.short is not None:
+        edge: dict[str, Any] = {"type": "ShortestEdge", "size": resize.short}
+        edge |= {"max_size": resize.longest, "labels": False}
+        if resize.antialias is False:
+            edge["antialias"] = False
+        loading = [i for i, step in enumerate(rest) if str(step.get("type")).startswith("Load")]
+        rest.insert(loading[-1] + 1 if loading else 0, edge)
+    dataset["pipeline"] = rest
 
-    known = (name for name in list_templates() if load_templates(name) == templates)
-    return next(known, list(templates))
+
+def write_words(dataset: Any, template: ProtocolTemplate, data: DataRules) -> None:
+    """Ask the words that synonyms and background call for.
+
+    Raises:
+        ProtocolError: the background is no word that is asked; or the data set says itself which
+            words are asked, or cannot be told.
+    """
+    rule, synonyms = template.background, template.prompts.synonyms
+    if rule.name is not None:
+        _check_background(rule, data)
+    asked = {_label(word) for word in data.words}
+    words = [word for word in rule.words if _label(word) not in asked]
+    if data.each and synonyms in ("first", "average"):
+        dataset.pop("words")
+    if not words and not (synonyms == "each" and data.has_synonyms):
+        return
+    if data.word_class is not None and not data.each:
+        raise ProtocolError(
+            "the data set says itself which words are asked (its `words`): leave "
+            "prompts.synonyms=each and background.words to data sets that ask their classes' names"
+        )
+    if dataset.get("type") != "ImageMaskDataset":
+        raise ProtocolError(
+            f"a {dataset.get('type')} asks its classes' names only: prompts.synonyms=each and "
+            f"background.words need an ImageMaskDataset"
+        )
+    dataset["words"] = EACH_SYNONYM
+    if words:
+        each = synonyms == "each" or data.each
+        own = {name: split_synonyms(name) if each else (name,) for name in data.classes}
+        ground = next(name for name in data.classes if _label(name) == _label(str(rule.name)))
+        dataset["words"] = {**own, ground: (*own[ground], *words)}
 
 
-def _size(size: Any) -> Any:
-    return tuple(size) if isinstance(size, (list, tuple)) else size
+def _check_background(rule: Background, data: DataRules) -> None:
+    if _label(str(rule.name)) in map(_label, data.words):
+        return
+    if _label(str(rule.name)) in map(_label, data.classes):
+        raise ProtocolError(
+            f"the data set asks other words for {rule.name!r} and not the word itself, which a "
+            f"threshold needs: --cfg-options test_dataloader.dataset.words=None asks it"
+        )
+    shown = ", ".join(data.classes[:5]) + (", ..." if len(data.classes) > 5 else "")
+    raise ProtocolError(
+        f"the data set has no class {rule.name!r} that could be background (it has {shown}): name "
+        f"one by background.name=CLASS"
+    )
+
+
+def write_background(config: Config, rule: Background) -> None:
+    """Put the rule last among a config's post-processors, or take it out."""
+    if read_background(config) == rule:
+        return
+    steps = [step for step in post_processors(config) if step.get("type") != "Background"]
+    if rule.name is not None:
+        steps.append({"type": "Background", **vars(rule), "words": list(rule.words)})
+        _import_plugin(config)
+    steps = [step for step in steps if step.get("type") != "Identity"]
+    if len(steps) > 1:
+        config.model.post_processor = {"type": "Chain", "steps": steps}
+    else:
+        config.model.post_processor = steps[0] if steps else {"type": "Identity"}
+
+
+def _import_plugin(config: Config) -> None:
+    """As a config that names the post-processor itself would."""
+    imports = dict(config.get("custom_imports") or {})
+    modules = list(imports.get("imports", ()))
+    if _PLUGIN not in modules:
+        config.custom_imports = {**imports, "imports": [*modules, _PLUGIN]}
+    import_modules([_PLUGIN], "the protocol's background")
+
+
+def _label(name: str) -> str:
+    return split_synonyms(name.lower())[0]
