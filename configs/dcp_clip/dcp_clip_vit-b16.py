@@ -13,7 +13,8 @@ Recipe: the paper's as far as it says (AdamW, 80,000 steps of 4 pictures over al
         picture counts alike.
 Hours:  training not run here. Published: 80,000 steps of 4 pictures on 4 RTX 3090, 8.3 hours.
 Size:   159,543,186 parameters, 24,078,225 of them trained.
-Memory: published: 13.2 GiB a GPU in training; not measured here.
+Memory: published: 13.2 GiB a GPU in training. Here 5.7 GiB a picture on a CPU with random weights
+        (docs/training.md).
 """
 
 _base_ = [
