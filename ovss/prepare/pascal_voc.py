@@ -31,7 +31,7 @@ def _find(recipe: Recipe, source: Path, split: str) -> Found:
         lacks = ("SegmentationClassAug", "SegmentationClass") if masks is None else ("JPEGImages",)
         raise recipe.missing(root, lacks)
     images = by_key(root / "JPEGImages", (".jpg", ".jpeg"))
-    keys = listing.read_text("utf-8").split()
+    keys = listing.read_text("utf-8-sig").split()
     found = listed(split, keys, images, by_key(masks, ".png"), str(listing))
     if masks.name == "SegmentationClass":
         found.notes.append("no SegmentationClassAug: SegmentationClass was read")

@@ -10,8 +10,6 @@ from .recipe import Found, Item, SourceError
 
 __all__ = ["add", "by_key", "first_existing", "listed", "pair"]
 
-_PICTURES = (".jpg", ".jpeg", ".png")
-
 
 def first_existing(source: Path, candidates: Sequence[str]) -> Path | None:
     """The first of some relative paths that is there."""
@@ -19,7 +17,7 @@ def first_existing(source: Path, candidates: Sequence[str]) -> Path | None:
 
 
 def by_key(
-    folder: Path, ending: str | tuple[str, ...] = _PICTURES, other: tuple[str, ...] = ()
+    folder: Path, ending: str | tuple[str, ...], other: tuple[str, ...] = ()
 ) -> dict[str, Path]:
     """The files of a folder whose names end so, by what stands before; hidden ones left out.
 

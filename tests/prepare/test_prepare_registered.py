@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
+
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -10,7 +13,7 @@ from official_files import colour_png, index_png, picture, run
 import ovss.data  # noqa: F401 (registers)
 from ovss.data.folder import describe_folder
 from ovss.data.image_mask import ImageMaskDataset
-from ovss.prepare import RECIPES
+from ovss.prepare import RECIPES, ade20k, coco_stuff, pascal_context, pascal_voc
 from ovss.prepare.tables import load_table, load_text
 from ovss.vocabularies import load_names
 
@@ -97,3 +100,36 @@ def test_as_many_names_as_classes(name):
 def test_every_recipe_is_registered(repo_root):
     registered = {path.stem for path in (repo_root / "configs/_base_/datasets").glob("*.py")}
     assert set(RECIPES) <= registered
+
+
+PUBLISHED = {
+    "coco_stuff_171": (coco_stuff._stuff, "coco_stuff_164k_to_171", None),
+    "ade20k_150": (ade20k._table_150, "ade20k_150", None),
+    "ade20k_847": (ade20k._table_847, "ade20k_847", None),
+    "pascal_context_59": (pascal_context._table_59, "pascal_context_59", None),
+    "pascal_context_459": (pascal_context._table_459, "pascal_context_459", None),
+    "pascal_voc_20": (partial(pascal_voc._table, 255), "pascal_voc", "voc20"),
+    "pascal_voc_20b": (partial(pascal_voc._table, 20), "pascal_voc", "voc20b"),
+}
+"""Our table, and where the one parsed from the authors' script is."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_number_goes_where_the_published_rules_send_it(name, shared_dir):
+    make_table, file, part = PUBLISHED[name]
+    path = shared_dir / "data" / "labels" / "mappings" / f"{file}.json"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    rules = json.loads(path.read_text())
+    rules = rules[part] if part else rules
+    sent = rules.get("raw_to_train") or {row["raw"]: row["train_id"] for row in rules["classes"]}
+    published = {int(raw): index for raw, index in sent.items()}
+    lookup = make_table().lookup
+    assert {raw: int(lookup[raw]) for raw in published} == published
+    others = {int(lookup[raw]) for raw in set(range(len(lookup))) - published.keys()}
+    assert others <= {-1, *RECIPES[name].ignored}  # -1: an error, since no official file has it
+
+
+def test_the_number_that_is_table_in_459_and_diningtable_in_59():
+    assert load_names("pascal_context_459")[397 - 1] == "table"
+    assert load_names("pascal_context_59")[pascal_context._table_59().lookup[397]] == "diningtable"
