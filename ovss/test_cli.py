@@ -5,8 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .train_cli import add_shared_flags, default_work_dir
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+FOLDER_FLAGS = ("split", "images", "masks", "classes", "mask_suffix")
+"""Flags that go with ``--data``."""
 
 __test__ = False  # a command, not tests
 
@@ -59,11 +67,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(prog)
     arguments = parser.parse_args(words)
-    from pathlib import Path
-
-    from .evaluation.configure import FOLDER_FLAGS, configured, use_device
     from .evaluation.result_file import write_result
-    from .evaluation.run import evaluate
+    from .evaluation.run import evaluate, use_device
     from .files import ensure_writable
     from .processes import stop
     from .runner import set_local_rank
@@ -75,27 +80,85 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
         ensure_writable(Path(arguments.out).absolute().parent)
     if arguments.device:
         use_device(arguments.device)
-    ready = configured(arguments)
+    config, protocol, data_name = configured(arguments)
     if arguments.show_dir:
         place = str(Path(arguments.show_dir).absolute())
         pictures = {"type": "PictureHook", "count": arguments.show_count, "folder": place}
-        ready.config.custom_hooks = [pictures]
+        config.custom_hooks = [pictures]
     done = evaluate(
-        ready.config,
+        config,
         config_name=Path(arguments.config).stem,
-        protocol=ready.protocol,
+        protocol=protocol,
         weights=None if arguments.weights.lower() == "none" else arguments.weights,
-        work_dir=arguments.work_dir
-        or ready.config.get("work_dir")
-        or default_work_dir(arguments.config),
+        work_dir=arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config),
         launcher=arguments.launcher,
         resume=arguments.resume,
         command=[*prog.split(), *words],
-        data_name=ready.data_name,
+        data_name=data_name,
     )
     stop()
     if done.result is not None:
-        print(f"protocol: {ready.protocol.name} (hash {ready.protocol.hash})")
+        print(f"protocol: {done.result.protocol.name} (hash {done.result.protocol.hash})")
         if arguments.out:
             write_result(arguments.out, done.result)
     return 0
+
+
+def configured(arguments: argparse.Namespace) -> tuple[Config, str | None, str]:
+    """What is evaluated under all flags: data set, protocol, protocol options, config options.
+
+    Returns:
+        the config, complete: it names no protocol any more but is what one says; the name of that
+        protocol; what a table calls the data set, empty where nothing but the config names it.
+
+    Raises:
+        KeyError: no data to test on.
+        ProtocolError: an unknown protocol or field, or one that the method cannot run.
+        FileNotFoundError, LayoutError, ValueError: as `use_dataset` and `describe_folder`.
+    """
+    from .evaluation.protocol_write import settle_protocol
+    from .models import load_config
+    from .runner import check_keys, use_dataset
+
+    config, name = load_config(arguments.config, arguments.cfg_options), ""
+    check_keys(config)
+    if arguments.on:
+        use_dataset(config, arguments.on)
+        name = Path(arguments.on).stem
+    if arguments.data:
+        name = use_folder(config, arguments.data, **{k: vars(arguments)[k] for k in FOLDER_FLAGS})
+    if "test_dataloader" not in config:
+        raise KeyError(
+            f"{arguments.config} names no data to test on: add --on DATASET or --data DIR"
+        )
+    chosen = settle_protocol(config, arguments.protocol, arguments.protocol_options)
+    if arguments.cfg_options:
+        config.merge_from_dict(arguments.cfg_options)
+        config.pop("protocol", None)
+    return config, chosen, name
+
+
+def use_folder(config: Config, folder: str, **where: Any) -> str:
+    """Test on pictures of one's own, see `ovss.data.folder.describe_folder`.
+
+    Args:
+        config: is given a `test_dataloader` and a `test_evaluator`.
+        folder: the data set.
+        where: its split and what is not found by looking: `FOLDER_FLAGS`.
+
+    Returns:
+        what to call it: the folder's name, and the split's.
+    """
+    from .data.folder import describe_folder
+
+    described = describe_folder(folder, **where)
+    config.test_dataloader = {
+        "batch_size": 1,
+        "num_workers": 2,
+        "sampler": {"type": "DefaultSampler", "shuffle": False, "round_up": False},
+        "dataset": described.config([{"type": "PackSample"}]),
+    }
+    config.test_evaluator = {"type": "OpenVocabIoU"}
+    print(described)
+    name = Path(folder).resolve().name
+    return f"{name}/{described.split}" if described.split else name

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +19,7 @@ from mmengine.config import Config
 
 from .. import __version__
 from ..data.base import SegmentationDataset
+from ..evaluation.record import processor
 from ..models import build_segmentor
 from ..segmentor import OpenVocabSegmentor
 from .arguments import write_json
@@ -161,14 +160,6 @@ def made_with(device: str) -> dict[str, Any]:
         "ovss": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "device": torch.cuda.get_device_name(device) if on_gpu else _processor(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else processor(),
         "threads": torch.get_num_threads(),
     }
-
-
-def _processor() -> str:
-    if sys.platform == "linux" and os.access("/proc/cpuinfo", os.R_OK):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

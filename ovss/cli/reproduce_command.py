@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..train_cli import LAUNCHERS
+from ..processes import LAUNCHERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +47,9 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..evaluation.comparison import compare
-    from ..evaluation.configure import use_device
-    from ..evaluation.reproduction import model_check, set_up
+    from ..evaluation.reproduce import model_check, set_up
     from ..evaluation.result_file import read_result, write_result
-    from ..evaluation.run import evaluate
+    from ..evaluation.run import evaluate, use_device
     from ..files import ensure_writable
     from ..processes import stop
     from ..runner import set_local_rank
@@ -64,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
     if args.device:
         use_device(args.device)
     places = (args.weights, args.data_root, args.encoder)
-    again = set_up(recorded, args.result, *places, anyway=args.anyway)
+    config, weights, protocol = set_up(recorded, args.result, *places, anyway=args.anyway)
     done = evaluate(
-        again.config,
+        config,
         config_name=recorded.config_name,
-        protocol=again.protocol,
-        weights=again.weights,
+        protocol=protocol,
+        weights=weights,
         work_dir=args.work_dir or f"work_dirs/reproduce_{Path(args.result).stem}",
         launcher=args.launcher,
         resume=args.resume,

@@ -23,9 +23,9 @@ from .config_text import dump_config
 from .cost import Cost
 from .hashing import content_hash
 from .iou import IoUReport
+from .protocol_read import protocol_of
+from .protocols import protocol_name
 from .result_file import DataRecord, ProtocolRecord, Result, RunRecord, WeightsRecord
-
-__all__ = ["data_folder", "machine", "pretrained_part", "result_of", "versions", "weights_record"]
 
 _PACKAGES = (
     *("torch", "torchvision", "numpy", "pillow", "safetensors", "open_clip_torch", "timm"),
@@ -91,6 +91,16 @@ def result_of(
     )
 
 
+def protocol_record(config: Config, chosen: str | None) -> ProtocolRecord:
+    """The protocol that a config runs under.
+
+    Args:
+        chosen: the name that was asked for.
+    """
+    protocol = protocol_of(config)
+    return ProtocolRecord(protocol_name(protocol, chosen), protocol.hash, protocol.as_dict())
+
+
 def weights_record(model: nn.Module, config: Config, weights: str | Path | None) -> WeightsRecord:
     """Which file, and what is in the model whatever file it came from."""
     named = config.get("weights") if weights == "default" else weights
@@ -134,7 +144,7 @@ def machine(model: nn.Module) -> dict[str, Any]:
     on_gpu = parameter.device.type == "cuda"
     return {
         "kind": parameter.device.type,
-        "name": torch.cuda.get_device_name(parameter.device) if on_gpu else _processor(),
+        "name": torch.cuda.get_device_name(parameter.device) if on_gpu else processor(),
         "threads": torch.get_num_threads(),
         "precision": str(parameter.dtype).removeprefix("torch."),
         "matmul": torch.get_float32_matmul_precision(),
@@ -154,7 +164,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the CPU is called."""
     if sys.platform == "linux" and os.access("/proc/cpuinfo", os.R_OK):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import torch
 from mmengine.config import Config
+from mmengine.device import utils
 from mmengine.registry import LOOPS
 from torch import nn
 
+from ovss.models import load_trained, pretrained_if_needed
+from ovss.runner import bare_model, build_runner
 from ovss.segmentor import OpenVocabSegmentor
 
 from .iou import IoUReport
 from .loop import ResumableTestLoop
 from .metric import OpenVocabIoU
-from .record import result_of
-from .result_file import ProtocolRecord, Result
-
-__all__ = ["Evaluation", "evaluate"]
+from .record import protocol_record, result_of
+from .result_file import Result
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def evaluate(
     config: Config,
     *,
     config_name: str,
-    protocol: ProtocolRecord,
+    protocol: str | None = None,
     weights: str | Path | None = "default",
     work_dir: str | Path,
     launcher: str = "none",
@@ -48,7 +50,7 @@ def evaluate(
     Args:
         config: with ``test_dataloader`` and ``test_evaluator``; left as it is.
         config_name: of the method, kept in the result.
-        protocol: of `config`, kept in the result.
+        protocol: the name that was asked for; what is kept is what `config` does.
         weights: as `ovss.models.load_trained` takes it.
         work_dir: where logs and the state go.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
@@ -62,9 +64,6 @@ def evaluate(
         TypeError: another loop, or no OpenVocabIoU: there would be no result to keep.
         Whatever building, loading and reading pictures raise: each says what was wrong.
     """
-    from ovss.models import load_trained, pretrained_if_needed
-    from ovss.runner import bare_model, build_runner
-
     config = Config(config.to_dict(), filename=config.filename)
     config.test_cfg = {"type": "ResumableTestLoop", **config.get("test_cfg", {})}
     _check_loop(config.test_cfg.type)
@@ -86,7 +85,7 @@ def evaluate(
         model=bare_model(runner),
         weights=weights,
         report=metric.report,
-        protocol=protocol,
+        protocol=protocol_record(config, protocol),
         cost=loop.cost,
         command=command,
         data_name=data_name,
@@ -108,3 +107,24 @@ def _metric(loop: ResumableTestLoop) -> OpenVocabIoU:
         if isinstance(metric, OpenVocabIoU):
             return metric
     raise TypeError("test_evaluator has no OpenVocabIoU: it makes the figures of a result")
+
+
+def use_device(name: str) -> None:
+    """Compute there, in this process, from now on.
+
+    Args:
+        name: ``cpu``, ``cuda``, ``cuda:1``.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"no device is called {name!r}: cpu, cuda, cuda:1, ...") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise ValueError(f"there is no {name} here: torch sees {count} GPUs")
+        torch.cuda.set_device(device.index or 0)
+    utils.DEVICE = device.type  # what mmengine's Runner asks

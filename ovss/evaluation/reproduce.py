@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from torch import nn
 
+from ovss.encoders.fingerprint import sha256
+from ovss.models import find_weights
+from ovss.plugins import import_modules
+from ovss.registry import register_all
+from ovss.runner import register_training
+from ovss.weight_files import file_sha256
+
 from .config_text import read_config_text
-from .record import data_folder, pretrained_part
-from .result_file import ProtocolRecord, Result, ResultError
-
-__all__ = ["Again", "model_check", "set_up"]
-
-
-@dataclass(frozen=True)
-class Again:
-    """What runs.
-
-    Args:
-        config: as recorded, with the places of files that hold here.
-        weights: the checkpoint's file; None: none.
-        protocol: read back from `config` by this version.
-    """
-
-    config: Config
-    weights: Path | None
-    protocol: ProtocolRecord
+from .record import data_folder, pretrained_part, protocol_record
+from .result_file import Result, ResultError
 
 
 def set_up(
@@ -39,7 +28,7 @@ def set_up(
     data_root: str | Path | None = None,
     encoder: str | Path | None = None,
     anyway: bool = False,
-) -> Again:
+) -> tuple[Config, Path | None, str]:
     """The config of a result, ready to run.
 
     Args:
@@ -50,18 +39,15 @@ def set_up(
         encoder: another place of the encoder's pre-trained file.
         anyway: run with other weights, and tell of them in the end.
 
+    Returns:
+        the config, with the places of files that hold here; the checkpoint's file or None; the
+        name of the protocol.
+
     Raises:
         ResultError: the weights or the data are not there or are others; a config that is more than
             plain values.
         PluginError: a plugin that the config names cannot be imported.
     """
-    from ovss.plugins import import_modules
-    from ovss.registry import register_all
-    from ovss.runner import register_training
-
-    from .protocol_read import protocol_of
-    from .protocols import protocol_name
-
     config = read_config_text(result.config, source)
     register_all()
     import_modules(config.get("custom_imports", {}).get("imports", []), source)
@@ -72,9 +58,8 @@ def set_up(
         pretrained_part(config)["pretrained"] = str(encoder)
     hooks = config.get("custom_hooks") or []
     config.custom_hooks = [hook for hook in hooks if hook.get("type") != "PictureHook"]
-    protocol = protocol_of(config)
     chosen = result.protocol.name.partition(" with ")[0]
-    record = ProtocolRecord(protocol_name(protocol, chosen), protocol.hash, protocol.as_dict())
+    record = protocol_record(config, chosen)
     if record.hash != result.protocol.hash and not anyway:
         raise ResultError(
             f"{source} says protocol {result.protocol.hash} ({result.protocol.name}), but its "
@@ -82,12 +67,11 @@ def set_up(
             f"{_differences(result.protocol.fields, record.fields)}. Use ovss "
             f"{result.run.versions.get('ovss')}, or see what it gives with --anyway"
         )
-    return Again(config, file, record)
+    return config, file, chosen
 
 
 def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]:
     """For `evaluate`: refuses another model or another number of pictures before the first."""
-    from ovss.encoders.fingerprint import sha256
 
     def check(model: nn.Module, pictures: int) -> None:
         state = model.state_dict()
@@ -116,9 +100,6 @@ def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]
 
 
 def _weights(result: Result, source: str, named: str | Path | None, anyway: bool) -> Path | None:
-    from ovss.models import find_weights
-    from ovss.weight_files import file_sha256
-
     recorded = result.weights
     if recorded.file is None and named is None:
         return None
