@@ -38,10 +38,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: no results. ResultError: a file that is none, with its name.
     """
-    from ..evaluation.grid_html import as_html
-    from ..evaluation.grid_making import make_grid
-    from ..evaluation.grid_text import as_markdown
     from ..evaluation.result_file import read_result
+    from ..evaluation.table import make_grid
+    from ..evaluation.table_html import as_html
+    from ..evaluation.table_markdown import as_markdown
     from ..files import write_text
 
     every = args.published == "all"

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import pytest
 
 from ovss.cli.main import main as command
-from ovss.evaluation.grid_html import as_html
-from ovss.evaluation.grid_making import make_grid
 from ovss.evaluation.published import load_published
 from ovss.evaluation.result_file import write_result
+from ovss.evaluation.table import make_grid
+from ovss.evaluation.table_html import as_html
 from ovss.models import shipped_configs
 from ovss.vocabularies import list_vocabularies
 from tests.evaluation.made_result import made_result

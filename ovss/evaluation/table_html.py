@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from .grid import Grid, Line, Measured
-from .grid_text import DETAILS, details, number
 from .published import load_published
-
-__all__ = ["as_html"]
+from .table import Grid, Line, Measured
+from .table_markdown import DETAILS, details, number
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d4d9e0; --soft: #f4f6f9; --quiet: #5b6675;

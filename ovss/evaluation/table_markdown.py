@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from ovss.markdown import markdown_table
 
-from .grid import Grid, Line, Measured
 from .published import load_published
-
-__all__ = ["DETAILS", "as_markdown", "details", "figures", "number", "studies_markdown"]
+from .table import Grid, Line, Measured
 
 DETAILS = (
     *("data", "method", "mIoU", "union", "seen", "unseen", "hIoU", "pACC", "mACC", "fwIoU"),
