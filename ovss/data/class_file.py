@@ -30,12 +30,14 @@ class ClassFile:
         names: T classes; ``"sofa, couch"`` is one with two synonyms.
         raw: their T label values.
         facts: what else it says of them.
+        around: the JSON object that they are in, if any.
     """
 
     path: Path
     names: tuple[str, ...]
     raw: tuple[int, ...]
     facts: ClassFacts
+    around: Mapping[str, Any]
 
     @property
     def label_map(self) -> dict[int, int] | None:
@@ -92,7 +94,8 @@ def read_class_file(path: str | Path) -> ClassFile:
                 f"{path} gives label value {after.raw} to {before.name!r} and {after.name!r}"
             )
     own = _facts_of_entries(entries, names, raw, str(path))
-    return ClassFile(path, names, raw, read_facts(around, names, raw, str(path)).completed(own))
+    facts = read_facts(around, names, raw, str(path)).completed(own)
+    return ClassFile(path, names, raw, facts, around)
 
 
 def registered_as_it_is(entries: Sequence[_Entry]) -> tuple[str, ...] | None:

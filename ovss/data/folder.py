@@ -15,7 +15,7 @@ from .class_colors import Color
 from .class_facts import ClassFacts
 from .class_file import find_registered, read_class_file
 from .files import MASK_SUFFIXES, read_labels
-from .folder_facts import all_facts, are_colors, content_of, ignored_values, with_palette
+from .folder_facts import all_facts, are_colors, ignored_values, with_palette
 from .folder_files import compare_sizes, find_suffix
 from .folder_layout import (
     IMAGE_FOLDERS,
@@ -156,8 +156,8 @@ def describe_folder(
     class_file = read_class_file(find_class_file(root, classes))
     records = sibling_facts(root, class_file.path)
     facts = all_facts(class_file, records)
-    own = [(class_file.path, content_of(class_file.path)), *records]
-    part = choose_split(find_splits(root, picture_root, own), split, root)
+    told = [(class_file.path, class_file.around), *records]
+    part = choose_split(find_splits(root, picture_root, told), split, root)
     pictures = picture_root / part.folder if part else picture_root
     labels = mask_folder_of(mask_root, part)
     subset, where = (part.subset, part.where) if part else (None, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .class_facts import ClassFacts, read_facts
-from .class_file import INNER, ClassFile, read_json
+from .class_file import INNER, ClassFile
 from .folder_files import palette_of
 from .splits import LayoutError
 
@@ -28,10 +28,6 @@ def _names_in(listed: Any) -> tuple[str, ...] | None:
     if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
         return tuple(" ".join(name.split()) for name in listed)
     return None
-
-
-def content_of(path: Path) -> Any:
-    return read_json(path) if path.suffix.lower() == ".json" else None
 
 
 def with_palette(

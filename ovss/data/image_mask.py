@@ -14,7 +14,7 @@ from ovss.vocabularies import load_names
 
 from .base import Picture, SegmentationDataset
 from .files import read_label_colors, read_labels, read_list
-from .labels import ColorBorder, LabelBorder, find_class, seen_mask
+from .labels import ColorBorder, LabelBorder, class_index, seen_mask
 from .pairs import find_pairs
 from .words import Words, words_of_classes
 
@@ -87,8 +87,11 @@ class ImageMaskDataset(SegmentationDataset):
             colors=colors and [c for n, c in zip(every, colors) if n in kept],
         )
         new_index = {name: i for i, name in enumerate(kept)}
-        raw_names = dict(enumerate(every)) if label_map is None else _named(label_map, every)
-        mapping = {raw: new_index.get(name, IGNORE) for raw, name in raw_names.items()}
+        owners = dict(enumerate(range(len(every)))) if label_map is None else label_map
+        mapping = {
+            int(raw): new_index.get(every[class_index(owner, every, "label_map")], IGNORE)
+            for raw, owner in owners.items()
+        }
         self.color_masks, self.highest_raw = color_masks, max(mapping)
         self.border = LabelBorder(len(kept), mapping, ignored)
         if color_masks:
@@ -151,18 +154,3 @@ def _check_colors(
 def _triple(color: Sequence[int]) -> tuple[int, int, int]:
     red, green, blue = color
     return red, green, blue
-
-
-def _named(label_map: Mapping[int, str | int], every: Sequence[str]) -> dict[int, str]:
-    """Raw value -> name, from a map to names or indices."""
-    named = {}
-    for raw, value in label_map.items():
-        if isinstance(value, str):
-            named[int(raw)] = every[find_class(value, every, f"value {raw}", "label_map")]
-        elif 0 <= value < len(every):
-            named[int(raw)] = every[value]
-        else:
-            raise ValueError(
-                f"label_map sends {raw} to {value}, outside the {len(every)} categories"
-            )
-    return named

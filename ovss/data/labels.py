@@ -126,6 +126,19 @@ def seen_mask(names: Sequence[str], seen: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([bool(category_key(name) & known) for name in names], dtype=bool)
 
 
+def class_index(owner: str | int, names: Sequence[str], where: str) -> int:
+    """The class that a config names, by index or by name.
+
+    Raises:
+        ValueError: there is none; names `where`.
+    """
+    if isinstance(owner, str):
+        return find_class(owner, names, "the config", where)
+    if 0 <= owner < len(names):
+        return int(owner)
+    raise ValueError(f"{where} names class {owner}, outside the {len(names)} classes")
+
+
 def find_class(entry: Any, names: Sequence[str], where: str, what: str) -> int:
     """The class that an entry means: its full name, or one of its synonyms.
 

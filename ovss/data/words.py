@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ovss.structures import split_synonyms
 from ovss.vocabularies import load_names
 
-from .labels import category_key, find_class
+from .labels import category_key, class_index
 
 BACKGROUND = "background"
 EACH_SYNONYM = "each synonym"
@@ -60,7 +60,7 @@ def words_of_classes(
 
 def _pairs(words: Words, names: Sequence[str]) -> list[tuple[str, int]]:
     if isinstance(words, Mapping):
-        given = {_class_of(key, names): value for key, value in words.items()}
+        given = {class_index(key, names, "`words`"): value for key, value in words.items()}
         return [
             (word, index)
             for index, name in enumerate(names)
@@ -69,7 +69,7 @@ def _pairs(words: Words, names: Sequence[str]) -> list[tuple[str, int]]:
     if words == EACH_SYNONYM:
         return [(word, i) for i, name in enumerate(names) for word in split_synonyms(name)]
     if not isinstance(words, str) and words and not isinstance(words[0], str):
-        return [(str(word), _class_of(owner, names)) for word, owner in words]  # type: ignore[misc, str-unpack]
+        return [(str(word), class_index(owner, names, "`words`")) for word, owner in words]  # type: ignore[misc, str-unpack]
     asked = load_names(words, duplicates="warn")  # type: ignore[arg-type]
     ground = next((i for i, n in enumerate(names) if BACKGROUND in category_key(n)), None)
     pairs = []
@@ -83,14 +83,6 @@ def _pairs(words: Words, names: Sequence[str]) -> list[tuple[str, int]]:
             )
         pairs.append((word, index))
     return pairs
-
-
-def _class_of(owner: str | int, names: Sequence[str]) -> int:
-    if isinstance(owner, int):
-        if 0 <= owner < len(names):
-            return owner
-        raise ValueError(f"words name class {owner}, outside the {len(names)} classes")
-    return find_class(owner, names, "words", "the list")
 
 
 def _listed(words: str | Sequence[str]) -> Sequence[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +28,14 @@ _ROTATED = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
 
 
-def _open(path: Path) -> Image.Image:
+T = TypeVar("T")
+
+
+def _read(path: Path, take: Callable[[Image.Image], T]) -> T:
+    """What is taken from a picture while its file is open."""
     try:
-        picture = Image.open(path)
-        picture.load()
+        with Image.open(path) as picture:
+            return take(picture)
     except FileNotFoundError:
         raise LabelError(f"{path}: no such file") from None
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
@@ -37,7 +43,6 @@ def _open(path: Path) -> Image.Image:
         raise LabelError(
             f"{path}: cannot be read ({reason}); unpack or download this file again"
         ) from error
-    return picture
 
 
 def read_indices(path: Path) -> NDArray[np.uint8]:
@@ -46,14 +51,14 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
     Raises:
         LabelError: missing, damaged, colours, or 16 bits.
     """
-    picture = _open(path)
-    if picture.mode not in ("L", "P"):
+    mode, raw_HW = _read(path, lambda picture: (picture.mode, np.array(picture)))
+    if mode not in ("L", "P"):
         raise LabelError(
-            f"{path}: a picture of mode {picture.mode}; the official file has one channel of 8-bit "
+            f"{path}: a picture of mode {mode}; the official file has one channel of 8-bit "
             f"indices (grey or palette). Colours cannot be told apart safely, so take the file of "
             f"the official archive"
         )
-    return np.array(picture)
+    return raw_HW
 
 
 def read_colours(path: Path) -> NDArray[np.uint8]:
@@ -62,13 +67,13 @@ def read_colours(path: Path) -> NDArray[np.uint8]:
     Raises:
         LabelError: missing, damaged, or of another mode.
     """
-    picture = _open(path)
-    if picture.mode != "RGB":
+    mode, raw_HW3 = _read(path, lambda picture: (picture.mode, np.array(picture)))
+    if mode != "RGB":
         raise LabelError(
-            f"{path}: a picture of mode {picture.mode}; the official file is RGB, since 8 bits in "
+            f"{path}: a picture of mode {mode}; the official file is RGB, since 8 bits in "
             f"one channel cannot hold its classes. Take the file of the official archive"
         )
-    return np.array(picture)
+    return raw_HW3
 
 
 def read_label_map(path: Path) -> NDArray[np.int32]:
@@ -109,7 +114,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     Raises:
         LabelError: missing or damaged.
     """
-    return np.array(_open(path).convert("RGB"))
+    return _read(path, lambda picture: np.array(picture.convert("RGB")))
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -118,21 +123,13 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         LabelError: missing, no picture, or one that EXIF lays on its side.
     """
-    try:
-        with Image.open(path) as picture:
-            if picture.getexif().get(_ORIENTATION) in _ROTATED:
-                raise LabelError(
-                    f"{path}: EXIF lays this picture on its side, its labels are not. The official "
-                    f"file has no such mark; take that one"
-                )
-            return picture.height, picture.width
-    except LabelError:
-        raise
-    except FileNotFoundError:
-        raise LabelError(f"{path}: no such file") from None
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise LabelError(f"{path}: not a picture that can be read ({reason})") from error
+    (width, height), turned = _read(path, lambda p: (p.size, p.getexif().get(_ORIENTATION)))
+    if turned in _ROTATED:
+        raise LabelError(
+            f"{path}: EXIF lays this picture on its side, its labels are not. The official file "
+            f"has no such mark; take that one"
+        )
+    return height, width
 
 
 def write_labels(path: Path, labels: Labels) -> int:

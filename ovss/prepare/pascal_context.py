@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -176,10 +177,6 @@ def _convert_459(item: Item) -> Converted:
 
 
 _VOC2010 = "http://host.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar"
-_LICENCE = (
-    "pictures under the Flickr terms of use, see http://host.robots.ox.ac.uk/pascal/VOC; the "
-    "labels state none (https://cs.stanford.edu/~roozbeh/pascal-context)"
-)
 
 PASCAL_CONTEXT_59 = Recipe(
     name="pascal_context_59",
@@ -196,15 +193,17 @@ PASCAL_CONTEXT_59 = Recipe(
         _VOC2010,
         "https://codalabuser.blob.core.windows.net/public/trainval_merged.json (PASCAL in Detail)",
     ),
-    licence=_LICENCE,
+    licence=(
+        "pictures under the Flickr terms of use, see http://host.robots.ox.ac.uk/pascal/VOC; the "
+        "labels state none (https://cs.stanford.edu/~roozbeh/pascal-context)"
+    ),
 )
-PASCAL_CONTEXT_459 = Recipe(
+PASCAL_CONTEXT_459 = replace(
+    PASCAL_CONTEXT_59,
     name="pascal_context_459",
     title="PASCAL-Context, 459 classes",
     vocabulary="pascal_context_459",
     num_classes=459,
-    splits={"val": 5104},
-    default_splits=("val",),
     ignored=(65535, 459),
     find=_find_459,
     convert=_convert_459,
@@ -213,6 +212,5 @@ PASCAL_CONTEXT_459 = Recipe(
         "VOCdevkit/VOC2010/trainval/*.mat (and beside it labels.txt, which is compared if there)",
     ),
     homepage=(_VOC2010, "https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz"),
-    licence=_LICENCE,
     bits=16,
 )
