@@ -10,7 +10,7 @@ from typing import Any
 from .class_facts import FACT_KEYS, PALETTE_KEYS
 from .class_file import read_json
 from .pairs import holds
-from .splits import LayoutError, listed_splits
+from .splits import LayoutError, is_split, listed_splits
 
 # fmt: off
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "pictures", "photos",
@@ -53,6 +53,12 @@ def find_folder(
         listed = ", ".join(path.name for path in found)
         raise LayoutError(f"{root} has several folders that may be the {what}: {listed}; choose "
                           f"one with --{what}")  # fmt: skip
+    parts = [p for p in inside if is_split(p.name) and any((p / name).is_dir() for name in known)]
+    if parts and not named:
+        raise LayoutError(
+            f"{root} has {what} within {', '.join(p.name for p in parts)}: give {parts[0]} as the "
+            f"data set, and --classes for a class file that is not in there"
+        )
     empty = f" ({', '.join(p.name for p in named)}: no {_kinds(kind)} in there)" if named else ""
     there = ", ".join(p.name for p in inside[:8]) or "no folders at all"
     raise LayoutError(

@@ -40,6 +40,15 @@ def test_nothing_that_looks_like_pictures(tmp_path):
     assert "--images" in text
 
 
+def test_splits_that_lie_above_pictures_and_label_maps(tmp_path):
+    for split in ("train", "val"):
+        made(tmp_path / split, classes=None)
+    (tmp_path / "classes.txt").write_text("sky\nroad\ncar")
+    assert f"give {tmp_path / 'train'} as the data set" in message(LayoutError, tmp_path)
+    found = describe_folder(tmp_path / "val", classes=tmp_path / "classes.txt")
+    assert found.count == 2
+
+
 def test_a_folder_of_pictures_without_any(tmp_path):
     made(tmp_path)
     for path in (tmp_path / "images").iterdir():
