@@ -87,7 +87,7 @@ class ImageMaskDataset(SegmentationDataset):
             colors=colors and [c for n, c in zip(every, colors) if n in kept],
         )
         new_index = {name: i for i, name in enumerate(kept)}
-        owners = dict(enumerate(range(len(every)))) if label_map is None else label_map
+        owners = {i: i for i in range(len(every))} if label_map is None else label_map
         mapping = {
             int(raw): new_index.get(every[class_index(owner, every, "label_map")], IGNORE)
             for raw, owner in owners.items()
