@@ -120,9 +120,10 @@ def prepare(
         staging.keep_only(items, recipe)
         description = describe(recipe, staging, found, partial, {**header, "jobs": jobs})
         write_description(staging.folder, recipe, description)
+        staging.file.close()
+        install(staging.folder, out, replace=before is not None)  # nobody else begins meanwhile
     finally:
         staging.close()
-    install(staging.folder, out, replace=before is not None)
     return Outcome(out, description, len(todo), resumed)
 
 

@@ -147,11 +147,12 @@ def _difference(folder: Path, manifest: Path, header: dict[str, Any]) -> str:
 
 
 def _locked(folder: Path) -> IO[str]:
-    """The lock file, held until it is closed or the process ends."""
+    """The lock file, held until it is closed or the process ends; closed where none can be held."""
     file = (folder / _LOCK).open("w")
     try:
         import fcntl
-    except ImportError:  # not on Windows
+    except ImportError:  # not on Windows, where an open file would also forbid the renaming
+        file.close()
         return file
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

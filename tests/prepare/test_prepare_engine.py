@@ -233,9 +233,22 @@ def test_a_folder_that_turns_up_meanwhile_is_kept(source, tmp_path, monkeypatch)
     assert (tmp_path / "mine/thesis.tex").is_file()
 
 
-def test_one_at_a_time(tmp_path):
+def test_one_at_a_time(source, tmp_path, monkeypatch):
     pytest.importorskip("fcntl")
+    import importlib
+
     from ovss.prepare.staging import Staging
+
+    def install(*args, **options):
+        with pytest.raises(BlockingIOError, match="is working in"):
+            run("coco_object", source, tmp_path / "x")
+        original(*args, **options)
+
+    module = importlib.import_module("ovss.prepare.run")
+    original = module.install
+    monkeypatch.setattr(module, "install", install)
+    run("coco_object", source, tmp_path / "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "x"]
 
     header = {"name": "x"}
     staging = Staging(tmp_path / "o.partial", header)
