@@ -67,17 +67,17 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(prog)
     arguments = parser.parse_args(words)
-    from .evaluation.result_file import write_result
+    from .evaluation.result_file import ensure_place, write_result
     from .evaluation.run import evaluate, use_device
     from .files import ensure_writable
     from .processes import stop
-    from .runner import set_local_rank
 
     if not arguments.data and any(vars(arguments)[flag] for flag in FOLDER_FLAGS):
         parser.error("--split, --images, --masks, --classes and --mask-suffix go with --data DIR")
-    set_local_rank(arguments.local_rank)
     if arguments.out:
-        ensure_writable(Path(arguments.out).absolute().parent)
+        ensure_place(arguments.out)
+    if arguments.show_dir:
+        ensure_writable(arguments.show_dir)
     if arguments.device:
         use_device(arguments.device)
     config, protocol, data_name = configured(arguments)

@@ -48,18 +48,15 @@ def run(args: argparse.Namespace) -> int:
 
     from ..evaluation.comparison import compare
     from ..evaluation.reproduce import model_check, set_up
-    from ..evaluation.result_file import read_result, write_result
+    from ..evaluation.result_file import ensure_place, read_result, write_result
     from ..evaluation.run import evaluate, use_device
-    from ..files import ensure_writable
     from ..processes import stop
-    from ..runner import set_local_rank
 
     if args.tolerance is not None and not args.tolerance >= 0:
         raise ValueError(f"--tolerance is in points of percent, 0 or more; got {args.tolerance}")
     recorded = read_result(args.result)
-    set_local_rank(args.local_rank)
     if args.out:
-        ensure_writable(Path(args.out).absolute().parent)
+        ensure_place(args.out)
     if args.device:
         use_device(args.device)
     places = (args.weights, args.data_root, args.encoder)

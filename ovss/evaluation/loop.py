@@ -147,7 +147,8 @@ class ResumableTestLoop(TestLoop):
                     save()
                     saved = time.perf_counter()
         except BaseException:  # counts of half a batch may be among them now: nothing is saved
-            self.runner.logger.info(f"what was counted is kept in {self.root}: --resume goes on")
+            if saved > start or plan.parts:
+                say(f"what was counted is kept in {self.root}: --resume goes on")
             raise
         if end:
             save()

@@ -5,13 +5,14 @@ Written whole or not at all; read back only if it is of this format, complete, a
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ovss.files import write_text
+from ovss.files import ensure_writable, write_text
 
 __all__ = [
     "SCHEMA",
@@ -21,6 +22,7 @@ __all__ = [
     "ResultError",
     "RunRecord",
     "WeightsRecord",
+    "ensure_place",
     "read_result",
     "write_result",
 ]
@@ -138,6 +140,18 @@ _PARTS: dict[str, Any] = {
     "weights": WeightsRecord,
     "run": RunRecord,
 }
+
+
+def ensure_place(path: str | Path) -> None:
+    """See to it, before hours of work, that a result can be written.
+
+    Raises:
+        OSError: the folder cannot be made or written, or the path is a folder itself.
+    """
+    place = Path(path).absolute()
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder: name a file in it", str(path))
+    ensure_writable(place.parent)
 
 
 def write_result(path: str | Path, result: Result) -> None:

@@ -103,6 +103,18 @@ def test_bad_flags_are_refused_before_anything_runs(tmp_path, flags, error, mess
     assert not (tmp_path / "work").exists()
 
 
+def test_places_that_cannot_be_written_are_refused_before_anything_runs(tmp_path):
+    config, file = str(tiny_config(tmp_path)), tmp_path / "file"
+    file.write_text("")
+    work = ["--work-dir", str(tmp_path / "work")]
+    for flags in (["--out", str(tmp_path)], ["--out", str(file / "r.json")]):
+        with pytest.raises(OSError, match=r"is a folder|cannot write"):
+            main([config, "none", *work, *flags])
+    with pytest.raises(OSError, match="cannot write"):
+        main([config, "none", *work, "--show-dir", str(file)])
+    assert not (tmp_path / "work").exists()
+
+
 def test_flags_of_a_folder_go_with_a_folder(tmp_path, capsys):
     config = str(tiny_config(tmp_path))
     with pytest.raises(SystemExit):
