@@ -117,13 +117,11 @@ def mean(x: Tensor) -> Tensor:
 
 def any_of(x: Tensor) -> Tensor:
     """Element by element: True if it is in any process."""
-    return _reduced(x.int(), dist.ReduceOp.MAX).bool() if number() > 1 else x
+    return _reduced(x.int(), dist.ReduceOp.MAX).bool()
 
 
 def greatest(values: Sequence[int]) -> list[int]:
     """Element by element the greatest of all processes."""
-    if number() == 1:
-        return list(values)
     return _reduced(torch.tensor(values), dist.ReduceOp.MAX).tolist()
 
 
@@ -131,8 +129,7 @@ def of_first(x: Tensor) -> Tensor:
     """What the first process has; the same shape and number type in all."""
     if number() == 1:
         return x
-    shared = x.to(_device())
-    shared = shared.clone() if shared is x else shared
+    shared = x.to(_device(), copy=True)
     dist.broadcast(shared, src=0)
     return shared.to(x.device)
 
@@ -159,8 +156,7 @@ def is_loss(error: BaseException) -> bool:
 def _reduced(x: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
     if number() == 1:
         return x
-    shared = x.to(_device())
-    shared = shared.clone() if shared is x else shared
+    shared = x.to(_device(), copy=True)
     dist.all_reduce(shared, operation)
     return shared.to(x.device)
 

@@ -39,6 +39,7 @@ RUNNER_KEYS = frozenset({
 `load_from`: weights that training starts from; `protocol`: how it is evaluated, see
 docs/protocols.md. Helper variables start with an underscore."""
 
+_MATMUL = ("highest", "high", "medium")
 _TRAINING_KEYS = tuple(
     f"{part}_{kind}" for part in ("train", "val") for kind in ("dataloader", "cfg", "evaluator")
 ) + ("optim_wrapper", "param_scheduler")
@@ -60,6 +61,26 @@ def check_keys(config: Config) -> None:
         raise KeyError(
             f"{config.filename or 'config'}: nothing reads the key {key!r}; {hint} (helper "
             f"variables start with an underscore)"
+        )
+
+
+def check_trainable(config: Config) -> None:
+    """
+    Raises:
+        ValueError: the config names no training, or one by epochs.
+    """
+    missing = [
+        key for key in ("train_dataloader", "train_cfg", "optim_wrapper") if not config.get(key)
+    ]
+    if missing:
+        raise ValueError(
+            f"{config.filename or 'config'} has no {', '.join(missing)}: its method has nothing to "
+            f"train (ovss test and ovss segment use it as it is), or these keys are missing"
+        )
+    if "max_iters" not in config.train_cfg:
+        raise ValueError(
+            f"{config.filename or 'config'}: train_cfg names no max_iters; training is counted in "
+            f"iterations here, of train_dataloader.batch_size pictures each"
         )
 
 
@@ -90,11 +111,14 @@ def build_runner(
         KeyError: unknown key. OSError: `work_dir` cannot be written.
         CheckpointError: the checkpoint to resume from is truncated or no training checkpoint.
         ProtocolError: the config names an unknown protocol.
-        ValueError: processes that cannot meet, or cannot share the batch evenly.
+        ValueError: nothing to train; processes that cannot meet, or cannot share the batch evenly;
+            another word for `matmul_precision`. TypeError: a switch that is no switch.
     """
+    if not testing:
+        check_trainable(config)
     register_training()
     from .evaluation.protocol_write import settle_protocol
-    from .training.runner import TrainingRunner, share_of_batch
+    from .training.runner import TrainingRunner, share_of_batch, switch
 
     config = Config(config.to_dict(), filename=config.filename)
     check_keys(config)
@@ -115,10 +139,13 @@ def build_runner(
     processes.start(launcher, **config.get("env_cfg", {}).get("dist_cfg", {}))
     if not testing:
         share_of_batch(config.train_dataloader, config.train_cfg, processes.number())
-    torch.set_float32_matmul_precision(config.get("matmul_precision", "highest"))
-    if config.get("ema") and not testing:
-        average = {"type": "EMAHook", **(config.ema if isinstance(config.ema, dict) else {})}
-        config.custom_hooks = [*config.get("custom_hooks", ()), average]
+    matmul = config.get("matmul_precision", "highest")
+    if matmul not in _MATMUL:  # torch only warns, and stays at what it was
+        raise ValueError(f"matmul_precision is {' or '.join(_MATMUL)}, got {matmul!r}")
+    torch.set_float32_matmul_precision(matmul)
+    average = switch(config, "ema")
+    if average is not None and not testing:
+        config.custom_hooks = [*config.get("custom_hooks", ()), {"type": "EMAHook", **average}]
     start = config.get("load_from")
     config.load_from = config.resume = None
     if resume is not None:
@@ -251,8 +278,3 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
             f"--cfg-options load_from={path}"
         )
     return content["meta"]
-
-
-def set_local_rank(rank: int) -> None:
-    """What torch's launchers expect in the environment."""
-    os.environ.setdefault("LOCAL_RANK", str(rank))

@@ -39,7 +39,7 @@ def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
         action="store_true",
         help="take a few steps on made-up pictures, print memory and hours, leave nothing behind",
     )
-    parser.add_argument("--steps", type=int, default=2, help="of a dry run (default: 2)")
+    parser.add_argument("--steps", type=int, metavar="N", help="of a dry run (default: 2)")
     add_shared_flags(parser)
     return parser
 
@@ -62,20 +62,24 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
     Returns:
         0; errors are raised, with what was wrong, where, and what to do.
     """
-    arguments = build_parser(prog).parse_args(argv)
+    parser = build_parser(prog)
+    arguments = parser.parse_args(argv)
+    if arguments.steps is not None and not arguments.dry_run:
+        parser.error("--steps goes with --dry-run; --cfg-options train_cfg.max_iters=N trains less")
+    if arguments.resume and arguments.dry_run:
+        parser.error("--dry-run starts from nothing and leaves nothing: leave --resume out")
     from .models import load_config
     from .processes import rank, stop
-    from .runner import build_runner, export_weights, set_local_rank
+    from .runner import build_runner, export_weights
 
-    if arguments.launcher != "none":
-        set_local_rank(arguments.local_rank)
     config = load_config(arguments.config, arguments.cfg_options)
     if arguments.micro_batch is not None:
         config.merge_from_dict({"train_cfg.micro_batch": arguments.micro_batch})
     if arguments.dry_run:
         from .training.dry_run import dry_run
 
-        found = dry_run(config, arguments.steps, arguments.amp, arguments.launcher)
+        steps = 2 if arguments.steps is None else arguments.steps
+        found = dry_run(config, steps, arguments.amp, arguments.launcher, arguments.seed)
         if rank() == 0:
             print(found)
         stop()

@@ -259,7 +259,6 @@ def test_a_launcher_that_did_not_start_us_is_named(tmp_path, monkeypatch, launch
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     words = [str(tiny_config(tmp_path)), "--work-dir", str(tmp_path), "--launcher", launcher]
-    monkeypatch.setattr("ovss.runner.set_local_rank", lambda rank: None)
     with pytest.raises(ValueError, match=message):
         train_main(words)
 

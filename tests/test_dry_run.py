@@ -66,6 +66,19 @@ def test_no_steps_is_no_run(tmp_path):
         dry_run(load_config(tiny_config(tmp_path)), steps=0)
 
 
+def test_flags_that_a_dry_run_and_a_training_do_not_share(tmp_path, capsys):
+    for flags in (["--steps", "3"], ["--dry-run", "--resume"]):
+        with pytest.raises(SystemExit):
+            main([str(tiny_config(tmp_path)), *flags])
+        assert f"error: {flags[0]}" in capsys.readouterr().err
+
+
+def test_the_seed_is_that_of_the_dry_run_too(tmp_path):
+    config = load_config(tiny_config(tmp_path))
+    a, b, c = (dry_run(config, steps=1, seed=seed).loss for seed in (1, 1, 2))
+    assert a == b != c
+
+
 def test_made_up_pictures_follow_from_the_seed():
     pack = [dict(type="PackSample")]
     a, b = (MadeUpDataset(["x", "y", "z"], pack, size=(48, 60), seed=1) for _ in range(2))

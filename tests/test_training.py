@@ -18,6 +18,7 @@ from ovss.files import write_atomic
 from ovss.models import build_segmentor, load_config
 from ovss.optim import NamedRules
 from ovss.runner import build_runner
+from ovss.train_cli import main
 from ovss.training import NonFiniteLossError
 from tests.tiny_training import losses, tiny_config, train
 
@@ -210,11 +211,23 @@ def test_weights_alone_are_no_checkpoint_to_resume_from(tmp_path):
         ("model.decoder.dims=3", TypeError, "CATSegDecoder.*dims"),
         ("val_evaluator.sen=a", TypeError, "OpenVocabIoU.*sen"),
         ("train_dataloader.dataset.vocabulary=mini_21", KeyError, "mini_21"),
+        ("default_hooks.checkpoint.intervall=3", TypeError, "CheckpointHook.*intervall"),
+        ("matmul_precision=hi", ValueError, "highest or high or medium, got 'hi'"),
+        ("ema=0.1", TypeError, r"ema is True, False or dict\(...\) of its options, got 0.1"),
+        ("gradient_checkpointing=1", TypeError, "True, False or patterns of names, got 1"),
+        ("train_dataloader.batch_size=0", ValueError, "1 or more pictures a step, got 0"),
+        ("optim_wrapper.type=OptimWrapper", TypeError, "with GuardedOptimWrapper.*IterBased"),
     ],
 )
 def test_unknown_keys_and_names_are_errors(tmp_path, option, error, message):
     with pytest.raises(error, match=message):
         train(tiny_config(tmp_path), tmp_path / "run", "--cfg-options", option)
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_what_has_nothing_to_train_says_so(tmp_path, flags):
+    with pytest.raises(ValueError, match=r"sclip_mini.*no train_cfg, optim_wrapper.*ovss test"):
+        main(["sclip_mini", "--work-dir", str(tmp_path), *flags])
 
 
 def test_rules_by_name_hit_what_they_say():

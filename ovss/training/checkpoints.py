@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"backend_args": {"backend": "atomic"}, **options})
+        if self.args:  # mmengine's keeps them until the first checkpoint is due
+            raise TypeError(f"CheckpointHook does not know {', '.join(self.args)}")
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         bad = _not_finite(runner.model)
@@ -64,11 +67,11 @@ class SafeCheckpointHook(CheckpointHook):
                 f"after iteration {step} {len(bad)} parameters are not finite, {bad[0]} first; "
                 f"nothing was saved. Last checkpoint: {self.last_ckpt or 'none yet'}"
             )
-        kept, limit = list(self.keep_ckpt_ids) if self.max_keep_ckpts > 0 else [], None
+        old: list[int] = []
         if self.max_keep_ckpts > 0:
-            kept = [k for k in kept if k != step] + [step]
-            limit = self.max_keep_ckpts
-            runner.message_hub.update_info("keep_ckpt_ids", kept[-limit:])
+            kept = [k for k in self.keep_ckpt_ids if k != step] + [step]
+            old, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
+            runner.message_hub.update_info("keep_ckpt_ids", kept)
         path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
         runner.message_hub.update_info("last_ckpt", path)
         runner.save_checkpoint(
@@ -79,17 +82,15 @@ class SafeCheckpointHook(CheckpointHook):
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
-            **self.args,
         )
         self.last_ckpt = path
         if is_main_process():
             pointer = Path(runner.work_dir) / "last_checkpoint"
             write_atomic(pointer, lambda file: file.write(path.encode()))
-            for old in kept[:-limit] if limit else ():
-                Path(self.out_dir, self.filename_tmpl.format(old)).unlink(missing_ok=True)
-        if limit:
-            self.keep_ckpt_ids.clear()
-            self.keep_ckpt_ids.extend(kept[-limit:])
+            for outdated in old:
+                Path(self.out_dir, self.filename_tmpl.format(outdated)).unlink(missing_ok=True)
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = deque(kept)
 
 
 def _existing(folder: Path) -> Path:

@@ -85,7 +85,11 @@ class DryRun:
 
 
 def dry_run(
-    config: Config, steps: int = 2, amp: str | None = None, launcher: str = "none"
+    config: Config,
+    steps: int = 2,
+    amp: str | None = None,
+    launcher: str = "none",
+    seed: int | None = None,
 ) -> DryRun:
     """Build everything and take `steps` steps; what is written goes to a temporary folder.
 
@@ -95,20 +99,21 @@ def dry_run(
     Args:
         config: as `ovss.models.load_config` gives it; left as it is.
         steps: how many; the first is timed apart.
-        amp, launcher: see `ovss.runner.build_runner`.
+        amp, launcher, seed: see `ovss.runner.build_runner`.
 
     Raises:
-        ValueError: no step, or a data set without a `vocabulary`.
+        ValueError: no step, nothing to train, or a data set without a `vocabulary`.
     """
-    from ..runner import bare_model, build_runner
+    from ..runner import bare_model, build_runner, check_trainable
 
     if steps < 1:
         raise ValueError(f"a dry run takes at least 1 step, got {steps}")
+    check_trainable(config)
     length = config.train_cfg["max_iters"]
     config = Config(config.to_dict(), filename=config.filename)
     left_out = simplify(config, steps)
     with tempfile.TemporaryDirectory(prefix="ovss-dry-run-") as folder, _caches_in(folder):
-        runner = build_runner(config, folder, amp=amp or False, launcher=launcher)
+        runner = build_runner(config, folder, amp=amp or False, seed=seed, launcher=launcher)
         watch = next(hook for hook in runner.hooks if isinstance(hook, StopwatchHook))
         dataset = runner.train_dataloader.dataset
         runner.train()

@@ -32,6 +32,15 @@ class GuardedTrainLoop(IterBasedTrainLoop):
         super().__init__(runner, dataloader, **options)
         self.micro_batch = micro_batch
 
+    def run(self) -> nn.Module:
+        wrapper = self.runner.optim_wrapper
+        if not isinstance(wrapper, GuardedOptimWrapper):
+            raise TypeError(
+                f"GuardedTrainLoop takes its steps with GuardedOptimWrapper, not with "
+                f"{type(wrapper).__name__}; for that one choose train_cfg.type=IterBasedTrainLoop"
+            )
+        return super().run()
+
     def run_iter(self, data_batch: dict) -> None:
         runner = self.runner
         runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
@@ -109,7 +118,7 @@ def _blame(runner: Runner, data_batch: dict) -> str:
     """Which pictures of a batch have a loss that is not finite, each taken alone."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     guilty, paths = [], [sample.img_path for sample in data_batch["data_samples"]]
-    amp = getattr(runner.optim_wrapper, "amp", None)
+    amp = runner.optim_wrapper.amp
     for i, path in enumerate(paths):
         one = {key: value[i : i + 1] for key, value in data_batch.items()}
         with torch.no_grad(), precision(amp), processes.alone():

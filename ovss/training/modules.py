@@ -78,20 +78,21 @@ def save_memory(model: nn.Module, which: bool | str | Sequence[str]) -> list[str
     return list(chosen)
 
 
-def compile_modules(model: nn.Module, options: bool | dict[str, Any]) -> list[str]:
+def compile_modules(model: nn.Module, options: dict[str, Any] | None) -> list[str]:
     """`torch.compile` of repeated blocks, each by itself: the same code is compiled once.
 
     Args:
         model: changed in place; names stay as they are.
-        options: True, or ``modules`` (patterns, see `matching`) and torch.compile's own, such as
-            ``mode`` and ``dynamic``; False for none.
+        options: ``modules`` (patterns, see `matching`; without it `COMPILED`) and torch.compile's
+            own, such as ``mode`` and ``dynamic``; None compiles nothing.
 
     Returns:
         the names.
     """
-    settings = dict(options) if isinstance(options, dict) else {}
-    which = settings.pop("modules", bool(options) or isinstance(options, dict))
-    chosen = _chosen(model, which, COMPILED)
+    if options is None:
+        return []
+    settings = dict(options)
+    chosen = _chosen(model, settings.pop("modules", True), COMPILED)
     for module in chosen.values():
         module.compile(**settings)
     if chosen:
@@ -104,7 +105,10 @@ def _chosen(
 ) -> dict[str, nn.Module]:
     if isinstance(which, bool):
         return matching(model, usual, strict=False) if which else {}
-    return matching(model, [which] if isinstance(which, str) else which)
+    patterns = [which] if isinstance(which, str) else which
+    if not isinstance(patterns, Sequence) or not all(isinstance(p, str) for p in patterns):
+        raise TypeError(f"modules are chosen by True, False or patterns of names, got {which!r}")
+    return matching(model, patterns)
 
 
 def _recomputed(forward: Callable) -> Callable:

@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
-from .sharding import full_optimizer_state, is_sharded, sharded_optimizer_state, without_sync
+from .sharding import full_optimizer_state, sharded_optimizer_state, without_sync
 
 AMP = ("bfloat16", "float16")
 
@@ -103,22 +103,14 @@ def precision(amp: str | None) -> AbstractContextManager:
     return torch.autocast(get_device(), dtype=getattr(torch, amp))
 
 
-def check_amp(amp: str | None, model: nn.Module | None = None) -> None:
+def check_amp(amp: str | None) -> None:
     """
-    Args:
-        amp: the number type.
-        model: that shall compute in it, if known.
-
     Raises:
-        ValueError: it is none of `AMP`, this device does not have it, or it and sharding do not go
-            together.
+        ValueError: it is none of `AMP`, or this device does not have it.
     """
     if amp is None:
         return
     if amp not in AMP:
         raise ValueError(f"amp is {' or '.join(map(repr, AMP))} or None, got {amp!r}")
-    on_gpu = get_device() == "cuda"
-    if amp == "bfloat16" and on_gpu and not torch.cuda.is_bf16_supported():
+    if amp == "bfloat16" and get_device() == "cuda" and not torch.cuda.is_bf16_supported():
         raise ValueError(f"{torch.cuda.get_device_name()} has no bfloat16: use --amp float16")
-    if amp == "float16" and model is not None and is_sharded(model):
-        raise ValueError("float16 needs one loss scale for all shards: use --amp bfloat16 and fsdp")

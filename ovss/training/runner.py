@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.runner import Runner
@@ -12,7 +13,6 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from .modules import compile_modules, save_memory
-from .precision import check_amp
 from .sharding import gathered, is_sharded, shard
 
 
@@ -32,16 +32,14 @@ class TrainingRunner(Runner):
         model = model.to(get_device())
         if self.cfg.get("channels_last"):
             model = model.to(memory_format=torch.channels_last)
-        options = self.cfg.get("fsdp")
+        options = switch(self.cfg, "fsdp")
         if not self.distributed or self._train_dataloader is None or is_model_wrapper(model):
-            if options:
+            if options is not None:
                 self.logger.info("one process, or a test: fsdp has nothing to shard")
             return model
-        if options:
-            if self.cfg.get("ema"):
-                raise ValueError("an average of weights (ema) and fsdp do not go together")
-            shard(model, **(options if isinstance(options, dict) else {}))
-            check_amp((self.cfg.get("optim_wrapper") or {}).get("amp"), model)
+        if options is not None:
+            _check_sharding(self.cfg)
+            shard(model, **options)
             return model
         if model_wrapper_cfg is not None:
             return super().wrap_model(model_wrapper_cfg, model)
@@ -80,7 +78,38 @@ class TrainingRunner(Runner):
             return
         bare = self.model.module if is_model_wrapper(self.model) else self.model
         save_memory(bare, self.cfg.get("gradient_checkpointing") or False)
-        compile_modules(bare, self.cfg.get("compile") or False)
+        compile_modules(bare, switch(self.cfg, "compile"))
+
+
+def switch(cfg: Config, key: str) -> dict[str, Any] | None:
+    """What a key that turns something on says: None where it is off, its options where it is on.
+
+    Raises:
+        TypeError: neither True or False nor a dict of options.
+    """
+    value = cfg.get(key)
+    if isinstance(value, dict):
+        return dict(value)
+    if value is None or isinstance(value, bool):
+        return {} if value else None
+    raise TypeError(f"{key} is True, False or dict(...) of its options, got {value!r}")
+
+
+def _check_sharding(cfg: Config) -> None:
+    """
+    Raises:
+        ValueError: a key that does not go together with fsdp, with what to do.
+    """
+    clashes = {
+        "ema: the average needs whole weights": cfg.get("ema"),
+        "channels_last: shards are cut from rows": cfg.get("channels_last"),
+        "float16: it needs one loss scale for all shards; take --amp bfloat16": (
+            cfg.get("optim_wrapper", {}).get("amp") == "float16"
+        ),
+    }
+    for what, wanted in clashes.items():
+        if wanted:
+            raise ValueError(f"fsdp does not go together with {what}. Leave one of them out")
 
 
 def _on_whole_weights(loop: BaseLoop) -> BaseLoop:
@@ -107,7 +136,9 @@ def share_of_batch(dataloader: dict, train_cfg: dict, world_size: int) -> int:
     Raises:
         ValueError: that cannot be divided evenly, with the numbers that can.
     """
-    total, micro = dataloader["batch_size"], train_cfg.get("micro_batch")
+    total, micro = dataloader.get("batch_size"), train_cfg.get("micro_batch")
+    if not isinstance(total, int) or total < 1:
+        raise ValueError(f"train_dataloader.batch_size is 1 or more pictures a step, got {total!r}")
     if total < world_size or total % world_size:
         fits = [n for n in range(1, total + 1) if total % n == 0]
         raise ValueError(

@@ -32,14 +32,11 @@ def shard(model: nn.Module, units: Sequence[str] | None = None) -> None:
             must be read through their own forward pass alone. None: `UNITS`, where they occur.
 
     Raises:
-        ValueError: a pattern that matches nothing, or parameters in channels-last order.
+        ValueError: a pattern that matches nothing.
     """
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
             tensor.copy_(processes.of_first(tensor))
-    bent = [name for name, p in model.named_parameters() if not p.is_contiguous()]
-    if bent:
-        raise ValueError(f"fsdp and channels_last do not go together ({bent[0]}); choose one")
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     mesh = init_device_mesh(kind, (processes.number(),))
     frozen = {p for p in model.parameters() if not p.requires_grad}
