@@ -9,7 +9,9 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+from .config_text import read_config_text
 from .hashing import short_hash
 from .iou import ABSENT
 from .published import Published, PublishedRow, load_published
@@ -110,7 +112,8 @@ def make_grid(
     shown = {column.name for column in columns} if show != NONE else set()
     papers = tuple(Column(name, label) for name, label in known.columns.items() if name in shown)
     marks: dict[str, str] = {}
-    lines = [_line(group, columns, papers, known, marks, metric) for group in _groups(results)]
+    groups = _groups(results)
+    lines = [_line(group, columns, papers, known, marks, metric) for group in groups]
     papers_used = {quote for line in lines for cell in line.published for quote in cell}
     if show == ALL:
         run = {result.config_name for _, result in results}
@@ -119,7 +122,7 @@ def make_grid(
     elif not papers_used:
         papers, lines = (), [Line(x.method, x.protocol, x.measured, ()) for x in lines]
     sources = {mark: known.sources[source] for source, mark in marks.items()}
-    notes = [*_notes(results, columns)]
+    notes = _notes(results, groups, columns)
     if published != NONE and show == NONE:
         notes.append(f"published figures are mIoU: none of {metric} is shown")
     return Grid(metric, columns, papers, tuple(lines), sources, tuple(notes))
@@ -154,13 +157,31 @@ def _how(result: Result) -> str:
     return short_hash({k: v for k, v in result.protocol.fields.items() if k != "data"})
 
 
-def _weights(result: Result) -> str:
-    return result.weights.sha256 or result.weights.model_sha256
+def _model(file: str, result: Result) -> str:
+    """Hash of the model's settings, without what the protocol says and where files are."""
+    model = read_config_text(result.config, file).to_dict().get("model", {})
+    parts = {key: value for key, value in model.items() if key not in ("prompts", "inference")}
+    return short_hash(_without(parts, "pretrained"))
+
+
+def _without(value: Any, key: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without(each, key) for name, each in value.items() if name != key}
+
+
+class _Key(NamedTuple):
+    """Whose figure a cell is: another of any of these is another row."""
+
+    config: str
+    how: str
+    weights: str
+    model: str
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Results of one method under one protocol with one set of weights."""
+    """Results of one method, set up in one way, under one protocol with one set of weights."""
 
     config: str
     label: str
@@ -169,22 +190,23 @@ class _Group:
 
 
 def _groups(results: Iterable[tuple[str, Result]]) -> list[_Group]:
-    found: dict[tuple[str, str, str], list[tuple[str, Result]]] = {}
+    found: dict[_Key, list[tuple[str, Result]]] = {}
     for file, result in results:
-        key = (result.config_name, _how(result), _weights(result))
+        weights = result.weights.sha256 or result.weights.model_sha256
+        key = _Key(result.config_name, _how(result), weights, _model(file, result))
         found.setdefault(key, []).append((file, result))
     names = {key: group[0][1].protocol.name for key, group in found.items()}
     groups = []
     for key, group in found.items():
-        config, how, weights = key
-        others = [other for other in found if other != key and other[0] == config]
-        alike = any(names[other] == names[key] and other[1] != how for other in others)
-        several = any(other[2] != weights for other in others)
+        others = [other for other in found if other != key and other.config == key.config]
+        alike = any(names[other] == names[key] and other.how != key.how for other in others)
+        told = [f"weights {key.weights[:8]}"] * any(x.weights != key.weights for x in others)
+        told += [f"settings {key.model[:6]}"] * any(x.model != key.model for x in others)
         groups.append(
             _Group(
-                config,
-                f"{config} (weights {weights[:8]})" if several else config,
-                f"{names[key]} #{how[:6]}" if alike else names[key],
+                key.config,
+                f"{key.config} ({', '.join(told)})" if told else key.config,
+                f"{names[key]} #{key.how[:6]}" if alike else names[key],
                 group,
             )
         )
@@ -236,7 +258,9 @@ def _quotes(
     )
 
 
-def _notes(results: Sequence[tuple[str, Result]], columns: Sequence[Column]) -> list[str]:
+def _notes(
+    results: Sequence[tuple[str, Result]], groups: Sequence[_Group], columns: Sequence[Column]
+) -> list[str]:
     notes = []
     for column in columns:
         here = [each for each in results if _is_of(each[1], column)]
@@ -248,7 +272,7 @@ def _notes(results: Sequence[tuple[str, Result]], columns: Sequence[Column]) -> 
             )
         if len({short_hash(result.protocol.fields.get("data")) for _, result in here}) > 1:
             notes.append(f"{column.label}: words, seen classes or label rules differ between rows")
-        notes += [f"{column.label}: {told}" for told in _repeated(here)]
+        notes += _repeated(groups, column)
         usual = load_published().pictures.get(column.name)
         if here and usual not in (None, column.pictures):
             notes.append(f"{column.label}: published figures are of {usual:,} pictures")
@@ -258,13 +282,11 @@ def _notes(results: Sequence[tuple[str, Result]], columns: Sequence[Column]) -> 
     return notes
 
 
-def _repeated(here: Sequence[tuple[str, Result]]) -> list[str]:
-    files: dict[tuple[str, str, str], list[str]] = {}
-    for file, result in here:
-        key = (result.config_name, _how(result), _weights(result))
-        files.setdefault(key, []).append(file)
-    return [
-        f"{len(each)} results of {method}, the newest is shown ({', '.join(each)})"
-        for (method, _, _), each in files.items()
-        if len(each) > 1
-    ]
+def _repeated(groups: Sequence[_Group], column: Column) -> list[str]:
+    notes = []
+    for group in groups:
+        files = [file for file, result in group.results if _is_of(result, column)]
+        if len(files) > 1:
+            told = f"{len(files)} results of {group.label}, the newest is shown"
+            notes.append(f"{column.label}: {told} ({', '.join(files)})")
+    return notes

@@ -205,6 +205,27 @@ def test_the_data_set_is_in_the_hash():
     assert rules["ade20k_150"]["seen"] == "coco_stuff_171"
 
 
+@pytest.mark.parametrize(
+    ("method", "data", "digits"),
+    [
+        ("cat_seg_vit-b16", "ade20k_150", "1525e6d5a1a4"),
+        ("cat_seg_vit-b16", "ade20k_847", "8e156911c5ae"),
+        ("cat_seg_vit-l14", "pascal_context_459", "27eba3ea5441"),
+        ("sed_convnext-b", "pascal_context_59", "4c0b9feecb78"),
+        ("dcp_clip_vit-b16", "pascal_voc_20", "4684faeb04b1"),
+        ("cat_seg_vit-b16", "pascal_voc_20b", "1ca9eae01e4b"),
+        ("sclip_vit-b16", "coco_object", "4552e1a7c925"),
+        ("sclip_vit-b16", "cityscapes", "047228d734ae"),
+    ],
+)
+def test_whole_protocols_are_pinned(method, data, digits):
+    """With the data set's half: another class list, label rule or seen list is another hash."""
+    config = load_config(method)
+    use_dataset(config, data)
+    settle_protocol(config)
+    assert protocol_of(config).hash == digits
+
+
 def test_each_synonym_is_a_query_where_the_protocol_asks_so():
     config = load_config("sclip_vit-b16")
     use_dataset(config, "ade20k_847")

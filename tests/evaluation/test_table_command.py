@@ -104,6 +104,20 @@ def test_other_weights_are_other_rows_and_a_repetition_is_told(files, capsys):
     assert "2 results of cat_seg_vitb16, the newest is shown" in text
 
 
+def test_other_settings_of_a_model_are_other_rows(files, capsys):
+    """As of SED with and without early rejection: same config, weights and protocol."""
+    sed = dict(type="OpenVocabSegmentor", decoder=dict(type="GradualDecoder", top_k=None))
+    fast = {**sed, "decoder": dict(type="GradualDecoder", top_k=8)}
+    moved = {**sed, "encoder": dict(pretrained="elsewhere.pt"), "inference": dict(size=9)}
+    made = [made_result(config=f"model = {model!r}") for model in (sed, fast)]
+    rows = table(shown(capsys, *files(a=made[0], b=made[1])))
+    assert len(rows) == 2
+    assert all(name.startswith("cat_seg_vitb16 (settings ") for name in rows)
+    here = {**sed, "encoder": dict(pretrained="here.pt")}
+    made = [made_result(config=f"model = {model!r}") for model in (here, moved)]
+    assert set(table(shown(capsys, *files(a=made[0], b=made[1])))) == {"cat_seg_vitb16"}
+
+
 def test_all_that_is_published_needs_no_results(capsys):
     text = shown(capsys, "--published", "all")
     rows = table(text)
