@@ -96,6 +96,18 @@ def test_scripts_are_thin(repo_root: Path):
         assert os.access(script, os.X_OK), script
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["train"], ["train", "CONFIG", "--amp"], ["test", "CONFIG", "2"], ["test", "C", "W", "0"]],
+)
+def test_scripts_without_a_number_of_gpus_say_how_they_are_used(repo_root, words):
+    script, *arguments = words
+    command = ["bash", str(repo_root / f"tools/dist_{script}.sh"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"tools/dist_{script}.sh CONFIG" in done.stderr
+
+
 def test_slurm_scripts_hand_on_what_they_get(tmp_path, repo_root, monkeypatch):
     srun = tmp_path / "srun"
     srun.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")

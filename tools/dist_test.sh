@@ -5,7 +5,7 @@
 # The figures are those of one GPU: every picture counts once. Without GPUs: as many processes.
 set -euo pipefail
 
-if [ $# -lt 3 ]; then
+if [[ ! ${3:-} =~ ^[1-9][0-9]*$ ]]; then
     sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi

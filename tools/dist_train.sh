@@ -5,7 +5,7 @@
 # The batch of the config is that of all GPUs together. Without GPUs: as many processes.
 set -euo pipefail
 
-if [ $# -lt 2 ]; then
+if [[ ! ${2:-} =~ ^[1-9][0-9]*$ ]]; then
     sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
