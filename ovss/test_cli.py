@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
         place = str(Path(arguments.show_dir).absolute())
         pictures = {"type": "PictureHook", "count": arguments.show_count, "folder": place}
         config.custom_hooks = [pictures]
-    done = evaluate(
+    result = evaluate(
         config,
         config_name=Path(arguments.config).stem,
         protocol=protocol,
@@ -97,10 +97,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
         data_name=data_name,
     )
     stop()
-    if done.result is not None:
-        print(f"protocol: {done.result.protocol.name} (hash {done.result.protocol.hash})")
+    if result is not None:
+        print(f"protocol: {result.protocol.name} (hash {result.protocol.hash})")
         if arguments.out:
-            write_result(arguments.out, done.result)
+            write_result(arguments.out, result)
     return 0
 
 

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         use_device(args.device)
     places = (args.weights, args.data_root, args.encoder)
     config, weights, protocol = set_up(recorded, args.result, *places, anyway=args.anyway)
-    done = evaluate(
+    result = evaluate(
         config,
         config_name=recorded.config_name,
         protocol=protocol,
@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
         check=None if args.anyway else model_check(recorded, args.result),
     )
     stop()
-    if done.result is None:  # not the first process
+    if result is None:  # not the first process
         return 0
     if args.out:
-        write_result(args.out, done.result)
-    comparison = compare(recorded, done.result, args.tolerance)
+        write_result(args.out, result)
+    comparison = compare(recorded, result, args.tolerance)
     print(comparison)
     return 0 if comparison.same else 1

@@ -101,8 +101,14 @@ def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]
 
 def _weights(result: Result, source: str, named: str | Path | None, anyway: bool) -> Path | None:
     recorded = result.weights
-    if recorded.file is None and named is None:
-        return None
+    if recorded.file is None:
+        if named is None:
+            return None
+        if not anyway:
+            raise ResultError(
+                f"{source} was made without a weights' file: leave --weights out, or see what "
+                f"{named} gives with --anyway"
+            )
     try:
         file = find_weights(named if named is not None else str(recorded.file))
     except FileNotFoundError as error:
@@ -113,12 +119,9 @@ def _weights(result: Result, source: str, named: str | Path | None, anyway: bool
         ) from error
     found = file_sha256(file)
     if found != recorded.sha256 and not anyway:
-        made = (
-            f"{recorded.file}, SHA-256 {recorded.sha256}" if recorded.file else "no weights' file"
-        )
         raise ResultError(
             f"{file} is another weights file (SHA-256 {found}) than the one that {source} was made "
-            f"with ({made}): name that one with --weights FILE"
+            f"with ({recorded.file}, SHA-256 {recorded.sha256}): name that one with --weights FILE"
         )
     return file
 

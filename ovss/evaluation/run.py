@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -17,19 +16,10 @@ from ovss.models import load_trained, pretrained_if_needed
 from ovss.runner import bare_model, build_runner
 from ovss.segmentor import OpenVocabSegmentor
 
-from .iou import IoUReport
 from .loop import ResumableTestLoop
 from .metric import OpenVocabIoU
 from .record import protocol_record, result_of
 from .result_file import Result
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` gives; all None in processes other than the first."""
-
-    report: IoUReport | None
-    result: Result | None
 
 
 def evaluate(
@@ -44,7 +34,7 @@ def evaluate(
     command: Sequence[str] = (),
     data_name: str = "",
     check: Callable[[nn.Module, int], None] | None = None,
-) -> Evaluation:
+) -> Result | None:
     """Evaluate a method on the data set of its config.
 
     Args:
@@ -58,6 +48,9 @@ def evaluate(
         command, data_name: kept in the result.
         check: called with the loaded model and the number of pictures before the first of them;
             raises where there is no point in going on.
+
+    Returns:
+        what was measured; None in processes other than the first.
 
     Raises:
         ResumeError: the state is of another evaluation.
@@ -78,8 +71,8 @@ def evaluate(
         check(bare_model(runner), len(loop.dataloader.dataset))
     runner.test()
     if metric.report is None or loop.cost is None:  # not the first process
-        return Evaluation(None, None)
-    result = result_of(
+        return None
+    return result_of(
         config=config,
         config_name=config_name,
         model=bare_model(runner),
@@ -90,7 +83,6 @@ def evaluate(
         command=command,
         data_name=data_name,
     )
-    return Evaluation(metric.report, result)
 
 
 def _check_loop(name: str) -> None:

@@ -130,6 +130,13 @@ def test_other_weights_are_refused_before_the_first_picture(recorded, tmp_path, 
     assert "NOT THE SAME: weights' file (SHA-256)" in told
 
 
+def test_weights_for_a_method_that_had_none_are_refused(recorded, capsys):
+    result = edited(recorded, "free.json", weights={"file": None, "sha256": None})
+    code, told = reproduce(recorded, capsys, "--weights", "any.safetensors", result=result)
+    assert code == 1
+    assert "made without a weights' file: leave --weights out" in told
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
