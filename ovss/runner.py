@@ -8,12 +8,10 @@ import os
 import uuid
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -109,7 +107,8 @@ def build_runner(
 
     Raises:
         KeyError: unknown key. OSError: `work_dir` cannot be written.
-        CheckpointError: the checkpoint to resume from is truncated or no training checkpoint.
+        CheckpointError: the checkpoint to resume from is truncated or no training checkpoint, or
+            keeps an average of weights and the config does not.
         ProtocolError: the config names an unknown protocol.
         ValueError: nothing to train; processes that cannot meet, or cannot share the batch evenly;
             another word for `matmul_precision`. TypeError: a switch that is no switch.
@@ -118,6 +117,7 @@ def build_runner(
         check_trainable(config)
     register_training()
     from .evaluation.protocol_write import settle_protocol
+    from .training.checkpoints import find_checkpoint, read_training_checkpoint
     from .training.runner import TrainingRunner, share_of_batch, switch
 
     config = Config(config.to_dict(), filename=config.filename)
@@ -151,9 +151,16 @@ def build_runner(
     if resume is not None:
         path = find_checkpoint(work_dir) if resume == "auto" else Path(resume)
         if path is not None:
-            meta = read_training_checkpoint(path)
+            saved = read_training_checkpoint(path)
+            if "ema_state_dict" in saved and average is None:
+                raise CheckpointError(
+                    f"{path} holds an average of weights beside training's own; go on with "
+                    f"--cfg-options ema=True (or the options it had), or start from the average "
+                    f"with load_from={path}"
+                )
             config.load_from, config.resume = str(path), True
-            config.randomness = {**config.get("randomness", {}), "seed": meta["seed"]}
+            seed = saved["meta"]["seed"]
+            config.randomness = {**config.get("randomness", {}), "seed": seed}
             start = None
     runner = TrainingRunner.from_cfg(config)
     if start:
@@ -242,39 +249,3 @@ def ensure_work_dir(folder: str | Path) -> None:
             f"choose another with --work-dir",
             str(folder),
         ) from error
-
-
-def find_checkpoint(work_dir: str | Path) -> Path | None:
-    """The last checkpoint of a working directory, wherever that was moved; None if it has none."""
-    pointer = Path(work_dir) / "last_checkpoint"
-    if not pointer.is_file():
-        print_log(f"no checkpoint in {work_dir}: training starts from the beginning", "current")
-        return None
-    path = Path(pointer.read_text().strip())
-    return path if path.is_file() else Path(work_dir) / path.name
-
-
-def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The `meta` of a checkpoint that a training left: seed, iteration, config.
-
-    Raises:
-        CheckpointError: missing, truncated, or weights alone.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint to resume from")
-    try:
-        # optimiser and log are Python objects; a checkpoint to resume is the user's own
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
-    except Exception as error:  # torch raises many kinds for a broken file
-        others = sorted(p.name for p in path.parent.glob("*.pth") if p != path)
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or no checkpoint ({error}); "
-            f"resume from an earlier one: {', '.join(others) or 'there is none'}"
-        ) from error
-    if not isinstance(content, dict) or not {"meta", "optimizer"} <= content.keys():
-        raise CheckpointError(
-            f"{path} holds weights but no state of a training; start from it with "
-            f"--cfg-options load_from={path}"
-        )
-    return content["meta"]

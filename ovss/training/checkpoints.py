@@ -1,4 +1,4 @@
-"""Checkpoints that survive: never half a file, never the last good one at risk."""
+"""Checkpoints that survive: never half a file, never the last good one at risk; found and read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from .. import processes
+from ..checkpoint import CheckpointError
 from ..files import write_atomic
 from .precision import NonFiniteLossError
 from .sharding import local
@@ -54,6 +56,7 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     last_ckpt: str | None
+    keep_ckpt_ids: deque[int]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"backend_args": {"backend": "atomic"}, **options})
@@ -91,6 +94,42 @@ class SafeCheckpointHook(CheckpointHook):
                 Path(self.out_dir, self.filename_tmpl.format(outdated)).unlink(missing_ok=True)
         if self.max_keep_ckpts > 0:
             self.keep_ckpt_ids = deque(kept)
+
+
+def find_checkpoint(work_dir: str | Path) -> Path | None:
+    """The last checkpoint of a working directory, wherever that was moved; None if it has none."""
+    pointer = Path(work_dir) / "last_checkpoint"
+    if not pointer.is_file():
+        print_log(f"no checkpoint in {work_dir}: training starts from the beginning", "current")
+        return None
+    path = Path(pointer.read_text().strip())
+    return path if path.is_file() else Path(work_dir) / path.name
+
+
+def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint that a training left; its `meta` has the seed, the iteration and the config.
+
+    Raises:
+        CheckpointError: missing, truncated, or weights alone.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint to resume from")
+    try:
+        # optimiser and log are Python objects; a checkpoint to resume is the user's own
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
+    except Exception as error:  # torch raises many kinds for a broken file
+        others = sorted(p.name for p in path.parent.glob("*.pth") if p != path)
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or no checkpoint ({error}); "
+            f"resume from an earlier one: {', '.join(others) or 'there is none'}"
+        ) from error
+    if not isinstance(content, dict) or not {"meta", "optimizer"} <= content.keys():
+        raise CheckpointError(
+            f"{path} holds weights but no state of a training; start from it with "
+            f"--cfg-options load_from={path}"
+        )
+    return content
 
 
 def _existing(folder: Path) -> Path:
