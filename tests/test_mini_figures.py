@@ -10,7 +10,7 @@ from ovss.data.mini_world_dataset import MiniWorldDataset
 from ovss.evaluation.iou import AreaCounts, IoUReport
 from ovss.models import build_segmentor
 
-TRAINED = ("cat_seg_mini", "dcp_clip_mini", "sed_mini")
+TRAINED = ("cat_seg_mini", "dcp_clip_mini", "dpseg_mini", "sed_mini")
 SCENES = 24
 SEED = 77  # no training, validation or demonstration draws these
 

@@ -1,12 +1,20 @@
-"""DPSeg at mini scale: mini CLIP, the mini world, a decoder a quarter as wide; no weights yet.
+"""DPSeg at mini scale: mini CLIP, the mini world, a decoder a quarter as wide.
 
 Visual prompts are portraits that the world draws of each category, four of each in turn under 7
 templates. The mini CLIP is a ViT: its levels lie on one grid of 12 x 12. Pictures and schedule are
 those of sed_mini. Paper: arXiv 2505.11676; see dpseg_convnext-b.
 
+In the second pass a thing keeps its size and the picture around it is painted over, and the new
+prompt counts half: the mini CLIP does not know things enlarged to fill a picture.
+
 Train: ovss train dpseg_mini --work-dir work_dirs/dpseg_mini
-Test:  ovss test dpseg_mini work_dirs/dpseg_mini/weights.safetensors
+Test:  ovss test dpseg_mini [--on mini_556]
 One pass: --cfg-options model.refinement=None
+mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
+       73.5 / 72.8 / 73.1 (mini_20: 84.3 / 86.6 / 85.4, mini_556: 70.8 / 72.8 / 71.8), one seed;
+       in one pass 73.8 / 73.7 / 73.7 (84.6 / 87.2 / 85.9, 70.6 / 72.4 / 71.5).
+Hours: 0.7 on one CPU core (2,500 steps of 4 scenes).
+Weights: shipped, in half precision.
 """
 
 _base_ = [
@@ -15,6 +23,7 @@ _base_ = [
     "../_base_/datasets/mini_150.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.dpseg"])
+weights = "dpseg_mini.safetensors"
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
 protocol = "mini_7"
 model = dict(
@@ -60,7 +69,7 @@ model = dict(
     criterion=dict(type="bce"),
     prompts=dict(templates="imagenet_7", synonyms="average"),
     inference=dict(mode="whole", size=96),
-    refinement=dict(crop="masked_bbox", fill="mean", alpha=1.0, min_area=0.0),
+    refinement=dict(crop="masked", fill="mean", alpha=0.5, min_area=0.0),
 )
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3),

@@ -14,7 +14,7 @@ from ovss.structures import ImageFeatures
 
 from .frozen import FrozenEncoder
 
-CROPS = ("masked_bbox", "bbox", "pooled")
+CROPS = ("masked_bbox", "bbox", "masked", "pooled")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Refinement:
 
     Args:
         crop: ``masked_bbox``: the box around a category's pixels, everything else painted over;
-            ``bbox``: the box as it is; ``pooled``: nothing is encoded again, the picture's own
+            ``bbox``: the box as it is; ``masked``: the whole picture, everything else painted
+            over, so that things keep their size; ``pooled``: nothing is encoded again, the picture's own
             features are averaged over the pixels.
         fill: colour outside the mask, RGB in 0..255, or ``mean``: the picture's mean colour.
         alpha: weight of the new prompts; 1 replaces the old ones.
@@ -77,8 +78,8 @@ def cropped(
     image_3HW: Tensor, region: Region, crop: str, fill: str | Sequence[float] = "mean"
 ) -> Tensor:
     """(3, H', W') the box around a region, float; see `Refinement`."""
-    top, left, bottom, right = region.box()
     image_3HW = image_3HW.float()
+    top, left, bottom, right = (0, 0, *image_3HW.shape[1:]) if crop == "masked" else region.box()
     box_3HW = image_3HW[:, top:bottom, left:right]
     if crop == "bbox":
         return box_3HW

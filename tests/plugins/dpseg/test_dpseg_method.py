@@ -38,7 +38,7 @@ def mini() -> DPSegmentor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("crop", ["masked_bbox", "bbox", "pooled"])
+@pytest.mark.parametrize("crop", ["masked_bbox", "bbox", "masked", "pooled"])
 def test_the_second_pass_is_a_first_pass_with_other_prompts(crop):
     """Against the whole method run again from the picture, with the refined text."""
     model = with_tiny_encoder(load_config("dpseg_mini", {"model.refinement.crop": crop}))
