@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
+from .processes import unwrapped
 from .registry import check_arguments
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
@@ -39,8 +39,7 @@ class NamedRules:
         self.custom_keys, self.norm_decay_mult = _rules(**(paramwise_cfg or {}))
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        bare: Any = model.module if is_model_wrapper(model) else model
-        options = {**self.optimizer, "params": self.groups(bare)}
+        options = {**self.optimizer, "params": self.groups(unwrapped(model))}
         optimizer = OPTIMIZERS.build(options)
         return OPTIM_WRAPPERS.build({**self.wrapper, "optimizer": optimizer})
 

@@ -11,10 +11,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 TIMEOUT = 1800
@@ -108,6 +110,11 @@ def alone() -> Iterator[None]:
         yield
     finally:
         _alone = before
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """A model without what distributed training wraps around it."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def mean(x: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -206,7 +205,7 @@ def export_weights(runner: Runner, config: Config, name: str = "weights.safetens
 
 def bare_model(runner: Runner) -> nn.Module:
     """The model without what distributed training wraps around it."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return processes.unwrapped(runner.model)
 
 
 def use_dataset(config: Config, name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
@@ -86,7 +85,7 @@ def train_step(
     Raises:
         NonFiniteLossError: in every process, if the loss of any is not finite; before the step.
     """
-    bare: Any = model.module if is_model_wrapper(model) else model
+    bare = processes.unwrapped(model)
     with precision(optim_wrapper.amp):
         prepared = bare.data_preprocessor(data, True)
     parts = _parts(prepared, micro_batch)
@@ -116,7 +115,7 @@ def _parts(prepared: dict, micro_batch: int | None) -> list[dict]:
 
 def _blame(runner: Runner, data_batch: dict) -> str:
     """Which pictures of a batch have a loss that is not finite, each taken alone."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = processes.unwrapped(runner.model)
     guilty, paths = [], [sample.img_path for sample in data_batch["data_samples"]]
     amp = runner.optim_wrapper.amp
     for i, path in enumerate(paths):
