@@ -49,6 +49,9 @@ def set_up(
         PluginError: a plugin that the config names cannot be imported.
     """
     config = read_config_text(result.config, source)
+    missing = [key for key in ("model", "test_dataloader", "test_evaluator") if key not in config]
+    if missing:
+        raise ResultError(f"{source}: its config lacks {', '.join(missing)}; the file was edited")
     register_all()
     import_modules(config.get("custom_imports", {}).get("imports", []), source)
     register_training()

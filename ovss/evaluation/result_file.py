@@ -134,6 +134,9 @@ class Result:
     config: str
 
 
+_KINDS: dict[str, Any] = {"dict": dict, "list": list, "str": str, "int": int, "float": (int, float)}
+"""Outermost type of a field -> what JSON makes of it."""
+
 _PARTS: dict[str, Any] = {
     "protocol": ProtocolRecord,
     "data": DataRecord,
@@ -215,6 +218,13 @@ def _build(kind: type, content: Any, where: str, path: str | Path) -> Any:
         )
         place = f"{path}: {where!r}" if where else str(path)
         raise ResultError(f"{place} {wrong}; the file was edited, or is not of format {SCHEMA}")
+    for field in fields(kind):
+        value, wanted_kind = content[field.name], _KINDS.get(str(field.type).partition("[")[0])
+        if wanted_kind is not None and not isinstance(value, wanted_kind):
+            raise ResultError(
+                f"{path}: {where + '.' if where else ''}{field.name} is {str(value)[:40]!r}, not "
+                f"of type {field.type}; the file was edited"
+            )
     return kind(**content)
 
 

@@ -145,12 +145,22 @@ def test_weights_for_a_method_that_had_none_are_refused(recorded, capsys):
         ({"weights": {"model_sha256": "0" * 64}}, "made with another model"),
         ({"protocol": {"hash": "0" * 12}}, "says protocol 000000000000"),
         ({"data": {"pictures": 5}}, "made on 5 pictures"),
+        ({"run": {"device": None}}, "run.device is 'None', not of type dict"),
+        ({"protocol": {"fields": []}}, "protocol.fields is '[]', not of type dict"),
     ],
 )
 def test_what_does_not_fit_is_named(recorded, capsys, change, said):
     code, told = reproduce(recorded, capsys, result=edited(recorded, "odd.json", **change))
     assert code == 1
     assert said in told
+
+
+def test_a_config_without_model_or_data_is_named(recorded, capsys):
+    content = json.loads((recorded / "result.json").read_text())
+    (recorded / "bare.json").write_text(json.dumps({**content, "config": "x = 1"}))
+    code, told = reproduce(recorded, capsys, result="bare.json")
+    assert code == 1
+    assert "its config lacks model, test_dataloader, test_evaluator" in told
 
 
 def test_a_result_of_another_version_is_refused(recorded, capsys):
