@@ -24,7 +24,7 @@ from .folder_layout import (
     find_folder,
     sibling_facts,
 )
-from .pairs import find_pairs, find_pictures
+from .pairs import files_below, find_pairs, find_pictures
 from .splits import LayoutError, choose_split, find_splits, mask_folder_of
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class FolderDescription:
         subset: the pictures of the split where a list tells them.
         class_file: where the classes are written.
         count: how many pictures.
+        unpaired: how many label maps have no picture, where all of a folder is taken.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class FolderDescription:
     subset: tuple[str, ...] | None
     class_file: Path
     count: int
+    unpaired: int
 
     def __str__(self) -> str:
         unseen = 0 if self.seen is None else len(self.names) - len(self.seen)
@@ -77,6 +79,8 @@ class FolderDescription:
             f"label maps *{self.mask_suffix} in {self.masks}",
             f"{len(self.names)} classes of {self.class_file}" + f", {unseen} unseen" * (unseen > 0),
         ]
+        if self.unpaired:
+            facts.insert(2, f"{self.unpaired} more label maps have no picture and are left out")
         if self.words is not None:
             facts.append(f"asked by {sum(len(self.words.get(n, (n,))) for n in self.names)} words")
         none = self.ignored_colors if self.color_masks else self.ignored
@@ -185,6 +189,9 @@ def describe_folder(
         subset=subset,
         class_file=class_file.path,
         count=len(pairs),
+        unpaired=0
+        if subset
+        else sum(f.name.endswith(suffix) for f in files_below(labels)) - len(pairs),
     )
     check_labels(described, [mask for _, mask in pairs if mask is not None], facts)
     return described

@@ -42,7 +42,10 @@ def find_pictures(
         ValueError: the subset names one that may be several.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"no such folder: {folder}")
+        raise FileNotFoundError(
+            f"no such folder: {folder} (`ovss prepare` makes benchmarks ready; the environment "
+            f"variable OVSS_DATA says where they are, if not in data/)"
+        )
     found = sorted(path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
         raise FileNotFoundError(

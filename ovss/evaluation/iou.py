@@ -113,7 +113,7 @@ class IoUReport:
         ``mIoU`` is the mean over categories that occur in the ground truth (detectron2, and the
         papers of CAT-Seg and SED); ``mIoU_union`` over those that occur in the ground truth or in
         a prediction (mmseg). ``mIoU_seen`` and ``mIoU_unseen`` are over the ground truth's;
-        ``hIoU`` is their harmonic mean, 0 where one of the two is missing. ``pACC``: of pixels;
+        ``hIoU`` is their harmonic mean, NaN where one of the two is missing. ``pACC``: of pixels;
         ``mACC``: mean of the categories' accuracies; ``fwIoU``: IoU weighted by true pixels.
         """
         true_T = self.counts.true_T > 0
@@ -173,14 +173,14 @@ class IoUReport:
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
-    """Of two percentages; 0 where either is 0 or missing.
+    """Of two percentages; 0 where either is 0, NaN where either is missing.
 
-    >>> harmonic_mean(60.0, 30.0), harmonic_mean(60.0, float("nan"))
-    (40.0, 0.0)
+    >>> harmonic_mean(60.0, 30.0), harmonic_mean(60.0, 0.0), harmonic_mean(60.0, float("nan"))
+    (40.0, 0.0, nan)
     """
-    if not (seen > 0 and unseen > 0):
-        return 0.0
-    return 2 * seen * unseen / (seen + unseen)
+    if np.isnan(seen) or np.isnan(unseen):
+        return float("nan")
+    return 2 * seen * unseen / (seen + unseen) if seen and unseen else 0.0
 
 
 def _percent(part: NDArray | np.integer, whole: NDArray | np.integer) -> Percent:

@@ -24,8 +24,8 @@ class Refinement:
     Args:
         crop: ``masked_bbox``: the box around a category's pixels, everything else painted over;
             ``bbox``: the box as it is; ``masked``: the whole picture, everything else painted
-            over, so that things keep their size; ``pooled``: nothing is encoded again, the picture's own
-            features are averaged over the pixels.
+            over, so that things keep their size; ``pooled``: nothing is encoded again, the
+            picture's own features are averaged over the pixels.
         fill: colour outside the mask, RGB in 0..255, or ``mean``: the picture's mean colour.
         alpha: weight of the new prompts; 1 replaces the old ones.
         min_area: smaller regions are not used, as a share of the picture.

@@ -315,3 +315,12 @@ def test_a_description_says_what_was_found(tmp_path):
     assert "3 classes" in text
     assert "1 unseen" in text
     assert "not labelled: 255" in text
+
+
+def test_label_maps_without_a_picture_are_told(tmp_path):
+    folder = made(tmp_path, list(NAMES))
+    assert describe_folder(folder).unpaired == 0
+    label_map(folder / "masks" / "lost.png", (0, 1, 2, 255))
+    described = describe_folder(folder)
+    assert described.count == 2
+    assert "1 more label maps have no picture and are left out" in str(described)
