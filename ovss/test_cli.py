@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .cli.options import KeyValues
 from .train_cli import add_shared_flags, default_work_dir
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ __test__ = False  # a command, not tests
 
 def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     """Every flag, in one place."""
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate a method on a data set.")
     parser.add_argument("config", help="config file, or the name of one (cat_seg_mini)")
     parser.add_argument(
@@ -45,7 +44,7 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     how.add_argument(
         "--protocol-options",
         nargs="+",
-        action=DictAction,
+        action=KeyValues,
         metavar="FIELD=VALUE",
         help="other values of its fields (views.window=512); the result says so",
     )
@@ -131,6 +130,8 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, str | None, str]:
         raise KeyError(
             f"{arguments.config} names no data to test on: add --on DATASET or --data DIR"
         )
+    if arguments.cfg_options:  # on top of the data set that was named meanwhile
+        config.merge_from_dict(arguments.cfg_options)
     chosen = settle_protocol(config, arguments.protocol, arguments.protocol_options)
     if arguments.cfg_options:
         config.merge_from_dict(arguments.cfg_options)

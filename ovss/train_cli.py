@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from .cli.options import add_config_options
 from .processes import LAUNCHERS
 
 
@@ -46,12 +47,8 @@ def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
 
 def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     """What training and testing both take, under mmseg's names."""
-    from mmengine.config import DictAction
-
     parser.add_argument("--work-dir", help="default: work_dirs/CONFIG")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override keys"
-    )
+    add_config_options(parser)
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="by launchers")
 

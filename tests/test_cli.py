@@ -152,7 +152,6 @@ def test_inputs_and_strangers_files_are_never_written_over(here):
         (["photos", "--words", "cat", "--weights", "absent.safetensors"], "absent.safetensors"),
         (["photos", "--words", "cat", "--device", "tpu9"], "tpu9"),
         (["photos", "--words", "cat", "--batch", "0"], "views_per_batch"),
-        (["photos", "--words", "cat", "--cfg-options", "nonsense"], "KEY=VALUE"),
         (["photos", "--words", "cat", "--cfg-options", "model.head.colour=1"], "colour"),
         (["photos", "--words", "cat", "--cfg-options", "model.head.type=CosinHead"], "CosineHead"),
     ],
@@ -166,6 +165,31 @@ def test_errors_are_one_line(here, capsys, arguments, message):
     assert told.err.count("\n") == 1
     assert message in told.err
     assert not list(here.rglob("*_overlay.png"))
+
+
+@pytest.mark.parametrize("pair", ["nonsense", "=3", "model.head=[(1,2]"])
+@pytest.mark.parametrize("command", [["segment", "photos", "--words", "cat"], ["train"], ["test"]])
+def test_a_config_option_that_is_no_pair_is_wrong_usage(here, capsys, command, pair):
+    config = ["--model", "tiny.py"] if command[0] == "segment" else ["tiny.py"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, *config, "--cfg-options", pair])
+    assert "argument --cfg-options: " in capsys.readouterr().err
+
+
+def test_config_options_given_twice_all_count(here, capsys):
+    ask = ["photos/one.png", "--words", "cat", "--model", "tiny.py"]
+    given = ["--cfg-options", "model.head.colour=1", "--cfg-options", "model.inference.size=32"]
+    assert main(["segment", *ask, *given]) == 1
+    assert "colour" in capsys.readouterr().err
+
+
+def test_the_model_that_nobody_asked_for_says_what_it_knows(here, capsys):
+    assert main(["segment", "photos/one.png", "--words", "cat, dog", "--device", "cpu"]) == 0
+    told = capsys.readouterr()
+    assert "naclip_vit-b16" in told.err
+    assert "note" not in told.out
+    assert segment("photos/one.png") == 0
+    assert "naclip" not in capsys.readouterr().err
 
 
 def test_missing_pretrained_weights_say_where_they_may_lie(here, capsys, monkeypatch):

@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DATASETS
 from ovss_plugins.dpseg.bank import VisualPromptBank
 from ovss_plugins.dpseg.building import build_bank
@@ -26,6 +26,7 @@ from ovss_plugins.dpseg.sources import (
     world_source,
 )
 
+from ovss.cli.options import KeyValues
 from ovss.models import load_config
 from ovss.runner import register_training
 from ovss.vocabularies import load_names, load_templates
@@ -52,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="diffusers: another seed, other pictures")
     add("--device", default="cpu")
     add("--batch", type=int, default=16, help="pictures encoded at once")
-    add("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    add("--cfg-options", nargs="+", action=KeyValues, metavar="KEY=VALUE")
     return parser
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ovss.cli.options import add_config_options, parse_overrides
+from ovss.cli.options import add_config_options
 from ovss.models import load_config
 
 
@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("config", help="name or path of a config")
     add_config_options(parser)
     args = parser.parse_args()
-    print(load_config(args.config, parse_overrides(args.cfg_options)).pretty_text)
+    print(load_config(args.config, args.cfg_options).pretty_text)
 
 
 if __name__ == "__main__":

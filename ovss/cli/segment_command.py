@@ -18,11 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..defaults import METHOD
-from .options import add_config_options, is_out_of_memory, parse_overrides
+from .options import add_config_options, is_out_of_memory
 
 if TYPE_CHECKING:
     from ..inferencer import Inferencer
     from ..result import SegmentationResult
+
+NOTE = (
+    f"note: {METHOD} knows the drawn shapes of the mini world alone; on photographs its masks mean "
+    "nothing. For those: --model naclip_vit-b16, with CLIP's weights (docs/quickstart.md)"
+)
+"""Said where nobody asked for the model that comes along."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     words.add_argument("--vocabulary", metavar="NAME", help="a list that `ovss list` names")
     parser.add_argument(
-        "--model", default=METHOD, help="name or path of a config (default: %(default)s)"
+        "--model", help=f"name or path of a config (default: {METHOD}, which knows no photographs)"
     )
     parser.add_argument(
         "--weights", default="default", metavar="FILE", help="default: those the config names"
@@ -71,11 +77,13 @@ def run(args: argparse.Namespace) -> int:
     load_plugins()
     names = _names(args)
     inferencer = Inferencer(
-        args.model,
+        args.model or METHOD,
         weights=None if args.weights.lower() == "none" else args.weights,
         device=args.device,
         overrides=_overrides(args),
     )
+    if args.model is None:
+        print(NOTE, file=sys.stderr)
     inferencer.encode(names)
     failures = _segment_all(inferencer, paths, names, Outputs(out, paths), args.json)
     if not args.json:
@@ -123,7 +131,7 @@ def _names(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
-    overrides = parse_overrides(args.cfg_options)
+    overrides = dict(args.cfg_options)
     if args.batch is not None:
         overrides["model.inference.views_per_batch"] = args.batch
     return overrides

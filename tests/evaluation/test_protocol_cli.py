@@ -86,6 +86,18 @@ def test_a_background_of_threshold_one_takes_every_pixel(tmp_path, folder):
     assert result["protocol"]["fields"]["data"]["words"] == 5
 
 
+def test_a_threshold_where_a_data_set_asks_other_words_for_background(tmp_path, folder):
+    classes = [{"name": "background", "words": ["sky", "wall"]}, {"name": "cat"}, {"name": "dog"}]
+    (folder / "classes.txt").unlink()
+    (folder / "classes.json").write_text(json.dumps(classes))
+    config = tiny_config(tmp_path, "protocol = 'mini'")
+    flags = ["--data", str(folder), "--protocol-options", "background.threshold=1.0"]
+    with pytest.raises(ProtocolError, match=r"test_dataloader\.dataset\.words=None asks it"):
+        run(config, tmp_path, *flags)
+    result = run(config, tmp_path, *flags, "--cfg-options", "test_dataloader.dataset.words=None")
+    assert result["categories"]["background"]["predicted"] == 2 * 40 * 48
+
+
 @pytest.mark.parametrize(
     ("flags", "error", "message"),
     [

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from mmengine.config import DictAction
-
 from ovss.benchmark.complexity import as_table, complexity
+from ovss.cli.options import KeyValues
 from ovss.models import load_config
 from ovss.vocabularies import load_names
 
@@ -23,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
         "--size", type=int, nargs=2, default=(640, 640), metavar=("H", "W"), help="of the picture"
     )
     parser.add_argument("--json", action="store_true", help="for machines; FLOPs, not GFLOPs")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--cfg-options", nargs="+", action=KeyValues, help="key=value ...")
     args = parser.parse_args(argv)
     names = load_names(args.vocabulary)
     if args.categories is not None:

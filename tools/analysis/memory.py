@@ -7,7 +7,7 @@ import runpy
 from collections.abc import Callable
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from ovss.benchmark.arguments import random_model, write_json
 from ovss.benchmark.clock import Clock
@@ -23,6 +23,7 @@ from ovss.benchmark.stand_ins import (
     text_trains,
     training_size,
 )
+from ovss.cli.options import KeyValues
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import TextFeatures
 
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         "model's own way, e.g. tests/parity/plain_cat_seg.py",
     )
     add("--json", metavar="FILE")
-    add("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    add("--cfg-options", nargs="+", action=KeyValues, help="key=value ...")
     args = parser.parse_args(argv)
     if args.step and args.instead:
         parser.error("--instead replaces inference: leave --step out")

@@ -6,11 +6,10 @@ import argparse
 from functools import partial
 from typing import Any
 
-from mmengine.config import DictAction
-
 from ovss.benchmark.arguments import write_json
 from ovss.benchmark.pictures import data_set
 from ovss.benchmark.selection import Point, curve
+from ovss.cli.options import KeyValues
 from ovss.models import build_segmentor, load_config
 
 
@@ -24,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--scenes", type=int, default=200, help="pictures of each")
     add("--device", default="cpu")
     add("--json", metavar="FILE")
-    add("--cfg-options", nargs="+", action=DictAction, help="model.selector.KEY=VALUE ...")
+    add("--cfg-options", nargs="+", action=KeyValues, help="model.selector.KEY=VALUE ...")
     args = parser.parse_args(argv)
     config = load_config(args.config, args.cfg_options)
     weights = None if args.weights.lower() == "none" else args.weights
