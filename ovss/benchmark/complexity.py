@@ -8,7 +8,8 @@ resizing) is not, as is usual.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -161,10 +162,13 @@ def complexity(
 
 @contextmanager
 def counted() -> Iterator[FlopCounterMode]:
-    """Count FLOPs, of fused attention too: its CPU kernel and `nn.MultiheadAttention`'s fast path
-    are unknown to torch's counter, the first is taught to it, the second is switched off."""
-    aten = torch.ops.aten
-    mapping = {aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    """Count FLOPs, of fused attention and oneDNN's linear maps too: their CPU kernels and
+    `nn.MultiheadAttention`'s fast path are unknown to torch's counter, the first two are taught to
+    it, the last is switched off."""
+    aten, onednn = torch.ops.aten, torch.ops.mkldnn
+    mapping: dict[Any, Any] = {aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    if hasattr(onednn, "_linear_pointwise"):  # see `ovss.layers.linear`
+        mapping[onednn._linear_pointwise] = _linear_flops
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     counter = FlopCounterMode(display=False, custom_mapping=mapping)
@@ -177,6 +181,11 @@ def counted() -> Iterator[FlopCounterMode]:
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
     return sdpa_flop_count(query, key, value)
+
+
+def _linear_flops(rows: Sequence[int], weight: Sequence[int], *args: Any, **kwargs: Any) -> int:
+    """Of shapes (..., i) and (o, i)."""
+    return 2 * math.prod(rows) * weight[0]
 
 
 def _drawn(image: ImageFeatures, text: TextFeatures) -> tuple[ImageFeatures, TextFeatures]:

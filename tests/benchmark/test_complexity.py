@@ -13,6 +13,7 @@ from torch import nn
 
 from ovss.benchmark.complexity import complexity, count_parameters, counted, on_meta, views_of
 from ovss.inference import InferenceConfig
+from ovss.layers.linear import linear
 from ovss.models import load_config
 
 
@@ -44,6 +45,19 @@ def test_the_fast_path_of_multihead_attention_is_counted():
         attention(x, x, x, need_weights=False)
     assert counter.get_total_flops() == 2 * (5 * 8 * 8 * 4) + 2 * 2 * (2 * 5 * 5 * 4)
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_linear_maps_are_counted_whichever_kernel_they_go_to(device):
+    rows, weight = (torch.zeros(*shape, device=device) for shape in ((2, 576, 64), (150, 64)))
+    with counted() as counter:
+        linear(rows, weight)
+    assert counter.get_total_flops() == 2 * (2 * 576 * 64 * 150)
+
+
+def test_a_selector_costs_its_cosines():
+    cost = complexity(load_config("dcp_clip_vit-b16"), ("cat", "dog", "sofa") * 50, kept=32)
+    assert cost.stages["selector"].per_view == 2 * 150 * 512 * (576 + 1)
 
 
 def test_views_of_a_picture():
