@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,6 +16,9 @@ WORDS_KEYS = ("words", "text_names", "prompts")
 PALETTE_KEYS = ("palette", "colors", "colours")
 HIGHEST = 65535  # of label values
 FACT_KEYS = frozenset({"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, "mask_suffix"})
+
+
+_OF_ONE = frozenset({"synonyms", "index", "color", "colour"})
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ def read_facts(
 
     Raises:
         ValueError: a class that is not there, marks that contradict each other, something that is
-            no colour or no label value.
+            no colour or no label value, a key that is nearly one of these.
     """
+    refuse_misspelt(record, where)
     palette = _first(record, PALETTE_KEYS)
     colors, ignored_colors = (
         (None, None) if palette is None else read_palette(palette, names, raw, where)
@@ -77,6 +82,19 @@ def read_facts(
         ignored_colors=ignored_colors,
         mask_suffix=suffix,
     )
+
+
+def refuse_misspelt(keys: Iterable[str], where: str, of_one_class: bool = False) -> None:
+    """A key that is nearly one of ours would be passed over, and marks or synonyms with it.
+
+    Raises:
+        ValueError: with the key that was meant; keys unlike all of ours do not matter.
+    """
+    ours = FACT_KEYS | _OF_ONE if of_one_class else FACT_KEYS
+    for key in keys:
+        close = difflib.get_close_matches(str(key).lower(), ours, n=1, cutoff=0.82)
+        if key not in ours and close:
+            raise ValueError(f"{where}: nothing reads the key {key!r}; did you mean {close[0]!r}?")
 
 
 def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tuple[str, ...] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +16,19 @@ from ovss.vocabularies import list_vocabularies, load_names
 from ovss.vocabularies.checks import check_names
 from ovss.vocabularies.reader import MARK, MINI, MINI_SEEN
 
-from .class_facts import HIGHEST, PALETTE_KEYS, WORDS_KEYS, ClassFacts, read_facts, read_marks
+from .class_facts import (
+    HIGHEST,
+    PALETTE_KEYS,
+    WORDS_KEYS,
+    ClassFacts,
+    read_facts,
+    read_marks,
+    refuse_misspelt,
+)
 from .files import read_text
 
 INNER = ("classes", "names", "categories")
+_BRACKETS = re.compile(r"\[\s*([^\]]*?)\s*\]\s*$")
 _NUMBERED = re.compile(r"\s*\d+[\s:;,.)]+\S")
 
 
@@ -114,12 +125,23 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        ValueError: no UTF-8 text, no JSON, or too large to be about classes; names the file.
+        ValueError: no UTF-8 text, no JSON, a key given twice in one object, or too large to be
+            about classes; names the file.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=partial(_without_doubles, path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
+
+
+def _without_doubles(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON keeps the last of two; here neither would be missed."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{path} gives the key {key!r} twice: {found[key]!r} and {value!r}")
+        found[key] = value
+    return found
 
 
 def _from_lines(text: str, path: Path) -> Iterator[_Entry]:
@@ -135,8 +157,17 @@ def _from_lines(text: str, path: Path) -> Iterator[_Entry]:
         )
     for value, (place, line) in enumerate(lines):
         mark = MARK.search(line)
+        _refuse_misspelt_mark(line if mark is None else MARK.sub("", line), f"{path}, {place}")
         record = {"seen": mark[1].lower() == "seen"} if mark else {}
         yield _Entry(MARK.sub("", line), value, place, record)
+
+
+def _refuse_misspelt_mark(line: str, where: str) -> None:
+    """``sky [unsen]`` would be a class of that name."""
+    said = _BRACKETS.search(line)
+    close = said and difflib.get_close_matches(said[1].lower(), ("seen", "unseen"), 1, 0.75)
+    if said and close:
+        raise ValueError(f"{where}: no mark is called {said[0]}; did you mean [{close[0]}]?")
 
 
 def _from_json(content: Any, path: Path) -> Iterator[_Entry]:
@@ -178,6 +209,7 @@ def _from_object(item: dict[str, Any], position: int, path: Path) -> _Entry:
             f"{path}, {place}: expected a 'name', an integer 'index', 'synonyms' that are strings, "
             f"'seen' that is true or false; got {item!r}"
         )
+    refuse_misspelt(item, f"{path}, {place}", of_one_class=True)
     record = dict(item)
     if marks[1] is not None:
         record["seen"] = not marks[1]

@@ -302,3 +302,30 @@ def test_a_palette_that_cannot_be_read(tmp_path):
     assert "palette.json is no JSON" in message(ValueError, tmp_path)
     (tmp_path / "palette.json").write_text(json.dumps({"sky": "blue"}))
     assert "palette.json" in message(ValueError, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("classes.txt", "sky [unsen]\nroad\ncar\n", "did you mean [unseen]?"),
+        ("classes.txt", "sky\nroad [ seen ]\ncar\n", "line 2: no mark is called [ seen ]"),
+        (
+            "classes.json",
+            '{"0": "sky", "1": "road", "1": "car"}',
+            "key '1' twice: 'road' and 'car'",
+        ),
+        ("classes.json", '{"classes": ["sky", "road", "car"], "unsen": ["car"]}', "mean 'unseen'"),
+        ("classes.json", '[{"name": "sky"}, {"name": "road", "synonym": "way"}]', "'synonyms'"),
+    ],
+)
+def test_what_is_nearly_right_is_not_passed_over(tmp_path, file, text, told):
+    made(tmp_path, classes=None)
+    (tmp_path / file).write_text(text)
+    assert told in message(ValueError, tmp_path)
+
+
+def test_keys_and_brackets_of_somebody_else_do_not_matter(tmp_path):
+    made(tmp_path, classes=None)
+    record = {"classes": ["sky", "road [paved]", {"name": "car", "supercategory": "thing"}]}
+    (tmp_path / "classes.json").write_text(json.dumps({**record, "name": "mine", "id": 1}))
+    assert describe_folder(tmp_path).names == ("sky", "road [paved]", "car")
