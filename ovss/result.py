@@ -55,6 +55,16 @@ class SegmentationResult:
         """(T,) int64: pixels that each category won."""
         return np.bincount(self.label_map.ravel(), minlength=len(self.categories))
 
+    def __repr__(self) -> str:
+        """One line, as prompts and notebooks show results: size and what was found."""
+        height, width = self.label_map.shape
+        found = ", ".join(
+            f"{self.categories[i]} {self.pixels[i] / self.label_map.size:.1%}"
+            for i in self._present_indices[:5]
+        )
+        more = f", {len(self.present) - 5} more" if len(self.present) > 5 else ""
+        return f"<SegmentationResult {width} x {height}: {found}{more}>"
+
     @property
     def present(self) -> tuple[str, ...]:
         """Names of the categories that won a pixel, largest first."""

@@ -122,3 +122,11 @@ def test_real_photos_pass(tiny, shared_dir, tmp_path):
         with Image.open(result.source) as image:
             assert result.label_map.shape == (image.height, image.width)
         assert result.draw().width == image.width
+
+
+def test_a_result_shows_itself_in_one_line():
+    labels = np.array([[0, 0, 0], [0, 2, 2]])
+    result = ovss.SegmentationResult(
+        labels, ("cat", "dog", "sky"), np.ones(3), np.zeros((2, 3, 3), np.uint8)
+    )
+    assert repr(result) == "<SegmentationResult 3 x 2: cat 66.7%, sky 33.3%>"
