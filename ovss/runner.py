@@ -162,6 +162,8 @@ def build_runner(
             config.randomness = {**config.get("randomness", {}), "seed": seed}
             start = None
     runner = TrainingRunner.from_cfg(config)
+    if resume is not None and config.resume is None:
+        runner.logger.warning(f"no checkpoint in {work_dir} to resume from: it begins anew")
     if start:
         load_weights(bare_model(runner), find_weights(start))
     return runner

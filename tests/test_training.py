@@ -253,3 +253,9 @@ def test_a_rule_that_matches_nothing_is_an_error():
         )
     with pytest.raises(TypeError, match="lr_mul"):
         NamedRules(wrapper, dict(custom_keys={"0": dict(lr_mul=0)}))
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    build_runner(load_config(tiny_config(tmp_path)), tmp_path / "run", resume="auto")
+    (log,) = (tmp_path / "run").glob("*/*.log")
+    assert f"no checkpoint in {tmp_path / 'run'} to resume from" in log.read_text()
