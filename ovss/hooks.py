@@ -234,10 +234,12 @@ def comparison(
     sheet = Image.new("RGB", (width * len(panels) + 4 * (len(panels) - 1), height), "white")
     for i, panel in enumerate(panels):
         sheet.paste(panel, (i * (width + 4), 0))
-    shares_T1 = np.mean([np.bincount(m.ravel(), minlength=len(names) + 1) for m in maps], axis=0)
+    *true_T1, shares_T1 = (np.bincount(m.ravel(), minlength=len(names) + 1) / m.size for m in maps)
     labelled = [*names, "not labelled"]
+    if true_T1:
+        labelled = [f"{n}: true {t:.1%}, predicted" for n, t in zip(labelled, true_T1[0])]
     entries = [
-        LegendEntry(labelled[i], tuple(colors_T3[i].tolist()), shares_T1[i] / predicted_HW.size)
-        for i in np.flatnonzero(shares_T1)
+        LegendEntry(labelled[i], tuple(colors_T3[i].tolist()), shares_T1[i])
+        for i in np.flatnonzero(np.sum([*true_T1, shares_T1], axis=0))
     ]
     return add_legend(sheet, entries)

@@ -35,4 +35,8 @@ def names_of(words: str | Path | Sequence[str]) -> tuple[str, ...]:
         if not words:
             raise ValueError("no words: name at least one category, such as 'cat, dog, grass'")
         return load_names(words if words in list_vocabularies() else split_words(words))
+    if not isinstance(words, (Path, Sequence)):
+        raise TypeError(
+            f"words are a list of names, one string, or a Path, not {type(words).__name__}"
+        )
     return load_names(words)

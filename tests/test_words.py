@@ -28,3 +28,8 @@ def test_no_words_blank_words_and_the_same_word_twice(words):
 def test_absent_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.txt"):
         names_of(tmp_path / "absent.txt")
+
+
+def test_what_is_no_words_says_what_is():
+    with pytest.raises(TypeError, match=r"words are a list of names, one string, or a Path, not int"):
+        names_of(3)

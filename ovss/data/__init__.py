@@ -5,7 +5,9 @@ Importing this package is cheap; `register_data()` makes its parts known to mmen
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 from importlib import import_module
+from io import StringIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 
 def transform_registry() -> Registry:
     """mmseg's registry of transforms, with mmcv's and ours in reach; by name, without a scope."""
-    import_module("mmseg.datasets.transforms")
+    with redirect_stdout(StringIO()):  # it prints that an optional package is not there
+        import_module("mmseg.datasets.transforms")
     for module in ("color", "transforms"):
         import_module(f"ovss.data.{module}")
     return import_module("mmseg.registry").TRANSFORMS
