@@ -31,5 +31,7 @@ def test_absent_file(tmp_path):
 
 
 def test_what_is_no_words_says_what_is():
-    with pytest.raises(TypeError, match=r"words are a list of names, one string, or a Path, not int"):
+    with pytest.raises(
+        TypeError, match=r"words are a list of names, one string, or a Path, not int"
+    ):
         names_of(3)
