@@ -150,7 +150,7 @@ def pretrained_if_needed(
     from .checkpoint import is_whole
     from .encoders.weights import weights_come_later
 
-    path = config.get("weights") if weights == "default" else weights
+    path = named_weights(config, weights)
     return weights_come_later(path is not None and is_whole(find_weights(path)))
 
 
@@ -190,7 +190,7 @@ def load_trained(
     """
     from .checkpoint import load_weights
 
-    path = config.get("weights") if weights == "default" else weights
+    path = named_weights(config, weights)
     if path is not None:
         load_weights(model, find_weights(path))
     elif weights is not None:
@@ -202,6 +202,11 @@ def load_trained(
                 f"of the authors' is converted first by tools/convert_checkpoint.py), or ask for "
                 f"random weights (--weights none, weights=None in Python)"
             )
+
+
+def named_weights(config: Config, weights: str | Path | None) -> str | Path | None:
+    """What `load_trained` calls weights, as it is named: a config's own for ``"default"``."""
+    return config.get("weights") if weights == "default" else weights
 
 
 def random_parts(model: OpenVocabSegmentor) -> list[str]:
@@ -216,12 +221,13 @@ def find_weights(path: str | Path) -> Path:
     Raises:
         FileNotFoundError: with the places looked at.
     """
-    if Path(path).is_file():
-        return Path(path)
-    packages = [Path(plugin.path) for plugin in find_plugins() if str(plugin.path)]
-    folders = [WEIGHTS_DIR, *(package / "weights" for package in packages)]
+    for candidate in (Path(path), WEIGHTS_DIR / path):
+        if candidate.is_file():
+            return candidate
+    packages = [Path(plugin.path) for plugin in find_plugins() if plugin.path]
+    folders = [package / "weights" for package in packages]
     for folder in folders:
         if (folder / path).is_file():
             return folder / path
-    places = ", ".join(str(folder) for folder in folders if folder.is_dir())
+    places = ", ".join(str(folder) for folder in (WEIGHTS_DIR, *folders) if folder.is_dir())
     raise FileNotFoundError(f"no checkpoint {str(path)!r}, neither as a path nor in {places}")

@@ -15,10 +15,5 @@ gpus=$3
 shift 3
 
 here=$(cd "$(dirname "$0")" && pwd)
-meeting=(--standalone)
-if [ "${NNODES:-1}" -gt 1 ]; then
-    meeting=(--nnodes "$NNODES" --node-rank "${NODE_RANK:?which of the machines this is}"
-        --master-addr "${MASTER_ADDR:?address of machine 0}" --master-port "${PORT:-29500}")
-fi
-exec "${PYTHON:-python}" -m torch.distributed.run "${meeting[@]}" --nproc-per-node "$gpus" \
-    "$here/test.py" "$config" "$weights" --launcher pytorch "$@"
+. "$here/_torchrun.sh"
+torchrun "$here/test.py" "$gpus" "$config" "$weights" --launcher pytorch "$@"

@@ -14,10 +14,5 @@ gpus=$2
 shift 2
 
 here=$(cd "$(dirname "$0")" && pwd)
-meeting=(--standalone)
-if [ "${NNODES:-1}" -gt 1 ]; then
-    meeting=(--nnodes "$NNODES" --node-rank "${NODE_RANK:?which of the machines this is}"
-        --master-addr "${MASTER_ADDR:?address of machine 0}" --master-port "${PORT:-29500}")
-fi
-exec "${PYTHON:-python}" -m torch.distributed.run "${meeting[@]}" --nproc-per-node "$gpus" \
-    "$here/train.py" "$config" --launcher pytorch "$@"
+. "$here/_torchrun.sh"
+torchrun "$here/train.py" "$gpus" "$config" --launcher pytorch "$@"

@@ -15,10 +15,5 @@ config=$3
 shift 3
 
 here=$(cd "$(dirname "$0")" && pwd)
-gpus=${GPUS:-4}
-per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-# shellcheck disable=SC2086  # SRUN_ARGS holds several words
-exec srun --partition="$partition" --job-name="$name" --ntasks="$gpus" \
-    --ntasks-per-node="$per_node" --gres="gpu:$per_node" --cpus-per-task="${CPUS_PER_TASK:-8}" \
-    --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
-    "${PYTHON:-python}" -u "$here/train.py" "$config" --launcher slurm "$@"
+. "$here/_srun.sh"
+with_slurm "$partition" "$name" "$here/train.py" "$config" --launcher slurm "$@"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from mmengine.config import Config
 
-from ..models import find_weights, load_config, random_parts, shipped_configs
+from ..models import find_weights, load_config, named_weights, random_parts, shipped_configs
 from ..weight_files import file_sha256
 from .arguments import parse_method
 from .complexity import on_meta
@@ -93,7 +93,7 @@ def plan(
 
 def fingerprint(config: Config, weights: str) -> str:
     """Changes with the model's config, and with the content of its weights file."""
-    path = config.get("weights") if weights == "default" else weights
+    path = named_weights(config, weights)
     file = None if path in (None, "none") else file_sha256(find_weights(path))
     block = json.dumps(config.model.to_dict(), sort_keys=True, default=str)
     return hashlib.sha256(f"{block} {file}".encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ovss.encoders.fingerprint import sha256
-from ovss.models import find_weights
+from ovss.models import find_weights, named_weights
 from ovss.weight_files import file_sha256
 
 from .config_text import dump_config
@@ -103,7 +103,7 @@ def protocol_record(config: Config, chosen: str | None) -> ProtocolRecord:
 
 def weights_record(model: nn.Module, config: Config, weights: str | Path | None) -> WeightsRecord:
     """Which file, and what is in the model whatever file it came from."""
-    named = config.get("weights") if weights == "default" else weights
+    named = named_weights(config, weights)
     state = model.state_dict()
     own = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     return WeightsRecord(
