@@ -1,7 +1,7 @@
 # make setup   an environment in .venv with the project installed (.venv/bin/ovss)
 # make demo    segment and evaluate a few scenes with the model that comes along
 # make test    the test suite (test-all: the slow ones too)
-# make lint    ruff and mypy
+# make lint    ruff, mypy and the import contract
 # make clean   remove what these made, .venv included
 
 PYTHON ?= python3
@@ -40,6 +40,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

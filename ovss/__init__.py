@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "segment": "inferencer",
-    "Inferencer": "inferencer",
-    "SegmentationResult": "inferencer",
+    "segment": "api.inferencer",
+    "Inferencer": "api.inferencer",
+    "SegmentationResult": "api.result",
     "OpenVocabSegmentor": "segmentor",
-    "build_segmentor": "models",
-    "load_config": "models",
+    "build_segmentor": "models.build",
+    "load_config": "models.configs",
     "load_vocabulary": "vocabularies",
     "list_vocabularies": "vocabularies",
     "Vocabulary": "structures",
     "ImageFeatures": "structures",
     "TextFeatures": "structures",
-    "Selection": "structures",
+    "Selection": "selection",
     "Alignment": "structures",
     "Masks": "structures",
     "Scores": "structures",
-    "IGNORE": "structures",
+    "IGNORE": "selection",
     "Encoder": "interfaces",
     "Selector": "interfaces",
     "AlignmentHead": "interfaces",
@@ -42,9 +42,10 @@ _WHERE = {
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
-    from .inferencer import Inferencer, SegmentationResult, segment
+    from .api.inferencer import Inferencer, SegmentationResult, segment
     from .interfaces import AlignmentHead, Decoder, Encoder, PostProcessor, Selector
-    from .models import build_segmentor, load_config
+    from .models.build import build_segmentor
+    from .models.configs import load_config
     from .registry import DECODERS, ENCODERS, HEADS, POSTPROCESSORS, SELECTORS
     from .segmentor import OpenVocabSegmentor
     from .structures import (

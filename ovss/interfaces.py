@@ -11,15 +11,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from .structures import (
-    Alignment,
-    ImageFeatures,
-    Masks,
-    Scores,
-    Selection,
-    TextFeatures,
-    Vocabulary,
-)
+from .structures import Alignment, ImageFeatures, Masks, Scores, Selection, TextFeatures, Vocabulary
 
 
 class Encoder(nn.Module, ABC):
@@ -71,7 +63,7 @@ class AlignmentHead(nn.Module, ABC):
         level_dims: levels that it needs of the encoder; None takes any.
         any_level_scale: whether those levels may be finer than the feature grid.
         needs_attention: whether it reads the encoder's attention.
-        prompts: P, prompt templates that it needs; None takes any number.
+        num_templates: P, prompt templates that it needs; None takes any number.
     """
 
     cost_dim: int
@@ -80,7 +72,7 @@ class AlignmentHead(nn.Module, ABC):
     level_dims: tuple[int, ...] | None = None
     any_level_scale: bool = False
     needs_attention: bool = False
-    prompts: int | None = None
+    num_templates: int | None = None
 
     @abstractmethod
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:

@@ -10,11 +10,12 @@ from mmengine.registry import MODELS
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from .criterion import Criterion
-from .dimensions import Prompts, check_dimensions
+from .compatibility import check_dimensions
 from .inference import InferenceConfig, label_map, merged_scores
+from .losses.criterion import Criterion
 from .registry import DECODERS, ENCODERS, HEADS, POSTPROCESSORS, SELECTORS, check_arguments
 from .structures import IGNORE, ImageFeatures, Masks, Scores, TextFeatures, Vocabulary
+from .vocabularies.prompts import PromptConfig
 
 
 @MODELS.register_module()
@@ -25,7 +26,7 @@ class OpenVocabSegmentor(BaseModel):
 
     Args:
         encoder, selector, head, decoder, post_processor: configs of (or ready) components.
-        criterion: ``dict(type="bce", ...)``, see `ovss.criterion`.
+        criterion: ``dict(type="bce", ...)``, see `ovss.losses.criterion`.
         prompts: ``dict(templates=..., synonyms=...)``: how names become prompts; ``templates`` is a
             registered name or the templates themselves.
         inference: arguments of `ovss.inference.InferenceConfig`.
@@ -55,8 +56,8 @@ class OpenVocabSegmentor(BaseModel):
         self.decoder = DECODERS.build(decoder)
         self.post_processor = POSTPROCESSORS.build(post_processor or {"type": "Identity"})
         self.criterion = Criterion(**(criterion or {"type": "bce"}))
-        check_arguments(Prompts, dict(prompts or {}))
-        self.prompts = Prompts(**(prompts or {}))
+        check_arguments(PromptConfig, dict(prompts or {}))
+        self.prompts = PromptConfig(**(prompts or {}))
         check_arguments(InferenceConfig, dict(inference or {}))
         self.inference = InferenceConfig(**(inference or {}))
         check_dimensions(

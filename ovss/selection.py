@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .shapes import check_shapes
+from .axes import check_shapes
 
 IGNORE = -1
 """Label of a pixel that counts for nothing. Files' own values (0, 255, 65535 ...) are converted

@@ -23,8 +23,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from .axes import check_shapes
 from .selection import IGNORE, Selection
-from .shapes import check_shapes
 
 __all__ = [
     "IGNORE",

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import sys
 
-import ovss.processes
-from ovss import test_cli, train_cli
+import ovss.distributed
+from ovss.cli import test, train
 
 if __name__ == "__main__":
-    leave, ovss.processes.stop = ovss.processes.stop, lambda: None
+    leave, ovss.distributed.stop = ovss.distributed.stop, lambda: None
     for command, *arguments in json.loads(sys.argv[1]):
-        main = {"train": train_cli.main, "test": test_cli.main}[command]
+        main = {"train": train.main, "test": test.main}[command]
         main([*arguments, "--launcher", "pytorch"])
     leave()

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ovss import processes
+from ovss import distributed
+from ovss.cli.train import main as train_main
 from ovss.data.made_up import MadeUpDataset
 from ovss.data.sampler import EndlessSampler
-from ovss.runner import build_runner
-from ovss.train_cli import main as train_main
+from ovss.training.build import build_runner
 from tests.tiny_training import losses, tiny_config, train
 
 TOLERANCE = 1e-5
@@ -112,8 +112,8 @@ def test_what_shards_leave_is_whole_and_goes_on_in_one_process(runs, tmp_path):
 
 
 def test_what_two_processes_export_loads_in_one(runs):
-    from ovss.checkpoint import load_weights
-    from ovss.models import build_segmentor
+    from ovss.models.build import build_segmentor
+    from ovss.models.checkpoint import load_weights
 
     models = {}
     for name in ("one", "ddp", "fsdp"):
@@ -126,7 +126,7 @@ def test_what_two_processes_export_loads_in_one(runs):
 
 
 def test_two_processes_measure_what_one_measures(runs, tmp_path):
-    from ovss.test_cli import main
+    from ovss.cli.test import main
 
     weights, out = str(runs / "one/weights.safetensors"), tmp_path / "one.json"
     flags = ["--out", str(out), "--work-dir", str(tmp_path / "test")]
@@ -210,8 +210,8 @@ def test_the_scripts_start_two_processes(tmp_path, repo_root):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "number", lambda: 3)
-    monkeypatch.setattr(processes, "start", lambda *a, **k: None)
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
+    monkeypatch.setattr(distributed, "start", lambda *a, **k: None)
     config = tiny_config(tmp_path, "train_dataloader['batch_size'] = 4")
     with pytest.raises(ValueError, match=r"4 pictures a step.*3 processes.*1 or 2 or 4.*=6"):
         train(config, tmp_path / "run")
@@ -221,7 +221,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_whole_batch_stays_in_the_config(tmp_path, monkeypatch):
-    from ovss.models import load_config
+    from ovss.models.configs import load_config
     from ovss.training.runner import share_of_batch
 
     config = load_config(tiny_config(tmp_path, "train_dataloader['batch_size'] = 4"))
@@ -270,13 +270,13 @@ def test_nccl_without_gpus_is_refused(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.setenv(name, "0" if name != "WORLD_SIZE" else "1")
     with pytest.raises(ValueError, match="needs GPUs"):
-        processes.start("pytorch", backend="nccl")
+        distributed.start("pytorch", backend="nccl")
 
 
 def test_alone_nothing_is_shared():
     values = torch.tensor([1.0, 2.0])
-    assert processes.number() == 1
-    assert torch.equal(processes.mean(values), values.double())
-    assert processes.greatest([3, 4]) == [3, 4]
-    assert processes.everything("x") == ["x"]
-    assert not processes.is_loss(RuntimeError("Connection closed by peer"))
+    assert distributed.world_size() == 1
+    assert torch.equal(distributed.all_mean(values), values.double())
+    assert distributed.all_max([3, 4]) == [3, 4]
+    assert distributed.all_gather("x") == ["x"]
+    assert not distributed.is_process_lost(RuntimeError("Connection closed by peer"))

@@ -25,8 +25,10 @@ def test_unknown_name_suggests_the_closest_and_where_plugins_are_named():
 
 
 def test_unknown_key_names_class_signature_and_closest_key():
-    with pytest.raises(TypeError, match=r"CosineHead.*'promts': did you mean 'prompts'.*ensemble"):
-        HEADS.build(dict(type="CosineHead", promts=2))
+    with pytest.raises(
+        TypeError, match=r"CosineHead.*'num_templats': did you mean 'num_templates'.*ensemble"
+    ):
+        HEADS.build(dict(type="CosineHead", num_templats=2))
 
 
 def test_missing_argument_names_the_class():

@@ -7,18 +7,11 @@ import torch
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
-from ovss.criterion import Criterion, bce, cross_entropy
 from ovss.inference import InferenceConfig, best_labels, label_map, merged_scores, union
+from ovss.losses.criterion import Criterion, bce, cross_entropy
 from ovss.segmentor import OpenVocabSegmentor, present_categories
-from ovss.structures import (
-    IGNORE,
-    ImageFeatures,
-    Masks,
-    Scores,
-    Selection,
-    TextFeatures,
-)
-from ovss.testing import pictures, words
+from ovss.structures import IGNORE, ImageFeatures, Masks, Scores, Selection, TextFeatures
+from ovss.testing import make_images, make_names
 
 
 def compose(**changes) -> OpenVocabSegmentor:
@@ -73,11 +66,13 @@ def test_components_that_do_not_fit_are_refused_at_build():
 def test_loss_and_predict_through_mmengine_samples():
     model = compose().train()
     labels = torch.randint(-1, 4, (2, 96, 96))
-    samples = [sample(words(4), labels[i]) for i in range(2)]
-    losses = model(pictures(2), samples, mode="loss")
+    samples = [sample(make_names(4), labels[i]) for i in range(2)]
+    losses = model(make_images(2), samples, mode="loss")
     losses["loss_mask"].backward()
     assert model.encoder.projections[0].grad is not None
-    (out,) = model.eval()(list(pictures(1)), [sample(words(4), ori_shape=(50, 70))], mode="predict")
+    (out,) = model.eval()(
+        list(make_images(1)), [sample(make_names(4), ori_shape=(50, 70))], mode="predict"
+    )
     assert out.pred_sem_seg.data.shape == (1, 50, 70)
 
 
@@ -91,9 +86,9 @@ def test_labels_outside_the_vocabulary_are_an_error():
 def test_a_batch_of_two_vocabularies_is_an_error():
     model = compose()
     with pytest.raises(ValueError, match="share one vocabulary"):
-        model(pictures(2), [sample(words(3)), sample(words(4))], mode="predict")
+        model(make_images(2), [sample(make_names(3)), sample(make_names(4))], mode="predict")
     with pytest.raises(ValueError, match="share one vocabulary"):
-        model(pictures(1), [sample(())], mode="predict")
+        model(make_images(1), [sample(())], mode="predict")
 
 
 def test_bce_is_binary_cross_entropy_with_ignored_pixels_as_negatives():
@@ -147,7 +142,7 @@ def colour_segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks]:
 @pytest.mark.parametrize("global_view", [True, False])
 def test_sliding_equals_a_written_out_merge(global_view):
     config = InferenceConfig("slide", 80, window=48, stride=32, global_view=global_view)
-    image = pictures(1, 80)[0]
+    image = make_images(1, 80)[0]
     scores = merged_scores(image, TEXT3, colour_segment, config)
     total, count = torch.zeros(3, 80, 80), torch.zeros(80, 80)
     for y in (0, 32):
@@ -229,13 +224,13 @@ def test_union_is_ascending():
 
 def test_views_per_batch_changes_nothing():
     model = compose()
-    text = model.encode_vocabulary(words(5))
+    text = model.encode_vocabulary(make_names(5))
     results = []
     for views in (1, 3, 8):
         model.inference = InferenceConfig(
             "slide", 128, window=96, stride=32, views_per_batch=views, activation="softmax"
         )
-        results.append(model.scores(pictures(1, 150)[0], text).probs_BKHW)
+        results.append(model.scores(make_images(1, 150)[0], text).probs_BKHW)
     torch.testing.assert_close(results[0], results[1])
     torch.testing.assert_close(results[0], results[2])
 
@@ -265,6 +260,6 @@ def test_memory_of_the_map_follows_the_kept_categories():
     """A vocabulary of 20,000 words with 4 kept makes maps of 4."""
     model = compose(selector=dict(type="ClipTopK", k=4))
     embeds = torch.nn.functional.normalize(torch.randn(20_000, 1, 16), dim=2)
-    scores = model.scores(pictures(1)[0], TextFeatures(embeds))
+    scores = model.scores(make_images(1)[0], TextFeatures(embeds))
     assert scores.probs_BKHW.shape[1] == 4
     assert scores.selection.num_categories == 20_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ovss.models import config_dir
-from ovss.train_cli import main
+from ovss.cli.train import main
+from ovss.models.configs import config_dir
 
 TINY = """
 _base_ = [{bases}]

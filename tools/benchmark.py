@@ -15,7 +15,7 @@ from ovss.benchmark.arguments import by_method
 from ovss.benchmark.table import run
 from ovss.benchmark.table_jobs import methods_with_weights, plan
 from ovss.benchmark.table_text import as_markdown, as_text
-from ovss.files import write_atomic
+from ovss.io.files import write_atomic
 
 
 def main(argv: list[str] | None = None) -> None:

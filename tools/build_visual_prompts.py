@@ -27,8 +27,8 @@ from ovss_plugins.dpseg.sources import (
 )
 
 from ovss.cli.options import KeyValues
-from ovss.models import load_config
-from ovss.runner import register_training
+from ovss.models.configs import load_config
+from ovss.training.build import register_training
 from ovss.vocabularies import load_names, load_templates
 
 SOURCES = ("folder", "crops", "diffusers", "mini_world")

@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ovss.checkpoint import CheckpointError
-from ovss.convert import CLIP, convert_file, convertible
+from ovss.models.checkpoint import CheckpointError
+from ovss.models.conversion import CLIP, convert_file, convertible
 
 
 def main(argv: list[str] | None = None) -> int:

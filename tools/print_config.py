@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ovss.cli.options import add_config_options
-from ovss.models import load_config
+from ovss.models.configs import load_config
 
 
 def main() -> None:

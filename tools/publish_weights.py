@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ovss.checkpoint import CheckpointError, file_sha256, read_weights, write_weights
+from ovss.models.checkpoint import CheckpointError, file_sha256, read_weights, write_weights
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """`ovss test` as a script, for launchers that start a file."""
 
-from ovss.test_cli import main
+from ovss.cli.test import main
 
 if __name__ == "__main__":
     raise SystemExit(main(prog="tools/test.py"))

@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 
-from ovss.data import mini_world
-from ovss.data.mini_world import COLOURS, SHAPES, STUFF, SURFACES, MiniWorld
-from ovss.files import write_atomic
+from ovss import mini_world
+from ovss.io.files import write_atomic
+from ovss.mini_world import COLOURS, SHAPES, STUFF, SURFACES, MiniWorld
 
 MODEL_CONFIG = Path(__file__).parents[1] / "ovss" / "encoders" / "mini_clip.json"
 SIZE, LARGE = 64, 96

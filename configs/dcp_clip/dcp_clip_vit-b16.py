@@ -46,7 +46,7 @@ model = dict(
         suppress="one_minus",
         image_score="softmax",
     ),
-    head=dict(type="TextGuidedHead", joint_dim=512, prompts=80, dim=128, chunk=16),
+    head=dict(type="TextGuidedHead", joint_dim=512, num_templates=80, dim=128, chunk=16),
     decoder=dict(
         type="SpatialDecoder",
         level_dims=(768, 768),

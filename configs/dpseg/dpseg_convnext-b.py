@@ -47,7 +47,7 @@ model = dict(
         missing="text",
     ),
     selector=dict(type="KeepAll"),
-    head=dict(type="CosineHead", prompts=80),
+    head=dict(type="CosineHead", num_templates=80),
     decoder=dict(
         type="CVGDecoder",
         level_dims=(128, 256, 512),

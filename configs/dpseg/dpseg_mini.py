@@ -46,7 +46,7 @@ model = dict(
         missing="text",
     ),
     selector=dict(type="ClipTopK", k=32),
-    head=dict(type="CosineHead", prompts=7),
+    head=dict(type="CosineHead", num_templates=7),
     decoder=dict(
         type="CVGDecoder",
         level_dims=(192, 192, 192),

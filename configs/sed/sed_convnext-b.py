@@ -42,7 +42,7 @@ model = dict(
         dropout=0.0,
     ),
     selector=dict(type="KeepAll"),
-    head=dict(type="CosineHead", prompts=80),
+    head=dict(type="CosineHead", num_templates=80),
     decoder=dict(
         type="GradualDecoder",
         level_dims=(128, 256, 512),

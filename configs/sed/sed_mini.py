@@ -35,7 +35,7 @@ model = dict(
         trainable_text="none",
     ),
     selector=dict(type="ClipTopK", k=32),
-    head=dict(type="CosineHead", prompts=7),
+    head=dict(type="CosineHead", num_templates=7),
     decoder=dict(
         type="GradualDecoder",
         level_dims=(192, 192, 192),

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from mmengine.config import Config, DictAction
 
-from ..files import write_atomic
-from ..models import build_segmentor, load_config
-from ..segmentor import OpenVocabSegmentor
+from ovss.io.files import write_atomic
+from ovss.models.build import build_segmentor
+from ovss.models.configs import load_config
+from ovss.segmentor import OpenVocabSegmentor
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..segmentor import OpenVocabSegmentor
+from ovss.segmentor import OpenVocabSegmentor
+
 from .stand_ins import replaced
 
 STAGES = ("text", "encoder", "selector", "head", "decoder", "backward", "post_processor", "rest")

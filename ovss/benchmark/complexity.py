@@ -19,11 +19,11 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from ..inference import InferenceConfig, window_origins
-from ..models import build_model
-from ..parts import unweighted
-from ..segmentor import OpenVocabSegmentor
-from ..structures import ImageFeatures, Scores, Selection, TextFeatures
+from ovss.inference import InferenceConfig, window_origins
+from ovss.models.build import build_model
+from ovss.models.parts import without_pretrained
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.structures import ImageFeatures, Scores, Selection, TextFeatures
 
 CONVENTION = "FLOPs = 2 x multiply-accumulates (MACs)"
 _Result = TypeVar("_Result")
@@ -81,7 +81,7 @@ def on_meta(config: Config) -> OpenVocabSegmentor:
     """The config's method without memory: on the meta device, no weights file is read."""
     block = config.model.to_dict()
     with torch.device("meta"):
-        return build_model({**block, "encoder": unweighted(block["encoder"])}).eval()
+        return build_model({**block, "encoder": without_pretrained(block["encoder"])}).eval()
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:

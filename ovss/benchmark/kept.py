@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..evaluation.iou import AreaCounts, IoUReport
-from ..selection import IGNORE, Selection
-from ..structures import Scores
+from ovss.evaluation.iou import AreaCounts, IoUReport
+from ovss.selection import IGNORE, Selection
+from ovss.structures import Scores
+
 from .clock import Span
 
 

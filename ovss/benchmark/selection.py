@@ -13,12 +13,13 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from ..data.base import SegmentationDataset
-from ..data.labels import seen_mask
-from ..interfaces import Selector
-from ..registry import SELECTORS
-from ..segmentor import OpenVocabSegmentor
-from ..structures import ImageFeatures, TextFeatures
+from ovss.data.base import SegmentationDataset
+from ovss.data.labels import seen_mask
+from ovss.interfaces import Selector
+from ovss.registry import SELECTORS
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.structures import ImageFeatures, TextFeatures
+
 from .clock import Clock, Span
 from .complexity import complexity
 from .kept import Point, Watch

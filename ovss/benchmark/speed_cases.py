@@ -10,8 +10,9 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from ..segmentor import OpenVocabSegmentor
-from ..structures import TextFeatures
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.structures import TextFeatures
+
 from .clock import Clock, staged
 from .complexity import views_of
 from .speed import ENCODER_ALONE, Case

@@ -12,10 +12,10 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 from torch.nn import functional
 
-from ..interfaces import Selector
-from ..segmentor import OpenVocabSegmentor
-from ..selectors import ClipTopK, KeepAll
-from ..structures import ImageFeatures, Selection, TextFeatures
+from ovss.interfaces import Selector
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.selectors import ClipTopK, KeepAll
+from ovss.structures import ImageFeatures, Selection, TextFeatures
 
 PRESENT = 8
 """Categories that made-up labels hold, at most."""

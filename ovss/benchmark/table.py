@@ -17,16 +17,17 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from .. import __version__
-from ..data.base import SegmentationDataset
-from ..evaluation.record import processor
-from ..models import build_segmentor
-from ..segmentor import OpenVocabSegmentor
+from ovss import __version__
+from ovss.data.base import SegmentationDataset
+from ovss.models.build import build_segmentor
+from ovss.results.record import processor
+from ovss.segmentor import OpenVocabSegmentor
+
 from .arguments import write_json
 from .clock import Clock
 from .complexity import count_parameters
+from .images import data_set, samples_of
 from .memory import peak_memory
-from .pictures import data_set, samples_of
 from .selection import curve
 from .speed_cases import Contender, picture_case
 from .table_jobs import Job, config_of

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 from mmengine.config import Config
 
-from ..models import find_weights, load_config, named_weights, random_parts, shipped_configs
-from ..weight_files import file_sha256
+from ovss.io.weight_files import file_sha256
+from ovss.models.configs import load_config, shipped_configs
+from ovss.models.weights import find_weights, named_weights, random_parts
+
 from .arguments import parse_method
 from .complexity import on_meta
 

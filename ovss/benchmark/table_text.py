@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..markdown import markdown_table
+from ovss.io.markdown import markdown_table
+
 from .arguments import labels
 from .table import Row
 

@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
-from .. import __version__
+from ovss import __version__
+
 from .options import is_out_of_memory
 
 COMMANDS = {
@@ -25,7 +26,7 @@ COMMANDS = {
     "new-plugin": "write a method of your own to begin with, tests included",
     "demo": "segment and evaluate a few scenes with the model that comes along",
 }
-DELEGATED = {"train": "ovss.train_cli", "test": "ovss.test_cli"}
+DELEGATED = ("train", "test")
 """Commands with a parser of their own, shared with the scripts in tools/."""
 
 OURS = (ValueError, TypeError, LookupError, OSError, ImportError)
@@ -83,7 +84,7 @@ def _raised_here(error: BaseException) -> bool:
 
 def _dispatch(argv: list[str]) -> int:
     if argv and argv[0] in DELEGATED:
-        return int(importlib.import_module(DELEGATED[argv[0]]).main(argv[1:]) or 0)
+        return int(_module(argv[0]).main(argv[1:]) or 0)
     name = next((word for word in argv if word in COMMANDS and word not in DELEGATED), None)
     module = _module(name) if name else None
     parser = build_parser(name, module)
@@ -95,7 +96,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _module(command: str) -> ModuleType:
-    return importlib.import_module(f"ovss.cli.{command.replace('-', '_')}_command")
+    return importlib.import_module(f"ovss.cli.{command.replace('-', '_')}")
 
 
 def build_parser(name: str | None, module: object = None) -> argparse.ArgumentParser:

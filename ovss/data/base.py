@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from ovss.visualize import palette
+from ovss.io.drawing import palette
 
 
-class Picture(NamedTuple):
+class LabeledImage(NamedTuple):
     """One labelled picture: RGB uint8 (H, W, 3), labels (H, W) or None, and what to call it."""
 
     image: NDArray[np.uint8]
@@ -69,7 +69,7 @@ class SegmentationDataset(Dataset, ABC):
         """How many pictures there are."""
 
     @abstractmethod
-    def load(self, index: int) -> Picture:
+    def load(self, index: int) -> LabeledImage:
         """Picture `index`, its labels already converted at the border."""
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ovss.image_io import ImageError
+from ovss.io.images import ImageError
 
 MASK_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm"))
 """What keeps label values as they are; JPEG and WebP do not."""

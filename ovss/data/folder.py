@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ovss.image_io import IMAGE_SUFFIXES
+from ovss.io.images import IMAGE_SUFFIXES
 
 from .class_colors import Color
 from .class_facts import ClassFacts
@@ -17,13 +17,7 @@ from .class_file import find_registered, read_class_file
 from .files import MASK_SUFFIXES, read_labels
 from .folder_facts import all_facts, are_colors, ignored_values, with_palette
 from .folder_files import compare_sizes, find_suffix
-from .folder_layout import (
-    IMAGE_FOLDERS,
-    MASK_FOLDERS,
-    find_class_file,
-    find_folder,
-    sibling_facts,
-)
+from .folder_layout import IMAGE_FOLDERS, MASK_FOLDERS, find_class_file, find_folder, sibling_facts
 from .pairs import files_below, find_pairs, find_pictures
 from .splits import LayoutError, choose_split, find_splits, mask_folder_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ovss.image_io import ImageError
+from ovss.io.images import ImageError
 
 from .class_colors import Color
 from .files import MASK_SUFFIXES

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from mmengine.registry import DATASETS
 
-from ovss.image_io import ImageError, read_image
+from ovss.io.images import ImageError, read_image
 from ovss.selection import IGNORE
 from ovss.vocabularies import load_names
 
-from .base import Picture, SegmentationDataset
+from .base import LabeledImage, SegmentationDataset
 from .files import read_label_colors, read_labels, read_list
-from .labels import ColorBorder, LabelBorder, class_index, seen_mask
+from .labels import ColorMapper, LabelMapper, class_index, seen_mask
 from .pairs import find_pairs
 from .words import Words, words_of_classes
 
@@ -93,11 +93,11 @@ class ImageMaskDataset(SegmentationDataset):
             for raw, owner in owners.items()
         }
         self.color_masks, self.highest_raw = color_masks, max(mapping)
-        self.border = LabelBorder(len(kept), mapping, ignored)
+        self.border = LabelMapper(len(kept), mapping, ignored)
         if color_masks:
             by_color = {_triple(c): mapping[i] for i, c in enumerate(colors or ())}
             by_color.update((_triple(color), IGNORE) for color in ignored_colors)
-            self.color_border = ColorBorder(by_color)
+            self.color_border = ColorMapper(by_color)
         if isinstance(subset, str):
             where, subset = subset, read_list(Path(subset))
         else:
@@ -108,18 +108,18 @@ class ImageMaskDataset(SegmentationDataset):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def load(self, index: int) -> Picture:
+    def load(self, index: int) -> LabeledImage:
         image_path, mask_path = self.pairs[index]
         image = read_image(image_path)
         if mask_path is None:
-            return Picture(image, None, str(image_path))
+            return LabeledImage(image, None, str(image_path))
         labels = self.labels(mask_path)
         if labels.shape != image.shape[:2]:
             raise ValueError(
                 f"label map {mask_path} has (height, width) {labels.shape}, its image {image_path} "
                 f"{image.shape[:2]}; they must be the same picture at the same size"
             )
-        return Picture(image, labels, str(image_path))
+        return LabeledImage(image, labels, str(image_path))
 
     def labels(self, mask_path: Path) -> np.ndarray:
         """Categories or IGNORE of a label map, int32 (H, W).

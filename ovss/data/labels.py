@@ -16,7 +16,7 @@ _UNKNOWN = -2
 _RAW_VALUES = 1 << 16
 
 
-class LabelBorder:
+class LabelMapper:
     """Converts the values of label files into indices of a vocabulary.
 
     Args:
@@ -28,7 +28,7 @@ class LabelBorder:
         ValueError: the mapping points outside the vocabulary, or a raw value outside 16 bits.
 
     >>> import numpy as np
-    >>> LabelBorder(3, ignored=(255,))(np.array([[0, 2, 255]]), "a.png").tolist()
+    >>> LabelMapper(3, ignored=(255,))(np.array([[0, 2, 255]]), "a.png").tolist()
     [[0, 2, -1]]
     """
 
@@ -71,14 +71,14 @@ class LabelBorder:
         return labels_HW.astype(np.int32)
 
 
-class ColorBorder:
+class ColorMapper:
     """Converts the colours of label files into indices of a vocabulary.
 
     Args:
         colors: RGB triple -> index or IGNORE.
 
     >>> import numpy as np
-    >>> ColorBorder({(9, 0, 0): 0, (0, 0, 0): -1})(np.array([[[9, 0, 0], [0, 0, 0]]]), "a").tolist()
+    >>> ColorMapper({(9, 0, 0): 0, (0, 0, 0): -1})(np.array([[[9, 0, 0], [0, 0, 0]]]), "a").tolist()
     [[0, -1]]
     """
 

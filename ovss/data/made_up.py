@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS
 
 from ovss.vocabularies import load_names
 
-from .base import Picture, SegmentationDataset
+from .base import LabeledImage, SegmentationDataset
 
 
 @DATASETS.register_module()
@@ -40,7 +40,7 @@ class MadeUpDataset(SegmentationDataset):
     def __len__(self) -> int:
         return self.length
 
-    def load(self, index: int) -> Picture:
+    def load(self, index: int) -> LabeledImage:
         draw = np.random.default_rng((self.seed, index))
         height, width = self.size
         image = draw.integers(0, 256, (height, width, 3), np.uint8)
@@ -48,4 +48,4 @@ class MadeUpDataset(SegmentationDataset):
         shown = draw.choice(len(self.names), count, replace=False)
         tiles = draw.choice(shown, (8, 8))
         rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
-        return Picture(image, tiles[rows[:, None], columns], f"made_up/{index:06d}")
+        return LabeledImage(image, tiles[rows[:, None], columns], f"made_up/{index:06d}")

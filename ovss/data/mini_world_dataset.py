@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mmengine.registry import DATASETS
 
-from .base import Picture, SegmentationDataset
-from .labels import LabelBorder
-from .mini_world import MiniWorld, names, seen_names
+from ovss.mini_world import MiniWorld, names, seen_names
+
+from .base import LabeledImage, SegmentationDataset
+from .labels import LabelMapper
 
 
 @DATASETS.register_module()
@@ -44,12 +45,12 @@ class MiniWorldDataset(SegmentationDataset):
         super().__init__(kept, seen, pipeline, seed)
         index = {name: i for i, name in enumerate(kept)}
         mapping = {raw: index[name] for raw, name in enumerate(every) if name in index}
-        self.border = LabelBorder(len(kept), mapping)
+        self.border = LabelMapper(len(kept), mapping)
         self.prefix = f"mini_world/{vocabulary}-{split}-{scenes_seed}"
 
     def __len__(self) -> int:
         return len(self.world)
 
-    def load(self, index: int) -> Picture:
+    def load(self, index: int) -> LabeledImage:
         scene, path = self.world[index], f"{self.prefix}-{index:06d}"
-        return Picture(scene.image, self.border(np.asarray(scene.mask), path), path)
+        return LabeledImage(scene.image, self.border(np.asarray(scene.mask), path), path)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from ovss.image_io import IMAGE_SUFFIXES
+from ovss.io.images import IMAGE_SUFFIXES
 
 SHOWN = 3  # files that a message names
 

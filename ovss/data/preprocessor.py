@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 from torch.nn import functional
 
-from ovss import processes
+from ovss import distributed
 from ovss.selection import IGNORE
 
 
@@ -45,7 +45,7 @@ class OpenVocabPreProcessor(BaseDataPreprocessor):
         if not training:
             return {"inputs": images, "data_samples": samples}
         sizes = [image_3HW.shape[1:] for image_3HW in images]
-        height, width = processes.greatest([max(side) for side in zip(*sizes)])
+        height, width = distributed.all_max([max(side) for side in zip(*sizes)])
         inputs = torch.stack([_pad(i, height, width, self.pad_value) for i in images])
         for sample in samples or ():
             labels = sample.gt_sem_seg.data
@@ -68,10 +68,10 @@ def narrow_words(samples: list, limit: int) -> None:
     labels_B1HW = torch.stack([sample.gt_sem_seg.data for sample in samples])
     keep_T = torch.zeros(len(names), dtype=torch.bool)
     keep_T[labels_B1HW[labels_B1HW != IGNORE].unique().cpu()] = True
-    keep_T = processes.any_of(keep_T)
+    keep_T = distributed.all_any(keep_T)
     absent = torch.nonzero(~keep_T).flatten()
     room = max(0, limit - int(keep_T.sum()))
-    keep_T[absent[processes.of_first(torch.randperm(len(absent)))[:room]]] = True
+    keep_T[absent[distributed.broadcast(torch.randperm(len(absent)))[:room]]] = True
     new_T = torch.where(keep_T, keep_T.cumsum(0) - 1, IGNORE).to(labels_B1HW.device)
     words = tuple(name for name, keep in zip(names, keep_T.tolist()) if keep)
     for sample, labels_1HW in zip(samples, labels_B1HW):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ovss.image_io import IMAGE_SUFFIXES
+from ovss.io.images import IMAGE_SUFFIXES
 
 from .class_file import INNER
 from .files import read_list

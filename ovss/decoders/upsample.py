@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from ..interfaces import Decoder
-from ..ops import resize
-from ..registry import DECODERS
-from ..structures import Alignment, Masks
+from ovss.interfaces import Decoder
+from ovss.ops import resize
+from ovss.registry import DECODERS
+from ovss.structures import Alignment, Masks
 
 
 @DECODERS.register_module()

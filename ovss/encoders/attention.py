@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..layers.attention import attend, attend_with_weights, mean_weights
-from ..layers.linear import Linear, linear
+from ovss.layers.attention import attend, attend_with_weights, mean_weights
+from ovss.layers.linear import Linear, linear
 
 __all__ = ["Attention", "split_attention"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..structures import ImageFeatures
+from ovss.structures import ImageFeatures
 
 __all__ = ["convnext_features"]
 

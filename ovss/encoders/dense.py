@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..registry import check_arguments
+from ovss.registry import check_arguments
+
 from .dense_paths import clip_surgery, gem
 from .last_block import LastBlock
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..layers.attention import attend
+from ovss.layers.attention import attend
+
 from .last_block import LastBlock
 
 __all__ = ["clip_surgery", "gem"]

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers.attention import attend
+from ovss.layers.attention import attend
 
 __all__ = ["LastBlock"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..layers.linear import Linear
+from ovss.layers.linear import Linear
 
 __all__ = ["QuickGELU", "quicken_mlp"]
 

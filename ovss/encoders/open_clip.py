@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..interfaces import Encoder
-from ..registry import ENCODERS
-from ..structures import ImageFeatures, TextFeatures, Vocabulary
+from ovss.interfaces import Encoder
+from ovss.registry import ENCODERS
+from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
+
 from .architecture import build_clip, check_architecture, read_model_config
 from .dense import dense_mode
 from .pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from .trainable import set_trainable
 from .vit import image_features
 from .vocabulary_encoder import VocabularyEncoder
-from .weights import find_weights, load_weights, preprocess_of
+from .weights import find_pretrained, load_pretrained, preprocess_of
 
 __all__ = ["OpenCLIPEncoder"]
 
@@ -73,7 +74,7 @@ class OpenCLIPEncoder(Encoder):
         config = read_model_config(model)
         check_architecture(model, config)
         self._encode_vocabulary = VocabularyEncoder(config, text_cache)
-        weights = find_weights(model, config, pretrained)
+        weights = find_pretrained(model, config, pretrained)
         self.clip = build_clip(config, fill=weights is None)
         visual = self.clip.visual
         depth = len(visual.transformer.resblocks)
@@ -92,7 +93,7 @@ class OpenCLIPEncoder(Encoder):
         self.class_attention_dim = heads * len(self.class_attention)
 
         if weights is not None:
-            load_weights(self.clip, model, weights)
+            load_pretrained(self.clip, model, weights)
         set_trainable(self.clip, trainable, trainable_text)
         register_pixel_statistics(self, preprocess_of(model, config, pretrained))
 

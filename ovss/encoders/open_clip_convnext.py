@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..interfaces import Encoder
-from ..registry import ENCODERS
-from ..structures import ImageFeatures, TextFeatures, Vocabulary
+from ovss.interfaces import Encoder
+from ovss.registry import ENCODERS
+from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
+
 from .architecture import build_clip, check_convnext, read_model_config, with_dropout
 from .convnext import convnext_features
 from .pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from .trainable import set_trainable
 from .vocabulary_encoder import VocabularyEncoder
-from .weights import find_weights, load_weights, preprocess_of
+from .weights import find_pretrained, load_pretrained, preprocess_of
 
 __all__ = ["OpenCLIPConvNeXtEncoder"]
 
@@ -66,7 +67,7 @@ class OpenCLIPConvNeXtEncoder(Encoder):
         check_convnext(model, config)
         config = with_dropout(config, drop_path, dropout)
         self._encode_vocabulary = VocabularyEncoder(config, text_cache)
-        weights = find_weights(model, config, pretrained)
+        weights = find_pretrained(model, config, pretrained)
         self.clip = build_clip(config, fill=weights is None)
         stages = self.clip.visual.trunk.feature_info
         wrong = [stage for stage in levels if not 0 <= stage < len(stages)]
@@ -83,7 +84,7 @@ class OpenCLIPConvNeXtEncoder(Encoder):
         self.level_scales = tuple(stride // stages[stage]["reduction"] for stage in levels)
 
         if weights is not None:
-            load_weights(self.clip, model, weights)
+            load_pretrained(self.clip, model, weights)
         set_trainable(self.clip, trainable, trainable_text)
         register_pixel_statistics(self, preprocess_of(model, config, pretrained))
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..structures import Vocabulary
+from ovss.structures import Vocabulary
+
 from .prompts import fill_template, words_of
 from .tokenizer import Tokenizer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..structures import Vocabulary, split_synonyms
+from ovss.structures import Vocabulary, split_synonyms
 
 __all__ = ["fill_template", "words_of"]
 

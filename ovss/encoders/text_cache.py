@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files import write_atomic
+from ovss.io.files import write_atomic
 
 __all__ = ["TextCache", "cache_folder", "cache_key"]
 

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..structures import ImageFeatures
+from ovss.structures import ImageFeatures
+
 from .dense import DenseMode, LastBlock
 
 __all__ = ["embed_patches", "image_features", "resize_positions"]

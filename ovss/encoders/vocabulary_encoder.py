@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..structures import TextFeatures, Vocabulary
-from .fingerprint import Fingerprint
+from ovss.io.fingerprint import Fingerprint
+from ovss.structures import TextFeatures, Vocabulary
+
 from .open_clip_text import TextRules, embed_vocabulary, text_tower
 from .text_cache import TextCache, cache_key
 from .tokenizer import Tokenizer

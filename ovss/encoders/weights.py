@@ -11,15 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..weight_files import read_weights
+from ovss.io.weight_files import read_weights
+
 from .architecture import CONFIGS
 from .tags import check_activation, fetch, tag_config
 
 __all__ = [
     "NOT_WEIGHTS",
-    "find_weights",
+    "find_pretrained",
     "fitted",
-    "load_weights",
+    "load_pretrained",
     "preprocess_of",
     "weights_come_later",
 ]
@@ -45,7 +46,7 @@ def weights_come_later(they_do: bool = True) -> Iterator[None]:
         _LATER.reset(token)
 
 
-def find_weights(model: str, config: dict[str, Any], pretrained: str | None) -> Path | None:
+def find_pretrained(model: str, config: dict[str, Any], pretrained: str | None) -> Path | None:
     """The file that `pretrained` means, fetched if it is a tag not yet cached.
 
     Returns:
@@ -91,7 +92,7 @@ def preprocess_of(
     return tuple(255 * value for value in mean), tuple(255 * value for value in std)
 
 
-def load_weights(clip: nn.Module, model: str, path: Path) -> None:
+def load_pretrained(clip: nn.Module, model: str, path: Path) -> None:
     """Load a file into `clip`; half precision becomes the module's own precision.
 
     Raises:

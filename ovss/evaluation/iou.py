@@ -9,16 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ovss.protocols.protocol import ABSENT
 from ovss.selection import IGNORE
 
 Counts = NDArray[np.int64]
 Percent = NDArray[np.float64]
-
-ABSENT = {
-    "ground_truth": ("mIoU", "classes that occur in the ground truth; detectron2, CAT-Seg, SED"),
-    "union": ("mIoU_union", "classes that occur in ground truth or prediction; mmseg"),
-}
-"""How absent classes enter the mean -> the figure that has it so, and what it is a mean over."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from mmengine.runner import Runner, TestLoop
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from ovss.processes import ProcessLostError, everything, is_loss
+from ovss.distributed import ProcessLostError, all_gather, is_process_lost
 
 from .cost import Cost, Progress, largest, memory_peak, reset_memory_peak, utc_now
 from .plan import Plan, agree
@@ -85,9 +85,9 @@ class ResumableTestLoop(TestLoop):
         for metric in self.evaluator.metrics:
             if not isinstance(metric, CountingMetric):
                 raise TypeError(
-                    f"the metric {type(metric).__name__} keeps something of every picture and "
-                    f"cannot be continued: use OpenVocabIoU; or run mmengine's TestLoop, "
-                    f"without a result file: ovss.runner.build_runner(..., testing=True).test()"
+                    f"Metric {type(metric).__name__} keeps data of every image, so its evaluation "
+                    f"cannot be resumed. Use OpenVocabIoU, or mmengine's TestLoop without a result "
+                    f"file (ovss.training.build.build_runner(..., testing=True).test())"
                 )
         self.resume, self.save_every, self.report_every = resume, save_every, report_every
         self.sampler = cast(EachPictureOnce, self.dataloader.sampler)
@@ -159,9 +159,9 @@ class ResumableTestLoop(TestLoop):
 
     def _sum_up(self, plan: Plan, seconds: float) -> Cost:
         try:
-            everyone = everything((seconds, memory_peak()))
+            everyone = all_gather((seconds, memory_peak()))
         except RuntimeError as error:
-            if not is_loss(error):
+            if not is_process_lost(error):
                 raise
             raise ProcessLostError(
                 f"another process of this evaluation has ended or cannot be reached ({error}). "

@@ -14,18 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ovss.data.labels import category_key
+from ovss.protocols.protocol import ABSENT, SEEN_RULES
 from ovss.selection import IGNORE
 from ovss.structures import split_synonyms
 from ovss.vocabularies import load_names
 
-from .iou import ABSENT, AreaCounts, IoUReport
-
-SEEN_RULES = {
-    "any_synonym": "one of its synonyms, ignoring case, is a synonym of",
-    "first_synonym": "its first synonym, ignoring case, is the first synonym of",
-    "exact": "its whole entry, synonyms and case included, is",
-}
-"""Rule -> the sentence that is printed with the figures."""
+from .iou import AreaCounts, IoUReport
 
 _KEYS: dict[str, Callable[[str], frozenset[str]]] = {
     "any_synonym": category_key,

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from ovss.data.image_mask import ImageMaskDataset
-from ovss.encoders.fingerprint import sha256
-from ovss.runner import bare_model
+from ovss.distributed import unwrap
+from ovss.io.fingerprint import sha256
+from ovss.io.hashing import content_hash
+from ovss.protocols.read import protocol_of
 
 from .cost import utc_now
-from .hashing import content_hash
-from .protocol_read import protocol_of
 from .state import Part, StateFolder, merge
 
 
@@ -93,7 +93,7 @@ def evaluation_identity(runner: Runner, dataset: Dataset[Any], fp16: bool) -> di
         dataset: that is evaluated.
         fp16: whether the loop computes under autocast.
     """
-    config, model = runner.cfg, bare_model(runner)
+    config, model = runner.cfg, unwrap(runner.model)
     device = next(model.parameters()).device.type if any(True for _ in model.parameters()) else ""
     parts = {k: v for k, v in config.model.items() if k not in ("prompts", "inference")}
     meta = getattr(dataset, "metainfo", None)  # mmengine's data sets have it

@@ -19,9 +19,8 @@ import numpy as np
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
-from ovss.files import write_text
-
-from .hashing import short_hash
+from ovss.io.files import write_text
+from ovss.io.hashing import short_hash
 
 FORMAT = 1
 _NAME = re.compile(r"session-(\d+)-rank-(\d+)\.json")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from ..interfaces import AlignmentHead
-from ..ops import cosine_volume
-from ..registry import HEADS
-from ..structures import Alignment, ImageFeatures, Selection, TextFeatures
+from ovss.interfaces import AlignmentHead
+from ovss.ops import cosine_volume
+from ovss.registry import HEADS
+from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
 
 @HEADS.register_module()
@@ -13,17 +13,19 @@ class CosineHead(AlignmentHead):
     """The plain cost volume: cosine of every cell with every prompt.
 
     Args:
-        prompts: D = P, how many prompt templates there are; 1 with ``ensemble`` averages them
+        num_templates: D = P, how many prompt templates there are; 1 with ``ensemble`` averages them
             into one embedding first.
         ensemble: average the templates of a category, normalised before and after.
     """
 
-    def __init__(self, prompts: int = 1, ensemble: bool = False) -> None:
+    def __init__(self, num_templates: int = 1, ensemble: bool = False) -> None:
         super().__init__()
-        if ensemble and prompts != 1:
-            raise ValueError(f"an ensemble of templates gives one volume, not prompts={prompts}")
-        self.cost_dim = prompts
-        self.prompts = None if ensemble else prompts
+        if ensemble and num_templates != 1:
+            raise ValueError(
+                f"an ensemble of templates gives one volume, not num_templates={num_templates}"
+            )
+        self.cost_dim = num_templates
+        self.num_templates = None if ensemble else num_templates
         self.ensemble = ensemble
 
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
@@ -32,8 +34,9 @@ class CosineHead(AlignmentHead):
             embeds_TPC = F.normalize(embeds_TPC.mean(1, keepdim=True), dim=2)
         if embeds_TPC.shape[1] != self.cost_dim:
             raise ValueError(
-                f"CosineHead(prompts={self.cost_dim}) got {embeds_TPC.shape[1]} prompt templates: "
-                f"set prompts={embeds_TPC.shape[1]}, or ensemble=True to average them"
+                f"CosineHead(num_templates={self.cost_dim}) got {embeds_TPC.shape[1]} "
+                f"prompt templates. Set num_templates={embeds_TPC.shape[1]}, or ensemble=True to "
+                f"average them"
             )
         text_BKPC = selection.gather(embeds_TPC)
         volume_BKPhw = cosine_volume(image.dense_BChw, text_BKPC)

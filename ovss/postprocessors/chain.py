@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..interfaces import PostProcessor
-from ..registry import POSTPROCESSORS
-from ..structures import Scores
+from ovss.interfaces import PostProcessor
+from ovss.registry import POSTPROCESSORS
+from ovss.structures import Scores
 
 
 @POSTPROCESSORS.register_module()

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from ..interfaces import PostProcessor
-from ..registry import POSTPROCESSORS
-from ..structures import Scores
+from ovss.interfaces import PostProcessor
+from ovss.registry import POSTPROCESSORS
+from ovss.structures import Scores
 
 
 @POSTPROCESSORS.register_module()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovss.data.files import read_labels
-from ovss.image_io import ImageError
+from ovss.io.images import ImageError
 
 from .census import label_hash
 from .finished import DESCRIPTION

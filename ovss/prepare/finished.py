@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovss import __version__
-from ovss.files import write_text
+from ovss.io.files import write_text
 
 from .census import split_census
 from .recipe import Found, Recipe

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ovss.files import write_atomic
+from ovss.io.files import write_atomic
 
 from .recipe import LabelError, Labels
 

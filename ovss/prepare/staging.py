@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ovss.files import write_text
+from ovss.io.files import write_text
 
 from .recipe import Item, Recipe
 from .work import fingerprint

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from ovss.files import write_atomic
+from ovss.io.files import write_atomic
 
 from .census import count_values, label_hash
 from .label_files import image_size, write_labels

@@ -3,10 +3,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..interfaces import Selector
-from ..ops import max_cosine
-from ..registry import SELECTORS
-from ..structures import ImageFeatures, Selection, TextFeatures
+from ovss.interfaces import Selector
+from ovss.ops import max_cosine
+from ovss.registry import SELECTORS
+from ovss.structures import ImageFeatures, Selection, TextFeatures
 
 
 @SELECTORS.register_module()

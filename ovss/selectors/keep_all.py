@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..interfaces import Selector
-from ..registry import SELECTORS
-from ..structures import ImageFeatures, Selection, TextFeatures
+from ovss.interfaces import Selector
+from ovss.registry import SELECTORS
+from ovss.structures import ImageFeatures, Selection, TextFeatures
 
 
 @SELECTORS.register_module()

@@ -17,9 +17,10 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from .. import processes
-from ..checkpoint import CheckpointError
-from ..files import write_atomic
+from ovss import distributed
+from ovss.io.files import write_atomic
+from ovss.models.checkpoint import CheckpointError
+
 from .precision import NonFiniteLossError
 from .sharding import local
 
@@ -143,4 +144,4 @@ def _not_finite(model: torch.nn.Module) -> list[str]:
     """Names of parameters that are not finite in any process."""
     named = dict(model.named_parameters())
     bad_N = torch.stack([~local(p).isfinite().all() for p in named.values()])
-    return [name for name, bad in zip(named, processes.any_of(bad_N).tolist()) if bad]
+    return [name for name, bad in zip(named, distributed.all_any(bad_N).tolist()) if bad]

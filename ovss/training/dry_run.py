@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from .. import processes
+from ovss import distributed
+
 from .simplify import simplify
 from .stopwatch import StopwatchHook, peak_bytes
 
@@ -97,14 +98,16 @@ def dry_run(
     files; what would be downloaded or read from a bank is left out.
 
     Args:
-        config: as `ovss.models.load_config` gives it; left as it is.
+        config: as `ovss.models.configs.load_config` gives it; left as it is.
         steps: how many; the first is timed apart.
-        amp, launcher, seed: see `ovss.runner.build_runner`.
+        amp, launcher, seed: see `ovss.training.build.build_runner`.
 
     Raises:
         ValueError: no step, nothing to train, or a data set without a `vocabulary`.
     """
-    from ..runner import bare_model, build_runner, check_trainable
+    from ovss.distributed import unwrap
+
+    from .build import build_runner, check_trainable
 
     if steps < 1:
         raise ValueError(f"a dry run takes at least 1 step, got {steps}")
@@ -117,7 +120,7 @@ def dry_run(
         watch = next(hook for hook in runner.hooks if isinstance(hook, StopwatchHook))
         dataset = runner.train_dataloader.dataset
         runner.train()
-        numbers = [(p.numel(), p.requires_grad) for p in bare_model(runner).parameters()]
+        numbers = [(p.numel(), p.requires_grad) for p in unwrap(runner.model).parameters()]
     crop = watch.shape[-2:]
     return DryRun(
         name=Path(config.filename or "config").stem,
@@ -131,7 +134,7 @@ def dry_run(
         precision=getattr(runner.optim_wrapper, "amp", None) or "float32",
         loss=watch.loss,
         seconds=tuple(watch.seconds),
-        peak=processes.greatest([peak_bytes()])[0],
+        peak=distributed.all_max([peak_bytes()])[0],
         steps=length,
         left_out=tuple(left_out),
     )

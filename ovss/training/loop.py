@@ -9,7 +9,8 @@ from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from .. import processes
+from ovss import distributed
+
 from .precision import GuardedOptimWrapper, NonFiniteLossError, precision
 
 
@@ -52,9 +53,9 @@ class GuardedTrainLoop(IterBasedTrainLoop):
                 f"pictures and labels, lower the learning rate, or leave --amp out"
             ) from None
         except RuntimeError as error:
-            if not processes.is_loss(error):
+            if not distributed.is_process_lost(error):
                 raise
-            raise processes.ProcessLostError(
+            raise distributed.ProcessLostError(
                 f"process {runner.rank} of {runner.world_size} lost another one at iteration "
                 f"{self._iter + 1} ({str(error).splitlines()[0]}). Its own message says why it "
                 f"ended; go on with --resume from {_last_checkpoint(runner)}"
@@ -85,7 +86,7 @@ def train_step(
     Raises:
         NonFiniteLossError: in every process, if the loss of any is not finite; before the step.
     """
-    bare = processes.unwrapped(model)
+    bare = distributed.unwrap(model)
     with precision(optim_wrapper.amp):
         prepared = bare.data_preprocessor(data, True)
     parts = _parts(prepared, micro_batch)
@@ -95,7 +96,9 @@ def train_step(
         with optim_wrapper.optim_context(model, last):
             losses = model(**part, mode="loss")
         loss, log = bare.parse_losses(losses)
-        means = processes.mean(torch.stack([value.detach().float() for value in log.values()]))
+        means = distributed.all_mean(
+            torch.stack([value.detach().float() for value in log.values()])
+        )
         logs.append(dict(zip(log, means)))
         optim_wrapper.guard(float(logs[-1]["loss"]))
         take = optim_wrapper.update_params if last else optim_wrapper.accumulate
@@ -115,18 +118,18 @@ def _parts(prepared: dict, micro_batch: int | None) -> list[dict]:
 
 def _blame(runner: Runner, data_batch: dict) -> str:
     """Which pictures of a batch have a loss that is not finite, each taken alone."""
-    model = processes.unwrapped(runner.model)
+    model = distributed.unwrap(runner.model)
     guilty, paths = [], [sample.img_path for sample in data_batch["data_samples"]]
     amp = runner.optim_wrapper.amp
     for i, path in enumerate(paths):
         one = {key: value[i : i + 1] for key, value in data_batch.items()}
-        with torch.no_grad(), precision(amp), processes.alone():
+        with torch.no_grad(), precision(amp), distributed.single_process():
             prepared = model.data_preprocessor(one, True)
             losses = model(**prepared, mode="loss")
         if not all(torch.isfinite(value).all() for value in losses.values()):
             guilty.append(path)
-    guilty = [path for found in processes.everything(guilty) for path in found]
-    paths = [path for found in processes.everything(paths) for path in found]
+    guilty = [path for found in distributed.all_gather(guilty) for path in found]
+    paths = [path for found in distributed.all_gather(paths) for path in found]
     if guilty:
         return f"at {', '.join(guilty)}"
     return f"in the batch of {', '.join(paths)} (none of them alone)"

@@ -12,7 +12,8 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
-from .. import processes
+from ovss import distributed
+
 from .modules import compile_modules, save_memory
 from .sharding import gathered, is_sharded, shard
 
@@ -77,7 +78,7 @@ class TrainingRunner(Runner):
         """mmengine asks once weights are in place, just before the first step."""
         if target != "train_step":
             return
-        bare = processes.unwrapped(self.model)
+        bare = distributed.unwrap(self.model)
         save_memory(bare, self.cfg.get("gradient_checkpointing") or False)
         compile_modules(bare, switch(self.cfg, "compile"))
 

@@ -16,7 +16,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from .. import processes
+from ovss import distributed
+
 from .modules import matching
 
 UNITS = ("encoder.**.trunk.stages.*.blocks.*",)
@@ -36,9 +37,9 @@ def shard(model: nn.Module, units: Sequence[str] | None = None) -> None:
     """
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
-            tensor.copy_(processes.of_first(tensor))
+            tensor.copy_(distributed.broadcast(tensor))
     kind = "cuda" if torch.cuda.is_available() else "cpu"
-    mesh = init_device_mesh(kind, (processes.number(),))
+    mesh = init_device_mesh(kind, (distributed.world_size(),))
     frozen = {p for p in model.parameters() if not p.requires_grad}
     chosen = matching(model, UNITS, strict=False) if units is None else matching(model, units)
     for module in chosen.values():

@@ -37,8 +37,8 @@ def simplify(config: Config, steps: int) -> list[str]:
 
 
 def _made_up(dataset: dict) -> dict:
-    from ..data.labels import seen_mask
-    from ..vocabularies import load_names
+    from ovss.data.labels import seen_mask
+    from ovss.vocabularies import load_names
 
     if "vocabulary" not in dataset:
         raise ValueError(

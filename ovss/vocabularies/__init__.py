@@ -1,13 +1,7 @@
 """Named class lists and prompt templates, and words from lists and files, checked."""
 
 from .checks import find_duplicates
-from .reader import (
-    list_templates,
-    list_vocabularies,
-    load_names,
-    load_templates,
-    load_vocabulary,
-)
+from .reader import list_templates, list_vocabularies, load_names, load_templates, load_vocabulary
 
 __all__ = [
     "find_duplicates",

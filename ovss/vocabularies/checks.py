@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 
-from ..structures import split_synonyms
+from ovss.structures import split_synonyms
 
 __all__ = ["check_names", "find_duplicates"]
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from ..structures import Vocabulary
+from ovss.structures import Vocabulary
+
 from .checks import check_names
 
 __all__ = ["list_templates", "list_vocabularies", "load_names", "load_templates", "load_vocabulary"]
@@ -106,11 +107,11 @@ def load_templates(source: str | Sequence[str]) -> tuple[str, ...]:
 @cache
 def _registered_names(name: str) -> tuple[str, ...]:
     if name in MINI:
-        from ..data.mini_world import names
+        from ovss.mini_world import names
 
         return names(name)
     if name in MINI_SEEN:
-        from ..data.mini_world import seen_names
+        from ovss.mini_world import seen_names
 
         return seen_names(name.removesuffix("_seen"))
     return tuple(json.loads((DATA / "names" / f"{name}.json").read_text("utf-8"))["names"])

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from ovss.checkpoint import CheckpointError
-from ovss.convert import Conversion, rename
+from ovss.models.checkpoint import CheckpointError
+from ovss.models.conversion import Conversion, rename
 
 _PREDICTOR = "sem_seg_head.predictor"
 _VISION_BLOCKS = {768: 12, 1024: 24}

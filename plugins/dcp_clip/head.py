@@ -29,7 +29,7 @@ class TextGuidedHead(AlignmentHead):
 
     Args:
         joint_dim: C of the encoder.
-        prompts: P, prompt templates.
+        num_templates: P, prompt templates.
         dim: channels of the volume.
         embed_kernel: side of the convolution that embeds the cosines, odd.
         cross_attention, self_attention: the two branches (Table IV). Without the first, the plain
@@ -56,7 +56,7 @@ class TextGuidedHead(AlignmentHead):
     def __init__(
         self,
         joint_dim: int,
-        prompts: int = 80,
+        num_templates: int = 80,
         dim: int = 128,
         embed_kernel: int = 7,
         cross_attention: bool = True,
@@ -88,7 +88,9 @@ class TextGuidedHead(AlignmentHead):
         one_of(_NAME, "norm", norm, NORMS)
         one_of(_NAME, "activation", activation, tuple(ACTIVATIONS))
         one_of(_NAME, "self_residual", self_residual, ("cost", "proj_cat"))
-        at_least(_NAME, 1, prompts=prompts, dim=dim, embed_kernel=embed_kernel, chunk=chunk)
+        at_least(
+            _NAME, 1, num_templates=num_templates, dim=dim, embed_kernel=embed_kernel, chunk=chunk
+        )
         at_least(_NAME, 1, cross_layers=cross_layers, self_layers=self_layers, expand=expand)
         at_least(_NAME, 1, cross_heads=cross_heads, self_heads=self_heads)
         at_least(_NAME, 1, prompt_tokens=prompt_tokens)
@@ -99,12 +101,12 @@ class TextGuidedHead(AlignmentHead):
                 f"{_NAME}: {cross_heads} heads must divide joint_dim={joint_dim}, "
                 f"and {self_heads} dim={dim}"
             )
-        self.joint_dim, self.cost_dim, self.raw_dim = joint_dim, dim, prompts
-        self.prompts = prompts
+        self.joint_dim, self.cost_dim, self.raw_dim = joint_dim, dim, num_templates
+        self.num_templates = num_templates
         self.cross_input = one_of(_NAME, "cross_input", cross_input, ("raw", "l2_sqrt_d"))
         self_axis = one_of(_NAME, "self_axis", self_axis, ("spatial", "class", "both"))
         self.chunk = chunk
-        self.embed = nn.Conv2d(prompts, dim, embed_kernel, padding=embed_kernel // 2)
+        self.embed = nn.Conv2d(num_templates, dim, embed_kernel, padding=embed_kernel // 2)
         self.guidance: TextGuidance | None = None
         self.cross = nn.ModuleList()
         if cross_attention:
@@ -135,8 +137,8 @@ class TextGuidedHead(AlignmentHead):
         """
         if text.embeds_TPC.shape[1] != self.raw_dim:
             raise ValueError(
-                f"{_NAME}(prompts={self.raw_dim}) got {text.embeds_TPC.shape[1]} prompt templates: "
-                f"set prompts={text.embeds_TPC.shape[1]}, or other templates"
+                f"{_NAME}(num_templates={self.raw_dim}) got {text.embeds_TPC.shape[1]} prompt "
+                f"templates: set num_templates={text.embeds_TPC.shape[1]}, or other templates"
             )
         text_BKPC = selection.gather(text.embeds_TPC)
         shared_BNd = self._cells(image, text_BKPC, selection)

@@ -85,23 +85,23 @@ class CostSkip(nn.Module):
     """The plain cosines of a pair, at the size of each stage.
 
     Args:
-        prompts: P.
+        num_templates: P.
         dims: channels at each stage.
         up: ``bilinear_1x1``: a 1 x 1 convolution on the feature grid, then enlarged, which is the
             same as the other way round; ``convT_chain``: transposed convolutions, one upon the
             other.
     """
 
-    def __init__(self, prompts: int, dims: tuple[int, ...], up: str) -> None:
+    def __init__(self, num_templates: int, dims: tuple[int, ...], up: str) -> None:
         super().__init__()
         self.chain = up == "convT_chain"
         self.steps = nn.ModuleList()
         for dim in dims:
             if self.chain:
-                self.steps.append(nn.ConvTranspose2d(prompts, dim, 2, stride=2))
-                prompts = dim
+                self.steps.append(nn.ConvTranspose2d(num_templates, dim, 2, stride=2))
+                num_templates = dim
             else:
-                self.steps.append(nn.Conv2d(prompts, dim, 1))
+                self.steps.append(nn.Conv2d(num_templates, dim, 1))
 
     def forward(self, raw_KPhw: Tensor) -> list[Tensor]:
         """One (K, dim, 2^l h, 2^l w) for each stage l = 1, 2 ..."""

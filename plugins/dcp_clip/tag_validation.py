@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.interfaces import PostProcessor
+from ovss.layers.regions import Region, find_regions
 from ovss.ops import region_pool
-from ovss.regions import Region, find_regions
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import (
     ImageFeatures,

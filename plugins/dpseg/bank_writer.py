@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ovss.files import write_atomic
+from ovss.io.files import write_atomic
 
 from .bank import FORMAT, INDEX, BankError, Entry, Maker, VisualPromptBank, level_names, part_name
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 from tqdm import tqdm
 
-from ovss.files import ensure_writable
+from ovss.io.files import ensure_writable
 
 from .bank import Entry
 from .bank_writer import BankWriter

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ovss.encoders.fingerprint import sha256
 from ovss.interfaces import Encoder
+from ovss.io.fingerprint import sha256
 from ovss.registry import ENCODERS
 
 from .bank import Maker

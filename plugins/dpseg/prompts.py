@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovss.shapes import check_shapes
+from ovss.axes import check_shapes
 from ovss.structures import TextFeatures
 
 FUSIONS = ("average", "text", "visual")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ovss.layers.regions import Region, find_regions
 from ovss.ops import region_pool
-from ovss.regions import Region, find_regions
 from ovss.structures import ImageFeatures
 
 from .frozen import FrozenEncoder

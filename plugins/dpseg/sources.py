@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from ovss.data.base import SegmentationDataset
-from ovss.data.mini_world import portrait
 from ovss.encoders.prompts import fill_template
-from ovss.image_io import find_images, read_image
-from ovss.regions import Region, find_regions
+from ovss.io.images import find_images, read_image
+from ovss.layers.regions import Region, find_regions
+from ovss.mini_world import portrait
 from ovss.structures import split_synonyms
 
 from .bank import Entry, category_key
@@ -213,6 +213,6 @@ def _portrait(name: str, number: int, size: int) -> Tensor:
 
 def _tensor(image: Any) -> Tensor:
     """A PIL picture."""
-    from ovss.image_io import to_rgb
+    from ovss.io.images import to_rgb
 
     return torch.from_numpy(to_rgb(image)).permute(2, 0, 1)

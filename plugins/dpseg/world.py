@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ovss.data.mini_world import names as world_names
-from ovss.data.mini_world import portrait
+from ovss.mini_world import names as world_names
+from ovss.mini_world import portrait
 from ovss.structures import Vocabulary
 
 from .frozen import FrozenEncoder

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from ovss.checkpoint import CheckpointError
-from ovss.convert import Conversion, rename
+from ovss.models.checkpoint import CheckpointError
+from ovss.models.conversion import Conversion, rename
 
 _CLIP = "sem_seg_head.predictor.clip_model"
 _ROOT = "sem_seg_head.predictor.transformer"

@@ -14,7 +14,7 @@ from torch import nn
 from ovss.benchmark.complexity import complexity, count_parameters, counted, on_meta, views_of
 from ovss.inference import InferenceConfig
 from ovss.layers.linear import linear
-from ovss.models import load_config
+from ovss.models.configs import load_config
 
 
 @pytest.mark.parametrize(

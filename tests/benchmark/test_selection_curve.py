@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ovss.benchmark.arguments import random_model
-from ovss.benchmark.pictures import data_set
+from ovss.benchmark.images import data_set
 from ovss.benchmark.selection import curve
-from ovss.models import build_segmentor, load_config
-from ovss.test_cli import main as ovss_test
+from ovss.cli.test import main as ovss_test
+from ovss.models.build import build_segmentor
+from ovss.models.configs import load_config
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_figures_are_those_of_ovss_test(tmp_path):
 
 def _dataset(folder):
     """mini_20 with four scenes, as a config of its own."""
-    from ovss.models import config_dir
+    from ovss.models.configs import config_dir
 
     base = config_dir() / "_base_" / "datasets" / "mini_20.py"
     path = folder / "four.py"

@@ -8,11 +8,12 @@ import runpy
 import pytest
 
 from ovss.benchmark import table
-from ovss.benchmark.pictures import data_set
+from ovss.benchmark.images import data_set
 from ovss.benchmark.selection import curve
 from ovss.benchmark.table import measure, run
 from ovss.benchmark.table_jobs import Job, methods_with_weights, plan
-from ovss.models import build_segmentor, load_config
+from ovss.models.build import build_segmentor
+from ovss.models.configs import load_config
 
 RANDOM = "maskclip_mini,model.encoder.pretrained=None"
 
@@ -82,7 +83,7 @@ def test_methods_without_weights_are_named(tmp_path):
 
 
 def test_rows_change_with_the_weights_file(tmp_path):
-    from ovss.models import WEIGHTS_DIR
+    from ovss.models.weights import WEIGHTS_DIR
 
     content = (WEIGHTS_DIR / "cat_seg_mini.safetensors").read_bytes()
     file = tmp_path / "mine.safetensors"

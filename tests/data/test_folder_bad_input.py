@@ -12,7 +12,7 @@ from PIL import Image
 
 from ovss.data.folder import describe_folder
 from ovss.data.splits import LayoutError
-from ovss.image_io import ImageError
+from ovss.io.images import ImageError
 
 NAMES = ["sky", "road", "car"]
 

@@ -12,8 +12,8 @@ from mmseg.structures import SegDataSample
 from ovss.data.image_mask import ImageMaskDataset
 from ovss.data.sampler import EndlessSampler
 from ovss.data.words import words_of_classes
+from ovss.evaluation.images import comparison
 from ovss.evaluation.metric import OpenVocabIoU
-from ovss.hooks import comparison
 from ovss.vocabularies import load_names
 
 NAMES = ("cat", "sofa, couch", "background")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ovss.data.image_mask import ImageMaskDataset
-from ovss.image_io import ImageError
+from ovss.io.images import ImageError
 
 PACK = [dict(type="PackSample")]
 NAMES = ["sky", "road", "car, automobile"]

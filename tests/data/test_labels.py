@@ -7,35 +7,35 @@ import pytest
 from PIL import Image
 
 from ovss.data.files import read_labels
-from ovss.data.labels import LabelBorder, seen_mask
+from ovss.data.labels import LabelMapper, seen_mask
 from ovss.data.transforms import resize_labels
-from ovss.image_io import ImageError
+from ovss.io.images import ImageError
 
 
 def test_255_is_a_category_of_a_large_vocabulary_and_65535_is_ignored():
-    border = LabelBorder(847, ignored=(65535,))
+    border = LabelMapper(847, ignored=(65535,))
     raw = np.array([[0, 255, 846, 65535]], np.uint16)
     assert border(raw, "a.tif").tolist() == [[0, 255, 846, -1]]
 
 
 def test_unknown_values_name_the_file_the_values_and_their_pixels():
-    border = LabelBorder(11, ignored=(255,))
+    border = LabelMapper(11, ignored=(255,))
     with pytest.raises(ValueError, match=r"street\.png.* 11 \(2 pixels\).*11 categories.*ignored"):
         border(np.array([[11, 11, 3, 255]], np.uint8), "street.png")
 
 
 def test_negative_and_huge_raw_values_are_unknown_not_wrapped():
-    border = LabelBorder(3)
+    border = LabelMapper(3)
     for value in (-1, 70000):
         with pytest.raises(ValueError, match=rf"{value} \(1 pixels\)"):
             border(np.array([[0, value]]), "a.png")
 
 
 def test_a_mapping_merges_and_drops():
-    border = LabelBorder(2, {7: 0, 9: 0, 24: 1, 3: -1})
+    border = LabelMapper(2, {7: 0, 9: 0, 24: 1, 3: -1})
     assert border(np.array([[7, 9, 24, 3]]), "x").tolist() == [[0, 0, 1, -1]]
     with pytest.raises(ValueError, match="raw value 1 to 2"):
-        LabelBorder(2, {1: 2})
+        LabelMapper(2, {1: 2})
 
 
 @pytest.mark.parametrize(("mode", "dtype"), [("L", np.uint8), ("I;16", np.uint16)])

@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from ovss.data import register_data
-from ovss.data.mini_world import MiniWorld, names, seen_names
 from ovss.data.mini_world_dataset import MiniWorldDataset
 from ovss.data.sampler import EndlessSampler
+from ovss.mini_world import MiniWorld, names, seen_names
 
 register_data()
 

@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS
 
 from ovss.data import register_data
 from ovss.data.folder import describe_folder
-from ovss.models import config_dir, list_configs, read_config
+from ovss.models.configs import config_dir, list_configs, read_config
 
 SETS = {
     # name: classes, words, label values of a row, the classes that they are

@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 
-from ovss.checkpoint import CheckpointError, file_sha256, read_weights
-from ovss.convert import convert_file
 from ovss.encoders import OpenCLIPEncoder
+from ovss.models.checkpoint import CheckpointError, file_sha256, read_weights
+from ovss.models.conversion import convert_file
 
 
 def test_a_published_clip_is_checked_and_keeps_names_and_precision(tiny, reference, tmp_path):

@@ -15,7 +15,7 @@ from ovss.encoders import OpenCLIPEncoder
 from ovss.encoders.architecture import read_model_config
 from ovss.encoders.attention import Attention
 from ovss.encoders.weights import preprocess_of
-from ovss.torchscript import read_torchscript
+from ovss.io.torchscript import read_torchscript
 
 
 def build_on_meta(model: str, **arguments) -> OpenCLIPEncoder:

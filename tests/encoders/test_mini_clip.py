@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from ovss.data import mini_world
+from ovss import mini_world
 
 open_clip = pytest.importorskip("open_clip")
 safetensors = pytest.importorskip("safetensors")

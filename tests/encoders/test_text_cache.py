@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from ovss.encoders import OpenCLIPEncoder, text_cache
-from ovss.encoders.fingerprint import Fingerprint, checksum
 from ovss.encoders.text_cache import TextCache, cache_folder
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
+from ovss.io.fingerprint import Fingerprint, checksum
 from ovss.structures import Vocabulary
 
 WORDS = Vocabulary(("cat, kitten", "dog"), ("a photo of a {}.",))
@@ -234,7 +234,7 @@ def test_checksum_sees_every_change_and_exchange(dtype):
 
 
 def test_fingerprint_reads_everything_only_after_a_change(monkeypatch):
-    from ovss.encoders import fingerprint
+    from ovss.io import fingerprint
 
     reads = []
     plain = fingerprint.sha256

@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ovss.evaluation.loop import ResumableTestLoop
-from ovss.runner import register_training
+from ovss.training.build import register_training
 
 
 @DATASETS.register_module(force=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from ovss.runner import register_training
+from ovss.training.build import register_training
 from tests.evaluation.counted import counted_config, run
 
 

@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ovss.benchmark.memory import peak_memory
-from ovss.runner import register_training
+from ovss.training.build import register_training
 from tests.evaluation.counted import counted_config, run
 
 

@@ -133,7 +133,7 @@ def test_a_part_that_is_there_twice_is_refused(tmp_path, monkeypatch):
 def test_what_cannot_be_continued_is_refused(tmp_path):
     config = counted_config()
     config.test_evaluator = {"type": "IoUMetric"}
-    with pytest.raises(TypeError, match=r"IoUMetric keeps something of every picture"):
+    with pytest.raises(TypeError, match=r"IoUMetric keeps data of every image"):
         run(config, tmp_path)
     config = counted_config()
     config.test_dataloader.sampler = {"type": "InfiniteSampler"}

@@ -15,9 +15,10 @@ import torch
 from plain_cat_seg import formula_image, formula_weights
 from torch import Tensor
 
-from ovss.checkpoint import file_sha256, read_weights
-from ovss.convert import Conversion, convert_file
-from ovss.models import build_segmentor, load_config
+from ovss.models.build import build_segmentor
+from ovss.models.checkpoint import file_sha256, read_weights
+from ovss.models.configs import load_config
+from ovss.models.conversion import Conversion, convert_file
 from ovss.ops import resize
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import ImageFeatures, TextFeatures

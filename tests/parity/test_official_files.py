@@ -18,8 +18,9 @@ from PIL import Image
 from plain_cat_seg import formula_image, formula_weights
 
 from ovss.cli import main
-from ovss.evaluation.result_file import read_result
-from ovss.models import build_segmentor, load_config
+from ovss.models.build import build_segmentor
+from ovss.models.configs import load_config
+from ovss.results.result_file import read_result
 
 DATA = Path(__file__).parent / "data"
 

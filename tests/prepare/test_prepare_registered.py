@@ -10,7 +10,6 @@ import pytest
 from mmengine.config import Config
 from official_files import colour_png, index_png, picture, run
 
-import ovss.data  # noqa: F401 (registers)
 from ovss.data.folder import describe_folder
 from ovss.data.image_mask import ImageMaskDataset
 from ovss.prepare import RECIPES, ade20k, coco_stuff, pascal_context, pascal_voc

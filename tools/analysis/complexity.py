@@ -7,7 +7,7 @@ import json
 
 from ovss.benchmark.complexity import as_table, complexity
 from ovss.cli.options import KeyValues
-from ovss.models import load_config
+from ovss.models.configs import load_config
 from ovss.vocabularies import load_names
 
 

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 from ovss.benchmark.arguments import write_json
-from ovss.benchmark.pictures import data_set
+from ovss.benchmark.images import data_set
 from ovss.benchmark.selection import Point, curve
 from ovss.cli.options import KeyValues
-from ovss.models import build_segmentor, load_config
+from ovss.models.build import build_segmentor
+from ovss.models.configs import load_config
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ovss.benchmark.arguments import by_method, labels, parse_method, random_model, write_json
-from ovss.benchmark.pictures import data_set, samples_of, training_batches
+from ovss.benchmark.images import data_set, samples_of, training_batches
 from ovss.benchmark.speed import Case, as_dict, as_table, race
 from ovss.benchmark.speed_cases import (
     Contender,
@@ -34,7 +34,8 @@ from ovss.benchmark.stand_ins import (
     text_trains,
     training_size,
 )
-from ovss.models import build_segmentor, load_config
+from ovss.models.build import build_segmentor
+from ovss.models.configs import load_config
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -11,11 +11,11 @@ import torch
 from ovss_plugins.cat_seg.convert import aggregator_table, convert
 from torch import Tensor
 
-from ovss.checkpoint import CheckpointError, read_weights
-from ovss.convert import convert_file, convertible, rename
-from ovss.models import load_config
+from ovss.models.checkpoint import CheckpointError, read_weights
+from ovss.models.configs import load_config
+from ovss.models.conversion import convert_file, convertible, rename
+from ovss.models.parts import without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
-from ovss.testing import unweighted
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def published() -> dict[str, Tensor]:
     """Every name of the ViT-L checkpoint, without memory."""
     config = load_config("cat_seg_vit-l14").model.to_dict()
     config.pop("type")
-    config["encoder"] = unweighted(config["encoder"])
+    config["encoder"] = without_pretrained(config["encoder"])
     with torch.device("meta"):
         model = OpenVocabSegmentor(**config)
     clip = {

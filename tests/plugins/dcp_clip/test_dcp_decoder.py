@@ -245,7 +245,7 @@ def test_mixed_precision():
 
 def test_attention_of_an_encoder_that_has_none():
     """As a ConvNeXt: refused when the model is built."""
-    head = dict(type="TextGuidedHead", joint_dim=16, prompts=P, dim=D)
+    head = dict(type="TextGuidedHead", joint_dim=16, num_templates=P, dim=D)
     parts = dict(head=head, decoder=decoder())
     encoder = dict(type="TinyEncoder", level_dims=LEVELS)
     with pytest.raises(ValueError, match="SpatialDecoder needs attention = True, TinyEncoder giv"):

@@ -16,7 +16,7 @@ GRID = (4, 5)
 
 def head(**options) -> TextGuidedHead:
     torch.manual_seed(0)
-    sizes = dict(joint_dim=C, prompts=P, dim=D, embed_kernel=3, cross_heads=2, self_heads=2)
+    sizes = dict(joint_dim=C, num_templates=P, dim=D, embed_kernel=3, cross_heads=2, self_heads=2)
     return TextGuidedHead(**{**sizes, "expand": 2, **options}).eval()
 
 
@@ -203,8 +203,8 @@ def test_mixed_precision():
 
 def test_another_number_of_templates():
     image, text = given()
-    with pytest.raises(ValueError, match="got 3 prompt templates: set prompts=3"):
-        head(prompts=5)(image, text, two_images())
+    with pytest.raises(ValueError, match="got 3 prompt templates: set num_templates=3"):
+        head(num_templates=5)(image, text, two_images())
 
 
 @pytest.mark.parametrize(

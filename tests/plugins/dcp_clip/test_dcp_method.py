@@ -7,10 +7,11 @@ import torch
 from ovss_plugins.dcp_clip import DynamicCategorySelector
 
 from ovss.benchmark.complexity import complexity, count_parameters, on_meta
-from ovss.models import load_config
+from ovss.models.configs import load_config
+from ovss.models.parts import without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import Selection
-from ovss.testing import pictures, unweighted, with_tiny_encoder, words
+from ovss.testing import make_images, make_names, with_tiny_encoder
 
 LARGE = {"model.encoder.trainable_text": "qv"}
 
@@ -36,7 +37,7 @@ def test_sizes_are_within_one_percent_of_the_published():
 
 def test_cost_follows_what_is_kept():
     config = load_config("dcp_clip_vit-b16", {"model.prompts.templates": ["{}"] * 80})
-    few, many = (complexity(config, words(40), kept=kept) for kept in (5, 20))
+    few, many = (complexity(config, make_names(40), kept=kept) for kept in (5, 20))
     assert many.stages["encoder"] == few.stages["encoder"]
     for stage in ("head", "decoder"):
         per_pair = (many.stages[stage].per_view - few.stages[stage].per_view) / 15
@@ -49,10 +50,10 @@ def test_cost_follows_what_is_kept():
 @torch.no_grad()
 def test_images_of_7_and_30_categories_in_one_batch_equal_the_two_alone():
     model = with_tiny_encoder(load_config("dcp_clip_mini"))
-    text = model.encode_vocabulary(words(40))
+    text = model.encode_vocabulary(make_names(40))
     keep = torch.zeros(2, 40, dtype=torch.bool)
     keep[0, 3:10], keep[1, 5:35] = True, True
-    images = pictures(2)
+    images = make_images(2)
 
     def logits(part: slice):
         image = model.encoder.encode_image(images[part])
@@ -90,8 +91,8 @@ def test_ablations_are_a_config_away(name):
         for key, value in ABLATIONS[name].items()
     }
     model = with_tiny_encoder(load_config("dcp_clip_mini", changes))
-    text = model.encode_vocabulary(words(9))
-    scores = model.scores(pictures(1)[0], text)
+    text = model.encode_vocabulary(make_names(9))
+    scores = model.scores(make_images(1)[0], text)
     assert model.label_map(scores, (30, 40)).shape == (30, 40)
 
 
@@ -99,13 +100,13 @@ def test_ablations_are_a_config_away(name):
 def test_class_attention_of_the_real_encoder(layers):
     config = load_config("dcp_clip_mini").model.to_dict()
     config.pop("type")
-    config["encoder"] = unweighted(config["encoder"]) | dict(
+    config["encoder"] = without_pretrained(config["encoder"]) | dict(
         attention=False, class_attention=layers, text_cache="off"
     )
     config["decoder"] |= dict(attn_mode="cls", attn_channels=6 * len(layers))
     model = OpenVocabSegmentor(**config).eval()
     with torch.no_grad():
-        scores = model.scores(pictures(1)[0], model.encode_vocabulary(("cat", "dog")))
+        scores = model.scores(make_images(1)[0], model.encode_vocabulary(("cat", "dog")))
     assert torch.isfinite(scores.probs_BKHW).all()
 
 

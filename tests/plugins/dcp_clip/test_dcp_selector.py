@@ -12,10 +12,10 @@ from ovss_plugins.dcp_clip.selector import IMAGE_SCORE, SUPPRESS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ovss.models import load_config
+from ovss.models.configs import load_config
 from ovss.selectors import KeepAll
 from ovss.structures import ImageFeatures, TextFeatures
-from ovss.testing import LAWS, pictures, with_tiny_encoder, words
+from ovss.testing import LAWS, make_images, make_names, with_tiny_encoder
 
 
 def features(batch=2, count=23, templates=3, dim=8, grid=(4, 5), spread=1.0):
@@ -126,8 +126,8 @@ def test_ten_thousand_categories_need_no_tensor_of_all_of_them_at_every_cell(opt
 def test_threshold_zero_is_exactly_not_selecting(threshold):
     config = load_config("dcp_clip_mini")
     model = with_tiny_encoder(config)
-    image = model.encoder.encode_image(pictures(2))
-    text = model.encode_vocabulary(words(9))
+    image = model.encoder.encode_image(make_images(2))
+    text = model.encode_vocabulary(make_names(9))
     with torch.no_grad():
         model.selector = KeepAll()
         plain = model.segment(image, text)
@@ -245,5 +245,5 @@ def test_it_selects_for_other_methods(name):
     for law in LAWS[:3]:
         law(model)
     with torch.no_grad():
-        kept = model.scores(pictures(1)[0], model.encode_vocabulary(words(100))).selection
+        kept = model.scores(make_images(1)[0], model.encode_vocabulary(make_names(100))).selection
     assert 1 <= kept.index_BK.shape[1] < 100

@@ -9,9 +9,9 @@ from ovss_plugins.dcp_clip import TagValidation
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ovss.models import load_config
+from ovss.models.configs import load_config
 from ovss.structures import ImageFeatures, Scores, Selection, TextFeatures, Vocabulary
-from ovss.testing import pictures, with_tiny_encoder, words
+from ovss.testing import make_images, make_names, with_tiny_encoder
 
 NAMES = tuple(f"word {i}" for i in range(12))
 SEEN = NAMES[:4]
@@ -191,8 +191,8 @@ def test_it_serves_any_method():
     config = load_config("cat_seg_mini", {"model.post_processor": post})
     config.custom_imports = dict(imports=["ovss_plugins.cat_seg", "ovss_plugins.dcp_clip"])
     model = with_tiny_encoder(config)
-    text = model.encode_vocabulary(words(30))
-    scores = model.scores(pictures(1)[0], text)
+    text = model.encode_vocabulary(make_names(30))
+    scores = model.scores(make_images(1)[0], text)
     assert model.label_map(scores, (50, 60)).shape == (50, 60)
 
 

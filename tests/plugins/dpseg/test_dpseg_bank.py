@@ -21,8 +21,8 @@ from ovss_plugins.dpseg.sources import (
 )
 from PIL import Image
 
-from ovss.data.mini_world import names as world_names
 from ovss.data.mini_world_dataset import MiniWorldDataset
+from ovss.mini_world import names as world_names
 from ovss.structures import Vocabulary
 from ovss.testing import TinyEncoder
 

@@ -12,12 +12,13 @@ import torch
 from ovss_plugins.dpseg import BankError, DPSegmentor, DualPromptEncoder
 from ovss_plugins.dpseg.refinement import Refinement, cropped
 
-from ovss.data.mini_world import is_seen, portrait
-from ovss.data.mini_world import names as world_names
-from ovss.models import build_model, load_config
-from ovss.regions import Region
+from ovss.layers.regions import Region
+from ovss.mini_world import is_seen, portrait
+from ovss.mini_world import names as world_names
+from ovss.models.build import build_model
+from ovss.models.configs import load_config
 from ovss.structures import Vocabulary
-from ovss.testing import pictures, with_tiny_encoder, words
+from ovss.testing import make_images, make_names, with_tiny_encoder
 
 MINI = "mini_clip"
 
@@ -42,7 +43,7 @@ def mini() -> DPSegmentor:
 def test_the_second_pass_is_a_first_pass_with_other_prompts(crop):
     """Against the whole method run again from the picture, with the refined text."""
     model = with_tiny_encoder(load_config("dpseg_mini", {"model.refinement.crop": crop}))
-    image, text = pictures(1)[0], model.encode_vocabulary(words(6))
+    image, text = make_images(1)[0], model.encode_vocabulary(make_names(6))
     one = copy.copy(model)
     one.refinement = None
     refined = model.refined(image, one.scores(image, text), text)
@@ -60,7 +61,7 @@ def test_each_view_is_encoded_once(monkeypatch):
         model.encoder, "encode_image", lambda x: batches.append(tuple(x.shape)) or encode(x)
     )
     monkeypatch.setattr(model, "refined", lambda image, scores, text: copy.copy(text))
-    model.scores(pictures(1)[0], model.encode_vocabulary(words(4)))
+    model.scores(make_images(1)[0], model.encode_vocabulary(make_names(4)))
     assert [shape[0] for shape in batches] == [2, 2, 1]
 
 
@@ -79,7 +80,7 @@ def test_only_what_was_found_gets_new_prompts(mini):
 
 @torch.no_grad()
 def test_alpha_of_zero_is_one_pass(mini, monkeypatch):
-    image, text = pictures(1)[0], mini.encode_vocabulary(("lava", "snow"))
+    image, text = make_images(1)[0], mini.encode_vocabulary(("lava", "snow"))
     monkeypatch.setattr(mini, "refinement", None)
     expected = mini.scores(image, text).probs_BKHW
     monkeypatch.setattr(mini, "refinement", Refinement(alpha=0.0))

@@ -8,9 +8,9 @@ from ovss_plugins.sed.convert import convert, decoder_table, own_before_guide
 from torch import Tensor
 
 from ovss.benchmark.complexity import on_meta
-from ovss.checkpoint import CheckpointError
-from ovss.convert import convertible
-from ovss.models import load_config
+from ovss.models.checkpoint import CheckpointError
+from ovss.models.configs import load_config
+from ovss.models.conversion import convertible
 
 CLIP = "sem_seg_head.predictor.clip_model."
 

@@ -10,8 +10,8 @@ from ovss_plugins.sed.rejection import EmbeddedHead, best_somewhere
 from torch import nn
 
 from ovss.benchmark.complexity import counted
-from ovss.criterion import Criterion
 from ovss.heads.cosine import CosineHead
+from ovss.losses.criterion import Criterion
 from ovss.ops import resize
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ovss.benchmark.complexity import on_meta
-from ovss.models import load_config
+from ovss.models.configs import load_config
 from ovss.testing import LAWS, with_tiny_encoder
 
 

@@ -7,9 +7,9 @@ import torch
 from ovss_plugins.training_free import Background
 from torch import Tensor
 
-from ovss.models import load_config
+from ovss.models.configs import load_config
 from ovss.structures import Scores, Selection, TextFeatures, Vocabulary
-from ovss.testing import pictures, with_tiny_encoder
+from ovss.testing import make_images, with_tiny_encoder
 
 NAMES = ("background", "cat", "wall", "Sky, heaven", "dog", "road")
 WORDS = ("sky", "wall", "not there")
@@ -76,7 +76,7 @@ def test_behind_any_method():
     model = with_tiny_encoder(load_config("cat_seg_mini"))
     model.post_processor = Background(words=WORDS, threshold=0.6)
     text = model.encode_vocabulary(("cat", "wall", "background", "dog"))
-    labels = model.label_map(model.scores(pictures(1)[0], text), (50, 40))
+    labels = model.label_map(model.scores(make_images(1)[0], text), (50, 40))
     assert set(labels.unique().tolist()) <= {0, 2, 3}
 
 

@@ -10,10 +10,10 @@ from ovss_plugins.training_free import PAMR
 from torch import Tensor
 
 from ovss.inference import InferenceConfig, merged_scores
-from ovss.models import load_config
+from ovss.models.configs import load_config
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
-from ovss.testing import pictures, with_tiny_encoder, words
+from ovss.testing import make_images, make_names, with_tiny_encoder
 
 
 def scores_of(probs: Tensor, canvas: Tensor | None) -> Scores:
@@ -67,7 +67,7 @@ def test_equals_the_slow_formula(dilations):
 
 
 def test_chunks_and_the_range_of_colours_do_not_matter():
-    canvas, probs = pictures(1, 24), torch.rand(1, 7, 24, 24).softmax(1)
+    canvas, probs = make_images(1, 24), torch.rand(1, 7, 24, 24).softmax(1)
     one = PAMR(dilations=(1, 3), chunk=100)(scores_of(probs, canvas)).probs_BKHW
     parts = PAMR(dilations=(1, 3), chunk=3)(scores_of(probs, canvas)).probs_BKHW
     torch.testing.assert_close(parts, one)
@@ -87,7 +87,7 @@ def test_scores_follow_an_edge_of_the_picture():
 
 
 def test_works_at_the_canvas_or_at_its_own_limit():
-    scores = scores_of(torch.rand(1, 2, 4, 6), pictures(1, 40)[..., :30, :])
+    scores = scores_of(torch.rand(1, 2, 4, 6), make_images(1, 40)[..., :30, :])
     assert PAMR()(scores).probs_BKHW.shape == (1, 2, 30, 40)
     assert PAMR(max_side=20)(scores).probs_BKHW.shape == (1, 2, 15, 20)
     assert PAMR(max_side=90)(scores).probs_BKHW.shape == (1, 2, 30, 40)
@@ -100,7 +100,7 @@ def test_inference_hands_over_the_canvas(mode):
         return features, Masks(views[:, :2], Selection.everything(len(views), 2))
 
     config = InferenceConfig(mode=mode, size=32, keep_ratio=True, window=32, stride=16)
-    image = pictures(1, 64)[0][:, :48]
+    image = make_images(1, 64)[0][:, :48]
     scores = merged_scores(image, TextFeatures(torch.randn(2, 1, 3)), segment, config)
     expected = torch.nn.functional.interpolate(image[None], (32, 43), mode="bilinear")
     torch.testing.assert_close(scores.canvas_B3YX, expected)
@@ -118,7 +118,7 @@ def test_a_chain_runs_its_steps_in_order():
     pamr = dict(type="PAMR", iterations=2, dilations=(1,))
     ground = dict(type="Background", name="thing 1", threshold=0.9)
     model = with_tiny_encoder(load_config("naclip_pamr_mini"))
-    text, image = model.encode_vocabulary(words(3)), pictures(1)[0]
+    text, image = model.encode_vocabulary(make_names(3)), make_images(1)[0]
     model.post_processor = POSTPROCESSORS.build(dict(type="Identity"))
     plain = model.scores(image, text)
     chained = POSTPROCESSORS.build(dict(type="Chain", steps=[pamr, ground]))(plain)

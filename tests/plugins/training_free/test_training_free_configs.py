@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ovss.inferencer import Inferencer
-from ovss.models import list_configs
+from ovss.api.inferencer import Inferencer
+from ovss.models.configs import list_configs
 
 NAMES = sorted(
     name

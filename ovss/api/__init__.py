@@ -1,0 +1,1 @@
+"""Python API: an `Inferencer` and the result that it gives."""

@@ -1,0 +1,200 @@
+"""Check this installation: versions, device, weights, caches, plugins; 1 if something is broken."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+__all__ = ["Finding", "examine"]
+
+IMPORTS = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "pillow": "PIL",
+    "safetensors": "safetensors",
+    "open_clip_torch": "open_clip",
+    "timm": "timm",
+    "onedl-mmengine": "mmengine",
+    "onedl-mmcv": "mmcv",
+    "onedl-mmsegmentation": "mmseg",
+}
+"""Distribution -> what it is imported as."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Args:
+        topic: what was looked at.
+        state: ``"ok"``; ``"note"``: something is missing that not everything needs; ``"problem"``:
+            something does not work.
+        text: what was found, and what to do about it.
+    """
+
+    topic: str
+    state: str
+    text: str
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything, one finding after the other; a check that fails is itself a finding."""
+    for check in CHECKS:
+        try:
+            yield from check()
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            yield Finding(check.__name__.removeprefix("_"), "problem", text)
+
+
+def _system() -> Iterator[Finding]:
+    from ovss import __version__
+
+    yield Finding("ovss", "ok", f"{__version__} in {Path(__file__).parents[1]}")
+    old = sys.version_info < (3, 10)
+    text = f"{platform.python_version()} at {sys.executable}"
+    yield Finding("python", "problem" if old else "ok", text + (": needs 3.10" if old else ""))
+    yield Finding("platform", "ok", f"{platform.platform()}, {os.cpu_count()} cores")
+
+
+def _packages() -> Iterator[Finding]:
+    for distribution, module in IMPORTS.items():
+        try:
+            importlib.import_module(module)
+            yield Finding(distribution, "ok", version(distribution))
+        except PackageNotFoundError:
+            yield Finding(distribution, "note", f"module {module} comes from another distribution")
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}. Install it: pip install {distribution}"
+            yield Finding(distribution, "problem", text)
+
+
+def _requirements() -> Iterator[Finding]:
+    """Versions asked for by our own metadata, where `packaging` is there to compare them."""
+    if importlib.util.find_spec("packaging") is None:
+        return
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = requires("ovss") or []
+    except PackageNotFoundError:
+        yield Finding("installation", "note", "ovss runs from a folder, it is not installed")
+        return
+    for text in wanted:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            continue  # reported where it is imported
+        if not requirement.specifier.contains(found, prereleases=True):
+            yield Finding(requirement.name, "problem", f"{found} found, {text} needed")
+
+
+def _device() -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            memory = torch.cuda.get_device_properties(i).total_memory / 2**30
+            yield Finding(
+                "device", "ok", f"cuda:{i} {torch.cuda.get_device_name(i)}, {memory:.0f} GiB"
+            )
+    else:
+        yield Finding("device", "ok", f"cpu, {torch.get_num_threads()} threads; no GPU found")
+
+
+def _weights() -> Iterator[Finding]:
+    from ovss.models.weights import WEIGHTS_DIR
+
+    from .list import methods
+
+    files = sorted(WEIGHTS_DIR.glob("*.safetensors"))
+    shown = ", ".join(f"{f.name} ({f.stat().st_size / 2**20:.1f} MiB)" for f in files)
+    yield Finding("weights", "ok" if files else "note", f"{shown or 'none'} in {WEIGHTS_DIR}")
+    for method in methods():
+        if method["weights"].endswith("(missing)"):
+            text = f"{method['weights']}: give --weights FILE, or train it"
+            yield Finding(f"weights of {method['name']}", "note", text)
+
+
+def _caches() -> Iterator[Finding]:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    from ovss.encoders.text_cache import cache_folder
+    from ovss.io.files import ensure_writable
+
+    place = cache_folder()
+    if place is None:
+        yield Finding("text cache", "note", "in memory only, as OVSS_CACHE_DIR asks")
+    else:
+        try:
+            ensure_writable(place)
+            yield Finding("text cache", "ok", str(place))
+        except OSError as error:
+            yield Finding("text cache", "note", f"{error}: set OVSS_CACHE_DIR to another folder")
+    found = "" if Path(HF_HUB_CACHE).is_dir() else " (nothing there yet)"
+    yield Finding("pre-trained weights", "ok", f"{HF_HUB_CACHE}{found}")
+
+
+def _vocabularies() -> Iterator[Finding]:
+    from ovss.vocabularies import list_vocabularies, load_names
+
+    names = list_vocabularies()
+    for name in names:
+        load_names(name)
+    yield Finding("vocabularies", "ok", f"{len(names)}, all readable")
+
+
+def _plugins() -> Iterator[Finding]:
+    from ovss.models.plugins import find_plugins, plugin_problem
+
+    for plugin in find_plugins():
+        problem = plugin_problem(plugin)
+        text = f"{plugin.distribution} {plugin.version}, {plugin.path}"
+        yield Finding(f"plugin {plugin.name}", "problem" if problem else "ok", problem or text)
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _system,
+    _packages,
+    _requirements,
+    _device,
+    _weights,
+    _caches,
+    _vocabularies,
+    _plugins,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not args.json:
+            print(f"{finding.state:8} {finding.topic:22} {finding.text}", flush=True)
+    if args.json:
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
+    problems = sum(finding.state == "problem" for finding in findings)
+    if not args.json:
+        print(f"{problems} problem{'' if problems == 1 else 's'} found")
+    return 1 if problems else 0

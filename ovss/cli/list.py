@@ -1,0 +1,210 @@
+"""Show what this installation has: components, methods, protocols, vocabularies, plugins ...
+
+ovss list components
+ovss list --compatible-with CATSegDecoder     which parts it can be combined with, and why not
+ovss list --compatible-with cat_seg_mini      which parts could take the place of the method's own
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ovss.models.compatible import Answer, Verdict
+
+SECTIONS = ("components", "methods", "protocols", "vocabularies", "templates", "plugins")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help=f"{', '.join(SECTIONS)} (default: all of them)",
+    )
+    parser.add_argument(
+        "--compatible-with",
+        metavar="NAME",
+        help="a component, a config or a config file: which parts fit it, from declared dimensions",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.compatible_with is not None:
+        return _compatible(args)
+    unknown = [section for section in args.sections if section not in SECTIONS]
+    if unknown:
+        raise ValueError(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+    wanted = args.sections or SECTIONS
+    found = {section: COLLECT[section]() for section in SECTIONS if section in wanted}
+    if args.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    for section, rows in found.items():
+        print(f"{section} ({len(rows)})")
+        print("\n".join(line.rstrip() for line in columns(rows)), end="\n\n")
+    return 0
+
+
+def _compatible(args: argparse.Namespace) -> int:
+    from ovss.models.compatible import compatible_with
+
+    if args.sections:
+        raise ValueError("--compatible-with takes no sections")
+    answers = compatible_with(args.compatible_with)
+    if args.json:
+        print(json.dumps([answer.as_dict() for answer in answers], indent=2, ensure_ascii=False))
+        return 0
+    print("\n\n".join("\n".join(_lines(answer)) for answer in answers))
+    return 0
+
+
+def _lines(answer: Answer) -> Iterator[str]:
+    """One line for each class: where it fits, or what is nearest to fitting and why it does not."""
+    yield answer.asked
+    by_class: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in answer.verdicts:
+        by_class.setdefault((verdict.kind, verdict.name), []).append(verdict)
+    for (kind, name), verdicts in by_class.items():
+        best = min(verdicts, key=lambda verdict: len(verdict.problems))
+        others = sum(len(verdict.configs) for verdict in verdicts) - len(best.configs)
+        where = ", ".join(best.configs[:3])
+        if len(best.configs) > 3:
+            where += f" and {len(best.configs) - 3} more"
+        if best.problems:
+            told = f"no    {name:23}  {'; '.join(best.problems)} (in {where})"
+        else:
+            told = f"fits  {name:23}  as in {where}"
+            told += f"; not as in {others} others" if others else ""
+        yield f"  {kind.replace('_', '-'):14}  {told}"
+
+
+def columns(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows as aligned lines; the last column is cut at 72 characters."""
+    if not rows:
+        return ["  none"]
+    *keys, last = rows[0]
+    widths = {key: max(len(str(row[key])) for row in rows) for key in keys}
+    return [
+        "  " + "  ".join([f"{row[key]!s:{widths[key]}}" for key in keys] + [str(row[last])[:72]])
+        for row in rows
+    ]
+
+
+def components() -> list[dict[str, Any]]:
+    """Every registered class, those of the installed plugins included."""
+    from ovss.models.plugins import load_plugins_that_load
+    from ovss.registry import REGISTRIES, register_all
+
+    register_all()
+    load_plugins_that_load()
+    rows = []
+    for registry in REGISTRIES:
+        for name in registry.names():
+            cls = registry.find(name)
+            rows.append(
+                {
+                    "kind": registry.name,
+                    "name": name,
+                    "module": cls.__module__,
+                    "summary": (inspect.getdoc(cls) or "").partition("\n")[0],
+                }
+            )
+    return rows
+
+
+def methods() -> list[dict[str, Any]]:
+    """Every config, with the weights that it names if they are here."""
+    from ovss.models.configs import list_configs, read_config
+    from ovss.models.weights import find_weights
+
+    rows = []
+    for name, path in list_configs().items():
+        weights = read_config(path).get("weights")
+        state = ""
+        if weights:
+            try:
+                state = str(find_weights(weights))
+            except FileNotFoundError:
+                state = f"{weights} (missing)"
+        rows.append({"name": name, "path": str(path), "weights": state})
+    return rows
+
+
+def protocols() -> list[dict[str, Any]]:
+    """Every named protocol: its prompts, sizes, views and the mIoU that it quotes."""
+    from ovss.protocols.named import named_protocols
+    from ovss.protocols.protocol import ABSENT, Protocol, templates_name
+
+    rows = []
+    for name, named in named_protocols().items():
+        how = named.template.plain()
+        views = f"{how.views.mode} {how.views.window or ''}/{how.views.stride or ''}".strip(" /")
+        rows.append(
+            {
+                "name": name,
+                "hash": Protocol(how).hash,
+                "prompts": f"{templates_name(how.prompts.templates)}, {how.prompts.synonyms}",
+                "resize": "-" if how.resize.short is None else str(how.resize.short),
+                "canvas": str(how.canvas.size),
+                "views": views,
+                "quotes": ABSENT[how.scores.absent][0],
+                "source": named.source,
+            }
+        )
+    return rows
+
+
+def vocabularies() -> list[dict[str, Any]]:
+    """Every registered class list."""
+    from ovss.vocabularies import list_vocabularies, load_names
+
+    rows = []
+    for name in list_vocabularies():
+        names = load_names(name)
+        sample = "; ".join(names[:4])
+        rows.append({"name": name, "categories": len(names), "sample": sample})
+    return rows
+
+
+def templates() -> list[dict[str, Any]]:
+    """Every registered set of prompt templates."""
+    from ovss.vocabularies import list_templates, load_templates
+
+    rows = []
+    for name in list_templates():
+        prompts = load_templates(name)
+        rows.append({"name": name, "prompts": len(prompts), "sample": prompts[0]})
+    return rows
+
+
+def plugins() -> list[dict[str, Any]]:
+    """Every installed plugin, whether it loads or not."""
+    from ovss.models.plugins import find_plugins, plugin_problem
+
+    return [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "module": plugin.module,
+            "path": plugin.path,
+            "problem": plugin_problem(plugin),
+        }
+        for plugin in find_plugins()
+    ]
+
+
+COLLECT = {
+    "components": components,
+    "methods": methods,
+    "protocols": protocols,
+    "vocabularies": vocabularies,
+    "templates": templates,
+    "plugins": plugins,
+}

@@ -1,0 +1,194 @@
+"""Label every pixel of pictures with the words you give.
+
+For each picture PHOTO.EXT three files are written: PHOTO_overlay.png (the picture tinted by
+category, with a legend), PHOTO_labels.png (palette image whose values are indices into the words;
+16-bit grey beyond 256 words) and PHOTO.json (pixels and mean score of each category found). A
+second picture called PHOTO becomes PHOTO_2; segmenting the same picture again replaces its files.
+
+  ovss segment photo.jpg --words "cat, dog, sofa|couch, grass"
+  ovss segment photos/ 'more/**/*.png' --vocabulary ade20k_150 --out masks
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ovss.models.configs import DEFAULT_METHOD
+
+from .options import add_config_options, is_out_of_memory
+
+if TYPE_CHECKING:
+    from ovss.api.inferencer import Inferencer
+    from ovss.api.result import SegmentationResult
+
+NOTE = (
+    f"note: the bundled model {DEFAULT_METHOD} was trained on synthetic shapes only. For "
+    "photographs use --model naclip_vit-b16, which downloads CLIP weights on first use"
+)
+"""Said where nobody asked for the model that comes along."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="picture files, folders or glob patterns"
+    )
+    words = parser.add_mutually_exclusive_group(required=True)
+    words.add_argument(
+        "--words", help="what to look for: a comma parts categories, a bar parts synonyms"
+    )
+    words.add_argument(
+        "--words-file", metavar="FILE", help="one category a line, its synonyms parted by commas"
+    )
+    words.add_argument("--vocabulary", metavar="NAME", help="a list that `ovss list` names")
+    parser.add_argument(
+        "--model",
+        help=f"name or path of a config (default: {DEFAULT_METHOD}, which knows no photographs)",
+    )
+    parser.add_argument(
+        "--weights", default="default", metavar="FILE", help="default: those the config names"
+    )
+    parser.add_argument(
+        "--out", default="outputs", metavar="DIR", help="where files go (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ... (default: auto)")
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="views of a picture computed at once: memory, speed"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON for each picture instead"
+    )
+    add_config_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment what the command line names; 1 if any picture failed."""
+    from ovss.io.files import ensure_writable
+    from ovss.io.images import find_images
+
+    paths = find_images(args.images)
+    out = Path(args.out)
+    ensure_writable(out)
+
+    from ovss.api.inferencer import Inferencer
+    from ovss.models.plugins import load_plugins
+
+    load_plugins()
+    names = _names(args)
+    inferencer = Inferencer(
+        args.model or DEFAULT_METHOD,
+        weights=None if args.weights.lower() == "none" else args.weights,
+        device=args.device,
+        overrides=_overrides(args),
+    )
+    if args.model is None:
+        print(NOTE, file=sys.stderr)
+    inferencer.encode(names)
+    failures = _segment_all(inferencer, paths, names, Outputs(out, paths), args.json)
+    if not args.json:
+        print(f"{len(paths) - failures} of {len(paths)} pictures segmented, files in {out}/")
+    return 1 if failures else 0
+
+
+def _segment_all(
+    inferencer: Inferencer,
+    paths: list[Path],
+    names: tuple[str, ...],
+    outputs: Outputs,
+    as_json: bool,
+) -> int:
+    """How many pictures could not be segmented; each of them is reported, the others go on."""
+    from tqdm import tqdm
+
+    from ovss.io.images import ImageError
+
+    failures = 0
+    with tqdm(paths, unit="picture", disable=None, leave=False) as bar:
+        for path in bar:
+            try:
+                result = inferencer.label(path, names)
+            except (ImageError, MemoryError, RuntimeError) as error:
+                if not isinstance(error, ImageError) and not is_out_of_memory(error):
+                    raise
+                failures += 1
+                reason = error if isinstance(error, ImageError) else f"{path}: out of memory"
+                bar.write(f"error: {reason}", file=sys.stderr)
+                continue
+            files = result.save(outputs.folder, outputs.stem(path))
+            bar.write(_line(result, files, as_json), file=sys.stdout)
+            sys.stdout.flush()
+    return failures
+
+
+def _names(args: argparse.Namespace) -> tuple[str, ...]:
+    from ovss.vocabularies import load_names
+    from ovss.vocabularies.parsing import names_of
+
+    if args.words is not None:
+        return names_of(args.words)
+    return load_names(args.vocabulary or Path(args.words_file))
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
+    overrides = dict(args.cfg_options)
+    if args.batch is not None:
+        overrides["model.inference.views_per_batch"] = args.batch
+    return overrides
+
+
+def _line(result: SegmentationResult, files: tuple[Path, ...], as_json: bool) -> str:
+    from ovss.structures import split_synonyms
+
+    summary = result.summary()
+    if as_json:
+        summary["files"] = dict(zip(("overlay", "labels", "json"), map(str, files), strict=True))
+        return json.dumps(summary, ensure_ascii=False)
+    shares = [
+        f"{split_synonyms(found['category'])[0]} {found['share']:.1%}"
+        for found in summary["categories"]
+    ]
+    more = f", {len(shares) - 5} more" if len(shares) > 5 else ""
+    return f"{result.source} -> {files[0]}: {', '.join(shares[:5])}{more}"
+
+
+class Outputs:
+    """Names of output files: no two pictures share one, and no input is written over.
+
+    Args:
+        folder: where outputs go.
+        inputs: every picture of this call.
+    """
+
+    def __init__(self, folder: Path, inputs: list[Path]) -> None:
+        from ovss.api.result import OUTPUT_ENDINGS
+
+        self.folder = folder
+        self.endings = OUTPUT_ENDINGS
+        self.inputs = {path.resolve() for path in inputs}
+        self.taken: set[str] = set()
+
+    def stem(self, path: Path) -> str:
+        """The picture's own stem, numbered where another picture, now or earlier, has it."""
+        number, stem = 1, path.stem
+        while stem.lower() in self.taken or self._foreign(stem, path):
+            number += 1
+            stem = f"{path.stem}_{number}"
+        self.taken.add(stem.lower())
+        return stem
+
+    def _foreign(self, stem: str, path: Path) -> bool:
+        """Whether a file of these names is somebody else's: an input, or not made of `path`."""
+        files = [self.folder / f"{stem}{ending}" for ending in self.endings]
+        if any(file.resolve() in self.inputs for file in files):
+            return True
+        if not files[-1].exists():
+            return False
+        try:
+            return bool(
+                Path(json.loads(files[-1].read_text())["image"]).resolve() != path.resolve()
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return True

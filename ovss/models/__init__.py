@@ -1,0 +1,1 @@
+"""From a config's name to a ready model: configs, weights, plugins, conversion."""

@@ -1,0 +1,147 @@
+"""Weights on disk: safe to read, written in one go, and clear about what does not fit.
+
+Files are ``.safetensors``; PyTorch's ``.pt`` and ``.pth`` (bare state dicts, or what a training run
+leaves) are read too, tensors and numbers only: no code of a file is ever executed.
+
+A *partial* file holds what training changed (trainable parameters, all buffers) and leaves out the
+frozen rest, which comes from the encoder's own pre-trained file. It carries a fingerprint of that
+rest, so that it never silently meets another base than the one it was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ovss.io.weight_files import (
+    CheckpointError,
+    file_sha256,
+    read_notes,
+    read_weights,
+    some_of,
+    write_weights,
+)
+
+__all__ = [
+    "CheckpointError",
+    "file_sha256",
+    "is_whole",
+    "load_weights",
+    "read_weights",
+    "save_weights",
+    "write_weights",
+]
+
+_PARTIAL = "partial_expects"
+_FINGERPRINT = "partial_fingerprint"
+
+
+def save_weights(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    only_trainable: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a model's weights.
+
+    Args:
+        model: its ``requires_grad`` flags decide what trains.
+        path: a ``.safetensors`` file, replaced whole or not at all.
+        only_trainable: leave out frozen parameters; `load_weights` then demands a model whose
+            frozen parameters have the same values.
+        metadata: strings kept in the file: ``method``, ``config`` and, for a partial file, ``base``
+            (the file that the frozen rest comes from) are shown in error messages.
+        dtype: floating-point type in the file (``torch.float16`` halves it); None keeps each.
+    """
+    tensors = model.state_dict()
+    notes = dict(metadata or {})
+    if only_trainable:
+        frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+        expects = sorted(frozen & tensors.keys())
+        notes[_PARTIAL] = json.dumps(expects)
+        notes[_FINGERPRINT] = _fingerprint(tensors, expects)
+        tensors = {name: t for name, t in tensors.items() if name not in frozen}
+    if dtype is not None:
+        tensors = {n: t.to(dtype) if t.is_floating_point() else t for n, t in tensors.items()}
+    write_weights(tensors, path, notes)
+
+
+def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
+    """Load a weights file into a model, all or nothing.
+
+    Returns:
+        the file's metadata; empty for ``.pt`` and ``.pth`` files.
+
+    Raises:
+        CheckpointError: unreadable, of another method or size (the first missing, unexpected and
+            mis-shaped names are listed), or partial and trained on another base.
+    """
+    tensors, metadata = read_weights(path)
+    own = model.state_dict()
+    expects = json.loads(metadata.get(_PARTIAL, "[]"))
+    _check_fit(own, tensors, set(expects), path, metadata)
+    if _FINGERPRINT in metadata and _fingerprint(own, expects) != metadata[_FINGERPRINT]:
+        base = metadata.get("base", "the encoder's own pre-trained file")
+        raise CheckpointError(
+            f"{path} holds only what was trained; the frozen rest must come from {base}, but the "
+            f"model's frozen parameters have other values. Build the model with that pre-trained "
+            f"file (`pretrained=` of its encoder) before loading"
+        )
+    model.load_state_dict({**own, **tensors})
+    return metadata
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether a weights file leaves nothing to the encoder's own pre-trained file."""
+    return Path(path).suffix != ".safetensors" or _PARTIAL not in read_notes(path)
+
+
+def _check_fit(
+    own: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    expects: set[str],
+    path: str | Path,
+    metadata: Mapping[str, str],
+) -> None:
+    missing = [name for name in own if name not in tensors and name not in expects]
+    missing += [name for name in expects if name not in own]
+    unexpected = [name for name in tensors if name not in own]
+    shapes = [
+        f"{name} {tuple(tensors[name].shape)} in the file, {tuple(own[name].shape)} in the model"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    if not (missing or unexpected or shapes):
+        return
+    origin = ", ".join(f"{key} {metadata[key]}" for key in ("method", "config") if key in metadata)
+    parts = [
+        f"{len(names)} {word}: {some_of(names)}"
+        for word, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", shapes),
+        )
+        if names
+    ]
+    raise CheckpointError(
+        f"{path}{f' ({origin})' if origin else ''} does not fit the model: {'; '.join(parts)}. "
+        f"Use the config that the weights were trained with; a checkpoint of a method's own "
+        f"authors has to be converted first (tools/convert_checkpoint.py)"
+    )
+
+
+def _fingerprint(tensors: Mapping[str, Tensor], names: Iterable[str]) -> str:
+    """SHA-256 over names, shapes and float32 values."""
+    digest = hashlib.sha256()
+    for name in names:
+        value = tensors[name].detach().cpu().float().contiguous()
+        digest.update(f"{name} {tuple(value.shape)}\n".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,42 @@
+"""Top-level keys that a config may have."""
+
+from __future__ import annotations
+
+import difflib
+
+from mmengine.config import Config
+
+# fmt: off
+RUNNER_KEYS = frozenset({
+    "auto_scale_lr", "channels_last", "compile", "custom_hooks", "custom_imports",
+    "data_preprocessor", "default_hooks", "default_scope", "ema", "env_cfg", "experiment_name",
+    "find_unused_parameters", "fsdp", "gradient_checkpointing", "launcher", "load_from",
+    "log_level", "log_processor", "matmul_precision", "model",
+    "model_wrapper_cfg",
+    "optim_wrapper", "param_scheduler", "protocol", "randomness", "resume", "test_cfg",
+    "test_dataloader", "test_evaluator", "train_cfg", "train_dataloader", "val_cfg",
+    "val_dataloader", "val_evaluator", "visualizer", "weights", "work_dir",
+})
+# fmt: on
+"""Top-level keys of a config that mean something. `weights`: the trained file a method ships;
+`load_from`: weights that training starts from; `protocol`: how it is evaluated, see
+docs/protocols.md. Helper variables start with an underscore."""
+
+
+def check_keys(config: Config) -> None:
+    """Refuse top-level keys that nothing reads: mmengine passes over them without a word.
+
+    Raises:
+        KeyError: naming the key, the file and the closest known one.
+    """
+    for key in config:
+        if key in RUNNER_KEYS or key.startswith("_"):
+            continue
+        close = difflib.get_close_matches(key, RUNNER_KEYS, n=1)
+        hint = (
+            f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(RUNNER_KEYS))}"
+        )
+        raise KeyError(
+            f"{config.filename or 'config'}: nothing reads the key {key!r}; {hint} (helper "
+            f"variables start with an underscore)"
+        )

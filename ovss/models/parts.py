@@ -1,0 +1,121 @@
+"""The components of configs, one by one, and what they may be combined with.
+
+A class says which dimensions it needs only once it is built, and it is built of a config. So the
+instances that are compared are those of the configs there are (``TextGuidedHead as in
+dcp_clip_mini``), made on the meta device: without weights, without memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from ovss.compatibility import misfits
+from ovss.inference import InferenceConfig
+from ovss.registry import DECODERS, ENCODERS, HEADS, POSTPROCESSORS, SELECTORS, ComponentRegistry
+from ovss.vocabularies.prompts import PromptConfig
+
+KINDS: dict[str, ComponentRegistry] = {
+    "encoder": ENCODERS,
+    "selector": SELECTORS,
+    "head": HEADS,
+    "decoder": DECODERS,
+    "post_processor": POSTPROCESSORS,
+}
+"""Argument of the segmentor -> registry, in the order of the figure."""
+
+DEFAULTS = {"selector": {"type": "KeepAll"}, "post_processor": {"type": "Identity"}}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component as configs have it.
+
+    Args:
+        kind: a key of `KINDS`.
+        options: its config, without files to load.
+        configs: names of the configs that have it so.
+        module: the component, on the meta device.
+        block: the whole ``model`` of the first of these configs.
+    """
+
+    kind: str
+    options: dict[str, Any]
+    configs: tuple[str, ...]
+    module: nn.Module
+    block: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return type(self.module).__name__
+
+    def __str__(self) -> str:
+        return f"{self.name} as in {self.configs[0]}"
+
+
+def without_pretrained(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """The same encoder config without files to load."""
+    return {
+        k: None if k == "pretrained" else without_pretrained(v) if isinstance(v, Mapping) else v
+        for k, v in encoder.items()
+    }
+
+
+def find_parts(configs: Mapping[str, Config]) -> list[Part]:
+    """Every different component of the configs, by kind, in the order of the figure.
+
+    Args:
+        configs: name -> config, its plugins imported.
+    """
+    found: dict[str, Part] = {}
+    for kind, (name, config) in itertools.product(KINDS, configs.items()):
+        block = config.model.to_dict()
+        options = without_pretrained(block.get(kind) or DEFAULTS[kind])
+        key = f"{kind} {sorted(options.items())}"
+        known = found.get(key)
+        if known is None:
+            with torch.device("meta"):
+                module = KINDS[kind].build(options)
+            found[key] = Part(kind, options, (name,), module, block)
+        else:
+            found[key] = Part(kind, options, (*known.configs, name), known.module, known.block)
+    return list(found.values())
+
+
+def parts_misfit(parts: Iterable[Part]) -> list[str]:
+    """What keeps parts of different kinds apart; empty if they may be combined.
+
+    A head comes with its config's prompts, a decoder with its config's inference.
+    """
+    given: dict[str, Any] = {}
+    for part in parts:
+        given[part.kind] = part.module
+        if part.kind == "head":
+            given["prompts"] = PromptConfig(**(part.block.get("prompts") or {}))
+        if part.kind == "decoder":
+            given["inference"] = InferenceConfig(**(part.block.get("inference") or {}))
+    return misfits(given)
+
+
+def compose(parts: Iterable[Part]) -> dict[str, Any]:
+    """The ``model`` block of one part of each kind.
+
+    Prompts are those of the head's config; segmentor, criterion and inference of the decoder's.
+    """
+    by_kind = {part.kind: part for part in parts}
+    block = dict(by_kind["decoder"].block)
+    block.update({kind: part.options for kind, part in by_kind.items()})
+    return {**block, "prompts": by_kind["head"].block.get("prompts")}
+
+
+def compositions(parts: Iterable[Part]) -> Iterator[tuple[tuple[Part, ...], list[str]]]:
+    """One part of each kind, in every combination, with what keeps it from working."""
+    by_kind = {kind: [part for part in parts if part.kind == kind] for kind in KINDS}
+    for chosen in itertools.product(*by_kind.values()):
+        yield chosen, parts_misfit(chosen)

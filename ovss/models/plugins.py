@@ -1,0 +1,114 @@
+"""Methods from outside: found by their entry point, loaded by name, failing loudly.
+
+Two doors lead to the same place. A config's ``custom_imports`` names plugin modules explicitly and
+is stored with every checkpoint. An installed distribution may also declare an entry point of group
+``ovss.plugins``; the command line loads those, so that their methods are there without a config.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+GROUP = "ovss.plugins"
+
+
+class PluginError(ImportError):
+    """A plugin that is named but cannot be imported."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed plugin.
+
+    Args:
+        name: of the entry point.
+        module: what it imports.
+        distribution, version: the package that brought it.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+
+    @property
+    def path(self) -> str:
+        """Folder or file of the module; empty if it cannot be found."""
+        try:
+            spec = importlib.util.find_spec(self.module)
+        except Exception:  # a dotted name imports its parent, which may raise anything
+            return ""
+        if spec is None or not spec.origin:
+            return ""
+        origin = Path(spec.origin)
+        return str(origin.parent if origin.name == "__init__.py" else origin)
+
+
+def find_plugins() -> list[Plugin]:
+    """Every installed plugin, sorted by name; nothing is imported."""
+    return sorted((_describe(entry) for entry in entry_points(group=GROUP)), key=lambda p: p.name)
+
+
+def load_plugins() -> list[Plugin]:
+    """Import every installed plugin.
+
+    Raises:
+        PluginError: the first one that fails, naming plugin and distribution.
+    """
+    plugins = find_plugins()
+    for plugin in plugins:
+        load_plugin(plugin)
+    return plugins
+
+
+def load_plugin(plugin: Plugin) -> None:
+    """Import one installed plugin; raises `PluginError`, naming it and its distribution."""
+    try:
+        importlib.import_module(plugin.module)
+    except Exception as error:
+        raise PluginError(
+            f"plugin {plugin.name!r} of distribution {plugin.distribution} {plugin.version} "
+            f"failed to load (module {plugin.module}): {type(error).__name__}: {error}. "
+            f"Upgrade or uninstall {plugin.distribution}"
+        ) from error
+
+
+def import_modules(imports: str | list[str], source: str) -> None:
+    """Import a config's ``custom_imports``.
+
+    Raises:
+        PluginError: naming the module and `source`, the config that asked for it.
+    """
+    for module in [imports] if isinstance(imports, str) else imports:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise PluginError(
+                f"{source} asks for plugin module {module!r} in custom_imports, which failed to "
+                f"import: {type(error).__name__}: {error}. Install it, or correct the name"
+            ) from error
+
+
+def _describe(entry: EntryPoint) -> Plugin:
+    dist = entry.dist
+    name, version = (dist.name, dist.version) if dist else ("unknown", "unknown")
+    return Plugin(entry.name, entry.value.partition(":")[0], name, version)
+
+
+def plugin_problem(plugin: Plugin) -> str:
+    """Why a plugin cannot be loaded; empty if it can."""
+    try:
+        load_plugin(plugin)
+    except PluginError as error:
+        return str(error)
+    return ""
+
+
+def load_plugins_that_load() -> None:
+    """Import every installed plugin; of those that fail, `ovss list plugins` tells."""
+    for plugin in find_plugins():
+        plugin_problem(plugin)

@@ -1,0 +1,1 @@
+"""Evaluation protocols: their fields, the published ones by name, and how a config carries one."""

@@ -1,0 +1,1 @@
+"""Result files, the tables made of them, and reproduction of a recorded evaluation."""

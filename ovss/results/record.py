@@ -1,0 +1,177 @@
+"""What is written into a result: gathered from what ran, not from what was asked for."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from ovss.evaluation.cost import Cost
+from ovss.evaluation.iou import IoUReport
+from ovss.io.fingerprint import sha256
+from ovss.io.hashing import content_hash
+from ovss.io.weight_files import file_sha256
+from ovss.models.weights import find_weights, named_weights
+from ovss.protocols.named import protocol_name
+from ovss.protocols.read import protocol_of
+
+from .config_text import dump_config
+from .result_file import DataRecord, ProtocolRecord, Result, RunRecord, WeightsRecord
+
+_PACKAGES = (
+    *("torch", "torchvision", "numpy", "pillow", "safetensors", "open_clip_torch", "timm"),
+    *("onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation"),
+)
+
+
+def result_of(
+    *,
+    config: Config,
+    config_name: str,
+    model: nn.Module,
+    weights: str | Path | None,
+    report: IoUReport,
+    protocol: ProtocolRecord,
+    cost: Cost,
+    command: Sequence[str],
+    data_name: str = "",
+) -> Result:
+    """A result of an evaluation that is over.
+
+    Args:
+        config: as it was given to `build_runner`, with every change that flags made.
+        config_name: of the method.
+        model: that was evaluated, not wrapped.
+        weights: as `ovss.models.weights.load_trained` took it.
+        report: of the metric. cost: of the loop.
+        protocol: read back from `config`.
+        command: words of the command line.
+        data_name: what tables call the data set; empty: its vocabulary's name or its folder's.
+    """
+    dataset = config.test_dataloader.dataset
+    census = content_hash([report.names, report.counts.true_T.tolist()])
+    data = DataRecord(
+        data_name or _data_name(dataset),
+        data_folder(dataset),
+        cost.pictures,
+        len(report.names),
+        census,
+    )
+    run = RunRecord(
+        list(command),
+        cost.started,
+        cost.ended,
+        cost.seconds,
+        cost.seconds / max(cost.pictures, 1),
+        cost.sessions,
+        cost.ranks,
+        cost.peak_memory,
+        machine(model),
+        versions(),
+    )
+    return Result(
+        {name: _number(value) for name, value in report.summary().items()},
+        report.headline,
+        report.as_dict()["categories"],
+        protocol,
+        data,
+        weights_record(model, config, weights),
+        run,
+        config_name,
+        dump_config(config),
+    )
+
+
+def protocol_record(config: Config, chosen: str | None) -> ProtocolRecord:
+    """The protocol that a config runs under.
+
+    Args:
+        chosen: the name that was asked for.
+    """
+    protocol = protocol_of(config)
+    return ProtocolRecord(protocol_name(protocol, chosen), protocol.hash, protocol.as_dict())
+
+
+def weights_record(model: nn.Module, config: Config, weights: str | Path | None) -> WeightsRecord:
+    """Which file, and what is in the model whatever file it came from."""
+    named = named_weights(config, weights)
+    state = model.state_dict()
+    own = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
+    return WeightsRecord(
+        None if named is None else str(named),
+        None if named is None else file_sha256(find_weights(named)),
+        pretrained_part(config).get("pretrained"),
+        sha256(own),
+        sha256(state),
+    )
+
+
+def pretrained_part(config: Config) -> dict[str, Any]:
+    """The encoder's config that names a pre-trained file: one around another is as that is."""
+    encoder: dict[str, Any] = config.model.encoder
+    inner: dict[str, Any] = encoder.get("encoder", encoder)
+    return inner
+
+
+def data_folder(dataset: dict[str, Any]) -> str:
+    """The folder that pictures and label maps share; empty for a data set without files."""
+    places = [dataset[key] for key in ("images", "masks") if dataset.get(key)]
+    if not places:
+        return str(dataset.get("data_root") or "")
+    return os.path.commonpath(places) if len(places) > 1 else str(places[0])
+
+
+def _data_name(dataset: dict[str, Any]) -> str:
+    vocabulary = dataset.get("vocabulary")
+    if isinstance(vocabulary, str) and not Path(vocabulary).suffix:
+        return vocabulary
+    folder = Path(data_folder(dataset))
+    return folder.name or str(dataset.get("type", "data"))
+
+
+def machine(model: nn.Module) -> dict[str, Any]:
+    """Where the model's parameters are, and how its numbers are computed."""
+    parameter = next(model.parameters(), torch.empty(0))
+    on_gpu = parameter.device.type == "cuda"
+    return {
+        "kind": parameter.device.type,
+        "name": torch.cuda.get_device_name(parameter.device) if on_gpu else processor(),
+        "threads": torch.get_num_threads(),
+        "precision": str(parameter.dtype).removeprefix("torch."),
+        "matmul": torch.get_float32_matmul_precision(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of ovss, Python and what computes."""
+    from ovss import __version__
+
+    found = {"ovss": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def processor() -> str:
+    """What the CPU is called."""
+    if sys.platform == "linux" and os.access("/proc/cpuinfo", os.R_OK):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,166 @@
+"""A recorded evaluation, set up again: its config, weights and data, checked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from torch import nn
+
+from ovss.io.fingerprint import sha256
+from ovss.io.weight_files import file_sha256
+from ovss.models.plugins import import_modules
+from ovss.models.weights import find_weights
+from ovss.registry import register_all
+from ovss.training.build import register_training
+
+from .config_text import read_config_text
+from .record import data_folder, pretrained_part, protocol_record
+from .result_file import Result, ResultError
+
+
+def set_up(
+    result: Result,
+    source: str,
+    weights: str | Path | None = None,
+    data_root: str | Path | None = None,
+    encoder: str | Path | None = None,
+    anyway: bool = False,
+) -> tuple[Config, Path | None, str]:
+    """The config of a result, ready to run.
+
+    Args:
+        result: as it was read.
+        source: its file, for messages.
+        weights: another place of the same file.
+        data_root: the folder that holds here what was in the recorded folder.
+        encoder: another place of the encoder's pre-trained file.
+        anyway: run with other weights, and tell of them in the end.
+
+    Returns:
+        the config, with the places of files that hold here; the checkpoint's file or None; the
+        name of the protocol.
+
+    Raises:
+        ResultError: the weights or the data are not there or are others; a config that is more than
+            plain values.
+        PluginError: a plugin that the config names cannot be imported.
+    """
+    config = read_config_text(result.config, source)
+    missing = [key for key in ("model", "test_dataloader", "test_evaluator") if key not in config]
+    if missing:
+        raise ResultError(f"{source}: its config lacks {', '.join(missing)}; the file was edited")
+    register_all()
+    import_modules(config.get("custom_imports", {}).get("imports", []), source)
+    register_training()
+    file = _weights(result, source, weights, anyway)
+    _place_data(config, source, data_root)
+    if encoder is not None:
+        pretrained_part(config)["pretrained"] = str(encoder)
+    hooks = config.get("custom_hooks") or []
+    config.custom_hooks = [hook for hook in hooks if hook.get("type") != "PictureHook"]
+    chosen = result.protocol.name.partition(" with ")[0]
+    record = protocol_record(config, chosen)
+    if record.hash != result.protocol.hash and not anyway:
+        raise ResultError(
+            f"{source} says protocol {result.protocol.hash} ({result.protocol.name}), but its "
+            f"config is protocol {record.hash} ({record.name}) to this version: "
+            f"{_differences(result.protocol.fields, record.fields)}. Use ovss "
+            f"{result.run.versions.get('ovss')}, or see what it gives with --anyway"
+        )
+    return config, file, chosen
+
+
+def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]:
+    """For `evaluate`: refuses another model or another number of pictures before the first."""
+
+    def check(model: nn.Module, pictures: int) -> None:
+        state = model.state_dict()
+        own = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
+        if sha256(own) != result.weights.encoder_sha256:
+            raise ResultError(
+                f"{source} was made with another encoder: that of {result.weights.encoder!r} has "
+                f"other values here. Name the file of then with --encoder FILE, or see what "
+                f"these give with --anyway"
+            )
+        if sha256(state) != result.weights.model_sha256:
+            raise ResultError(
+                f"{source} was made with another model: its tensors beside the encoder's have "
+                f"other values here, though the weights' file is the same. Without a weights' file "
+                f"they are drawn at random, which depends on the version of torch. See what these "
+                f"give with --anyway"
+            )
+        if pictures != result.data.pictures:
+            raise ResultError(
+                f"{source} was made on {result.data.pictures:,} pictures of {result.data.name}, "
+                f"here are {pictures:,}: give the same data set with --data-root, or see what "
+                f"these give with --anyway"
+            )
+
+    return check
+
+
+def _weights(result: Result, source: str, named: str | Path | None, anyway: bool) -> Path | None:
+    recorded = result.weights
+    if recorded.file is None:
+        if named is None:
+            return None
+        if not anyway:
+            raise ResultError(
+                f"{source} was made without a weights' file: leave --weights out, or see what "
+                f"{named} gives with --anyway"
+            )
+    try:
+        file = find_weights(named if named is not None else str(recorded.file))
+    except FileNotFoundError as error:
+        raise ResultError(
+            f"{source} was made with the weights {recorded.file} (SHA-256 "
+            f"{str(recorded.sha256)[:16]}...), which are not here: name the file with --weights "
+            f"FILE ({error})"
+        ) from error
+    found = file_sha256(file)
+    if found != recorded.sha256 and not anyway:
+        raise ResultError(
+            f"{file} is another weights file (SHA-256 {found}) than the one that {source} was made "
+            f"with ({recorded.file}, SHA-256 {recorded.sha256}): name that one with --weights FILE"
+        )
+    return file
+
+
+def _place_data(config: Config, source: str, data_root: str | Path | None) -> None:
+    """Put the data's folder of today into a config, and look whether it is there."""
+    dataset = config.test_dataloader.dataset
+    recorded = data_folder(dataset)
+    if data_root is not None:
+        if not recorded:
+            raise ResultError(
+                f"{source} was made on {dataset.get('type')}, which reads no files: leave "
+                f"--data-root out"
+            )
+        moved = _moved(dataset.to_dict(), recorded, str(data_root))
+        config.test_dataloader.dataset = moved
+    folder = data_folder(config.test_dataloader.dataset)
+    if folder and not Path(folder).is_dir():
+        raise ResultError(
+            f"{source} was made on the data in {recorded}; there is no folder {folder} here: say "
+            f"where it is with --data-root DIR (`ovss prepare --list` names the benchmarks)"
+        )
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """Every path at or below a folder, below another one."""
+    if isinstance(value, dict):
+        return {key: _moved(each, old, new) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_moved(each, old, new) for each in value)
+    if isinstance(value, str) and (value == old or value.startswith(old.rstrip("/") + "/")):
+        return str(Path(new) / Path(value).relative_to(old))
+    return value
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    keys: Sequence[str] = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    told = [f"{key} {old.get(key)!r} recorded, {new.get(key)!r} read" for key in keys]
+    return "; ".join(told) or "the same fields, hashed otherwise"

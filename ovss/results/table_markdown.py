@@ -1,0 +1,92 @@
+"""A grid of results as Markdown, and the cells that its HTML shares."""
+
+from __future__ import annotations
+
+from ovss.io.markdown import markdown_table
+
+from .published import load_published
+from .table import Grid, Line, Measured
+
+DETAILS = (
+    *("data", "method", "mIoU", "union", "seen", "unseen", "hIoU", "pACC", "mACC", "fwIoU"),
+    *("pictures", "s / picture", "GiB", "device", "protocol", "hash", "weights", "ovss", "file"),
+)
+_METRICS = ("mIoU", "mIoU_union", "mIoU_seen", "mIoU_unseen", "hIoU", "pACC", "mACC", "fwIoU")
+_WORDS = 2
+"""Columns at the left that are no numbers."""
+
+
+def as_markdown(grid: Grid, studies: bool = False) -> str:
+    """The grid, its sources and notes, and how each figure was measured."""
+    header = (
+        *("method", "protocol"),
+        *(column.label for column in grid.columns),
+        *(f"{column.label} (published)" for column in grid.published),
+    )
+    lines = [*markdown_table(header, [figures(line) for line in grid.lines], _WORDS), ""]
+    lines += [grid.caption]
+    lines += [""] if grid.sources or grid.notes else []
+    lines += [f"- published [{mark}]: {source}" for mark, source in grid.sources.items()]
+    lines += [f"- note: {note}" for note in grid.notes]
+    measured = grid.measured()
+    if measured:
+        rows = [details(cell) for cell in measured]
+        lines += ["", "How each figure was measured:", ""]
+        lines += markdown_table(DETAILS, rows, _WORDS)
+    return "\n".join([*lines, *(studies_markdown() if studies else ()), ""])
+
+
+def figures(line: Line) -> list[str]:
+    """Method, protocol, measured figures, published figures with the marks of their sources."""
+    measured = ["" if cell is None else number(cell.value, 1) for cell in line.measured]
+    quoted = [
+        "; ".join(f"{quote.value:.1f} [{quote.mark}]" for quote in quotes)
+        for quotes in line.published
+    ]
+    return [line.method, line.protocol, *measured, *quoted]
+
+
+def details(cell: Measured) -> list[str]:
+    """One row of `DETAILS`."""
+    result, run = cell.result, cell.result.run
+    memory = run.peak_memory.get("gpu") or run.peak_memory.get("resident")
+    device = run.device
+    name = device.get("name", device.get("kind", "?"))
+    threads = f", {device.get('threads')} thread(s)" if device.get("kind") == "cpu" else ""
+    return [
+        result.data.name,
+        result.config_name,
+        *(number(result.metrics.get(name), 2) for name in _METRICS),
+        f"{result.data.pictures:,}",
+        f"{run.seconds_per_picture:.3g}",
+        "-" if memory is None else f"{memory / 2**30:.2f}",
+        f"{run.ranks} x {name}{threads}" if run.ranks > 1 else f"{name}{threads}",
+        result.protocol.name,
+        result.protocol.hash,
+        (result.weights.sha256 or "none")[:12],
+        run.versions.get("ovss", "?"),
+        cell.file,
+    ]
+
+
+def studies_markdown() -> list[str]:
+    """Further published tables."""
+    known = load_published()
+    lines = []
+    for study in known.studies:
+        rows = [[name, *(number(value, None) for value in values)] for name, values in study.rows]
+        title = f"Published, {known.study_source}, table {study.number}: {study.title}"
+        lines += ["", title, "", *markdown_table(("", *study.columns), rows, 1)]
+        lines += ["", study.note] if study.note else []
+    return lines
+
+
+def number(value: float | None, digits: int | None) -> str:
+    """A figure; a dash where there is none to say.
+
+    >>> number(31.25, 1), number(None, 1), number(0.2, None)
+    ('31.2', '-', '0.2')
+    """
+    if value is None:
+        return "-"
+    return f"{value:g}" if digits is None else f"{value:.{digits}f}"

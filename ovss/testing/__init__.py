@@ -1,0 +1,41 @@
+"""Test suite for methods: one line checks a plugin, one line checks a config."""
+
+from .suite import (
+    LAWS,
+    TinyEncoder,
+    batch_mates_do_not_talk,
+    check_class,
+    check_method,
+    check_plugin,
+    keeping_everything_equals_not_selecting,
+    loss_and_prediction_work,
+    make_images,
+    make_names,
+    make_sample,
+    more_than_255_categories_work,
+    one_category_works,
+    padding_changes_nothing,
+    prediction_has_the_size_asked_for,
+    vocabulary_order_is_irrelevant,
+    with_tiny_encoder,
+)
+
+__all__ = [
+    "LAWS",
+    "TinyEncoder",
+    "batch_mates_do_not_talk",
+    "check_class",
+    "check_method",
+    "check_plugin",
+    "keeping_everything_equals_not_selecting",
+    "loss_and_prediction_work",
+    "make_images",
+    "make_names",
+    "make_sample",
+    "more_than_255_categories_work",
+    "one_category_works",
+    "padding_changes_nothing",
+    "prediction_has_the_size_asked_for",
+    "vocabulary_order_is_irrelevant",
+    "with_tiny_encoder",
+]

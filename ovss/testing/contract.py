@@ -1,0 +1,85 @@
+"""What the interfaces promise about classes, as functions that anyone's tests can call.
+
+Each takes a registered class and raises AssertionError where it breaks its promise. They live in
+`ovss.testing` beside the laws.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+from ovss.interfaces import AlignmentHead, Decoder, Encoder, PostProcessor, Selector
+from ovss.registry import REGISTRIES
+
+KINDS = (Encoder, Selector, AlignmentHead, Decoder, PostProcessor)
+
+
+def has_exactly_one_interface_as_base(cls: type) -> None:
+    bases = [base.__name__ for base in cls.__bases__]
+    kinds = ", ".join(kind.__name__ for kind in KINDS)
+    assert cls.__bases__ in {(kind,) for kind in KINDS}, (
+        f"{_where(cls)} subclasses {', '.join(bases)}: it must subclass exactly one of {kinds}; "
+        f"share code by calling functions or holding modules"
+    )
+
+
+def init_is_annotated_without_kwargs(cls: type) -> None:
+    for parameter in inspect.signature(cls).parameters.values():
+        assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL), (
+            f"{_where(cls)}.__init__ takes {parameter}: write one that names every argument, so "
+            f"that a misspelt key is found"
+        )
+        assert parameter.annotation is not parameter.empty, (
+            f"{_where(cls)}: annotate the argument {parameter.name!r} of __init__"
+        )
+
+
+def is_concrete_and_documented(cls: type) -> None:
+    missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+    assert not missing, f"{_where(cls)} does not define {missing}"
+    assert cls.__doc__, f"{_where(cls)} has no docstring: its first line is what `ovss list` shows"
+
+
+def is_registered_under_its_own_name(cls: type) -> None:
+    assert any(registry.module_dict.get(cls.__name__) is cls for registry in REGISTRIES), (
+        f"{_where(cls)} is not registered as {cls.__name__!r}"
+    )
+
+
+def overrides_only_what_its_interface_leaves_open(cls: type) -> None:
+    kind = cls.__bases__[0]
+    abstract: frozenset[str] = getattr(kind, "__abstractmethods__", frozenset())
+    left_open = {*abstract, *getattr(kind, "__annotations__", {}), "train"}
+    clashes = {
+        name
+        for name in vars(cls)
+        if not name.startswith("_") and hasattr(kind, name) and name not in left_open
+    }
+    assert not clashes, f"{_where(cls)} overrides {', '.join(sorted(clashes))} of {kind.__name__}"
+
+
+CONTRACT: tuple[Callable[[type], None], ...] = (
+    has_exactly_one_interface_as_base,
+    is_concrete_and_documented,
+    init_is_annotated_without_kwargs,
+    is_registered_under_its_own_name,
+    overrides_only_what_its_interface_leaves_open,
+)
+
+
+def registered_by(package: str = "") -> list[type]:
+    """Every registered class that a package, or one of its modules, defines; all without one."""
+    return sorted(
+        {
+            cls
+            for registry in REGISTRIES
+            for cls in registry.module_dict.values()
+            if not package or f"{cls.__module__}.".startswith(f"{package}.")
+        },
+        key=lambda cls: (cls.__module__, cls.__name__),
+    )
+
+
+def _where(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__name__}"

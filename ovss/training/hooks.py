@@ -1,0 +1,151 @@
+"""Around the training loop: randomness with an address, the loss curve, pictures to look at."""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import numpy as np
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ovss.io.files import write_atomic
+
+CURVE = "curve.jsonl"
+
+
+@HOOKS.register_module()
+class StepSeedHook(Hook):
+    """Seeds all generators from (seed, rank, iteration) before each step.
+
+    What a step draws (dropout, sampled categories) then does not depend on the steps before, and a
+    resumed run draws what an uninterrupted one would have.
+    """
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        address = np.random.SeedSequence((runner.seed, runner.rank, runner.iter))
+        for_torch, for_numpy, for_python = (int(x) for x in address.generate_state(3))
+        torch.manual_seed(for_torch)
+        np.random.seed(for_numpy)
+        random.seed(for_python)
+
+
+@HOOKS.register_module()
+class CurveHook(Hook):
+    """Writes every loss to `curve.jsonl`, what was run to `run.json`, and `curve.png` at the end.
+
+    Resuming cuts the curve back to the checkpoint it goes on from.
+
+    Args:
+        smooth: iterations of the running mean in the plot.
+    """
+
+    def __init__(self, smooth: int = 20) -> None:
+        self.smooth = smooth
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        self.path = Path(runner.work_dir) / CURVE
+        kept = [row for row in read_curve(self.path) if row["iter"] <= runner.iter]
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomic(self.path, lambda file: file.write(lines.encode()))
+        record = json.dumps(_run_record(runner), indent=2)
+        write_atomic(self.path.with_name("run.json"), lambda file: file.write(record.encode()))
+
+    @master_only
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        row: dict[str, Any] = {"iter": runner.iter + 1}
+        row.update((key, float(value.detach())) for key, value in (outputs or {}).items())
+        rates = runner.optim_wrapper.get_lr()
+        row["lr"] = rates.get("base_lr", rates["lr"])[0]
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    @master_only
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        if not hasattr(self, "path"):
+            return
+        row = {"iter": runner.iter, **{f"val_{k}": float(v) for k, v in (metrics or {}).items()}}
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        plot_curve(read_curve(self.path), self.path.with_suffix(".png"), self.smooth)
+
+
+def _run_record(runner: Runner) -> dict[str, Any]:
+    """Seed, words, parameters and versions of a run."""
+    dataset = runner.train_dataloader.dataset
+    parameters = list(runner.model.parameters())
+    return {
+        "seed": runner.seed,
+        "resumed_at": runner.iter,
+        "vocabulary": list(dataset.metainfo["classes"]),
+        "pictures": len(dataset),
+        "parameters": sum(p.numel() for p in parameters),
+        "learnable": sum(p.numel() for p in parameters if p.requires_grad),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "mmengine": mmengine.__version__,
+        },
+    }
+
+
+def read_curve(path: str | Path) -> list[dict[str, float]]:
+    """Rows of a `curve.jsonl`; none where there is no file. A half-written last line is left out:
+    a killed process may leave one."""
+    rows = []
+    for line in Path(path).read_text().splitlines() if Path(path).exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> None:
+    """Loss over iterations as PNG, with mIoU on a second axis where validation ran."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    train = [(row["iter"], row["loss"]) for row in rows if "loss" in row]
+    if not train:
+        return
+    steps, losses = np.array(train).T
+    figure, axis = pyplot.subplots(figsize=(8, 4.5), dpi=120)
+    axis.plot(steps, losses, color="#b8c4d6", linewidth=0.8)
+    if len(losses) > smooth:
+        mean = np.convolve(losses, np.ones(smooth) / smooth, "valid")
+        axis.plot(steps[smooth - 1 :], mean, color="#1f4e8c", label=f"mean of {smooth}")
+    axis.set(xlabel="iteration", ylabel="loss", yscale="log")
+    marks = {"mIoU_seen": "#2a7f3f", "mIoU_unseen": "#c0562b"}
+    if any("val_mIoU" in row for row in rows):
+        right = axis.twinx()
+        for key, color in marks.items():
+            points = [(r["iter"], r[f"val_{key}"]) for r in rows if f"val_{key}" in r]
+            right.plot(*zip(*points), "o-", color=color, markersize=3, label=key)
+        right.set(ylabel="mIoU, %", ylim=(0, 100))
+        right.legend(loc="center right", frameon=False)
+    figure.tight_layout()
+    write_atomic(path, lambda file: figure.savefig(file, format="png"))
+    pyplot.close(figure)

@@ -1,0 +1,273 @@
+"""The console command: what it writes, what it says, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ovss.api.result import OUTPUT_ENDINGS
+from ovss.cli import main
+from tests.tiny_config import write_tiny_config
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty working directory with a tiny config and two pictures in it."""
+    monkeypatch.chdir(tmp_path)
+    write_tiny_config(tmp_path)
+    save_picture(tmp_path / "photos" / "one.png")
+    save_picture(tmp_path / "photos" / "two.jpg", size=(30, 20))
+    return tmp_path
+
+
+def save_picture(path: Path, size: tuple[int, int] = (40, 25)) -> None:
+    path.parent.mkdir(exist_ok=True)
+    pixels = np.random.randint(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def segment(*words: str, ask: tuple[str, ...] = ("--words", "cat, dog|puppy, grass")) -> int:
+    return main(["segment", *words, *ask, "--model", "tiny.py", "--device", "cpu"])
+
+
+def outputs(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def files_of(*stems: str) -> set[str]:
+    return {stem + ending for stem in stems for ending in OUTPUT_ENDINGS}
+
+
+def test_help_is_light_and_names_every_command():
+    code = (
+        "import sys\nfrom ovss.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'mmengine', 'PIL'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for command in ("segment", "train", "test", "list", "doctor", "new-plugin", "demo"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["segment", "train", "test", "list", "doctor", "new-plugin", "demo"]
+)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert f"ovss {command}" in capsys.readouterr().out
+
+
+def test_segment_writes_three_files_for_each_picture(here, capsys):
+    assert segment("photos") == 0
+    assert outputs("outputs") == files_of("one", "two")
+    labels = Image.open("outputs/one_labels.png")
+    assert labels.mode == "P"
+    told = json.loads(Path("outputs/one.json").read_text())
+    assert told["image"] == str(here / "photos" / "one.png")
+    assert (told["width"], told["height"]) == labels.size == (40, 25)
+    for found in told["categories"]:
+        assert found["pixels"] == (np.asarray(labels) == found["index"]).sum()
+        assert 0 < found["mean_score"] <= 1
+    assert "2 of 2 pictures segmented" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ask", "count"),
+    [
+        (("--words-file", "words.txt"), 2),
+        (("--vocabulary", "pascal_voc_20"), 20),
+        (("--vocabulary", "words.txt"), 2),
+    ],
+)
+def test_words_from_files_and_by_name(here, ask, count):
+    Path("words.txt").write_text("cat\nsofa, couch\n")
+    assert segment("photos/one.png", ask=ask) == 0
+    assert json.loads(Path("outputs/one.json").read_text())["vocabulary_size"] == count
+
+
+def test_json_lines_on_standard_output(here, capsys):
+    assert segment("photos/*.png", "photos/*.jpg", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["image"]).name for line in lines] == ["one.png", "two.jpg"]
+    assert all(Path(file).is_file() for line in lines for file in line["files"].values())
+
+
+def test_one_bad_picture_is_reported_and_the_rest_go_on(here, capsys):
+    Path("photos/broken.png").write_bytes(Path("photos/one.png").read_bytes()[:60])
+    assert segment("photos", "absent.jpg") == 1
+    told = capsys.readouterr()
+    assert "error: photos/broken.png: " in told.err
+    assert "error: absent.jpg: no such file" in told.err
+    assert "2 of 4 pictures segmented" in told.out
+    assert outputs("outputs") == files_of("one", "two")
+
+
+def test_same_stems_do_not_share_files(here):
+    save_picture(here / "photos" / "one.jpg", size=(9, 9))
+    save_picture(here / "more" / "one.png", size=(7, 7))
+    assert segment("photos/one.png", "photos/one.jpg", "more") == 0
+    assert outputs("outputs") == files_of("one", "one_2", "one_3")
+    assert Image.open("outputs/one_3_labels.png").size == (7, 7)
+
+
+def test_again_replaces_and_another_picture_of_the_same_name_does_not(here):
+    save_picture(here / "more" / "one.png")
+    for _ in range(2):
+        assert segment("photos/one.png") == 0
+    assert outputs("outputs") == files_of("one")
+    assert segment("more/one.png") == 0
+    assert outputs("outputs") == files_of("one", "one_2")
+
+
+def test_inputs_and_strangers_files_are_never_written_over(here):
+    save_picture(here / "photos" / "one_overlay.png")
+    Path("photos/two.json").write_text('{"mine": true}')
+    before = {path: path.read_bytes() for path in Path("photos").iterdir()}
+    assert segment("photos", "--out", "photos") == 0
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert files_of("one_2", "two_2") <= outputs("photos")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["photos", "--words", ""], "no words"),
+        (["photos", "--words", "cat,,dog"], "blank"),
+        (["photos", "--words", "cat, Cat"], "cat"),
+        (["photos", "--words-file", "absent.txt"], "absent.txt"),
+        (["photos", "--vocabulary", "ade20k_15"], "ade20k_150"),
+        (["photos/*.bmp", "--words", "cat"], "no file matches"),
+        (["empty", "--words", "cat"], "no pictures in this folder"),
+        (["photos", "--words", "cat", "--out", "tiny.py"], "tiny.py"),
+        (["photos", "--words", "cat", "--model", "cat_seg_mimi"], "did you mean cat_seg_mini"),
+        (["photos", "--words", "cat", "--weights", "absent.safetensors"], "absent.safetensors"),
+        (["photos", "--words", "cat", "--device", "tpu9"], "tpu9"),
+        (["photos", "--words", "cat", "--batch", "0"], "views_per_batch"),
+        (["photos", "--words", "cat", "--cfg-options", "model.head.colour=1"], "colour"),
+        (["photos", "--words", "cat", "--cfg-options", "model.head.type=CosinHead"], "CosineHead"),
+    ],
+)
+def test_errors_are_one_line(here, capsys, arguments, message):
+    Path("empty").mkdir()
+    given = arguments if "--model" in arguments else [*arguments, "--model", "tiny.py"]
+    assert main(["segment", *given]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert message in told.err
+    assert not list(here.rglob("*_overlay.png"))
+
+
+@pytest.mark.parametrize("pair", ["nonsense", "=3", "model.head=[(1,2]"])
+@pytest.mark.parametrize("command", [["segment", "photos", "--words", "cat"], ["train"], ["test"]])
+def test_a_config_option_that_is_no_pair_is_wrong_usage(here, capsys, command, pair):
+    config = ["--model", "tiny.py"] if command[0] == "segment" else ["tiny.py"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, *config, "--cfg-options", pair])
+    assert "argument --cfg-options: " in capsys.readouterr().err
+
+
+def test_config_options_given_twice_all_count(here, capsys):
+    ask = ["photos/one.png", "--words", "cat", "--model", "tiny.py"]
+    given = ["--cfg-options", "model.head.colour=1", "--cfg-options", "model.inference.size=32"]
+    assert main(["segment", *ask, *given]) == 1
+    assert "colour" in capsys.readouterr().err
+
+
+def test_the_model_that_nobody_asked_for_says_what_it_knows(here, capsys):
+    assert main(["segment", "photos/one.png", "--words", "cat, dog", "--device", "cpu"]) == 0
+    told = capsys.readouterr()
+    assert "naclip_vit-b16" in told.err
+    assert "note" not in told.out
+    assert segment("photos/one.png") == 0
+    assert "naclip" not in capsys.readouterr().err
+
+
+def test_missing_pretrained_weights_say_where_they_may_lie(here, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    options = ["--cfg-options", "model.encoder.pretrained=absent.pt"]
+    assert segment("photos", *options) == 1
+    assert "absent.pt" in capsys.readouterr().err
+
+
+def test_full_disk_ends_the_run_and_leaves_no_half_file(here, capsys, monkeypatch):
+    def full(self, file, **options):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert segment("photos") == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert outputs("outputs") == set()
+
+
+def test_debug_shows_the_traceback(here):
+    with pytest.raises(ValueError, match="no words"):
+        main(["segment", "photos", "--words", "", "--debug"])
+
+
+def test_usage_errors_are_argparse_s():
+    for wrong in (["segment"], ["segment", "x.png"], ["nonsense"]):
+        with pytest.raises(SystemExit) as end:
+            main(wrong)
+        assert end.value.code == 2
+
+
+def test_list_shows_everything_there_is(capsys):
+    assert main(["list", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"OpenCLIPEncoder", "ClipTopK", "CosineHead", "CATSegDecoder", "Identity"} <= {
+        row["name"] for row in told["components"]
+    }
+    assert {"cat_seg_mini", "cat_seg_vit-b16"} <= {row["name"] for row in told["methods"]}
+    sizes = {row["name"]: row["categories"] for row in told["vocabularies"]}
+    assert sizes["ade20k_847"] == 847
+    assert {row["name"]: row["prompts"] for row in told["templates"]}["imagenet_80"] == 80
+    (plugin,) = (row for row in told["plugins"] if row["name"] == "cat_seg")
+    assert Path(plugin["path"]).name in ("cat_seg", "plugins")
+    assert plugin["problem"] == ""
+    assert main(["list", "nonsense"]) == 1
+
+
+def test_broken_plugin_is_told_and_fails_the_doctor(capsys, monkeypatch):
+    from ovss.models import plugins
+
+    broken = plugins.Plugin("broken", "ovss_no_such_module", "their-package", "1.2")
+    monkeypatch.setattr(plugins, "find_plugins", lambda: [broken])
+    assert main(["list", "plugins", "--json"]) == 0
+    assert "their-package" in json.loads(capsys.readouterr().out)["plugins"][0]["problem"]
+    assert main(["doctor", "--json"]) == 1
+    problems = [f for f in json.loads(capsys.readouterr().out) if f["state"] == "problem"]
+    assert [problem["topic"] for problem in problems] == ["plugin broken"]
+    assert main(["segment", ".", "--words", "cat"]) == 1
+
+
+def test_doctor_finds_this_installation_sound(capsys):
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    for topic in ("python", "torch", "device", "weights", "text cache", "plugin cat_seg"):
+        assert topic in told
+    assert "0 problems found" in told
+
+
+def test_demo_with_random_weights(here, capsys):
+    options = ["--model", "tiny_demo.py", "--weights", "none", "--baselines"]
+    options += ["--pictures", "2", "--scenes", "3"]
+    base = "_base_ = ['{}']\nmodel = dict(encoder=dict(pretrained=None))\nweights = None\n"
+    from ovss.models.configs import find_config
+
+    Path("tiny_demo.py").write_text(base.format(find_config("cat_seg_mini")))
+    assert main(["demo", *options]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 2 pictures segmented" in told
+    assert "mean IoU of" in told
+    assert files_of("scene_0", "scene_1") <= outputs("outputs/demo")

@@ -1,0 +1,115 @@
+"""What fits what: the answers of `ovss list --compatible-with`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ovss.cli import main
+from ovss.models.build import build_model
+from ovss.models.compatible import compatible_with
+from ovss.models.configs import load_config, shipped_configs
+from ovss.models.parts import KINDS, find_parts, parts_misfit
+
+
+@pytest.fixture(autouse=True)
+def _few_configs(monkeypatch):
+    """The answer is about these; all of them take a while."""
+    names = ("cat_seg_mini", "dcp_clip_mini", "dcp_clip_vit-l14", "maskclip_mini")
+    few = {name: path for name, path in shipped_configs().items() if name in names}
+    monkeypatch.setattr("ovss.models.compatible.list_configs", lambda: dict(few))
+
+
+def verdicts(answer):
+    return {(v.kind, v.name, config): v for v in answer.verdicts for config in v.configs}
+
+
+def test_a_component_is_answered_for_as_each_config_has_it():
+    answers = {answer.asked: verdicts(answer) for answer in compatible_with("SpatialDecoder")}
+    mini = answers["SpatialDecoder as in dcp_clip_mini"]
+    assert not mini["encoder", "OpenCLIPEncoder", "dcp_clip_mini"].problems
+    assert not mini["selector", "ClipTopK", "cat_seg_mini"].problems
+    assert mini["encoder", "OpenCLIPEncoder", "cat_seg_mini"].problems == (
+        "SpatialDecoder needs attention = True, OpenCLIPEncoder gives False",
+    )
+    assert any("raw_dim" in p for p in mini["head", "CosineHead", "maskclip_mini"].problems)
+    assert "SpatialDecoder as in dcp_clip_vit-l14" in answers
+    assert not any(kind == "decoder" for kind, _, _ in mini)
+
+
+def test_a_method_is_answered_for_part_by_part():
+    """What the answer says of a part is what happens when it is put there."""
+    (answer,) = compatible_with("cat_seg_mini")
+    told = verdicts(answer)
+    assert told.keys() >= {("head", "TextGuidedHead", "dcp_clip_mini")}
+    block = load_config("cat_seg_mini").model.to_dict()
+    block["encoder"]["pretrained"] = None
+    other = load_config("dcp_clip_mini").model.to_dict()
+    other["encoder"]["pretrained"] = None
+    for kind in KINDS:
+        verdict = next(told[key] for key in told if key[0] == kind and key[2] == "dcp_clip_mini")
+        if kind == "head":  # it comes with its prompts
+            swapped = {**block, kind: other[kind], "prompts": other["prompts"]}
+        else:
+            swapped = {**block, kind: other[kind]}
+        if verdict.problems:
+            with pytest.raises(ValueError, match="do not fit together"):
+                build_model(swapped)
+        else:
+            build_model(swapped)
+
+
+def test_templates_and_the_whole_view_are_dimensions_too():
+    block = load_config("dcp_clip_mini").model.to_dict()
+    block["encoder"]["pretrained"] = None
+    with pytest.raises(
+        ValueError, match="TextGuidedHead needs num_templates = 7, PromptConfig gives 1"
+    ):
+        build_model({**block, "prompts": dict(templates="single")})
+    blind = dict(mode="slide", size=96, window=96, stride=96, global_view=False)
+    with pytest.raises(ValueError, match="TagValidation needs whole_view = True, InferenceConfig"):
+        build_model({**block, "inference": blind})
+
+
+def test_the_parts_of_a_method_fit_each_other():
+    configs = {"cat_seg_mini": load_config("cat_seg_mini")}
+    parts = find_parts(configs)
+    assert [part.kind for part in parts] == list(KINDS)
+    assert parts_misfit(parts) == []
+
+
+def test_the_command_says_what_fits_and_why_not(capsys):
+    assert main(["list", "--compatible-with", "CATSegDecoder"]) == 0
+    text = capsys.readouterr().out
+    assert "CATSegDecoder as in cat_seg_mini\n" in text
+    assert "no    TextGuidedHead           CATSegDecoder needs cost_dim = 1, TextGu" in text
+    assert main(["list", "--compatible-with", "maskclip_mini", "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["asked"] == "maskclip_mini"
+    assert any(row["name"] == "DynamicCategorySelector" and row["fits"] for row in answer["parts"])
+
+
+def test_a_wrong_name_gets_the_closest(capsys):
+    assert main(["list", "--compatible-with", "CosineHed"]) == 1
+    assert "did you mean CosineHead?" in capsys.readouterr().err
+    assert main(["list", "plugins", "--compatible-with", "CosineHead"]) == 1
+
+
+def test_a_component_that_no_config_has(monkeypatch):
+
+    (answer,) = compatible_with("TinyEncoder")
+    assert answer.asked == "TinyEncoder as in no config"
+    told = verdicts(answer)
+    assert not told["decoder", "UpsampleDecoder", "maskclip_mini"].problems
+    assert told["decoder", "CATSegDecoder", "cat_seg_mini"].problems
+    monkeypatch.setattr("ovss.models.compatible.list_configs", lambda: {})
+    with pytest.raises(LookupError, match=r"no config here has a CATSegDecoder.*write a config"):
+        compatible_with("CATSegDecoder")
+
+
+def test_a_config_file_is_a_method_too(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(f"_base_ = {str(shipped_configs()['maskclip_mini'])!r}\n")
+    (answer,) = compatible_with(str(file))
+    assert answer.asked == str(file)

@@ -1,0 +1,153 @@
+"""Any part with any method: what the declared dimensions allow runs and obeys the laws.
+
+Parts are those of all shipped mini configs, so a new one takes part by being there. Encoders are
+the real ones; what they say of a picture is kept, for every composition asks the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ovss.models.build import build_model
+from ovss.models.configs import load_config, shipped_configs
+from ovss.models.parts import KINDS, Part, compose, compositions, find_parts
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.structures import ImageFeatures, TextFeatures
+from ovss.testing import (
+    LAWS,
+    loss_and_prediction_work,
+    make_images,
+    make_names,
+    more_than_255_categories_work,
+)
+
+Chosen = tuple[Part, ...]
+
+
+class Workshop:
+    """Every composition of the mini configs' parts; each part is built once and shared."""
+
+    def __init__(self) -> None:
+        names = [name for name in shipped_configs() if "mini" in name]
+        parts = find_parts({name: load_config(name) for name in names})
+        self.fitting: list[Chosen] = []
+        self.refused: list[tuple[Chosen, list[str]]] = []
+        for chosen, problems in compositions(parts):
+            if problems:
+                self.refused.append((chosen, problems))
+            else:
+                self.fitting.append(chosen)
+        self.modules = {id(part): self._module(part) for part in parts}
+
+    def model(self, chosen: Chosen) -> OpenVocabSegmentor:
+        modules = {part.kind: self.modules[id(part)] for part in chosen}
+        return build_model({**compose(chosen), **modules}).eval()
+
+    def _module(self, part: Part) -> torch.nn.Module:
+        torch.manual_seed(0)
+        options = part.block["encoder"] if part.kind == "encoder" else part.options
+        module = KINDS[part.kind].build(options).eval()
+        if part.kind == "encoder":
+            module.encode_image = remembering(module.encode_image, seen_image)
+            module.encode_text = remembering(module.encode_text, lambda vocabulary: vocabulary)
+        for parameter in module.parameters():  # what starts at zero could hide a broken law
+            if part.kind != "encoder" and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+        return module
+
+
+def seen_image(image_B3HW: torch.Tensor):
+    return image_B3HW.shape, image_B3HW.numpy().tobytes()
+
+
+def remembering(encode: Callable, key: Callable) -> Callable:
+    """The same features for the same input: leaves of the graph, so that each use is its own."""
+    known: dict = {}
+
+    def encoded(given):
+        if key(given) not in known:
+            with torch.no_grad():
+                known[key(given)] = leaves(encode(given))
+        return known[key(given)]
+
+    return encoded
+
+
+def leaves(features: ImageFeatures | TextFeatures) -> ImageFeatures | TextFeatures:
+    if isinstance(features, TextFeatures):
+        return features
+    return replace(features, dense_BChw=features.dense_BChw.detach().requires_grad_())
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Workshop:
+    return Workshop()
+
+
+def labels_a_picture(model: OpenVocabSegmentor) -> None:
+    scores = model.scores(make_images(1)[0], model.encode_vocabulary(make_names(5)))
+    assert torch.isfinite(scores.probs_BKHW).all()
+    labels_HW = model.label_map(scores, (40, 50))
+    assert labels_HW.shape == (40, 50)
+    assert set(labels_HW.unique().tolist()) <= set(range(5))
+
+
+def told(chosen: Chosen) -> str:
+    return " + ".join(map(str, chosen))
+
+
+def failures_of(check: Callable, workshop: Workshop, compositions: list[Chosen]) -> list[str]:
+    found = []
+    for chosen in compositions:
+        try:
+            check(workshop.model(chosen))
+        except Exception as error:
+            found.append(f"{told(chosen)}: {type(error).__name__}: {error}")
+    return found
+
+
+def test_every_part_of_every_method_fits_somewhere(workshop):
+    used = {id(part) for chosen in workshop.fitting for part in chosen}
+    assert used == set(workshop.modules)
+
+
+def test_what_fits_runs(workshop):
+    assert failures_of(labels_a_picture, workshop, workshop.fitting) == []
+
+
+@pytest.mark.parametrize("law", [loss_and_prediction_work, *LAWS], ids=lambda law: law.__name__)
+def test_what_fits_trains_and_obeys_the_laws(workshop, law):
+    """Every pair of parts that can meet is in one of these compositions at least.
+
+    Of hundreds of words an encoder knows nothing: there, pairs of the other parts are enough.
+    """
+    kinds = set(KINDS) - ({"encoder"} if law is more_than_255_categories_work else set())
+    covering = covering_every_pair(workshop.fitting, kinds)
+    assert failures_of(law, workshop, covering) == []
+
+
+def test_what_does_not_fit_says_why(workshop):
+    assert workshop.refused
+    for chosen, problems in workshop.refused:
+        with pytest.raises(ValueError, match="the components do not fit together") as refusal:
+            workshop.model(chosen)
+        assert str(refusal.value).endswith("; ".join(problems)), told(chosen)
+        for problem in problems:
+            assert sum(f"{part.name} " in problem for part in chosen) == 2, problem
+
+
+def covering_every_pair(fitting: list[Chosen], kinds: set[str]) -> list[Chosen]:
+    """Few compositions in which every pair of parts of these kinds that fit together is found."""
+    parts = [[id(part) for part in chosen if part.kind in kinds] for chosen in fitting]
+    pairs = [set(itertools.combinations(chosen, 2)) for chosen in parts]
+    missing, covering = set().union(*pairs), []
+    while missing:
+        best = max(range(len(fitting)), key=lambda i: len(pairs[i] & missing))
+        covering.append(fitting[best])
+        missing -= pairs[best]
+    return covering

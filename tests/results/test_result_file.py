@@ -1,0 +1,95 @@
+"""Result files: what is written is what is read, and nothing else is read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mmengine.config import Config
+
+from ovss.models.configs import load_config, shipped_configs
+from ovss.results.config_text import dump_config, read_config_text
+from ovss.results.result_file import ResultError, read_result, write_result
+from tests.results.made_result import made_result
+
+
+def test_what_is_written_is_read(tmp_path):
+    result = made_result()
+    write_result(tmp_path / "deep" / "r.json", result)
+    assert read_result(tmp_path / "deep" / "r.json") == result
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["r.json"]
+
+
+def test_a_figure_that_is_no_number_leaves_the_old_file(tmp_path):
+    path = tmp_path / "r.json"
+    write_result(path, made_result())
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_result(path, made_result(miou=float("nan")))
+    assert path.read_bytes() == before
+
+
+def changed(path, **change) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda path: path.unlink(), "no such result file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:300]), r"truncated or no JSON.*--out"),
+        (lambda path: path.write_text('{"summary": {}}'), "no result file: `ovss test --out FILE`"),
+        (lambda path: path.write_text("[1, 2]"), "no result file"),
+        (
+            lambda path: changed(path, schema=2),
+            r"format 2, written by ovss 0\.1\.0.*reads format 1",
+        ),
+        (lambda path: changed(path, data=None), "'data' is missing or no object"),
+        (lambda path: changed(path, data={"name": "x"}), "'data' lacks folder, pictures"),
+        (lambda path: changed(path, extra=1), "has unknown extra"),
+        (lambda path: changed(path, metrics={"mIoU": "31"}), "metric 'mIoU' is '31'"),
+        (lambda path: changed(path, headline="mIou"), "quoted metric 'mIou' is not among"),
+    ],
+)
+def test_what_is_no_result_is_refused_by_name(tmp_path, break_it, said):
+    path = tmp_path / "r.json"
+    write_result(path, made_result())
+    break_it(path)
+    with pytest.raises(ResultError, match=said) as told:
+        read_result(path)
+    assert "r.json" in str(told.value)
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_config_comes_back_from_its_text(name):
+    config = load_config(name)
+    again = read_config_text(dump_config(config), "r.json")
+    assert again.to_dict() == config.to_dict()
+
+
+def test_numbers_strings_and_nested_values_come_back():
+    values = {
+        "a": dict(b=(1, -2.5, float("inf")), c=[None, True], d={"x y": "it's"}, e=1e-12),
+        "words": [("a \\ b",), "\n", 'two "quoted"', "日本"],
+        "label_map": {7: "wall", 8: "sky"},
+    }
+    assert read_config_text(dump_config(Config(values)), "r").to_dict() == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os",
+        "a = __import__('os').system('true')",
+        "a = [x for x in (1, 2)]",
+        "a = open('f')",
+        "a = dict([1, 2])",
+        "a = dict(**{'b': 1})",
+        "a.b = 1",
+        "a = 1 + 1",
+        "a = (",
+    ],
+)
+def test_a_config_is_read_and_never_run(text):
+    with pytest.raises(ValueError, match=r"^r\.json: "):
+        read_config_text(text, "r.json")

@@ -1,0 +1,208 @@
+"""`ovss table`: what was measured and what was published, never confused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from ovss.cli.main import main as command
+from ovss.models.configs import shipped_configs
+from ovss.results.published import load_published
+from ovss.results.result_file import write_result
+from ovss.results.table import make_grid
+from ovss.results.table_html import as_html
+from ovss.vocabularies import list_vocabularies
+from tests.results.made_result import made_result
+
+BENCHMARKS = ["A-847", "PC-459", "A-150", "PC-59", "PAS-20"]
+
+
+def table(text: str) -> dict[str, dict[str, str]]:
+    """The first Markdown table: method -> column -> cell."""
+    lines = [line for line in text.split("\n\n")[0].splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: dict(zip(rows[0], row)) for row in rows[2:]}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Files of results, by name."""
+
+    def write(**results) -> list[str]:
+        for name, result in results.items():
+            write_result(tmp_path / f"{name}.json", result)
+        return [str(tmp_path / f"{name}.json") for name in results]
+
+    return write
+
+
+def shown(capsys, *words: str) -> str:
+    assert command(["table", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_measured_and_published_figures_have_columns_of_their_own(files, capsys):
+    paths = files(
+        cat=made_result("cat_seg_vit-b16", miou=30.04),
+        own=made_result("dcp_clip_vit-b16", data="camvid11/val", miou=51.26),
+    )
+    text = shown(capsys, *paths)
+    rows = table(text)
+    cat, own = rows["cat_seg_vit-b16"], rows["dcp_clip_vit-b16"]
+    assert cat["A-150"] == "30.0"
+    assert [cat[name] for name in ("A-847", "PC-459", "PC-59", "PAS-20", "camvid11/val")] == [
+        ""
+    ] * 5
+    assert cat["A-150 (published)"] == "31.8 [a]; 27.2 [b]"
+    assert own["camvid11/val"] == "51.3"
+    assert own["A-150"] == ""
+    assert own["A-150 (published)"] == "32.4 [c]"
+    assert "camvid11/val (published)" not in cat
+    assert "published [a]: CAT-Seg, README" in text
+    assert "published [b]: as quoted in table I of DCP-CLIP" in text
+
+
+def test_data_that_nobody_published_on_gets_no_empty_columns(files, capsys):
+    text = shown(capsys, *files(mini=made_result("cat_seg_mini", data="mini_150")))
+    assert list(table(text)["cat_seg_mini"]) == ["method", "protocol", "mini_150"]
+
+
+def test_protocols_in_one_column_are_told(files, capsys):
+    paths = files(
+        a=made_result(protocol="cat_seg"),
+        b=made_result(protocol="cat_seg with views.window=512", miou=33.0),
+    )
+    text = shown(capsys, *paths)
+    assert text.split("\n\n")[0].count("| cat_seg_vitb16 |") == 2
+    assert (
+        "A-150: measured under different protocols (cat_seg; cat_seg with views.window=512)" in text
+    )
+
+
+def test_other_pictures_or_labels_are_other_columns(files, capsys):
+    whole = made_result()
+    part = replace(whole, data=replace(whole.data, pictures=50, census="other"))
+    other = replace(whole, data=replace(whole.data, census="changed labels"))
+    (row,) = table(shown(capsys, *files(a=whole, b=part))).values()
+    assert row["A-150 (2,000 pictures)"] == row["A-150 (50 pictures)"] == "31.2"
+    (row,) = table(shown(capsys, *files(a=whole, c=other))).values()
+    assert len([name for name in row if name.startswith("A-150 (2,000 pictures) labels")]) == 2
+    text = shown(capsys, *files(b=part))
+    assert "published figures are of 2,000 pictures" in text
+
+
+def test_other_weights_are_other_rows_and_a_repetition_is_told(files, capsys):
+    first = made_result(miou=30.0)
+    other = replace(first, weights=replace(first.weights, sha256="99" * 32))
+    rows = table(shown(capsys, *files(a=first, b=other)))
+    assert set(rows) == {"cat_seg_vitb16 (weights abababab)", "cat_seg_vitb16 (weights 99999999)"}
+    later = replace(made_result(miou=40.0), run=replace(first.run, ended="2026-02-01T00:00:00"))
+    text = shown(capsys, *files(later=later, a=first))
+    assert table(text)["cat_seg_vitb16"]["A-150"] == "40.0"
+    assert "2 results of cat_seg_vitb16, the newest is shown" in text
+
+
+def test_other_settings_of_a_model_are_other_rows(files, capsys):
+    """As of SED with and without early rejection: same config, weights and protocol."""
+    sed = dict(type="OpenVocabSegmentor", decoder=dict(type="GradualDecoder", top_k=None))
+    fast = {**sed, "decoder": dict(type="GradualDecoder", top_k=8)}
+    moved = {**sed, "encoder": dict(pretrained="elsewhere.pt"), "inference": dict(size=9)}
+    made = [made_result(config=f"model = {model!r}") for model in (sed, fast)]
+    rows = table(shown(capsys, *files(a=made[0], b=made[1])))
+    assert len(rows) == 2
+    assert all(name.startswith("cat_seg_vitb16 (settings ") for name in rows)
+    here = {**sed, "encoder": dict(pretrained="here.pt")}
+    made = [made_result(config=f"model = {model!r}") for model in (here, moved)]
+    assert set(table(shown(capsys, *files(a=made[0], b=made[1])))) == {"cat_seg_vitb16"}
+
+
+def test_all_that_is_published_needs_no_results(capsys):
+    text = shown(capsys, "--published", "all")
+    rows = table(text)
+    assert rows["SAN B"]["PC-459 (published)"].startswith("12.6 [")
+    assert rows["ODISE"]["PAS-20 (published)"] == ""
+    assert all(row[name] == "" for row in rows.values() for name in BENCHMARKS)
+    assert "table VII: threshold theta" in text
+
+
+def test_another_metric_has_no_published_figures_beside_it(files, capsys):
+    paths = files(cat=made_result("cat_seg_vit-b16"))
+    text = shown(capsys, *paths, "--metric", "mIoU_union")
+    assert table(text)["cat_seg_vit-b16"]["A-150"] == "30.2"
+    assert "(published)" not in text
+    assert "classes that occur in ground truth or prediction" in text
+    assert command(["table", *paths, "--metric", "f1"]) == 1
+    assert "has no metric 'f1': mIoU, mIoU_union" in capsys.readouterr().err
+
+
+def test_one_bad_file_and_nothing_is_written(files, tmp_path, capsys):
+    (good,) = files(good=made_result())
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"schema": 1, "metr')
+    page = tmp_path / "out.html"
+    assert command(["table", good, str(bad), "--html", str(page)]) == 1
+    assert "bad.json" in capsys.readouterr().err
+    assert not page.exists()
+    assert command(["table"]) == 1
+    assert "--published all" in capsys.readouterr().err
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed, keeps text and what is loaded from elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text, self.loaded = "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.loaded += [v for k, v in attrs if k in ("src", "href", "srcset")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_whole_and_loads_nothing(files, capsys, tmp_path):
+    odd = made_result(
+        categories={'<b>& "quoted"': {"iou": 12.5, "accuracy": None, "seen": False, "pixels": 3}}
+    )
+    page = tmp_path / "deep" / "t.html"
+    shown(capsys, *files(a=odd), "--html", str(page), "--published", "all")
+    found = Page(page.read_text("utf-8"))
+    assert found.open == []
+    assert found.loaded == []
+    assert "url(" not in page.read_text()
+    assert '<b>& "quoted"' in found.text
+    assert "measured here" in found.text
+
+
+def test_the_best_is_marked_only_under_one_protocol():
+    a, b = made_result("one", miou=30.0), made_result("two", miou=31.0)
+    assert "ours best" in as_html(make_grid([("a", a), ("b", b)]))
+    c = made_result("two", miou=31.0, protocol="sed")
+    assert "ours best" not in as_html(make_grid([("a", a), ("c", c)]))
+
+
+def test_what_is_published_names_its_sources_and_configs_that_exist():
+    known = load_published()
+    assert set(known.columns) <= set(list_vocabularies())
+    for row in known.rows:
+        assert row.source in known.sources
+        assert set(row.miou) <= set(known.columns)
+        assert all(0 < value < 100 for value in row.miou.values())
+        assert set(row.configs) <= set(shipped_configs())
+    keys = [(row.method, row.backbone, row.size, row.source) for row in known.rows]
+    assert len(set(keys)) == len(keys)
+    by = {(row.method, row.size, row.source): row.miou for row in known.rows}
+    assert list(by["CAT-Seg", "base", "cat_seg"].values()) == [12.0, 19.0, 31.8, 57.5, 94.6, 77.3]
+    assert list(by["DCP-CLIP", "large", "dcp_clip"].values()) == [16.4, 24.3, 38.1, 63.8, 97.3]
+    assert list(by["SED", "base", "sed_fast"].values()) == [11.4, 18.6, 31.6, 57.3, 94.4]
+    assert [len(study.rows) for study in known.studies] == [6, 6, 4, 3, 2, 3, 4, 5]
