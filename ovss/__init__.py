@@ -32,21 +32,23 @@ _WHERE = {
     "AlignmentHead": "interfaces",
     "Decoder": "interfaces",
     "PostProcessor": "interfaces",
+    "Criterion": "interfaces",
     "ENCODERS": "registry",
     "SELECTORS": "registry",
     "HEADS": "registry",
     "DECODERS": "registry",
     "POSTPROCESSORS": "registry",
+    "LOSSES": "registry",
 }
 
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from .api.inferencer import Inferencer, SegmentationResult, segment
-    from .interfaces import AlignmentHead, Decoder, Encoder, PostProcessor, Selector
+    from .interfaces import AlignmentHead, Criterion, Decoder, Encoder, PostProcessor, Selector
     from .models.build import build_segmentor
     from .models.configs import load_config
-    from .registry import DECODERS, ENCODERS, HEADS, POSTPROCESSORS, SELECTORS
+    from .registry import DECODERS, ENCODERS, HEADS, LOSSES, POSTPROCESSORS, SELECTORS
     from .segmentor import OpenVocabSegmentor
     from .structures import (
         IGNORE,

@@ -1,7 +1,8 @@
-"""The names are the contract: a field called ``cost_BKDhw`` must have five axes that agree.
+"""Checks and slices of records by the axes in their field names: ``cost_BKDhw`` has five.
 
 Axes are the letters after the last underscore. An upper- or lower-case letter names a length that
-must be the same everywhere it occurs in the record, digits a fixed length.
+must be the same everywhere in the record, a digit a fixed length. A field that holds a tuple of
+tensors names their common leading axes in its metadata: `leading`.
 
 >>> from dataclasses import dataclass
 >>> import torch
@@ -9,49 +10,124 @@ must be the same everywhere it occurs in the record, digits a fixed length.
 ... class Pair:
 ...     left_BC: torch.Tensor
 ...     right_BC: torch.Tensor
->>> check_shapes(Pair(torch.zeros(2, 3), torch.zeros(2, 4)))
+>>> check_axes(Pair(torch.zeros(2, 3), torch.zeros(2, 4)))
 Traceback (most recent call last):
 ValueError: Pair.right_BC has shape (2, 4): C is 4 here but 3 in left_BC
+>>> take(Pair(torch.zeros(2, 3), torch.zeros(2, 3)), B=slice(0, 1)).right_BC.shape
+torch.Size([1, 3])
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import fields
-from typing import Any
+from dataclasses import Field, field, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 from torch import Tensor
 
+__all__ = ["check_axes", "leading", "take"]
+
 _AXES = re.compile(r"_([A-Za-z0-9]+)$")
+_LEADING = "leading axes"
+Record = TypeVar("Record")
 
 
-def check_shapes(record: Any, **known: int) -> None:
-    """Check every tensor field of a dataclass against the axes in its name.
+def leading(axes: str) -> Any:
+    """Dataclass field for a tuple of tensors, empty by default, that share leading axes.
 
     Args:
-        record: a dataclass instance; fields that are not tensors are passed over.
+        axes: letters of the leading axes, e.g. ``"B"`` for (B, level_dim, h, w).
+    """
+    return field(default=(), metadata={_LEADING: axes})
+
+
+def check_axes(record: Any, **known: int) -> None:
+    """Checks every tensor of a dataclass against the axes that its field names.
+
+    Args:
+        record: dataclass instance; fields without tensors are skipped.
         known: lengths fixed from outside, e.g. ``T=150``.
 
     Raises:
-        ValueError: naming the record, the field, the axis and where its other length was seen.
+        ValueError: a wrong number of axes, or two lengths of one axis. The message names the
+            record, the field, the axis and the field with the other length.
     """
     lengths = {axis: (size, "its selection or arguments") for axis, size in known.items()}
     for spec in fields(record):
-        value = getattr(record, spec.name)
-        match = _AXES.search(spec.name)
-        if not isinstance(value, Tensor) or match is None:
+        for value in _tensors(getattr(record, spec.name)):
+            axes, exact = _axes_of(spec)
+            if axes:
+                _check_tensor(value, axes, exact, f"{type(record).__name__}.{spec.name}", lengths)
+
+
+def take(record: Record, **index: Any) -> Record:
+    """Slices a record along named axes, records within it included.
+
+    Args:
+        record: dataclass instance.
+        index: axis -> slice or 1-D index tensor, e.g. ``B=slice(i, i + 1)`` for one image.
+
+    Returns:
+        A record of the same type. Fields without the axis are shared with `record`.
+
+    Raises:
+        ValueError: no field has one of the axes.
+    """
+    for axis, where in index.items():
+        taken = _take(record, axis, where)
+        if taken is record:
+            raise ValueError(f"{type(record).__name__} has no field with the axis {axis}")
+        record = taken
+    return record
+
+
+def _take(value: Any, axis: str, where: Any) -> Any:
+    """`value` itself where nothing in it has the axis."""
+    changes = {}
+    for spec in fields(value):
+        old = getattr(value, spec.name)
+        axes, _ = _axes_of(spec)
+        if is_dataclass(old):
+            new = _take(old, axis, where)
+        elif axis in axes and isinstance(old, Tensor):
+            new = old[(slice(None),) * axes.index(axis) + (where,)]
+        elif axis in axes and old:
+            new = tuple(x[(slice(None),) * axes.index(axis) + (where,)] for x in old)
+        else:
             continue
-        axes, where = match.group(1), f"{type(record).__name__}.{spec.name}"
-        if value.ndim != len(axes):
+        if new is not old:
+            changes[spec.name] = new
+    return replace(value, **changes) if changes else value
+
+
+def _axes_of(spec: Field) -> tuple[str, bool]:
+    """Axes of a field, and whether they are all of them."""
+    if _LEADING in spec.metadata:
+        return spec.metadata[_LEADING], False
+    match = _AXES.search(spec.name)
+    return (match.group(1), True) if match else ("", False)
+
+
+def _tensors(value: Any) -> tuple[Tensor, ...]:
+    if isinstance(value, tuple):
+        return tuple(x for x in value if isinstance(x, Tensor))
+    return (value,) if isinstance(value, Tensor) else ()
+
+
+def _check_tensor(
+    value: Tensor, axes: str, exact: bool, where: str, lengths: dict[str, tuple[int, str]]
+) -> None:
+    if value.ndim != len(axes) if exact else value.ndim < len(axes):
+        raise ValueError(
+            f"{where} has shape {tuple(value.shape)}: expected {len(axes)} axes ({axes})"
+            + ("" if exact else " or more")
+        )
+    for axis, size in zip(axes, value.shape, strict=False):
+        seen, source = lengths.setdefault(axis, (size, where.rpartition(".")[2]))
+        if axis.isdigit():
+            seen, source = int(axis), "its name"
+        if size != seen:
             raise ValueError(
-                f"{where} has shape {tuple(value.shape)}: expected {len(axes)} axes ({axes})"
+                f"{where} has shape {tuple(value.shape)}: {axis} is {size} here "
+                f"but {seen} in {source}"
             )
-        for axis, size in zip(axes, value.shape, strict=True):
-            seen, source = lengths.setdefault(axis, (size, spec.name))
-            if axis.isdigit():
-                seen, source = int(axis), "its name"
-            if size != seen:
-                raise ValueError(
-                    f"{where} has shape {tuple(value.shape)}: {axis} is {size} here "
-                    f"but {seen} in {source}"
-                )

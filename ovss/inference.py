@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .axes import take
 from .ops import resize
 from .structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
 
@@ -86,7 +87,7 @@ class InferenceConfig:
 
     @property
     def gives_whole_view(self) -> bool:
-        """Whether `Scores.image`, features of the whole picture, is there."""
+        """Whether `Scores.features`, those of the whole picture, is there."""
         return self.mode == "whole" or self.global_view
 
     def views_at_once(self, device: torch.device | str) -> int:
@@ -249,20 +250,7 @@ def _segment_views(
         features, masks = segment(chunk_V3HW)
         for i in range(len(chunk_V3HW)):
             one = slice(i, i + 1)
-            yield (
-                ImageFeatures(
-                    features.dense_BChw[one],
-                    features.pooled_BC[one],
-                    tuple(level[one] for level in features.levels),
-                    _at(features.attention_BNN, one),
-                    _at(features.class_attention_BMhw, one),
-                ),
-                Masks(masks.logits_BKHW[one], masks.selection.images(i, i + 1)),
-            )
-
-
-def _at(x_B: Tensor | None, index: slice) -> Tensor | None:
-    return None if x_B is None else x_B[index]
+            yield take(features, B=one), take(masks, B=one)
 
 
 def _differ(results: list[tuple[ImageFeatures, Masks]], selection: Selection) -> bool:

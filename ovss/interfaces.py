@@ -1,8 +1,15 @@
-"""The five kinds of component. A method is one of each; everything else is plumbing.
+"""Interfaces of the five kinds of component, and of the loss. A method is one of each.
 
 A component subclasses exactly one of these and overrides nothing else; code is shared by calling
 functions or holding modules. The dimensions that a component needs or gives are declared as
 attributes, so that a composition that cannot work is refused when it is built, not when it runs.
+
+Components of every kind may declare two more things about their modules, as patterns of dotted
+names within the component (``layers.*``; ``*`` is one part of a name, ``**`` one or more, an empty
+pattern the component itself):
+
+    checkpointed    modules whose results gradient checkpointing computes again
+    compiled        repeated blocks that `torch.compile` is worth for
 """
 
 from __future__ import annotations
@@ -15,7 +22,9 @@ from .structures import Alignment, ImageFeatures, Masks, Scores, Selection, Text
 
 
 class Encoder(nn.Module, ABC):
-    """Pixels and words into one joint space.
+    """Image and text encoder with one joint space.
+
+    An argument of `__init__` that names pre-trained weights is called ``pretrained``.
 
     Attributes:
         joint_dim: C, channels of dense tokens, pooled embedding and text embeddings.
@@ -25,6 +34,8 @@ class Encoder(nn.Module, ABC):
         gives_attention: whether `ImageFeatures.attention_BNN` is there.
         class_attention_dim: channels of `ImageFeatures.class_attention_BMhw`; 0: it is not there.
         text_level_dims: channels of each of `TextFeatures.levels`.
+        external: further arguments of `__init__` that name files or downloads; a dry run leaves
+            them out.
     """
 
     joint_dim: int
@@ -33,6 +44,9 @@ class Encoder(nn.Module, ABC):
     gives_attention: bool = False
     class_attention_dim: int = 0
     text_level_dims: tuple[int, ...] = ()
+    external: tuple[str, ...] = ()
+    checkpointed: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
 
     @abstractmethod
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
@@ -44,7 +58,10 @@ class Encoder(nn.Module, ABC):
 
 
 class Selector(nn.Module, ABC):
-    """Which categories are worth a map in each image."""
+    """Choice of the categories that get a map in each image."""
+
+    checkpointed: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(
@@ -73,6 +90,8 @@ class AlignmentHead(nn.Module, ABC):
     any_level_scale: bool = False
     needs_attention: bool = False
     num_templates: int | None = None
+    checkpointed: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
@@ -101,6 +120,8 @@ class Decoder(nn.Module, ABC):
     needs_attention: bool = False
     class_attention_dim: int | None = None
     text_level_dims: tuple[int, ...] | None = None
+    checkpointed: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, aligned: Alignment) -> Masks:
@@ -111,8 +132,8 @@ class PostProcessor(nn.Module, ABC):
     """Changes merged scores: inference only, after the views are merged.
 
     Attributes:
-        needs_whole_view: whether it reads `Scores.image`, which inference by windows has only with
-            ``global_view``.
+        needs_whole_view: whether it reads `Scores.features`, which inference by windows has only
+            with ``global_view``.
     """
 
     needs_whole_view: bool = False
@@ -120,3 +141,19 @@ class PostProcessor(nn.Module, ABC):
     @abstractmethod
     def forward(self, scores: Scores) -> Scores:
         """Scores in, scores out; may narrow, re-score, or add a category of the vocabulary."""
+
+
+class Criterion(nn.Module, ABC):
+    """Training loss. Its options are arguments of `__init__`, as for any component."""
+
+    @abstractmethod
+    def forward(self, masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:
+        """Computes the losses of a batch.
+
+        Args:
+            masks: output of the decoder; ground truth survived the selection.
+            labels_BHW: category of each pixel as an index into T, or IGNORE.
+
+        Returns:
+            Scalars by name, each starting with ``loss``; training minimises their sum.
+        """

@@ -74,26 +74,3 @@ def region_pool(dense_BChw: Tensor, masks_BKHW: Tensor, eps: float = 1e-6) -> Te
     weight_BKN = weight_BKhw.flatten(2)
     pooled_BKC = weight_BKN @ dense_BChw.flatten(2).transpose(1, 2)
     return pooled_BKC / weight_BKN.sum(2, keepdim=True).clamp(min=eps)
-
-
-def window_partition(x_Bhwc: Tensor, window: int) -> Tensor:
-    """(B, h, w, c) -> (B, windows, window * window, c), row by row; h and w divisible by window.
-
-    >>> window_partition(torch.arange(16).view(1, 4, 4, 1), 2)[0, 1].flatten().tolist()
-    [2, 3, 6, 7]
-    """
-    batch, height, width, channels = x_Bhwc.shape
-    x = x_Bhwc.view(batch, height // window, window, width // window, window, channels)
-    return x.transpose(2, 3).reshape(batch, -1, window * window, channels)
-
-
-def window_merge(x_BNMc: Tensor, window: int, height: int, width: int) -> Tensor:
-    """Inverse of `window_partition`.
-
-    >>> x = torch.arange(32.0).view(1, 4, 8, 1)
-    >>> bool((window_merge(window_partition(x, 4), 4, 4, 8) == x).all())
-    True
-    """
-    batch, channels = x_BNMc.shape[0], x_BNMc.shape[-1]
-    x = x_BNMc.view(batch, height // window, width // window, window, window, channels)
-    return x.transpose(2, 3).reshape(batch, height, width, channels)

@@ -1,4 +1,4 @@
-"""Five registries, one per interface: they refuse the wrong kind and help with wrong names."""
+"""Registries, one per interface: they refuse the wrong kind and help with wrong names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from .interfaces import AlignmentHead, Decoder, Encoder, PostProcessor, Selector
+from .interfaces import AlignmentHead, Criterion, Decoder, Encoder, PostProcessor, Selector
 
 
 class ComponentRegistry(Registry):
@@ -100,8 +100,9 @@ SELECTORS = ComponentRegistry("selector", Selector, "ovss.selectors")
 HEADS = ComponentRegistry("head", AlignmentHead, "ovss.heads")
 DECODERS = ComponentRegistry("decoder", Decoder, "ovss.decoders")
 POSTPROCESSORS = ComponentRegistry("post-processor", PostProcessor, "ovss.postprocessors")
+LOSSES = ComponentRegistry("loss", Criterion, "ovss.losses")
 
-REGISTRIES = (ENCODERS, SELECTORS, HEADS, DECODERS, POSTPROCESSORS)
+REGISTRIES = (ENCODERS, SELECTORS, HEADS, DECODERS, POSTPROCESSORS, LOSSES)
 
 
 def register_all() -> None:

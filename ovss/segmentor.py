@@ -12,8 +12,15 @@ from torch import Tensor, nn
 
 from .compatibility import check_dimensions
 from .inference import InferenceConfig, label_map, merged_scores
-from .losses.criterion import Criterion
-from .registry import DECODERS, ENCODERS, HEADS, POSTPROCESSORS, SELECTORS, check_arguments
+from .registry import (
+    DECODERS,
+    ENCODERS,
+    HEADS,
+    LOSSES,
+    POSTPROCESSORS,
+    SELECTORS,
+    check_arguments,
+)
 from .structures import IGNORE, ImageFeatures, Masks, Scores, TextFeatures, Vocabulary
 from .vocabularies.prompts import PromptConfig
 
@@ -26,7 +33,7 @@ class OpenVocabSegmentor(BaseModel):
 
     Args:
         encoder, selector, head, decoder, post_processor: configs of (or ready) components.
-        criterion: ``dict(type="bce", ...)``, see `ovss.losses.criterion`.
+        criterion: ``dict(type="bce", ...)``, one of `ovss.losses` or of a plugin.
         prompts: ``dict(templates=..., synonyms=...)``: how names become prompts; ``templates`` is a
             registered name or the templates themselves.
         inference: arguments of `ovss.inference.InferenceConfig`.
@@ -55,7 +62,7 @@ class OpenVocabSegmentor(BaseModel):
         self.head = HEADS.build(head)
         self.decoder = DECODERS.build(decoder)
         self.post_processor = POSTPROCESSORS.build(post_processor or {"type": "Identity"})
-        self.criterion = Criterion(**(criterion or {"type": "bce"}))
+        self.criterion = LOSSES.build(criterion or {"type": "bce"})
         check_arguments(PromptConfig, dict(prompts or {}))
         self.prompts = PromptConfig(**(prompts or {}))
         check_arguments(InferenceConfig, dict(inference or {}))

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .axes import check_shapes
+from .axes import check_axes
 
 IGNORE = -1
 """Label of a pixel that counts for nothing. Files' own values (0, 255, 65535 ...) are converted
@@ -38,7 +38,7 @@ class Selection:
     scores_BT: Tensor | None = None
 
     def __post_init__(self) -> None:
-        check_shapes(self, T=self.num_categories)
+        check_axes(self, T=self.num_categories)
 
     @cached_property
     def full(self) -> bool:
@@ -141,9 +141,3 @@ class Selection:
         index_BK2 = torch.gather(self.index_BK, 1, slots.index_BK) * slots.valid_BK
         narrow = Selection(index_BK2, slots.valid_BK, self.num_categories, self.scores_BT)
         return narrow, slots.index_BK
-
-    def images(self, start: int, stop: int) -> Selection:
-        """The selection of images start..stop-1 of the batch, K as it was."""
-        scores_BT = None if self.scores_BT is None else self.scores_BT[start:stop]
-        index_BK, valid_BK = self.index_BK[start:stop], self.valid_BK[start:stop]
-        return Selection(index_BK, valid_BK, self.num_categories, scores_BT)

@@ -23,7 +23,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .axes import check_shapes
+from .axes import check_axes, leading
 from .selection import IGNORE, Selection
 
 __all__ = [
@@ -70,11 +70,6 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """One short name per category: its first synonym."""
-        return tuple(split_synonyms(name)[0] for name in self.names)
-
 
 def split_synonyms(name: str) -> tuple[str, ...]:
     """Synonyms of one entry.
@@ -101,12 +96,12 @@ class ImageFeatures:
 
     dense_BChw: Tensor
     pooled_BC: Tensor
-    levels: tuple[Tensor, ...] = ()
+    levels: tuple[Tensor, ...] = leading("B")
     attention_BNN: Tensor | None = None
     class_attention_BMhw: Tensor | None = None
 
     def __post_init__(self) -> None:
-        check_shapes(self)
+        check_axes(self)
 
 
 @dataclass(frozen=True)
@@ -120,11 +115,11 @@ class TextFeatures:
     """
 
     embeds_TPC: Tensor
-    levels: tuple[Tensor, ...] = ()
+    levels: tuple[Tensor, ...] = leading("T")
     vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
-        check_shapes(self)
+        check_axes(self)
         if self.vocabulary is not None and len(self.vocabulary) != len(self.embeds_TPC):
             raise ValueError(
                 f"{len(self.embeds_TPC)} text embeddings for {len(self.vocabulary)} categories"
@@ -141,26 +136,27 @@ class TextFeatures:
 class Alignment:
     """Image against kept categories.
 
+    Features and text are carried whole, so that a head hands on no field of theirs. Text of the
+    kept categories is ``selection.gather(text.embeds_TPC)``.
+
     Args:
-        cost_BKDhw: the cost volume: (B, K) lead, so that live pairs pack into a plain batch.
-        image: the image features it was made of, for decoders that use levels or attention.
-        text_BKPC: embeddings of the kept categories.
-        selection: what the K slots mean.
-        raw_BKPhw: the plain cosines that the volume was embedded from, for decoders that use them;
+        cost_BKDhw: cost volume; (B, K) lead, so that valid pairs pack into a plain batch.
+        features: image features that the volume was computed from.
+        text: text features of all T categories.
+        selection: categories of the K slots.
+        raw_BKPhw: plain cosines that the volume was embedded from, for decoders that use them;
             None where the head embeds nothing.
-        text_levels: `TextFeatures.levels` as they are, for all T categories, for decoders that use
-            them; `Selection.category_N` says which rows the live pairs want.
     """
 
     cost_BKDhw: Tensor
-    image: ImageFeatures
-    text_BKPC: Tensor
+    features: ImageFeatures
+    text: TextFeatures
     selection: Selection
     raw_BKPhw: Tensor | None = None
-    text_levels: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
-        check_shapes(self, K=self.selection.index_BK.shape[1])
+        batch, kept = self.selection.index_BK.shape
+        check_axes(self, B=batch, K=kept, P=self.text.embeds_TPC.shape[1])
 
 
 @dataclass(frozen=True)
@@ -175,10 +171,10 @@ class Masks:
 
     logits_BKHW: Tensor
     selection: Selection
-    aux: tuple[Tensor, ...] = ()
+    aux: tuple[Tensor, ...] = leading("BK")
 
     def __post_init__(self) -> None:
-        check_shapes(self, K=self.selection.index_BK.shape[1])
+        check_axes(self, K=self.selection.index_BK.shape[1])
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,7 @@ class Scores:
         probs_BKHW: probabilities on the union of the views' selections; a category that no view
             kept has probability 0 everywhere and no map.
         selection: what the K slots mean.
-        image: features of the whole-image view, None where the protocol has none.
+        features: image features of the whole-image view, None where the protocol has none.
         text: features of the vocabulary.
         canvas_B3YX: the picture that the views were cut from, at that size, RGB in 0..255, for
             post-processors that look at colours; Y X need not be H W.
@@ -197,12 +193,12 @@ class Scores:
 
     probs_BKHW: Tensor
     selection: Selection
-    image: ImageFeatures | None
+    features: ImageFeatures | None
     text: TextFeatures
     canvas_B3YX: Tensor | None = None
 
     def __post_init__(self) -> None:
-        check_shapes(self, K=self.selection.index_BK.shape[1])
+        check_axes(self, K=self.selection.index_BK.shape[1])
 
     def probs_BTHW(self) -> Tensor:
         """Maps of all T categories: for who asks, at T times the memory of one map."""

@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
 from ovss.inference import InferenceConfig, best_labels, label_map, merged_scores, union
-from ovss.losses.criterion import Criterion, bce, cross_entropy
+from ovss.losses import BinaryCrossEntropy, CrossEntropy
 from ovss.segmentor import OpenVocabSegmentor, present_categories
 from ovss.structures import IGNORE, ImageFeatures, Masks, Scores, Selection, TextFeatures
 from ovss.testing import make_images, make_names
@@ -37,7 +37,7 @@ def sample(names, labels_HW=None, **meta) -> BaseDataElement:
     ("changes", "message"),
     [
         (dict(head=dict(type="CosinHead")), "did you mean CosineHead"),
-        (dict(criterion=dict(type="dice")), "no criterion is called 'dice'"),
+        (dict(criterion=dict(type="dice")), "no loss is called 'dice'"),
         (dict(criterion=dict(type="bce", gamma=2)), "gamma"),
         (dict(prompts=dict(template="x")), "did you mean 'templates'"),
         (dict(inference=dict(mode="tiles")), "'whole' or 'slide'"),
@@ -98,13 +98,13 @@ def test_bce_is_binary_cross_entropy_with_ignored_pixels_as_negatives():
     big = torch.nn.functional.interpolate(logits, size=(8, 8), mode="bilinear")
     target = torch.stack([(labels == c).float() for c in range(3)], dim=1)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(big, target)
-    got = bce(masks, labels)["loss_mask"]
+    got = BinaryCrossEntropy()(masks, labels)["loss_mask"]
     torch.testing.assert_close(got, expected)
     per_element = torch.nn.functional.binary_cross_entropy_with_logits(
         big, target, reduction="none"
     )
     counted = (labels != IGNORE)[:, None].expand_as(per_element)
-    got = bce(masks, labels, ignore="exclude")["loss_mask"]
+    got = BinaryCrossEntropy(ignore="exclude")(masks, labels)["loss_mask"]
     torch.testing.assert_close(got, per_element[counted].mean())
 
 
@@ -115,7 +115,7 @@ def test_losses_do_not_see_padding():
     logits = torch.randn(2, 2, 2, 2)
     changed = logits.clone()
     changed[1, 1] = 1e4
-    for loss in (bce, cross_entropy):
+    for loss in (BinaryCrossEntropy(), CrossEntropy()):
         one, other = loss(Masks(logits, selection), labels), loss(Masks(changed, selection), labels)
         torch.testing.assert_close(one["loss_mask"], other["loss_mask"])
 
@@ -123,7 +123,7 @@ def test_losses_do_not_see_padding():
 def test_auxiliary_outputs_get_their_own_loss():
     logits = torch.randn(1, 2, 4, 4)
     masks = Masks(logits, Selection.everything(1, 2), aux=(logits[..., ::2, ::2],))
-    losses = Criterion(type="bce")(masks, torch.zeros(1, 4, 4, dtype=torch.long))
+    losses = BinaryCrossEntropy()(masks, torch.zeros(1, 4, 4, dtype=torch.long))
     assert set(losses) == {"loss_mask", "loss_aux0"}
 
 
@@ -157,7 +157,7 @@ def test_sliding_equals_a_written_out_merge(global_view):
         whole = resize((small / 64 - 2).sigmoid(), size=(80, 80), mode="bilinear")[0]
         expected = (expected + whole) / 2
     torch.testing.assert_close(scores.probs_BKHW[0], expected)
-    assert (scores.image is None) == (not global_view)
+    assert (scores.features is None) == (not global_view)
 
 
 def test_views_are_merged_on_the_union_of_their_selections():

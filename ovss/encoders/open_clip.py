@@ -56,6 +56,9 @@ class OpenCLIPEncoder(Encoder):
             architecture.
     """
 
+    checkpointed = ("**.resblocks.*.attn", "**.resblocks.*.mlp")
+    compiled = ("**.resblocks.*.mlp",)
+
     def __init__(
         self,
         model: str,

@@ -50,6 +50,13 @@ class OpenCLIPConvNeXtEncoder(Encoder):
             architecture.
     """
 
+    checkpointed = (
+        "**.resblocks.*.attn",
+        "**.resblocks.*.mlp",
+        "**.trunk.stages.*.blocks.*",
+    )
+    compiled = ("**.resblocks.*.mlp", "**.trunk.stages.*.blocks.*")
+
     def __init__(
         self,
         model: str,

@@ -18,6 +18,8 @@ class CosineHead(AlignmentHead):
         ensemble: average the templates of a category, normalised before and after.
     """
 
+    checkpointed = ("",)
+
     def __init__(self, num_templates: int = 1, ensemble: bool = False) -> None:
         super().__init__()
         if ensemble and num_templates != 1:
@@ -38,6 +40,5 @@ class CosineHead(AlignmentHead):
                 f"prompt templates. Set num_templates={embeds_TPC.shape[1]}, or ensemble=True to "
                 f"average them"
             )
-        text_BKPC = selection.gather(embeds_TPC)
-        volume_BKPhw = cosine_volume(image.dense_BChw, text_BKPC)
-        return Alignment(volume_BKPhw, image, text_BKPC, selection, text_levels=text.levels)
+        volume_BKPhw = cosine_volume(image.dense_BChw, selection.gather(embeds_TPC))
+        return Alignment(volume_BKPhw, image, text, selection)

@@ -18,7 +18,7 @@ from torch import Tensor
 class Region:
     """Pixels of one image that carry one category."""
 
-    image: int
+    batch_index: int
     category: int
     mask_HW: Tensor
 

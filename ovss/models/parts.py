@@ -67,6 +67,36 @@ def without_pretrained(encoder: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def pretrained_block(encoder: dict[str, Any]) -> dict[str, Any]:
+    """Block of an encoder's config that names its pre-trained weights: its own, or that of the
+    encoder that it wraps; its own where neither names any."""
+    if "pretrained" in encoder:
+        return encoder
+    for value in encoder.values():
+        if isinstance(value, dict) and "type" in value:
+            return pretrained_block(value)
+    return encoder
+
+
+def external_options(block: dict[str, Any], name: str) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Options in a config block that name files or downloads.
+
+    Args:
+        block: config of a component, with those of the components that it wraps.
+        name: dotted name of the block, for messages.
+
+    Yields:
+        The dict that holds an option, the option's key, its dotted name.
+    """
+    known = ENCODERS.module_dict.get(str(block.get("type")))
+    keys = {"pretrained", *(known.external if known else ())}
+    for key, value in block.items():
+        if key in keys and value is not None:
+            yield block, key, f"{name}.{key}"
+        elif isinstance(value, dict):
+            yield from external_options(value, f"{name}.{key}")
+
+
 def find_parts(configs: Mapping[str, Config]) -> list[Part]:
     """Every different component of the configs, by kind, in the order of the figure.
 

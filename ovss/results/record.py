@@ -20,6 +20,7 @@ from ovss.evaluation.iou import IoUReport
 from ovss.io.fingerprint import sha256
 from ovss.io.hashing import content_hash
 from ovss.io.weight_files import file_sha256
+from ovss.models.parts import pretrained_block
 from ovss.models.weights import find_weights, named_weights
 from ovss.protocols.named import protocol_name
 from ovss.protocols.read import protocol_of
@@ -109,17 +110,10 @@ def weights_record(model: nn.Module, config: Config, weights: str | Path | None)
     return WeightsRecord(
         None if named is None else str(named),
         None if named is None else file_sha256(find_weights(named)),
-        pretrained_part(config).get("pretrained"),
+        pretrained_block(config.model.encoder).get("pretrained"),
         sha256(own),
         sha256(state),
     )
-
-
-def pretrained_part(config: Config) -> dict[str, Any]:
-    """The encoder's config that names a pre-trained file: one around another is as that is."""
-    encoder: dict[str, Any] = config.model.encoder
-    inner: dict[str, Any] = encoder.get("encoder", encoder)
-    return inner
 
 
 def data_folder(dataset: dict[str, Any]) -> str:

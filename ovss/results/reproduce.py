@@ -11,13 +11,14 @@ from torch import nn
 
 from ovss.io.fingerprint import sha256
 from ovss.io.weight_files import file_sha256
+from ovss.models.parts import pretrained_block
 from ovss.models.plugins import import_modules
 from ovss.models.weights import find_weights
 from ovss.registry import register_all
 from ovss.training.build import register_training
 
 from .config_text import read_config_text
-from .record import data_folder, pretrained_part, protocol_record
+from .record import data_folder, protocol_record
 from .result_file import Result, ResultError
 
 
@@ -58,7 +59,7 @@ def set_up(
     file = _weights(result, source, weights, anyway)
     _place_data(config, source, data_root)
     if encoder is not None:
-        pretrained_part(config)["pretrained"] = str(encoder)
+        pretrained_block(config.model.encoder)["pretrained"] = str(encoder)
     hooks = config.get("custom_hooks") or []
     config.custom_hooks = [hook for hook in hooks if hook.get("type") != "PictureHook"]
     chosen = result.protocol.name.partition(" with ")[0]

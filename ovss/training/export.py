@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from ovss.distributed import unwrap
 from ovss.models.checkpoint import save_weights
+from ovss.models.parts import pretrained_block
 
 
 def export_weights(runner: Runner, config: Config, name: str = "weights.safetensors") -> Path:
@@ -22,9 +23,8 @@ def export_weights(runner: Runner, config: Config, name: str = "weights.safetens
     """
     path = Path(runner.work_dir) / name
     method = Path(config.filename).stem if config.filename else type(unwrap(runner.model)).__name__
-    encoder = config.model["encoder"]
-    encoder = encoder.get("encoder", encoder)  # one around another is as pre-trained as that
-    notes = {"config": method, "method": method, "base": str(encoder.get("pretrained", "none"))}
+    base = pretrained_block(config.model["encoder"]).get("pretrained", "none")
+    notes = {"config": method, "method": method, "base": str(base)}
     averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
     for hook in averages:
         hook.before_test_epoch(runner)  # the average takes the weights' place

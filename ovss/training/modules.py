@@ -11,22 +11,22 @@ from mmengine.logging import print_log
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-CHECKPOINTED = (
-    "encoder.**.resblocks.*.attn",
-    "encoder.**.resblocks.*.mlp",
-    "encoder.**.trunk.stages.*.blocks.*",
-    "head",
-    "decoder.layers.*",
-    "decoder.stages.*",
-    "decoder.stages.*.space",
-    "decoder.enhance.*",
-)
-COMPILED = (
-    "encoder.**.resblocks.*.mlp",
-    "encoder.**.trunk.stages.*.blocks.*",
-    "decoder.enhance.*",
-    "decoder.stages.*",
-)
+PARTS = ("encoder", "selector", "head", "decoder")
+"""Components of a segmentor that take part in a training step, in the order of the figure."""
+
+
+def declared(model: nn.Module, what: str) -> list[str]:
+    """Patterns that the components of a segmentor declare, as names within the segmentor.
+
+    Args:
+        model: a segmentor.
+        what: ``"checkpointed"`` or ``"compiled"``, see `ovss.interfaces`.
+    """
+    return [
+        f"{part}.{pattern}".rstrip(".")
+        for part in PARTS
+        for pattern in getattr(getattr(model, part), what)
+    ]
 
 
 def matching(
@@ -65,12 +65,13 @@ def save_memory(model: nn.Module, which: bool | str | Sequence[str]) -> list[str
 
     Args:
         model: changed in place; names of parameters stay as they are.
-        which: True for `CHECKPOINTED`, or patterns (see `matching`); False for none.
+        which: True for what the components declare, or patterns (see `matching`); False for
+            none.
 
     Returns:
         the names.
     """
-    chosen = _chosen(model, which, CHECKPOINTED)
+    chosen = _chosen(model, which, "checkpointed")
     for module in chosen.values():
         module.forward = _recomputed(module.forward)  # type: ignore[method-assign]
     if chosen:
@@ -83,8 +84,8 @@ def compile_modules(model: nn.Module, options: dict[str, Any] | None) -> list[st
 
     Args:
         model: changed in place; names stay as they are.
-        options: ``modules`` (patterns, see `matching`; without it `COMPILED`) and torch.compile's
-            own, such as ``mode`` and ``dynamic``; None compiles nothing.
+        options: ``modules`` (patterns, see `matching`; without it what the components declare) and
+            torch.compile's own, such as ``mode`` and ``dynamic``; None compiles nothing.
 
     Returns:
         the names.
@@ -92,7 +93,7 @@ def compile_modules(model: nn.Module, options: dict[str, Any] | None) -> list[st
     if options is None:
         return []
     settings = dict(options)
-    chosen = _chosen(model, settings.pop("modules", True), COMPILED)
+    chosen = _chosen(model, settings.pop("modules", True), "compiled")
     for module in chosen.values():
         module.compile(**settings)
     if chosen:
@@ -100,11 +101,9 @@ def compile_modules(model: nn.Module, options: dict[str, Any] | None) -> list[st
     return list(chosen)
 
 
-def _chosen(
-    model: nn.Module, which: bool | str | Sequence[str], usual: Sequence[str]
-) -> dict[str, nn.Module]:
+def _chosen(model: nn.Module, which: bool | str | Sequence[str], what: str) -> dict[str, nn.Module]:
     if isinstance(which, bool):
-        return matching(model, usual, strict=False) if which else {}
+        return matching(model, declared(model, what), strict=False) if which else {}
     patterns = [which] if isinstance(which, str) else which
     if not isinstance(patterns, Sequence) or not all(isinstance(p, str) for p in patterns):
         raise TypeError(f"modules are chosen by True, False or patterns of names, got {which!r}")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from mmengine.config import Config
 
-_FROM_OUTSIDE = ("pretrained", "bank")
+from ovss.models.parts import external_options
 
 
 def simplify(config: Config, steps: int) -> list[str]:
@@ -33,7 +30,10 @@ def simplify(config: Config, steps: int) -> list[str]:
     loader["num_workers"], loader["persistent_workers"] = 0, False
     if "images" in loader["dataset"]:
         loader["dataset"] = _made_up(loader["dataset"])
-    return list(_leave_out(config.model, "model"))
+    found = list(external_options(config.model, "model"))
+    for block, key, _ in found:
+        block[key] = None
+    return [name for _, _, name in found]
 
 
 def _made_up(dataset: dict) -> dict:
@@ -49,14 +49,3 @@ def _made_up(dataset: dict) -> dict:
         mask = seen_mask(names, load_names(dataset["seen"]))
         names = tuple(name for name, seen in zip(names, mask) if seen)
     return {"type": "MadeUpDataset", "vocabulary": names, "pipeline": dataset["pipeline"]}
-
-
-def _leave_out(part: Any, name: str) -> Iterator[str]:
-    if not isinstance(part, dict):
-        return
-    for key, value in part.items():
-        if key in _FROM_OUTSIDE and value is not None:
-            part[key] = None
-            yield f"{name}.{key}"
-        else:
-            yield from _leave_out(value, f"{name}.{key}")

@@ -60,6 +60,8 @@ class CATSegDecoder(Decoder):
     """
 
     any_level_scale = True
+    checkpointed = ("layers.*", "stages.*")
+    compiled = ("stages.*",)
 
     def __init__(
         self,
@@ -105,7 +107,7 @@ class CATSegDecoder(Decoder):
 
     def forward(self, aligned: Alignment) -> Masks:
         """Logits at four times the feature grid; the selection as it came."""
-        image, selection = aligned.image, aligned.selection
+        image, selection = aligned.features, aligned.selection
         appearance_Bhwc = F.relu(self.appearance(image.dense_BChw)).permute(0, 2, 3, 1)
         width = image.dense_BChw.shape[-1]
         offsets = [
@@ -114,7 +116,8 @@ class CATSegDecoder(Decoder):
         ]
         live_B = selection.valid_BK.sum(1).tolist()
         cost_images = selection.pack(aligned.cost_BKDhw).split(live_B)
-        text_images = selection.pack(self._text_guidance(aligned.text_BKPC)).split(live_B)
+        text_BKPC = selection.gather(aligned.text.embeds_TPC)
+        text_images = selection.pack(self._text_guidance(text_BKPC)).split(live_B)
         logits_N = torch.cat(
             [
                 self._one_image(cost_KDhw, appearance_hwc, text_Kc, offsets_chw)

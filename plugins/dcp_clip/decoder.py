@@ -69,6 +69,9 @@ class SpatialDecoder(Decoder):
         ValueError: an argument out of range.
     """
 
+    checkpointed = ("stages.*", "enhance.*")
+    compiled = ("enhance.*", "stages.*")
+
     def __init__(
         self,
         level_dims: tuple[int, ...],
@@ -163,7 +166,7 @@ class SpatialDecoder(Decoder):
             ValueError: the head or the encoder did not give what is fused.
         """
         selection = aligned.selection
-        plans = self._plans(aligned.image)
+        plans = self._plans(aligned.features)
         live_B = selection.valid_BK.sum(1).tolist()
         cost_images = selection.pack(aligned.cost_BKDhw).split(live_B)
         raw_images: list[Tensor | None] | tuple[Tensor, ...] = [None] * len(live_B)

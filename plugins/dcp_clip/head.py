@@ -53,6 +53,8 @@ class TextGuidedHead(AlignmentHead):
         ValueError: an argument out of range.
     """
 
+    checkpointed = ("",)
+
     def __init__(
         self,
         joint_dim: int,
@@ -154,11 +156,10 @@ class TextGuidedHead(AlignmentHead):
         cost_NDhw, raw_NPhw = torch.cat(cost), torch.cat(raw)
         return Alignment(
             cost_BKDhw=selection.unpack(cost_NDhw),
-            image=image,
-            text_BKPC=text_BKPC,
+            features=image,
+            text=text,
             selection=selection,
             raw_BKPhw=selection.unpack(raw_NPhw),
-            text_levels=text.levels,
         )
 
     def _cells(

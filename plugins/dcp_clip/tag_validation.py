@@ -85,7 +85,7 @@ class TagValidation(PostProcessor):
         """
         if self.k >= len(scores.text.embeds_TPC):
             return scores
-        if scores.image is None:
+        if scores.features is None:
             raise ValueError(
                 f"{_NAME} pools the features of the whole picture, but the views had none of it: "
                 "set inference=dict(global_view=True)"
@@ -93,7 +93,7 @@ class TagValidation(PostProcessor):
         if scores.text.vocabulary is None:
             raise ValueError(f"{_NAME} needs the names of the categories: TextFeatures.vocabulary")
         regions = list(self._regions(scores, scores.text.vocabulary))
-        moves = self._moves(regions, scores, scores.image, scores.text) if regions else []
+        moves = self._moves(regions, scores, scores.features, scores.text) if regions else []
         return moved(scores, moves) if moves else scores
 
     def _keys(self, name: str) -> tuple[str, ...]:
@@ -121,11 +121,11 @@ class TagValidation(PostProcessor):
         kept_BT = scores.selection.mask()
         moves = []
         for region in regions:
-            dense_1Chw = image.dense_BChw[region.image : region.image + 1].float()
+            dense_1Chw = image.dense_BChw[region.batch_index : region.batch_index + 1].float()
             pooled_C = region_pool(dense_1Chw, self._weights(region, scores))[0, 0]
             cosine_T = unit_TC @ F.normalize(pooled_C, dim=0)
             if self.candidates == "selected":
-                cosine_T = cosine_T.masked_fill(~kept_BT[region.image], -torch.inf)
+                cosine_T = cosine_T.masked_fill(~kept_BT[region.batch_index], -torch.inf)
             better = int((cosine_T > cosine_T[region.category]).sum())
             if better >= self.k:
                 moves.append((region, int(cosine_T.argmax())))
@@ -135,8 +135,8 @@ class TagValidation(PostProcessor):
         """(1, 1, H, W)"""
         weight_HW = region.mask_HW.float()
         if self.pool == "prob_weighted":
-            slot = int(slots_of(scores.selection, region.image)[region.category])
-            weight_HW = weight_HW * scores.probs_BKHW[region.image, slot].float()
+            slot = int(slots_of(scores.selection, region.batch_index)[region.category])
+            weight_HW = weight_HW * scores.probs_BKHW[region.batch_index, slot].float()
         return weight_HW[None, None]
 
 
@@ -152,7 +152,7 @@ def moved(scores: Scores, moves: list[tuple[Region, int]]) -> Scores:
     old = scores.selection
     keep_BT = old.mask()
     for region, target in moves:
-        keep_BT[region.image, target] = True
+        keep_BT[region.batch_index, target] = True
     new = Selection.from_mask(keep_BT, old.scores_BT)
     shape = (*new.index_BK.shape, *scores.probs_BKHW.shape[2:])
     probs_BKHW = scores.probs_BKHW.new_zeros(shape)
@@ -161,9 +161,9 @@ def moved(scores: Scores, moves: list[tuple[Region, int]]) -> Scores:
         for category, slot in slots_of(old, image).items():
             probs_BKHW[image, places[category]] = scores.probs_BKHW[image, slot]
     for region, target in moves:
-        places = slots_of(new, region.image)
-        source_HW = probs_BKHW[region.image, places[region.category]]
-        target_HW = probs_BKHW[region.image, places[target]]
+        places = slots_of(new, region.batch_index)
+        source_HW = probs_BKHW[region.batch_index, places[region.category]]
+        target_HW = probs_BKHW[region.batch_index, places[target]]
         higher_HW = torch.maximum(source_HW, target_HW)
         target_HW.copy_(torch.where(region.mask_HW, higher_HW, target_HW))
         source_HW.masked_fill_(region.mask_HW, 0.0)

@@ -47,6 +47,8 @@ class CVGDecoder(Decoder):
     """
 
     any_level_scale = True
+    checkpointed = ("stages.*", "stages.*.space")
+    compiled = ("stages.*",)
 
     def __init__(
         self,
@@ -108,20 +110,20 @@ class CVGDecoder(Decoder):
         Raises:
             ValueError: the text comes without visual prompts of each scale.
         """
-        if self.text_level_dims and len(aligned.text_levels) != len(self.level_dims):
+        if self.text_level_dims and len(aligned.text.levels) != len(self.level_dims):
             raise ValueError(
                 f"CVGDecoder needs visual prompts of {len(self.level_dims)} scales, the head gives "
-                f"{len(aligned.text_levels)}: use an encoder that has them (DualPromptEncoder) "
+                f"{len(aligned.text.levels)}: use an encoder that has them (DualPromptEncoder) "
                 f"and a head that hands TextFeatures.levels on"
             )
         selection = aligned.selection
-        levels = self._levels(aligned.image)
-        plans = self._plans(aligned.image, levels)
+        levels = self._levels(aligned.features)
+        plans = self._plans(aligned.features, levels)
         live_B = selection.valid_BK.sum(1).tolist()
         rows = selection.category_N.split(live_B)
         maps, aux = [], []
         for i, cost_KPhw in enumerate(selection.pack(aligned.cost_BKDhw).split(live_B)):
-            prompts = [level[rows[i]] for level in reversed(aligned.text_levels)]
+            prompts = [level[rows[i]] for level in reversed(aligned.text.levels)]
             offsets = [(kernel, offset_Bchw[i]) for kernel, offset_Bchw in plans]
             logits_Khw, own = self._one_image(
                 cost_KPhw, [level[i] for level in levels], prompts, offsets

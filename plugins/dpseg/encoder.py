@@ -45,6 +45,8 @@ class DualPromptEncoder(Encoder):
         ValueError: an unknown word for an argument.
     """
 
+    external = ("bank",)
+
     def __init__(
         self,
         encoder: dict,
@@ -64,6 +66,8 @@ class DualPromptEncoder(Encoder):
         self.level_scales = tuple(self.encoder.level_scales)
         self.gives_attention = self.encoder.gives_attention
         self.class_attention_dim = self.encoder.class_attention_dim
+        self.checkpointed = tuple(f"encoder.{name}" for name in self.encoder.checkpointed)
+        self.compiled = tuple(f"encoder.{name}" for name in self.encoder.compiled)
         self.bank = (bank,) if isinstance(bank, str) else tuple(bank or ())
         self.fusion, self.pre_norm, self.missing = fusion, pre_norm, missing
         weighted = encoder.get("pretrained", "as it comes") is not None

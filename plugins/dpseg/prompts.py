@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovss.axes import check_shapes
+from ovss.axes import check_axes
 from ovss.structures import TextFeatures
 
 FUSIONS = ("average", "text", "visual")
@@ -29,7 +29,7 @@ class VisualPrompts:
     found_T: Tensor
 
     def __post_init__(self) -> None:
-        check_shapes(self)
+        check_axes(self)
 
     def to(self, device: torch.device) -> VisualPrompts:
         levels = tuple(level.to(device) for level in self.levels)

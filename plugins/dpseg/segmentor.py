@@ -87,7 +87,7 @@ class DPSegmentor(OpenVocabSegmentor):
         if not regions or refinement.alpha == 0:
             return text
         plain, visual = self._apart(text)
-        embeds_NC, levels = refinement.prompts(regions, image_3HW, scores.image, self._frozen())
+        embeds_NC, levels = refinement.prompts(regions, image_3HW, scores.features, self._frozen())
         categories = [region.category for region in regions]
         levels = levels if visual.levels else ()
         visual = replaced(visual, categories, embeds_NC, levels, refinement.alpha)

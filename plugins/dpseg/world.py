@@ -6,7 +6,7 @@ import torch
 
 from ovss.mini_world import names as world_names
 from ovss.mini_world import portrait
-from ovss.structures import Vocabulary
+from ovss.structures import Vocabulary, split_synonyms
 
 from .frozen import FrozenEncoder
 from .prompts import VisualPrompts
@@ -26,7 +26,8 @@ def world_prompts(
 ) -> VisualPrompts:
     """Portraits of the categories that the mini world has; `count` each, in turn over templates."""
     known = {name.lower(): name for name in world_names("mini_556")}
-    rows = [row for row, name in enumerate(vocabulary.labels) if name.lower() in known]
+    first = [split_synonyms(name)[0].lower() for name in vocabulary.names]
+    rows = [row for row, name in enumerate(first) if name in known]
     shape = (len(vocabulary), len(vocabulary.templates))
     embeds_TPC = torch.zeros(*shape, joint_dim)
     levels = tuple(torch.zeros(*shape, dim) for dim in level_dims)
@@ -36,7 +37,7 @@ def world_prompts(
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         pictures = [
-            torch.from_numpy(portrait(known[vocabulary.labels[row].lower()], number, size))
+            torch.from_numpy(portrait(known[first[row]], number, size))
             for row in some
             for number in range(count)
         ]

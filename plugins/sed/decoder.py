@@ -47,6 +47,8 @@ class GradualDecoder(Decoder):
     """
 
     any_level_scale = True
+    checkpointed = ("stages.*", "stages.*.space")
+    compiled = ("stages.*",)
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class GradualDecoder(Decoder):
         the selection is narrowed by `top_k`.
         """
         selection = aligned.selection
-        plans = self._plans(aligned.image)
+        plans = self._plans(aligned.features)
         live_B = selection.valid_BK.sum(1).tolist()
         cost_images = selection.pack(aligned.cost_BKDhw).split(live_B)
         maps, aux, kept = zip(

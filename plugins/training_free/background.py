@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ovss.axes import take
 from ovss.interfaces import PostProcessor
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import Scores, Selection, Vocabulary, split_synonyms
@@ -73,7 +74,7 @@ class Background(PostProcessor):
         probs_BKHW = scores.probs_BKHW.new_zeros(shape)
         every_11T = torch.arange(old.num_categories, device=word_T.device)[None, None]
         for image in range(old.batch):
-            slot_T = new.images(image, image + 1).localize(every_11T)[0, 0]
+            slot_T = take(new, B=slice(image, image + 1)).localize(every_11T)[0, 0]
             ground_HW = probs_BKHW[image, slot_T[target]]
             for slot in old.valid_BK[image].nonzero()[:, 0].tolist():
                 category = int(old.index_BK[image, slot])

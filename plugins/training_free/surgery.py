@@ -46,4 +46,4 @@ class FeatureSurgeryHead(AlignmentHead):
         volume_BK1hw = weight_BK111 * cosine_volume(image.dense_BChw, text_BK1C)
         shared_B11hw = volume_BK1hw.sum(1, keepdim=True) / count_B1[:, :, None, None, None]
         volume_BK1hw = volume_BK1hw - shared_B11hw
-        return Alignment(volume_BK1hw, image, text_BK1C, selection, text_levels=text.levels)
+        return Alignment(volume_BK1hw, image, text, selection)

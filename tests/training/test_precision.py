@@ -9,12 +9,13 @@ import pytest
 import torch
 from mmengine.hooks import EMAHook
 
-from ovss.models.build import build_segmentor
+from ovss.models.build import build_model, build_segmentor
 from ovss.models.checkpoint import CheckpointError, load_weights
 from ovss.models.configs import load_config
+from ovss.models.parts import without_pretrained
 from ovss.training.build import build_runner
 from ovss.training.export import export_weights
-from ovss.training.modules import CHECKPOINTED, compile_modules, matching, save_memory
+from ovss.training.modules import compile_modules, declared, matching, save_memory
 from ovss.training.precision import GuardedOptimWrapper, NonFiniteLossError
 from tests.tiny_training import losses, tiny_config, train
 
@@ -109,7 +110,17 @@ def test_patterns_match_whole_words():
     assert list(matching(model, ["a.*"])) == ["a.0", "a.1"]
     assert list(matching(model, ["**"])) == ["a", "a.0", "a.1"]
     assert list(matching(model, ["*"])) == ["a"]
-    assert not matching(model, CHECKPOINTED, strict=False)
+    assert not matching(model, ["b.*"], strict=False)
+
+
+@pytest.mark.parametrize("name", ["cat_seg_mini", "sed_mini", "dpseg_mini", "dcp_clip_mini"])
+@pytest.mark.parametrize("what", ["checkpointed", "compiled"])
+def test_declared_patterns_match_modules(name, what):
+    with torch.device("meta"):
+        model = build_model(without_pretrained(load_config(name).model.to_dict()))
+    patterns = declared(model, what)
+    assert {pattern.partition(".")[0] for pattern in patterns} >= {"encoder", "decoder"}
+    assert all(matching(model, [pattern]) for pattern in patterns)
 
 
 @pytest.mark.slow

@@ -88,8 +88,8 @@ class AttentionToMaskDecoder(Decoder):
         self.layers = nn.ModuleList(AttentionToMask(dim, heads, expand) for _ in range(layers))
 
     def forward(self, aligned: Alignment) -> Masks:
-        image, selection = aligned.image, aligned.selection
-        text_BKC = F.normalize(aligned.text_BKPC.mean(2), dim=2)
+        image, selection = aligned.features, aligned.selection
+        text_BKC = F.normalize(selection.gather(aligned.text.embeds_TPC).mean(2), dim=2)
         picture_B1C = F.normalize(image.pooled_BC, dim=1)[:, None]
         # Unit vectors have entries of the order C^-1/2, which their products would square.
         scale = self.joint_dim**0.5

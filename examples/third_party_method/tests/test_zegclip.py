@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from ovss_zegclip import AttentionToMaskDecoder
 
-from ovss import Alignment, ImageFeatures, Selection
+from ovss import Alignment, ImageFeatures, Selection, TextFeatures
 from ovss.testing import check_plugin
 
 
@@ -17,9 +19,9 @@ def test_plugin():
 def aligned(words: int) -> Alignment:
     torch.manual_seed(0)
     image = ImageFeatures(torch.randn(2, 8, 3, 4), torch.randn(2, 8))
-    text_BKPC = torch.randn(1, 5, 1, 8).expand(2, -1, -1, -1)[:, :words]
+    text = TextFeatures(torch.randn(5, 1, 8)[:words])
     cost_BKDhw = torch.zeros(2, words, 1, 3, 4)
-    return Alignment(cost_BKDhw, image, text_BKPC, Selection.everything(2, words))
+    return Alignment(cost_BKDhw, image, text, Selection.everything(2, words))
 
 
 def test_a_mask_does_not_depend_on_the_other_words():
@@ -37,8 +39,8 @@ def test_every_layer_but_the_last_trains_beside_it():
 def test_the_picture_as_a_whole_is_in_the_words():
     """The relationship descriptor: the same cells under another embedding give other masks."""
     decoder, one = AttentionToMaskDecoder(joint_dim=8, dim=16, heads=4).eval(), aligned(3)
-    image = ImageFeatures(one.image.dense_BChw, -one.image.pooled_BC)
-    other = Alignment(one.cost_BKDhw, image, one.text_BKPC, one.selection)
+    image = ImageFeatures(one.features.dense_BChw, -one.features.pooled_BC)
+    other = replace(one, features=image)
     assert not torch.allclose(decoder(one).logits_BKHW, decoder(other).logits_BKHW)
 
 

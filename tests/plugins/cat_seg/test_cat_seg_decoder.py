@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from ovss_plugins.cat_seg import CATSegDecoder
 from torch import Tensor, nn
 
+from ovss.axes import take
 from ovss.heads.cosine import CosineHead
 from ovss.layers.guided import GuidedQKV
 from ovss.layers.windows import WindowGrid
@@ -88,18 +89,11 @@ def test_padding_slots_are_as_if_absent():
     alignment = aligned(Selection.from_mask(keep), (6, 9))
     padding = ~alignment.selection.valid_BK
     alignment.cost_BKDhw[padding] = torch.nan
-    alignment.text_BKPC[padding] = torch.nan
     decoder = small()
     found = decoder(alignment).logits_BKHW
-    one = slice(0, 1)
-    image = ImageFeatures(
-        alignment.image.dense_BChw[one],
-        alignment.image.pooled_BC[one],
-        tuple(level[one] for level in alignment.image.levels),
-    )
-    cost, text = alignment.cost_BKDhw[one, :2], alignment.text_BKPC[one, :2]
-    alone = decoder(Alignment(cost, image, text, Selection.from_mask(keep[one])))
-    torch.testing.assert_close(found[one, :2], alone.logits_BKHW, atol=1e-5, rtol=0)
+    one = take(alignment, B=slice(0, 1), K=slice(0, 2))
+    alone = decoder(one)
+    torch.testing.assert_close(found[:1, :2], alone.logits_BKHW, atol=1e-5, rtol=0)
     assert (found[0, 2:] == 0).all()
 
 
@@ -115,7 +109,7 @@ def test_every_parameter_learns_whatever_the_number_of_categories():
 
 def test_gradients_reach_the_encoder():
     alignment = aligned(Selection.everything(1, 3), (8, 8))
-    leaves = (alignment.image.dense_BChw, *alignment.image.levels, alignment.cost_BKDhw)
+    leaves = (alignment.features.dense_BChw, *alignment.features.levels, alignment.cost_BKDhw)
     for leaf in leaves:
         leaf.requires_grad_()
     small().train()(alignment).logits_BKHW.square().sum().backward()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -36,7 +38,8 @@ def alignment(selection: Selection, grid: tuple[int, int] = GRID, channels: int 
         torch.rand(batch, channels, *grid) / cells,
     )
     cost, raw = torch.randn(batch, kept, D, *grid), torch.randn(batch, kept, P, *grid)
-    return Alignment(cost, image, torch.randn(batch, kept, P, 7), selection, raw)
+    text = TextFeatures(torch.randn(selection.num_categories, P, 7))
+    return Alignment(cost, image, text, selection, raw)
 
 
 # -- written out ---------------------------------------------------------------------------------
@@ -110,7 +113,7 @@ def displacement(enhance, index, size) -> Tensor:
 
 
 def plain(model: SpatialDecoder, given: Alignment, i: int, k: int, mode: str) -> Tensor:
-    image, x, raw = given.image, given.cost_BKDhw[i, k][None], given.raw_BKPhw[i, k][None]
+    image, x, raw = given.features, given.cost_BKDhw[i, k][None], given.raw_BKPhw[i, k][None]
     chain = raw
     for stage, module in enumerate(model.stages):
         size = tuple(x.shape[-2:])
@@ -224,7 +227,7 @@ def test_gradients_stop_where_asked():
     for options, flows in (({}, (True, False)), ({"attn_detach": False}, (True, True)),
                            ({"detach_levels": True}, (False, False))):  # fmt: skip
         given = alignment(Selection.everything(1, 2))
-        leaves = (given.image.levels[0], given.image.attention_BNN, given.raw_BKPhw)
+        leaves = (given.features.levels[0], given.features.attention_BNN, given.raw_BKPhw)
         for leaf in leaves:
             leaf.requires_grad_()
         decoder(**options)(given).logits_BKHW.square().sum().backward()
@@ -260,16 +263,18 @@ def test_a_head_without_plain_cosines():
     with pytest.raises(ValueError, match="needs raw_dim = 3, CosineHead gives None"):
         check_dimensions(TinyEncoder(level_dims=LEVELS, attention=True), CosineHead(D), decoder())
     given = alignment(Selection.everything(1, 2))
-    bare = Alignment(given.cost_BKDhw, given.image, given.text_BKPC, given.selection)
+    bare = replace(given, raw_BKPhw=None)
     with pytest.raises(ValueError, match="plain cosines, which the head did not give"):
         decoder()(bare)
 
 
 def test_features_without_the_attention():
     given = alignment(Selection.everything(1, 2))
-    image = ImageFeatures(given.image.dense_BChw, given.image.pooled_BC, given.image.levels)
+    image = ImageFeatures(
+        given.features.dense_BChw, given.features.pooled_BC, given.features.levels
+    )
     for options in ({}, {"attn_mode": "bias"}, {"attn_mode": "cls", "attn_channels": 4}):
-        bare = Alignment(given.cost_BKDhw, image, given.text_BKPC, given.selection, given.raw_BKPhw)
+        bare = replace(given, features=image)
         with pytest.raises(ValueError, match="without the attention that it fuses"):
             decoder(**options)(bare)
 
@@ -277,7 +282,7 @@ def test_features_without_the_attention():
 def test_without_the_plain_cosines_any_head_will_do():
     text = TextFeatures(F.normalize(torch.randn(3, D, 7), dim=-1))
     given = alignment(Selection.everything(1, 3))
-    aligned = CosineHead(D)(given.image, text, given.selection)
+    aligned = CosineHead(D)(given.features, text, given.selection)
     assert decoder(sources=("levels", "attention"))(aligned).logits_BKHW.shape == (1, 3, 24, 24)
 
 

@@ -37,7 +37,7 @@ def written_out(scores: Scores, k: int, seen, candidates="all", weighted=False) 
     out = labels.clone()
     mean = F.normalize(scores.text.embeds_TPC.mean(1), dim=1)
     for i, labels_HW in enumerate(labels):
-        dense = scores.image.dense_BChw[i]
+        dense = scores.features.dense_BChw[i]
         for y in labels_HW.unique().tolist():
             if NAMES[y] in seen:
                 continue
@@ -204,7 +204,7 @@ def test_what_it_needs_is_said():
     nameless = TextFeatures(scores.text.embeds_TPC)
     with pytest.raises(ValueError, match="needs the names"):
         TagValidation(seen=SEEN)(
-            Scores(scores.probs_BKHW, scores.selection, scores.image, nameless)
+            Scores(scores.probs_BKHW, scores.selection, scores.features, nameless)
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -184,10 +186,10 @@ def test_any_grid(grid, scales):
 @pytest.mark.parametrize("detach", [True, False])
 def test_levels_get_a_gradient_only_if_asked(detach):
     alignment = aligned(Selection.everything(1, 3))
-    for level in alignment.image.levels:
+    for level in alignment.features.levels:
         level.requires_grad_()
     small(detach_levels=detach).train()(alignment).logits_BKHW.sum().backward()
-    assert all((level.grad is None) == detach for level in alignment.image.levels)
+    assert all((level.grad is None) == detach for level in alignment.features.levels)
 
 
 @torch.no_grad()
@@ -197,7 +199,7 @@ def test_a_kept_category_is_guided_by_its_own_prompts():
     alignment = aligned(Selection.from_mask(keep))
     decoder = small()
     before = decoder(alignment).logits_BKHW
-    for level in alignment.text_levels:
+    for level in alignment.text.levels:
         level[[1, 3]] = torch.randn_like(level[[1, 3]])
     after = decoder(alignment).logits_BKHW
     torch.testing.assert_close(before[0], after[0])
@@ -212,9 +214,7 @@ def test_bad_arguments_and_missing_prompts_are_named():
     with pytest.raises(ValueError, match="embed_kernel must be odd"):
         small(embed_kernel=4)
     alignment = aligned(Selection.everything(1, 3))
-    bare = Alignment(
-        alignment.cost_BKDhw, alignment.image, alignment.text_BKPC, alignment.selection
-    )
+    bare = replace(alignment, text=replace(alignment.text, levels=()))
     with pytest.raises(ValueError, match="visual prompts of 2 scales, the head gives 0"):
         small()(bare)
 

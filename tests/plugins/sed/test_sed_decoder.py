@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,9 +11,10 @@ from ovss_plugins.sed import GradualDecoder
 from ovss_plugins.sed.rejection import EmbeddedHead, best_somewhere
 from torch import nn
 
+from ovss.axes import take
 from ovss.benchmark.complexity import counted
 from ovss.heads.cosine import CosineHead
-from ovss.losses.criterion import Criterion
+from ovss.losses import BinaryCrossEntropy
 from ovss.ops import resize
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
@@ -40,12 +43,8 @@ def aligned(
 
 def one_image(alignment: Alignment, index: int, slots: list[int], keep_1T) -> Alignment:
     """Image `index` of a batch by itself, its live slots only."""
-    one = slice(index, index + 1)
-    image = alignment.image
-    levels = tuple(level[one] for level in image.levels)
-    features = ImageFeatures(image.dense_BChw[one], image.pooled_BC[one], levels)
-    cost, text = alignment.cost_BKDhw[one, slots], alignment.text_BKPC[one, slots]
-    return Alignment(cost, features, text, Selection.from_mask(keep_1T))
+    one = take(alignment, B=slice(index, index + 1), K=torch.tensor(slots))
+    return replace(one, selection=Selection.from_mask(keep_1T))
 
 
 # -- shapes and slices ---------------------------------------------------------------------------
@@ -70,18 +69,11 @@ def test_levels_of_any_size_are_narrowed_then_enlarged():
         narrow.weight.zero_()
         narrow.weight[:, :, 1, 1] = middle
         narrow.bias.abs_()
-    image = coarse.image
+    image = coarse.features
     levels = tuple(level.abs() for level in image.levels)
     fine = tuple(resize(level, (scale * 4, scale * 6)) for level, scale in zip(levels, (4, 2)))
     found, expected = (
-        decoder(
-            Alignment(
-                coarse.cost_BKDhw,
-                ImageFeatures(image.dense_BChw, image.pooled_BC, maps),
-                coarse.text_BKPC,
-                coarse.selection,
-            )
-        ).logits_BKHW
+        decoder(replace(coarse, features=replace(image, levels=maps))).logits_BKHW
         for maps in (levels, fine)
     )
     assert found.shape[2:] == (16, 24)
@@ -135,7 +127,7 @@ def test_mixed_precision():
 
 def test_auxiliary_outputs_train_their_own_heads_and_nothing_else():
     alignment = aligned(Selection.everything(2, 3))
-    leaves = (alignment.cost_BKDhw, *alignment.image.levels)
+    leaves = (alignment.cost_BKDhw, *alignment.features.levels)
     for leaf in leaves:
         leaf.requires_grad_()
     decoder = small().train()
@@ -147,7 +139,7 @@ def test_auxiliary_outputs_train_their_own_heads_and_nothing_else():
 
 def test_the_final_output_trains_the_rest_and_the_volume_but_no_level():
     alignment = aligned(Selection.everything(2, 3))
-    leaves = (alignment.cost_BKDhw, *alignment.image.levels)
+    leaves = (alignment.cost_BKDhw, *alignment.features.levels)
     for leaf in leaves:
         leaf.requires_grad_()
     decoder = small().train()
@@ -162,7 +154,7 @@ def test_every_output_is_enlarged_and_has_a_loss_of_its_own():
     """As published: binary cross-entropy, unlabelled pixels negative, mean over everything."""
     masks = small().train()(aligned(Selection.everything(2, 3)))
     labels = torch.randint(-1, 3, (2, 32, 48))
-    losses = Criterion(type="bce")(masks, labels)
+    losses = BinaryCrossEntropy()(masks, labels)
     target = torch.stack([(labels == category).float() for category in range(3)], dim=1)
     assert list(losses) == ["loss_mask", "loss_aux0", "loss_aux1"]
     for loss, logits in zip(losses.values(), (masks.logits_BKHW, *masks.aux), strict=True):
@@ -233,12 +225,7 @@ def test_a_category_rejected_at_the_first_head_costs_that_head_only():
         cost[:, 4 : 4 + hopeless] -= 10
         keep = torch.arange(24)[None] < 4 + hopeless
         chosen = Selection.from_mask(keep)
-        part = Alignment(
-            cost[:, : 4 + hopeless],
-            alignment.image,
-            alignment.text_BKPC[:, : 4 + hopeless],
-            chosen,
-        )
+        part = Alignment(cost[:, : 4 + hopeless], alignment.features, alignment.text, chosen)
         with counted() as counter:
             masks = decoder(part)
         assert masks.selection.index_BK.max() < 4

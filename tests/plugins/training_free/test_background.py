@@ -7,6 +7,7 @@ import torch
 from ovss_plugins.training_free import Background
 from torch import Tensor
 
+from ovss.axes import take
 from ovss.models.configs import load_config
 from ovss.structures import Scores, Selection, TextFeatures, Vocabulary
 from ovss.testing import make_images, with_tiny_encoder
@@ -51,7 +52,7 @@ def test_equals_the_rule_pixel_by_pixel(threshold, own_word):
     for image in range(2):
         expected = slow_labels(probs[image], keep[image], threshold, own_word)
         assert torch.equal(after.labels_BHW()[image], expected)
-    kept = [set(after.selection.images(i, i + 1).category_N.tolist()) for i in range(2)]
+    kept = [set(take(after.selection, B=slice(i, i + 1)).category_N.tolist()) for i in range(2)]
     assert kept == [{0, 1, 4, 5}, {0, 1, 4}]
 
 
