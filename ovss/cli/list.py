@@ -1,8 +1,8 @@
 """Show what this installation has: components, methods, protocols, vocabularies, plugins ...
 
 ovss list components
-ovss list --compatible-with CATSegDecoder     which parts it can be combined with, and why not
-ovss list --compatible-with cat_seg_mini      which parts could take the place of the method's own
+ovss list --compatible-with UpsampleDecoder   parts that it fits, and why others do not
+ovss list --compatible-with cat_seg_mini      parts that could replace the method's own
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _compatible(args: argparse.Namespace) -> int:
 
 def _lines(answer: Answer) -> Iterator[str]:
     """One line for each class: where it fits, or what is nearest to fitting and why it does not."""
-    yield answer.asked
+    yield answer.subject
     by_class: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in answer.verdicts:
         by_class.setdefault((verdict.kind, verdict.name), []).append(verdict)

@@ -1,11 +1,11 @@
-"""Weights on disk: safe to read, written in one go, and clear about what does not fit.
+"""Weights of a model: saved whole or in part, loaded all or nothing.
 
-Files are ``.safetensors``; PyTorch's ``.pt`` and ``.pth`` (bare state dicts, or what a training run
-leaves) are read too, tensors and numbers only: no code of a file is ever executed.
+Files are ``.safetensors``. PyTorch's ``.pt`` and ``.pth`` (bare state dicts and checkpoints of
+training runs) are read too, tensors and numbers only, so no code of a file is ever executed.
 
-A *partial* file holds what training changed (trainable parameters, all buffers) and leaves out the
-frozen rest, which comes from the encoder's own pre-trained file. It carries a fingerprint of that
-rest, so that it never silently meets another base than the one it was trained on.
+A *partial* file holds what training changed (trainable parameters and all buffers). The frozen
+rest comes from the encoder's pre-trained file. A fingerprint of that rest is stored, so that the
+file never silently meets another base than the one it was trained on.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ def save_weights(
     metadata: Mapping[str, str] | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model's weights.
+    """Writes a model's weights.
 
     Args:
-        model: its ``requires_grad`` flags decide what trains.
-        path: a ``.safetensors`` file, replaced whole or not at all.
-        only_trainable: leave out frozen parameters; `load_weights` then demands a model whose
+        model: model; its ``requires_grad`` flags mark the trainable parameters.
+        path: ``.safetensors`` file, replaced whole or not at all.
+        only_trainable: leaves out frozen parameters; `load_weights` then demands a model whose
             frozen parameters have the same values.
-        metadata: strings kept in the file: ``method``, ``config`` and, for a partial file, ``base``
-            (the file that the frozen rest comes from) are shown in error messages.
+        metadata: strings kept in the file. Error messages show ``method``, ``config`` and, for a
+            partial file, ``base`` (the file with the frozen rest).
         dtype: floating-point type in the file (``torch.float16`` halves it); None keeps each.
     """
     tensors = model.state_dict()
@@ -74,14 +74,15 @@ def save_weights(
 
 
 def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
-    """Load a weights file into a model, all or nothing.
+    """Loads a weights file into a model, all or nothing.
 
     Returns:
-        the file's metadata; empty for ``.pt`` and ``.pth`` files.
+        Metadata of the file; empty for ``.pt`` and ``.pth`` files.
 
     Raises:
-        CheckpointError: unreadable, of another method or size (the first missing, unexpected and
-            mis-shaped names are listed), or partial and trained on another base.
+        CheckpointError: the file is unreadable, belongs to another method or size (the first
+            missing, unexpected and mis-shaped names are listed), or is partial and was trained on
+            another base.
     """
     tensors, metadata = read_weights(path)
     own = model.state_dict()
@@ -90,7 +91,7 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
     if _FINGERPRINT in metadata and _fingerprint(own, expects) != metadata[_FINGERPRINT]:
         base = metadata.get("base", "the encoder's own pre-trained file")
         raise CheckpointError(
-            f"{path} holds only what was trained; the frozen rest must come from {base}, but the "
+            f"{path} holds trained parameters only. The frozen rest must come from {base}, but the "
             f"model's frozen parameters have other values. Build the model with that pre-trained "
             f"file (`pretrained=` of its encoder) before loading"
         )
@@ -99,7 +100,7 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
 
 
 def is_whole(path: str | Path) -> bool:
-    """Whether a weights file leaves nothing to the encoder's own pre-trained file."""
+    """Tells a whole weights file from a partial one, which needs the encoder's pre-trained file."""
     return Path(path).suffix != ".safetensors" or _PARTIAL not in read_notes(path)
 
 

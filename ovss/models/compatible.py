@@ -1,4 +1,4 @@
-"""Which parts fit a component or a method, and why the others do not."""
+"""Parts that fit a component or a method, and the reasons why the others do not."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .plugins import PluginError, load_plugins_that_load
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether some parts, all of one class, fit.
+    """Verdict on parts of one class.
 
     Args:
         kind: argument of the segmentor.
-        name: their class.
-        configs: where they are found.
-        problems: what keeps them from fitting; empty if they fit.
+        name: class name of the parts.
+        configs: names of the configs that have them.
+        problems: reasons why they do not fit; empty if they do.
     """
 
     kind: str
@@ -37,17 +37,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Answer:
-    """What fits one thing that was asked for.
+    """Verdicts on everything that could be combined with one component or method.
 
     Args:
-        asked: ``CATSegDecoder as in cat_seg_mini``, or ``cat_seg_mini`` for a method.
-        verdicts: in the order of the figure, what fits first.
+        subject: ``UpsampleDecoder as in maskclip_mini``, or ``maskclip_mini`` for a method.
+        verdicts: in the order of the figure, fitting parts first.
     """
 
-    asked: str
+    subject: str
     verdicts: tuple[Verdict, ...]
 
     def as_dict(self) -> dict[str, Any]:
+        """Converts the answer to plain values, for JSON."""
         rows = [
             {
                 "kind": v.kind,
@@ -58,20 +59,20 @@ class Answer:
             }
             for v in self.verdicts
         ]
-        return {"asked": self.asked, "parts": rows}
+        return {"subject": self.subject, "parts": rows}
 
 
 def compatible_with(name: str) -> list[Answer]:
-    """What fits a component, as each config has it, or a config's method.
+    """Finds the parts that fit a component, as each config has it, or a method.
 
-    Of a component, every part of another kind is compared with it alone. Of a method, every part
-    is put in the place of the method's own, the others staying.
+    For a component, every part of another kind is compared with it alone. For a method, every part
+    replaces the method's own part of that kind in turn.
 
     Args:
-        name: of a registered class, of a config, or a config file.
+        name: name of a registered class or of a config, or a config file.
 
     Raises:
-        LookupError: nothing is called so, or no config shows how the component is built.
+        LookupError: the name is unknown, or no config shows how to build the component.
     """
     register_all()
     load_plugins_that_load()
@@ -82,37 +83,37 @@ def compatible_with(name: str) -> list[Answer]:
     parts = find_parts(configs)
     if name in configs:
         return [_of_method(name, parts)]
-    mine = [part for part in parts if part.name == name] or [_by_itself(kinds[0], name)]
-    return _of_components(mine, parts)
+    instances = [part for part in parts if part.name == name] or [_by_itself(kinds[0], name)]
+    return _of_components(instances, parts)
 
 
-def _of_components(mine: list[Part], parts: list[Part]) -> list[Answer]:
-    """One answer for all that share it."""
-    asked: dict[tuple[Verdict, ...], tuple[str, ...]] = {}
-    for part in mine:
+def _of_components(instances: list[Part], parts: list[Part]) -> list[Answer]:
+    """One answer for all instances that share it."""
+    configs_of: dict[tuple[Verdict, ...], tuple[str, ...]] = {}
+    for part in instances:
         others = [other for other in parts if other.kind != part.kind]
         verdicts = _verdicts([(other, parts_misfit((part, other))) for other in others])
-        asked[verdicts] = asked.get(verdicts, ()) + part.configs
+        configs_of[verdicts] = configs_of.get(verdicts, ()) + part.configs
     return [
-        Answer(f"{mine[0].name} as in {', '.join(configs) or 'no config'}", verdicts)
-        for verdicts, configs in asked.items()
+        Answer(f"{instances[0].name} as in {', '.join(configs) or 'no config'}", verdicts)
+        for verdicts, configs in configs_of.items()
     ]
 
 
 def _of_method(name: str, parts: list[Part]) -> Answer:
     own = {part.kind: part for part in parts if name in part.configs}
-    found = [
+    compared = [
         (part, parts_misfit({**own, part.kind: part}.values()))
         for part in parts
         if part is not own[part.kind]
     ]
-    return Answer(name, _verdicts(found))
+    return Answer(name, _verdicts(compared))
 
 
-def _verdicts(found: Iterable[tuple[Part, list[str]]]) -> tuple[Verdict, ...]:
-    """Parts of one class with the same problems, as one; what fits first."""
+def _verdicts(compared: Iterable[tuple[Part, list[str]]]) -> tuple[Verdict, ...]:
+    """Merges parts of one class with the same problems; fitting parts first."""
     configs: dict[tuple[str, str, tuple[str, ...]], tuple[str, ...]] = {}
-    for part, problems in found:
+    for part, problems in compared:
         key = (part.kind, part.name, tuple(problems))
         configs[key] = configs.get(key, ()) + part.configs
     order = list(KINDS)
@@ -121,14 +122,14 @@ def _verdicts(found: Iterable[tuple[Part, list[str]]]) -> tuple[Verdict, ...]:
 
 
 def _by_itself(kind: str, name: str) -> Part:
-    """A component that no config has, if it can be built without arguments."""
+    """Builds a component that no config has, if it needs no arguments."""
     try:
         with torch.device("meta"):
             module = KINDS[kind].build({"type": name})
     except (TypeError, ValueError) as error:
         raise LookupError(
-            f"no config here has a {name}, and it is not built without arguments ({error}), so its "
-            f"dimensions are unknown: write a config with it and give that"
+            f"The dimensions of {name} are unknown, because no config uses it and it cannot be "
+            f"built without arguments ({error}). Write a config with it and name that config"
         ) from error
     return Part(kind, {"type": name}, (), module, {})
 
@@ -137,11 +138,11 @@ def _unknown(name: str, configs: Mapping[str, Config]) -> str:
     names = [*configs, *(n for registry in KINDS.values() for n in registry.names())]
     close = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "`ovss list` shows what there is."
-    return f"no component and no config is called {name!r}; {hint}"
+    return f"No component or config is named {name!r}; {hint}"
 
 
 def _readable_configs(name: str) -> dict[str, Config]:
-    """Every config whose plugins can be imported, and the one that is asked for in any case."""
+    """Loads every config whose plugins can be imported, and `name` in any case."""
     paths = list_configs()
     if name not in paths and Path(name).is_file():
         paths[name] = Path(name)

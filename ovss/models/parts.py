@@ -1,8 +1,8 @@
-"""The components of configs, one by one, and what they may be combined with.
+"""Components of configs, one by one, and the combinations that fit.
 
-A class says which dimensions it needs only once it is built, and it is built of a config. So the
-instances that are compared are those of the configs there are (``TextGuidedHead as in
-dcp_clip_mini``), made on the meta device: without weights, without memory.
+A class declares the dimensions it needs only once it is built, and it is built from a config.
+Therefore the instances compared are those of existing configs (``UpsampleDecoder as in
+maskclip_mini``), built on the meta device without weights or memory.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ DEFAULTS = {"selector": {"type": "KeepAll"}, "post_processor": {"type": "Identit
 
 @dataclass(frozen=True)
 class Part:
-    """A component as configs have it.
+    """Component as one or more configs build it.
 
     Args:
-        kind: a key of `KINDS`.
-        options: its config, without files to load.
-        configs: names of the configs that have it so.
-        module: the component, on the meta device.
-        block: the whole ``model`` of the first of these configs.
+        kind: key of `KINDS`.
+        options: config of the component, without files to load.
+        configs: names of the configs that build it with these options.
+        module: component on the meta device.
+        block: whole ``model`` of the first of these configs.
     """
 
     kind: str
@@ -53,6 +53,7 @@ class Part:
 
     @property
     def name(self) -> str:
+        """Class name of the component."""
         return type(self.module).__name__
 
     def __str__(self) -> str:
@@ -60,7 +61,7 @@ class Part:
 
 
 def without_pretrained(encoder: Mapping[str, Any]) -> dict[str, Any]:
-    """The same encoder config without files to load."""
+    """Copy of an encoder's config without files to load."""
     return {
         k: None if k == "pretrained" else without_pretrained(v) if isinstance(v, Mapping) else v
         for k, v in encoder.items()
@@ -98,7 +99,7 @@ def external_options(block: dict[str, Any], name: str) -> Iterator[tuple[dict[st
 
 
 def find_parts(configs: Mapping[str, Config]) -> list[Part]:
-    """Every different component of the configs, by kind, in the order of the figure.
+    """Lists every distinct component of some configs, by kind, in the order of the figure.
 
     Args:
         configs: name -> config, its plugins imported.
@@ -119,9 +120,9 @@ def find_parts(configs: Mapping[str, Config]) -> list[Part]:
 
 
 def parts_misfit(parts: Iterable[Part]) -> list[str]:
-    """What keeps parts of different kinds apart; empty if they may be combined.
+    """Reasons why parts of different kinds do not fit together; empty if they do.
 
-    A head comes with its config's prompts, a decoder with its config's inference.
+    A head brings the prompts of its config, a decoder the inference of its config.
     """
     given: dict[str, Any] = {}
     for part in parts:
@@ -134,9 +135,9 @@ def parts_misfit(parts: Iterable[Part]) -> list[str]:
 
 
 def compose(parts: Iterable[Part]) -> dict[str, Any]:
-    """The ``model`` block of one part of each kind.
+    """Builds the ``model`` block of one part of each kind.
 
-    Prompts are those of the head's config; segmentor, criterion and inference of the decoder's.
+    Prompts come from the head's config; segmentor, loss and inference from the decoder's.
     """
     by_kind = {part.kind: part for part in parts}
     block = dict(by_kind["decoder"].block)
@@ -145,7 +146,7 @@ def compose(parts: Iterable[Part]) -> dict[str, Any]:
 
 
 def compositions(parts: Iterable[Part]) -> Iterator[tuple[tuple[Part, ...], list[str]]]:
-    """One part of each kind, in every combination, with what keeps it from working."""
+    """Yields every combination of one part of each kind, with the reasons why it does not fit."""
     by_kind = {kind: [part for part in parts if part.kind == kind] for kind in KINDS}
     for chosen in itertools.product(*by_kind.values()):
         yield chosen, parts_misfit(chosen)

@@ -1,8 +1,8 @@
-"""Methods from outside: found by their entry point, loaded by name, failing loudly.
+"""Plugins: methods outside the core, found by entry point and loaded by name.
 
-Two doors lead to the same place. A config's ``custom_imports`` names plugin modules explicitly and
-is stored with every checkpoint. An installed distribution may also declare an entry point of group
-``ovss.plugins``; the command line loads those, so that their methods are there without a config.
+There are two ways to load one. A config's ``custom_imports`` names plugin modules and is stored
+with every checkpoint. An installed distribution may also declare an entry point of the group
+``ovss.plugins``. The command line loads those, so that their methods work without a config.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GROUP = "ovss.plugins"
 
 
 class PluginError(ImportError):
-    """A plugin that is named but cannot be imported."""
+    """Raised when a named plugin cannot be imported."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class Plugin:
     """An installed plugin.
 
     Args:
-        name: of the entry point.
-        module: what it imports.
-        distribution, version: the package that brought it.
+        name: name of the entry point.
+        module: dotted name of the module that registers its components.
+        distribution: name of the installed package.
+        version: version of that package.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Plugin:
 
     @property
     def path(self) -> str:
-        """Folder or file of the module; empty if it cannot be found."""
+        """Folder or file of the module; empty if it does not exist."""
         try:
             spec = importlib.util.find_spec(self.module)
         except Exception:  # a dotted name imports its parent, which may raise anything
@@ -49,15 +50,15 @@ class Plugin:
 
 
 def find_plugins() -> list[Plugin]:
-    """Every installed plugin, sorted by name; nothing is imported."""
+    """Lists every installed plugin, sorted by name, without importing any."""
     return sorted((_describe(entry) for entry in entry_points(group=GROUP)), key=lambda p: p.name)
 
 
 def load_plugins() -> list[Plugin]:
-    """Import every installed plugin.
+    """Imports every installed plugin.
 
     Raises:
-        PluginError: the first one that fails, naming plugin and distribution.
+        PluginError: a plugin fails to import; the message names it and its distribution.
     """
     plugins = find_plugins()
     for plugin in plugins:
@@ -66,30 +67,38 @@ def load_plugins() -> list[Plugin]:
 
 
 def load_plugin(plugin: Plugin) -> None:
-    """Import one installed plugin; raises `PluginError`, naming it and its distribution."""
+    """Imports one installed plugin.
+
+    Raises:
+        PluginError: it fails to import; the message names it and its distribution.
+    """
     try:
         importlib.import_module(plugin.module)
     except Exception as error:
         raise PluginError(
-            f"plugin {plugin.name!r} of distribution {plugin.distribution} {plugin.version} "
-            f"failed to load (module {plugin.module}): {type(error).__name__}: {error}. "
+            f"Plugin {plugin.name!r} of distribution {plugin.distribution} {plugin.version} "
+            f"failed to load. Importing {plugin.module} raised {type(error).__name__}: {error}. "
             f"Upgrade or uninstall {plugin.distribution}"
         ) from error
 
 
 def import_modules(imports: str | list[str], source: str) -> None:
-    """Import a config's ``custom_imports``.
+    """Imports a config's ``custom_imports``.
+
+    Args:
+        imports: one module name, or several.
+        source: the config that names them, for messages.
 
     Raises:
-        PluginError: naming the module and `source`, the config that asked for it.
+        PluginError: a module fails to import; the message names it and `source`.
     """
     for module in [imports] if isinstance(imports, str) else imports:
         try:
             importlib.import_module(module)
         except Exception as error:
             raise PluginError(
-                f"{source} asks for plugin module {module!r} in custom_imports, which failed to "
-                f"import: {type(error).__name__}: {error}. Install it, or correct the name"
+                f"{source} names the plugin module {module!r} in custom_imports. Importing it "
+                f"raised {type(error).__name__}: {error}. Install it, or correct the name"
             ) from error
 
 
@@ -100,7 +109,7 @@ def _describe(entry: EntryPoint) -> Plugin:
 
 
 def plugin_problem(plugin: Plugin) -> str:
-    """Why a plugin cannot be loaded; empty if it can."""
+    """Reason why a plugin cannot be loaded; empty if it can."""
     try:
         load_plugin(plugin)
     except PluginError as error:
@@ -109,6 +118,6 @@ def plugin_problem(plugin: Plugin) -> str:
 
 
 def load_plugins_that_load() -> None:
-    """Import every installed plugin; of those that fail, `ovss list plugins` tells."""
+    """Imports every installed plugin; `ovss list plugins` shows the problems of those that fail."""
     for plugin in find_plugins():
         plugin_problem(plugin)

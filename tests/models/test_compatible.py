@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import ovss.testing  # noqa: F401  registers TinyEncoder
 from ovss.cli import main
 from ovss.models.build import build_model
 from ovss.models.compatible import compatible_with
@@ -26,7 +27,7 @@ def verdicts(answer):
 
 
 def test_a_component_is_answered_for_as_each_config_has_it():
-    answers = {answer.asked: verdicts(answer) for answer in compatible_with("SpatialDecoder")}
+    answers = {answer.subject: verdicts(answer) for answer in compatible_with("SpatialDecoder")}
     mini = answers["SpatialDecoder as in dcp_clip_mini"]
     assert not mini["encoder", "OpenCLIPEncoder", "dcp_clip_mini"].problems
     assert not mini["selector", "ClipTopK", "cat_seg_mini"].problems
@@ -86,7 +87,7 @@ def test_the_command_says_what_fits_and_why_not(capsys):
     assert "no    TextGuidedHead           CATSegDecoder needs cost_dim = 1, TextGu" in text
     assert main(["list", "--compatible-with", "maskclip_mini", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)
-    assert answer["asked"] == "maskclip_mini"
+    assert answer["subject"] == "maskclip_mini"
     assert any(row["name"] == "DynamicCategorySelector" and row["fits"] for row in answer["parts"])
 
 
@@ -99,12 +100,13 @@ def test_a_wrong_name_gets_the_closest(capsys):
 def test_a_component_that_no_config_has(monkeypatch):
 
     (answer,) = compatible_with("TinyEncoder")
-    assert answer.asked == "TinyEncoder as in no config"
+    assert answer.subject == "TinyEncoder as in no config"
     told = verdicts(answer)
     assert not told["decoder", "UpsampleDecoder", "maskclip_mini"].problems
     assert told["decoder", "CATSegDecoder", "cat_seg_mini"].problems
     monkeypatch.setattr("ovss.models.compatible.list_configs", lambda: {})
-    with pytest.raises(LookupError, match=r"no config here has a CATSegDecoder.*write a config"):
+    unknown = r"dimensions of CATSegDecoder are unknown.*Write a config"
+    with pytest.raises(LookupError, match=unknown):
         compatible_with("CATSegDecoder")
 
 
@@ -112,4 +114,4 @@ def test_a_config_file_is_a_method_too(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(f"_base_ = {str(shipped_configs()['maskclip_mini'])!r}\n")
     (answer,) = compatible_with(str(file))
-    assert answer.asked == str(file)
+    assert answer.subject == str(file)
