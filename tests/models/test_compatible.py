@@ -98,7 +98,6 @@ def test_a_wrong_name_gets_the_closest(capsys):
 
 
 def test_a_component_that_no_config_has(monkeypatch):
-
     (answer,) = compatible_with("TinyEncoder")
     assert answer.subject == "TinyEncoder as in no config"
     told = verdicts(answer)
