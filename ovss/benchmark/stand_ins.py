@@ -22,7 +22,7 @@ PRESENT = 8
 
 
 class FixedCount(Selector):
-    """Runs a method's own selector, then keeps so many categories, whatever that said.
+    """Runs a method's own selector, then keeps a fixed number of categories instead.
 
     What a selector keeps by image means nothing under random weights, but what it costs does.
     The first categories of the vocabulary are kept, the same of every view, so that merging views

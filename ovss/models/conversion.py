@@ -1,8 +1,9 @@
 """Converts checkpoints published by a method's authors.
 
 The converter of a method is in its plugin: a module ``convert`` with a function
-``convert(tensors)`` that takes the published state dict and returns a `Conversion`. It maps every name, lists what it
-drops and why, and raises on a name that is unknown or missing. Any installed plugin may have one.
+``convert(tensors)`` that takes the published state dict and returns a `Conversion`. It maps every
+name, lists what it drops and why, and raises on a name that is unknown or missing. Any installed
+plugin may have one.
 """
 
 from __future__ import annotations
