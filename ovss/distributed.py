@@ -28,8 +28,8 @@ _VARIABLES = {
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
 _STARTED_BY = {
-    "pytorch": "torchrun --nproc-per-node N tools/train.py ... (or tools/dist_train.sh CONFIG N)",
-    "slurm": "srun (or tools/slurm_train.sh)",
+    "pytorch": "torchrun --nproc-per-node N -m ovss train CONFIG",
+    "slurm": "srun ovss train CONFIG",
     "mpi": "mpirun of Open MPI",
 }
 _SIGNS_OF_LOSS = (

@@ -3,7 +3,7 @@
 Paper:  CAT-Seg: Cost Aggregation for Open-Vocabulary Semantic Segmentation, CVPR 2024,
         arXiv 2303.11797; equal to the authors' code (see plugins/cat_seg/README.md).
 Weights: the authors' checkpoint, converted:
-        python tools/convert_checkpoint.py cat_seg model_base.pth cat_seg_vit-b16.safetensors
+        ovss convert cat_seg model_base.pth cat_seg_vit-b16.safetensors
 Run:    ovss segment photo.jpg --words "cat, grass" --model cat_seg_vit-b16 --weights F
 Train:  ovss train cat_seg_vit-b16      (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 12.0, PC-459 19.0, A-150 31.8, PC-59 57.5, PAS-20 94.6, PAS-20b 77.3.

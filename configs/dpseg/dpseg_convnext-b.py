@@ -2,7 +2,7 @@
 
 Paper:  DPSeg: Dual-Prompt Cost Volume Learning for Open-Vocabulary Semantic Segmentation, CVPR
         2025, arXiv 2505.11676. No code or weights are public: see plugins/dpseg/README.md.
-Bank:   python tools/build_visual_prompts.py dpseg_convnext-b --vocabulary coco_stuff_171
+Bank:   ovss visual-prompts dpseg_convnext-b --vocabulary coco_stuff_171
             --from diffusers --model stable-diffusion-v1-5/stable-diffusion-v1-5
             --out data/visual_prompts/convnext-b/coco_stuff_171
         and one for each vocabulary to test on, added to model.encoder.bank; None does without.

@@ -3,7 +3,7 @@
 Paper:  SED: A Simple Encoder-Decoder for Open-Vocabulary Semantic Segmentation, CVPR 2024,
         arXiv 2311.15537; equal to the authors' code (see plugins/sed/README.md).
 Weights: the authors' checkpoint, converted:
-        python tools/convert_checkpoint.py sed sed_model_base.pth sed_convnext-b.safetensors
+        ovss convert sed sed_model_base.pth sed_convnext-b.safetensors
 Run:    ovss segment photo.jpg --words "cat, grass" --model sed_convnext-b --weights F
         With early rejection (their fast version): --cfg-options model.decoder.top_k=8
 Train:  ovss train sed_convnext-b       (COCO-Stuff 164k in data/coco_stuff_171, see below)

@@ -1,1 +1,1 @@
-"""What a method costs: parameters, FLOPs by stage, peak memory."""
+"""Measurements of methods: accuracy, parameters, FLOPs, time, memory, what a selector keeps."""

@@ -1,4 +1,4 @@
-"""What the tools of tools/analysis share: which method, with which weights, keeping how much."""
+"""Method arguments of the benchmark commands: config names, settings, values by method."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     name, *settings = text.split(",")
     wrong = [setting for setting in settings if "=" not in setting]
     if wrong:
-        raise ValueError(f"{text}: expected CONFIG,KEY=VALUE,..., got {wrong[0]!r}")
+        raise ValueError(f"Expected CONFIG,KEY=VALUE,..., got {wrong[0]!r} in {text}")
     parser = argparse.ArgumentParser()
-    parser.add_argument("--set", nargs="+", action=DictAction, default={})
-    return name, parser.parse_args(["--set", *settings] if settings else []).set
+    parser.add_argument("pairs", nargs="+", action=DictAction)
+    return name, dict(parser.parse_args(settings).pairs) if settings else {}
 
 
 def labels(methods: Sequence[str]) -> dict[str, str]:
-    """What tables and options call each method: the config's name, with its settings only where two
+    """Names of the methods in tables and options: the config's name, with settings where two
     methods share it.
 
     >>> labels(["a,k=1", "b,k=1", "b"])
@@ -49,13 +49,13 @@ def by_method(values: Sequence[str] | None, methods: Sequence[str]) -> dict[str,
     """``["32"]`` or ``["METHOD=32", ...]`` -> method -> value; the empty name stands for all.
 
     Raises:
-        ValueError: a method that does not take part.
+        ValueError: a method that is not measured.
     """
     found = {}
     for value in values or ():
         method, sign, rest = value.rpartition("=")
         if sign and method not in methods:
-            raise ValueError(f"{value}: no method here is {method!r}; there are {list(methods)}")
+            raise ValueError(f"Expected one of {list(methods)}, got {method!r} in {value}")
         found[method] = rest
     return found
 
@@ -72,6 +72,6 @@ def random_model(
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:
-    """All or nothing."""
+    """Writes a JSON file, whole or not at all."""
     text = json.dumps(content, indent=1) + "\n"
     write_atomic(path, lambda file: file.write(text.encode()))

@@ -1,4 +1,4 @@
-"""Parameters and FLOPs of a composition by stage, from shapes alone: no weights, no pictures.
+"""Parameters and FLOPs of a composition by stage, from shapes alone: no weights, no images.
 
 The model is built on the meta device, so a ViT-L costs no memory and no time. Matrix products,
 convolutions and attention are counted, fused or not; everything else (normalisation, activation,
@@ -36,7 +36,7 @@ class Stage:
     Args:
         per_view: for one view; for ``text``, for the whole vocabulary; 0 for ``post_processor``,
             which sees merged views.
-        per_image: for one picture under the method's inference protocol; 0 for ``text``, which is
+        per_image: for one image under the method's inference protocol; 0 for ``text``, which is
             encoded once per vocabulary and kept.
     """
 
@@ -52,8 +52,8 @@ class Complexity:
         total, learnable: numbers of parameters.
         parts: component -> (total, learnable).
         categories, kept: T, and K of one view.
-        picture: (height, width) of the picture that ``per_image`` is about.
-        views: views of that picture.
+        image_size: (height, width) of the image that ``per_image`` is about.
+        views: views of that image.
         view: (height, width) of a view as the encoder is given it.
         stages: FLOPs by stage: encoder, text, selector, head, decoder, post_processor.
     """
@@ -63,7 +63,7 @@ class Complexity:
     parts: dict[str, tuple[int, int]]
     categories: int
     kept: int
-    picture: tuple[int, int]
+    image_size: tuple[int, int]
     views: int
     view: tuple[int, int]
     stages: dict[str, Stage]
@@ -91,7 +91,7 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
 
 
 def views_of(inference: InferenceConfig, height: int, width: int) -> tuple[int, tuple[int, int]]:
-    """How many views a picture becomes, and the size of one."""
+    """How many views an image becomes, and the size of one."""
     canvas = inference.canvas(height, width)
     if inference.mode == "whole":
         return 1, canvas
@@ -104,7 +104,7 @@ def complexity(
     config: Config,
     names: tuple[str, ...],
     kept: int | None = None,
-    picture: tuple[int, int] = (640, 640),
+    image_size: tuple[int, int] = (640, 640),
 ) -> Complexity:
     """Count a config's parameters and FLOPs.
 
@@ -112,7 +112,7 @@ def complexity(
         config: of a method.
         names: the vocabulary; the length of the names matters to the text tower.
         kept: categories that a view keeps; None asks the selector, on random features.
-        picture: (height, width).
+        image_size: (height, width).
 
     Raises:
         ValueError: `kept` is out of range.
@@ -120,7 +120,7 @@ def complexity(
     if kept is not None and not 1 <= kept <= len(names):
         raise ValueError(f"kept must be 1..{len(names)} for {len(names)} categories, got {kept}")
     model = on_meta(config)
-    count, size = views_of(model.inference, *picture)
+    count, size = views_of(model.inference, *image_size)
     view_13HW = torch.empty(1, 3, *size, device="meta")
     flops: dict[str, int] = {}
 
@@ -140,7 +140,7 @@ def complexity(
     aligned = stage("head", lambda: model.head(image, text, selection))
     stage("decoder", lambda: model.decoder(aligned))
     probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
-    canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*picture))
+    canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*image_size))
     scores = Scores(probs_1KHW, selection, image_drawn, text_drawn, canvas_13YX)
     stage("post_processor", lambda: _on_cpu(model.post_processor)(scores))
     stages = {name: Stage(each, each * count) for name, each in flops.items()}
@@ -153,7 +153,7 @@ def complexity(
         parts={name: count_parameters(part) for name, part in model.named_children()},
         categories=len(names),
         kept=selection.index_BK.shape[1],
-        picture=picture,
+        image_size=image_size,
         views=count,
         view=size,
         stages=stages,
@@ -220,7 +220,7 @@ def _on_cpu(part: nn.Module) -> nn.Module:
 
 def as_table(cost: Complexity) -> str:
     """For people."""
-    height, width = cost.picture
+    height, width = cost.image_size
     lines = [
         f"parameters  {cost.total:,} in total, {cost.learnable:,} learnable",
         *(
@@ -228,7 +228,7 @@ def as_table(cost: Complexity) -> str:
             for name, (total, learnable) in cost.parts.items()
             if total
         ),
-        f"picture     {height} x {width}: {cost.views} views of {cost.view[0]} x {cost.view[1]}",
+        f"image       {height} x {width}: {cost.views} views of {cost.view[0]} x {cost.view[1]}",
         f"categories  {cost.categories}, of which a view keeps {cost.kept}",
         f"{'stage':<12}{'GFLOPs/view':>14}{'GFLOPs/image':>14}{'GMACs/image':>14}",
     ]

@@ -1,4 +1,4 @@
-"""Labelled pictures of a config's data set, one by one."""
+"""Labelled images of a config's dataset, one by one."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from ovss.models.configs import use_dataset
 from ovss.training.build import register_training
 
 
-def data_set(
+def open_dataset(
     config: Config, name: str | None = None, count: int | None = None, training: bool = False
 ) -> SegmentationDataset:
-    """The data that `ovss test` would take.
+    """Builds the dataset that `ovss test` evaluates on.
 
     Args:
         config: of a method; left as it is.
-        name: another data set, as `ovss test --on` takes it; None: the config's own.
-        count: so many pictures, where a data set has a ``length``; who reads stops there otherwise.
+        name: another dataset, by the name or path of its config; None: the config's own.
+        count: number of images of a dataset that has a ``length``; ignored by others.
         training: its training split instead, without augmentation.
 
     Raises:
-        KeyError: the config has no test data. ValueError: `training`, of a data set without splits.
+        KeyError: the config has no test data. ValueError: `training`, of a dataset without splits.
     """
     register_training()
     config = Config(copy.deepcopy(config.to_dict()), filename=config.filename)
     if name is not None:
         use_dataset(config, name)
     if "test_dataloader" not in config:
-        raise KeyError(f"{config.filename} names no data to test on: name a data set")
+        raise KeyError(f"{config.filename} has no test_dataloader. Name a dataset")
     data = config.test_dataloader["dataset"]
     if training and "split" not in data:
-        raise ValueError(f"{name or config.filename}: no training split to draw from")
+        raise ValueError(f"{name or config.filename} has no training split. Name another dataset")
     if training:
         data["split"] = "train"
     if count is not None and "length" in data:
@@ -44,7 +44,7 @@ def data_set(
 
 
 def samples_of(data: SegmentationDataset, count: int) -> list[dict[str, Any]]:
-    """The first pictures, in memory: `inputs` and `data_samples` of each."""
+    """The first images, in memory: `inputs` and `data_samples` of each."""
     return [data[index] for index in range(min(count, len(data)))]
 
 

@@ -1,4 +1,4 @@
-"""A method evaluated at several thresholds of its selector, each picture encoded once."""
+"""A method evaluated at several thresholds of its selector, each image encoded once."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def curve(
     model: OpenVocabSegmentor,
     data: SegmentationDataset,
     thresholds: Sequence[float | None] = (None,),
-    pictures: int = 200,
-    say: Callable[[str], None] = lambda line: None,
+    images: int = 200,
+    log: Callable[[str], None] = lambda line: None,
 ) -> list[Point]:
-    """Evaluate a trained method at several thresholds; each picture is encoded once.
+    """Evaluate a trained method at several thresholds; each image is encoded once.
 
     Args:
         config, model: of the method, in evaluation mode.
-        data: labelled pictures.
+        data: labelled images.
         thresholds: of the selector; None: as configured.
-        pictures: the first so many.
-        say: told of progress.
+        images: the first so many.
+        log: receives a line of progress.
 
     Raises:
         TypeError: a threshold is given, and the selector has none. ValueError: one out of range;
-            no pictures.
+            no images.
     """
     selectors = [with_threshold(config, model, threshold) for threshold in thresholds]
-    count = min(pictures, len(data))
+    count = min(images, len(data))
     if count < 1:
-        raise ValueError(f"no pictures to evaluate on: asked for {pictures} of {len(data)}")
+        raise ValueError(f"Expected at least one image, got {images} of {len(data)}")
     seen_T = seen_mask(data.names, data.seen)
     points = [Point(threshold, data.names, seen_T) for threshold in thresholds]
     with torch.inference_mode():
@@ -59,9 +59,9 @@ def curve(
         model.scores(sample["inputs"].to(device_of(model)), text)  # what is made once is made now
         for index in range(count):
             sample = data[index]
-            _picture(model, text, sample, selectors, points)
+            _image(model, text, sample, selectors, points)
             if (index + 1) % 20 == 0 or index + 1 == count:
-                say(f"{index + 1} of {count} pictures")
+                log(f"{index + 1} of {count} images")
     height, width = sample["inputs"].shape[-2:]
     for point in points:
         kept = max(1, round(statistics.mean(point.kept_view)))
@@ -70,14 +70,14 @@ def curve(
     return points
 
 
-def _picture(
+def _image(
     model: OpenVocabSegmentor,
     text: TextFeatures,
     sample: dict[str, Any],
     selectors: list[Selector],
     points: list[Point],
 ) -> None:
-    """One picture at every threshold."""
+    """One image at every threshold."""
     device = device_of(model)
     clock = Clock(device)
     image_3HW, size = sample["inputs"].to(device), sample["data_samples"].ori_shape
@@ -107,12 +107,12 @@ def watched(
     model: OpenVocabSegmentor, selector: Selector, known: list[ImageFeatures], clock: Clock
 ) -> Iterator[Watch]:
     """The model with another selector, its selections watched, its encoder's answers kept in
-    `known` and given again, in the order they were asked for."""
+    `known` and replayed in the same order."""
     encode = clock.named("encoder", model.encoder.encode_image)
-    asked, watch, own = iter(list(known)), Watch(), model.selector
+    replay, watch, own = iter(list(known)), Watch(), model.selector
 
     def remembered(views_V3HW: Tensor) -> ImageFeatures:
-        features = next(asked, None)
+        features = next(replay, None)
         if features is None:
             features = encode(views_V3HW)
             known.append(features)
@@ -138,11 +138,11 @@ def with_threshold(config: Config, model: OpenVocabSegmentor, threshold: float |
         return model.selector
     if "threshold" not in inspect.signature(type(model.selector)).parameters:
         raise TypeError(
-            f"{type(model.selector).__name__} has no threshold to vary: leave --thresholds out, "
+            f"{type(model.selector).__name__} has no threshold to vary. Measure it as configured, "
             f"or give the method a selector that has one"
         )
     if not 0 <= threshold <= 1:
-        raise ValueError(f"a threshold is in 0..1, got {threshold}")
+        raise ValueError(f"Expected a threshold in 0..1, got {threshold}")
     selector = SELECTORS.build(_with(config, threshold).model["selector"].to_dict())
     selector.load_state_dict(model.selector.state_dict())
     return selector.to(device_of(model)).eval()

@@ -25,13 +25,13 @@ class Case:
 
     Args:
         method: of a `Contender`.
-        words: of the vocabulary, or `ENCODER_ALONE`.
+        vocabulary: its name or size, or `ENCODER_ALONE`.
         run: does it once, telling the clock.
-        units: pictures, or steps, of one run; times are of one.
+        units: images, or steps, of one run; times are of one.
     """
 
     method: str
-    words: str
+    vocabulary: str
     run: Callable[[Clock], object]
     units: int = 1
     spans: list[Span] = field(default_factory=list)
@@ -63,10 +63,16 @@ class Case:
             for what in ("wall", "processor")
         }
         stages = {name: asdict(span) for name, span in self.stages[fastest].items()}
-        if self.words == ENCODER_ALONE:
+        if self.vocabulary == ENCODER_ALONE:
             stages = {}
         kept = {} if self.kept is None else {"kept": self.kept}
-        return {"method": self.method, "words": self.words, **kept, **seconds, "stages": stages}
+        return {
+            "method": self.method,
+            "vocabulary": self.vocabulary,
+            **kept,
+            **seconds,
+            "stages": stages,
+        }
 
 
 def race(
@@ -74,7 +80,7 @@ def race(
     rounds: int,
     warm_up: int,
     device: torch.device | str = "cpu",
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> None:
     """Fill the cases' times.
 
@@ -88,14 +94,14 @@ def race(
         for case in cases:
             span = case.take(clock)
             title = f"round {turn + 1} of {rounds}" if turn >= 0 else "warm-up"
-            say(f"{title}: {case.method}, {case.words}: {span.wall:.3f} s")
+            log(f"{title}: {case.method}, {case.vocabulary}: {span.wall:.3f} s")
             if turn < 0:
                 case.spans.clear()
                 case.stages.clear()
 
 
 def machine(device: torch.device | str) -> dict[str, Any]:
-    """Where times were taken."""
+    """Device and versions of a measurement."""
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
@@ -116,27 +122,29 @@ def _processor() -> str:
 
 
 def ratios(cases: list[Case]) -> list[dict[str, Any]]:
-    """How many times longer each other method takes than the first one, words for words."""
+    """Time of each other method over the first one's, vocabulary by vocabulary."""
     first = cases[0].method
-    by_key = {(case.method, case.words): case for case in cases}
+    by_key = {(case.method, case.vocabulary): case for case in cases}
     found = []
     for case in cases:
-        own = by_key.get((first, case.words))
+        own = by_key.get((first, case.vocabulary))
         if case.method != first and own is not None:
             each = {what: case.best(what) / own.best(what) for what in ("wall", "processor")}
-            found.append({"words": case.words, "method": case.method, "over": first, **each})
+            found.append(
+                {"vocabulary": case.vocabulary, "method": case.method, "over": first, **each}
+            )
     return found
 
 
 def over_floor(cases: list[Case]) -> list[dict[str, Any]]:
     """How many times the encoder's own time each case takes."""
-    floor = {case.method: case for case in cases if case.words == ENCODER_ALONE}
+    floor = {case.method: case for case in cases if case.vocabulary == ENCODER_ALONE}
     found = []
     for case in cases:
-        if case.words != ENCODER_ALONE and case.method in floor:
+        if case.vocabulary != ENCODER_ALONE and case.method in floor:
             alone = floor[case.method]
             each = {what: case.best(what) / alone.best(what) for what in ("wall", "processor")}
-            found.append({"method": case.method, "words": case.words, **each})
+            found.append({"method": case.method, "vocabulary": case.vocabulary, **each})
     return found
 
 
@@ -145,12 +153,13 @@ def growth(cases: list[Case]) -> list[dict[str, Any]]:
     firsts: dict[str, Case] = {}
     found = []
     for case in cases:
-        if case.words == ENCODER_ALONE:
+        if case.vocabulary == ENCODER_ALONE:
             continue
         first = firsts.setdefault(case.method, case)
         if first is not case:
             each = {what: case.best(what) / first.best(what) for what in ("wall", "processor")}
-            found.append({"method": case.method, "words": case.words, "over": first.words, **each})
+            about = {"method": case.method, "vocabulary": case.vocabulary}
+            found.append({**about, "over": first.vocabulary, **each})
     return found
 
 
@@ -161,7 +170,7 @@ def as_dict(cases: list[Case], device: torch.device | str = "cpu") -> dict[str, 
         "cases": [case.as_dict() for case in cases],
         "over_first": ratios(cases),
         "over_encoder": over_floor(cases),
-        "over_first_words": growth(cases),
+        "over_first_vocabulary": growth(cases),
     }
 
 
@@ -169,7 +178,7 @@ def as_table(cases: list[Case]) -> str:
     """For people: seconds, stages by processor time, ratios."""
     width = max(len(case.method) for case in cases) + 2
     lines = [
-        f"{'method':<{width}}{'words':<15}{'kept':>6}{'wall best':>11}{'median':>9}"
+        f"{'method':<{width}}{'vocabulary':<15}{'kept':>6}{'wall best':>11}{'median':>9}"
         f"{'processor':>11}{'median':>9}   stages, processor seconds"
     ]
     for case in cases:
@@ -179,22 +188,22 @@ def as_table(cases: list[Case]) -> str:
         times = (row[what][kind] for what in ("wall", "processor") for kind in ("best", "median"))
         wall, wall_median, processor, median = times
         lines.append(
-            f"{case.method:<{width}}{case.words:<15}{kept:>6}{wall:>11.3f}{wall_median:>9.3f}"
+            f"{case.method:<{width}}{case.vocabulary:<15}{kept:>6}{wall:>11.3f}{wall_median:>9.3f}"
             f"{processor:>11.3f}{median:>9.3f}   {stages}"
         )
     for row in over_floor(cases):
         lines.append(
-            f"{row['method']}, {row['words']}: {row['processor']:.2f} x its encoder alone "
+            f"{row['method']}, {row['vocabulary']}: {row['processor']:.2f} x its encoder alone "
             f"({row['wall']:.2f} by the wall clock)"
         )
     for row in growth(cases):
         lines.append(
-            f"{row['method']}: {row['words']} takes {row['processor']:.2f} x {row['over']} "
+            f"{row['method']}: {row['vocabulary']} takes {row['processor']:.2f} x {row['over']} "
             f"({row['wall']:.2f} by the wall clock)"
         )
     for row in ratios(cases):
         lines.append(
-            f"{row['words']}: {row['method']} takes {row['processor']:.2f} x {row['over']} "
+            f"{row['vocabulary']}: {row['method']} takes {row['processor']:.2f} x {row['over']} "
             f"({row['wall']:.2f} by the wall clock)"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What is timed: pictures under a method's own protocol, training steps, the encoder alone."""
+"""What is timed: images under a method's own protocol, training steps, the encoder alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ovss.structures import TextFeatures
 from .clock import Clock, staged
 from .complexity import views_of
 from .speed import ENCODER_ALONE, Case
-from .stand_ins import device_of, made_up_batch, made_up_picture, replaced
+from .stand_ins import device_of, random_batch, random_image, replaced
 
 
 @dataclass(frozen=True)
@@ -33,28 +33,31 @@ class Contender:
     model: OpenVocabSegmentor
 
 
-def picture_case(
-    one: Contender, words: str, text: TextFeatures, pictures: list[tuple[Tensor, tuple[int, int]]]
+def image_case(
+    one: Contender,
+    vocabulary: str,
+    text: TextFeatures,
+    images: list[tuple[Tensor, tuple[int, int]]],
 ) -> Case:
-    """Pictures, each with the size of its label map, to label maps under the method's protocol."""
+    """Images, each with the size of its label map, to label maps under the method's protocol."""
 
     @torch.inference_mode()
     def run(clock: Clock) -> None:
         with staged(one.model, clock):
-            for image_3HW, size in pictures:
+            for image_3HW, size in images:
                 one.model.label_map(one.model.scores(image_3HW, text), size)
 
-    return Case(one.name, words, run, len(pictures))
+    return Case(one.name, vocabulary, run, len(images))
 
 
 def step_case(
-    one: Contender, words: str, batches: list[dict[str, Any]], text: TextFeatures | None
+    one: Contender, vocabulary: str, batches: list[dict[str, Any]], text: TextFeatures | None
 ) -> Case:
     """Training steps: forward, loss, backward; the optimiser is left out.
 
     Args:
         one: in training mode.
-        words: see `Case`.
+        vocabulary: see `Case`.
         batches: `inputs` and `data_samples`, one for each step.
         text: features given in place of the encoder's; None: the encoder makes them.
     """
@@ -67,24 +70,24 @@ def step_case(
             clock.named("backward", sum(losses.values()).backward)()
             model.zero_grad(set_to_none=True)
 
-    return Case(one.name, words, run, len(batches))
+    return Case(one.name, vocabulary, run, len(batches))
 
 
 def given_text(
     model: OpenVocabSegmentor, text: TextFeatures | None
 ) -> AbstractContextManager[None]:
-    """The encoder gives this for whatever words; None: it encodes them."""
+    """Makes the encoder return `text` for any vocabulary; None: it encodes the vocabulary."""
     if text is None:
         return nullcontext()
     return replaced(model.encoder, "encode_text", lambda vocabulary: text)
 
 
-def encoder_case(one: Contender, picture: tuple[int, int], repeats: int = 1) -> Case:
-    """The floor of inference: the encoder on all views of a picture, as many at once as the method
+def encoder_case(one: Contender, image_size: tuple[int, int], repeats: int = 1) -> Case:
+    """The floor of inference: the encoder on all views of an image, as many at once as the method
     computes."""
     inference, device = one.model.inference, device_of(one.model)
-    count, size = views_of(inference, *picture)
-    views_V3HW = torch.stack([made_up_picture(size, device) for _ in range(count)]).float()
+    count, size = views_of(inference, *image_size)
+    views_V3HW = torch.stack([random_image(size, device) for _ in range(count)]).float()
 
     @torch.inference_mode()
     def run(clock: Clock) -> None:
@@ -95,12 +98,12 @@ def encoder_case(one: Contender, picture: tuple[int, int], repeats: int = 1) -> 
     return Case(one.name, ENCODER_ALONE, run, repeats)
 
 
-def encoder_step_case(one: Contender, picture: tuple[int, int], batch: int) -> Case:
+def encoder_step_case(one: Contender, image_size: tuple[int, int], batch: int) -> Case:
     """The floor of training: the encoder on a batch, forward and backward."""
-    pictures_B3HW, _ = made_up_batch(one.model, ("word",), picture, batch)
+    images_B3HW, _ = random_batch(one.model, ("category",), image_size, batch)
 
     def run(clock: Clock) -> None:
-        image = one.model.encoder.encode_image(pictures_B3HW)
+        image = one.model.encoder.encode_image(images_B3HW)
         outputs = (image.dense_BChw, image.pooled_BC, *image.levels)
         total = torch.stack([x.mean() for x in outputs]).sum()
         if total.requires_grad:

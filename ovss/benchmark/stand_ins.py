@@ -1,4 +1,4 @@
-"""What stands in for words, pictures, labels and a selection where weights are random."""
+"""Random names, images, labels and a fixed selection, for models with random weights."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ovss.selectors import ClipTopK, KeepAll
 from ovss.structures import ImageFeatures, Selection, TextFeatures
 
 PRESENT = 8
-"""Categories that made-up labels hold, at most."""
+"""Largest number of categories in random labels."""
 
 
 class FixedCount(Selector):
-    """Runs a method's own selector, then keeps so many categories, whatever that said.
+    """Runs a method's own selector, then keeps a fixed number of categories instead.
 
-    What a selector keeps by picture means nothing under random weights, but what it costs does.
+    What a selector keeps by image means nothing under random weights, but what it costs does.
     The first categories of the vocabulary are kept, the same of every view, so that merging views
     costs what it does where they agree; in training those that are present come first.
 
@@ -37,7 +37,7 @@ class FixedCount(Selector):
     def __init__(self, selector: Selector, count: int) -> None:
         super().__init__()
         if count < 1:
-            raise ValueError(f"at least one category must be kept, got {count}")
+            raise ValueError(f"Expected at least one category to keep, got {count}")
         self.selector = selector
         self.count = count
 
@@ -51,8 +51,8 @@ class FixedCount(Selector):
         return Selection(fixed.index_BK, fixed.valid_BK, fixed.num_categories, own.scores_BT)
 
 
-def keeps_by_picture(model: OpenVocabSegmentor) -> bool:
-    """Whether what a picture shows decides how many categories the selector keeps."""
+def keeps_by_image(model: OpenVocabSegmentor) -> bool:
+    """Whether what an image shows decides how many categories the selector keeps."""
     return not isinstance(model.selector, (KeepAll, ClipTopK))
 
 
@@ -62,22 +62,22 @@ def keep_fixed(model: OpenVocabSegmentor, count: int) -> None:
     Raises:
         ValueError: the selector keeps a number that is known beforehand: that is what it costs.
     """
-    if not keeps_by_picture(model):
+    if not keeps_by_image(model):
         raise ValueError(
-            f"{type(model.selector).__name__} keeps a number that no picture changes: fixing "
-            f"another would measure another method; set the selector's own option instead"
+            f"{type(model.selector).__name__} keeps a number that does not depend on the image, so "
+            f"fixing another would measure another method. Set the selector's own option instead"
         )
     model.selector = FixedCount(model.selector, count)
 
 
-def made_up_names(count: int) -> tuple[str, ...]:
+def numbered_names(count: int) -> tuple[str, ...]:
     """("category 0", ...)"""
     return tuple(f"category {number}" for number in range(count))
 
 
-def made_up_text(model: OpenVocabSegmentor, names: tuple[str, ...]) -> TextFeatures:
+def random_text(model: OpenVocabSegmentor, names: tuple[str, ...]) -> TextFeatures:
     """Random features of the shape that the model's encoder gives for these names, their mean over
-    the templates already made, as it is from a vocabulary's second picture on."""
+    the templates already made, as it is from a vocabulary's second image on."""
     vocabulary = model.vocabulary(names)
     shape = (len(names), len(vocabulary.templates), model.encoder.joint_dim)
     embeds_TPC = torch.randn(shape, device=device_of(model))
@@ -98,17 +98,17 @@ def text_bytes(text: TextFeatures) -> int:
     return sum(x.numel() * x.element_size() for x in held)
 
 
-def made_up_picture(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
+def random_image(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
     """(3, H, W) uint8, random."""
     return torch.randint(0, 256, (3, *size), dtype=torch.uint8, device=device)
 
 
-def made_up_batch(
+def random_batch(
     model: OpenVocabSegmentor, names: tuple[str, ...], size: tuple[int, int], batch: int
 ) -> tuple[Tensor, list[BaseDataElement]]:
-    """What a training step takes: pictures, and labels of `PRESENT` categories in blocks."""
+    """What a training step takes: images, and labels of `PRESENT` categories in blocks."""
     device = device_of(model)
-    pictures_B3HW = torch.stack([made_up_picture(size, device) for _ in range(batch)])
+    images_B3HW = torch.stack([random_image(size, device) for _ in range(batch)])
     present = torch.randperm(len(names), device=device)[:PRESENT]
     samples = []
     for _ in range(batch):
@@ -117,14 +117,14 @@ def made_up_batch(
         sample = BaseDataElement(metainfo={"vocabulary": names})
         sample.gt_sem_seg = PixelData(data=labels_1HW)
         samples.append(sample)
-    return pictures_B3HW, samples
+    return images_B3HW, samples
 
 
 def training_size(config: Config) -> tuple[int, int]:
-    """(height, width) of a training picture as the config's pipeline crops or draws it.
+    """(height, width) of a training image as the config's pipeline crops or draws it.
 
     Raises:
-        ValueError: the config does not say.
+        ValueError: the config names no size.
     """
     data = config.get("train_dataloader", {}).get("dataset", {})
     crops = [step["crop_size"] for step in data.get("pipeline", ()) if "crop_size" in step]
@@ -133,14 +133,14 @@ def training_size(config: Config) -> tuple[int, int]:
     if "size" in data:
         return int(data["size"]), int(data["size"])
     raise ValueError(
-        f"{config.filename}: train_dataloader names neither a crop_size nor a size: give --picture"
+        f"{config.filename}: train_dataloader has neither crop_size nor size. Name an image size"
     )
 
 
 def text_trains(model: OpenVocabSegmentor) -> bool:
-    """Whether a training step encodes words, with gradients."""
+    """True if a training step encodes the vocabulary with gradients."""
     was_training = model.training
-    text = model.train().encode_vocabulary(("word",))
+    text = model.train().encode_vocabulary(("category",))
     model.train(was_training)
     return text.embeds_TPC.requires_grad
 

@@ -1,4 +1,4 @@
-"""Methods in one table, each measured on the same pictures, each in a process of its own."""
+"""Methods in one table, each measured on the same images, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ovss.segmentor import OpenVocabSegmentor
 from .arguments import write_json
 from .clock import Clock
 from .complexity import count_parameters
-from .images import data_set, samples_of
+from .images import open_dataset, samples_of
 from .memory import peak_memory
 from .selection import curve
-from .speed_cases import Contender, picture_case
+from .speed_cases import Contender, image_case
 from .table_jobs import Job, config_of
 
-MEMORY_PICTURES = 8
-"""The peak is that of so many pictures, one after the other."""
+MEMORY_IMAGES = 8
+"""The peak is that of so many images, one after the other."""
 
 Row = dict[str, Any]
 
@@ -42,15 +42,15 @@ def run(
     jobs: Sequence[Job],
     file: str | Path | None = None,
     again: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
     """The rows, in the order of the jobs.
 
     Args:
         jobs: of `plan`.
-        file: JSON that keeps rows as they are made. Those of the same job are taken from it.
-        again: make those anew, too.
-        say: told of progress.
+        file: JSON that keeps rows as they are made. Rows of the same job are reused.
+        again: measure known rows too.
+        log: receives a line of progress.
 
     Raises:
         ValueError: `file` is none of this kind. RuntimeError: a process ended without an answer.
@@ -61,10 +61,10 @@ def run(
     for number, job in enumerate(jobs, 1):
         same = [row for row in known if row["job"] == asdict(job)]
         if same and not again:
-            say(f"[{number}/{len(jobs)}] {job}: known")
+            log(f"[{number}/{len(jobs)}] {job}: known")
             rows.append(same[0])
             continue
-        say(f"[{number}/{len(jobs)}] {job}")
+        log(f"[{number}/{len(jobs)}] {job}")
         row = _in_its_own_process(job)
         known = [old for old in known if old["job"] != row["job"]] + [row]
         rows.append(row)
@@ -81,10 +81,10 @@ def read_rows(file: str | Path) -> list[Row]:
     try:
         rows = json.loads(path.read_text())["rows"]
         if all(isinstance(row["job"], dict) for row in rows):
-            return rows
+            return [row for row in rows if "images" in row]  # others are an older version's
     except (ValueError, KeyError, TypeError):
         pass
-    raise ValueError(f"{path} holds no rows of this table: name another file, or remove it")
+    raise ValueError(f"{path} does not hold rows of this table. Name another file, or remove it")
 
 
 def _in_its_own_process(job: Job) -> Row:
@@ -93,26 +93,26 @@ def _in_its_own_process(job: Job) -> Row:
             return pool.submit(measure, job, partial(print, flush=True)).result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            f"the process that measured {job} was ended from outside, perhaps for want of memory: "
-            f"run the same command again, finished rows are kept in the --json file"
+            f"The process that measured {job} was killed, probably because memory ran out. Run the "
+            f"same command again: rows that were written to a JSON file are kept"
         ) from error
 
 
-def measure(job: Job, say: Callable[[str], None] = lambda line: None) -> Row:
-    """Evaluate and measure one method on one data set, in this process.
+def measure(job: Job, log: Callable[[str], None] = lambda line: None) -> Row:
+    """Evaluate and measure one method on one dataset, in this process.
 
-    mIoU is of the code of ``ovss test``. Memory is what the first pictures add to what is held
-    once weights and words are there; None where the system does not say. Seconds are the median
-    over the pictures: of the processor, on a GPU of the wall clock. FLOPs are of a picture of the
-    last one's size, at the mean number of categories kept.
+    mIoU is of the code of ``ovss test``. Memory is what the first images add to what is held
+    once weights and text features are there; None where the system does not say. Seconds are the
+    median over the images: of the processor, on a GPU of the wall clock. FLOPs are of an image of
+    the last one's size, at the mean number of categories kept.
     """
     config = config_of(job.method)
     weights = None if job.weights == "none" else job.weights
     model = build_segmentor(config, weights, job.device)
-    data = data_set(config, job.data, job.scenes)
+    data = open_dataset(config, job.data, job.scenes)
     memory = _memory(job, config, model, data)
     (point,) = curve(
-        config, model, data, pictures=job.scenes, say=lambda line: say(f"  {job}: {line}")
+        config, model, data, images=job.scenes, log=lambda line: log(f"  {job}: {line}")
     )
     clock = "wall" if torch.device(job.device).type == "cuda" else "processor"
     total, learnable = count_parameters(model)
@@ -121,7 +121,7 @@ def measure(job: Job, say: Callable[[str], None] = lambda line: None) -> Row:
         "job": asdict(job),
         **{key: figures[key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")},
         "categories": figures["categories"],
-        "pictures": figures["pictures"],
+        "images": figures["images"],
         "kept": figures["kept_per_view"]["mean"],
         "parameters": total,
         "learnable": learnable,
@@ -137,16 +137,16 @@ def measure(job: Job, say: Callable[[str], None] = lambda line: None) -> Row:
 def _memory(
     job: Job, config: Config, model: OpenVocabSegmentor, data: SegmentationDataset
 ) -> int | None:
-    """Bytes at the peak above weights and words."""
-    samples = samples_of(data, min(MEMORY_PICTURES, job.scenes))
-    pictures = [
+    """Bytes at the peak above weights and text features."""
+    samples = samples_of(data, min(MEMORY_IMAGES, job.scenes))
+    images = [
         (sample["inputs"].to(job.device), tuple(sample["data_samples"].ori_shape[:2]))
         for sample in samples
     ]
     text = model.encode_vocabulary(data.names)
     contender = Contender(job.method, config, model)
     clock = Clock(torch.device(job.device))
-    case = picture_case(contender, job.data, text, pictures)
+    case = image_case(contender, job.data, text, images)
     case.run(clock)  # what is made once: kernels, one for each number of categories kept
     try:
         return peak_memory(lambda: case.run(clock), job.device).above

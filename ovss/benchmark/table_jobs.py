@@ -23,8 +23,8 @@ class Job:
 
     Args:
         method: config's name or path, settings after commas.
-        data: as ``ovss test --on`` takes it.
-        scenes: the first so many pictures.
+        data: name or path of a dataset config.
+        scenes: number of images, from the first.
         weights: a checkpoint, ``default`` (the config's own) or ``none``.
         device: where it runs.
         fingerprint: of the model's config and the file of its weights.
@@ -48,7 +48,7 @@ def config_of(method: str) -> Config:
 
 
 def methods_with_weights() -> list[str]:
-    """Shipped methods at mini scale that need no training or whose weights come along."""
+    """Shipped methods at mini scale that need no training or whose weights are bundled."""
     names = [name for name in shipped_configs() if name.endswith("_mini")]
     return [name for name in names if not _lacks_weights(load_config(name))]
 
@@ -86,8 +86,8 @@ def plan(
         jobs += [Job(method, name, scenes, given, device, mark) for name in data]
     if lacking:
         raise ValueError(
-            f"no weights come with {', '.join(lacking)}: give --weights {lacking[0]}=FILE, or "
-            f"{lacking[0]}=none to measure random ones"
+            f"Expected trained weights, but {', '.join(lacking)} has none. Name a weights file "
+            f"({lacking[0]}=FILE), or measure random weights ({lacking[0]}=none)"
         )
     order = {name: index for index, name in enumerate(data)}
     return sorted(jobs, key=lambda job: order[job.data])

@@ -11,16 +11,15 @@ from .table import Row
 
 NOTE = (
     "mIoU in percent over categories in the ground truth, as `ovss test` has it; parameters in "
-    "millions; GFLOPs (2 x multiply-accumulates) of a picture at the mean number of categories "
-    "kept, the words' left out; {seconds} seconds of a picture, median; MiB at the peak above "
-    "weights and words."
+    "millions; GFLOPs (2 x multiply-accumulates) of an image at the mean number of categories "
+    "kept, without the text tower; {seconds} seconds of an image, median; MiB at the peak above "
+    "weights and text features."
 )
 _HEADER = (
     *("data", "method", "all", "seen", "unseen", "harmonic"),
     *("params", "learnable", "kept", "GFLOPs", "s", "MiB"),
 )
-_WORDS = 2
-"""Columns that are no numbers."""
+_TEXT_COLUMNS = 2
 
 
 def as_text(rows: Sequence[Row]) -> str:
@@ -29,16 +28,18 @@ def as_text(rows: Sequence[Row]) -> str:
     widths = [max(len(line[i]) for line in table) for i in range(len(_HEADER))]
     lines = []
     for line in table:
-        words = [cell.ljust(width) for cell, width in zip(line[:_WORDS], widths)]
-        numbers = [cell.rjust(width) for cell, width in zip(line[_WORDS:], widths[_WORDS:])]
-        lines.append("  ".join([*words, *numbers]))
+        text = [cell.ljust(width) for cell, width in zip(line[:_TEXT_COLUMNS], widths)]
+        numbers = [
+            cell.rjust(width) for cell, width in zip(line[_TEXT_COLUMNS:], widths[_TEXT_COLUMNS:])
+        ]
+        lines.append("  ".join([*text, *numbers]))
     return "\n".join([*lines, NOTE.format(seconds=_clocks(rows)), _made_with(rows)])
 
 
 def as_markdown(rows: Sequence[Row], command: str) -> str:
     """A table under the command that made it, over versions and device."""
     cells = [(data, f"`{method}`", *rest) for data, method, *rest in _cells(rows)]
-    table = markdown_table(_HEADER, cells, _WORDS)
+    table = markdown_table(_HEADER, cells, _TEXT_COLUMNS)
     note = NOTE.format(seconds=_clocks(rows))
     return "\n".join([f"`{command}`", "", *table, "", note, "", _made_with(rows), ""])
 
@@ -75,8 +76,8 @@ def _clocks(rows: Sequence[Row]) -> str:
 def _made_with(rows: Sequence[Row]) -> str:
     """Once, where all rows were made alike."""
     lines = {
-        "{pictures} pictures; ovss {ovss}, torch {torch}, python {python}; {device}, "
-        "{threads} thread(s)".format(pictures=row["pictures"], **row["made_with"]): None
+        "{images} images; ovss {ovss}, torch {torch}, python {python}; {device}, "
+        "{threads} thread(s)".format(images=row["images"], **row["made_with"]): None
         for row in rows
     }
     return " / ".join(lines)

@@ -161,12 +161,19 @@ def _vocabularies() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    from ovss.models.plugins import find_plugins, plugin_problem
+    from ovss.models.plugins import PluginError, find_plugins, plugin_problem
+
+    from .plugin_commands import find_commands
 
     for plugin in find_plugins():
         problem = plugin_problem(plugin)
         text = f"{plugin.distribution} {plugin.version}, {plugin.path}"
         yield Finding(f"plugin {plugin.name}", "problem" if problem else "ok", problem or text)
+    for command in find_commands().values():
+        try:
+            command.load()
+        except PluginError as error:
+            yield Finding(f"command {command.name}", "problem", str(error))
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

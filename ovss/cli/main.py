@@ -1,4 +1,4 @@
-"""Which sub-command, and what becomes of its errors. Imports nothing heavy."""
+"""Dispatch to a sub-command, and its errors on one line. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,37 +7,46 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ovss import __version__
 
-from .options import is_out_of_memory
+from .options import KeyValues, is_out_of_memory
+
+if TYPE_CHECKING:
+    from .plugin_commands import PluginCommand
 
 COMMANDS = {
-    "segment": "label every pixel of pictures with the words you give",
+    "segment": "label every pixel of images with the categories you name",
     "train": "train a method from its config",
-    "test": "evaluate a method on a data set",
-    "reproduce": "run a recorded evaluation again and compare every figure",
-    "table": "results side by side, published figures beside them",
-    "prepare": "make a benchmark ready from its official files",
+    "test": "evaluate a method on a dataset",
+    "reproduce": "run a recorded evaluation again and compare every metric",
+    "table": "compare results in one table, published numbers included",
+    "prepare": "prepare a benchmark dataset from its official files",
+    "config": "print a config with its bases and overrides, and check that it builds",
+    "convert": "convert a checkpoint published by a method's authors",
+    "publish": "halve a trained weights file for sharing",
+    "benchmark": "measure accuracy, time and memory of methods",
+    "complexity": "count parameters and FLOPs of a method",
     "list": "show components, methods, vocabularies, templates and plugins",
     "doctor": "check this installation",
-    "new-plugin": "write a method of your own to begin with, tests included",
-    "demo": "segment and evaluate a few scenes with the model that comes along",
+    "new-plugin": "write a new plugin that trains, segments and passes its tests",
+    "demo": "segment and evaluate a few scenes with the bundled model",
 }
 DELEGATED = ("train", "test")
-"""Commands with a parser of their own, shared with the scripts in tools/."""
+"""Commands with a parser of their own, because launchers start them as scripts too."""
 
 OURS = (ValueError, TypeError, LookupError, OSError, ImportError)
-"""What our code raises on wrong input: its message says what to do, a traceback would not."""
+"""Exceptions of wrong input: their messages say what to do, a traceback would not."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0: all went well; 1: an error, told on one line; 2: wrong usage; 130: interrupted.
+        0: success; 1: an error, printed on one line; 2: wrong usage; 130: interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv or bool(os.environ.get("OVSS_DEBUG"))
@@ -60,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def describe(error: BaseException) -> str:
-    """An exception as one line; unexpected ones say how to see more."""
+    """One line for an exception; unexpected ones name the flag that shows more."""
     text = " ".join(str(error).split())
     if isinstance(error, KeyError) and error.args:  # str() of it would be quoted
         text = " ".join(str(error.args[0]).split())
@@ -69,25 +78,41 @@ def describe(error: BaseException) -> str:
     if text and (isinstance(error, OURS) or _raised_here(error)):
         return text
     if is_out_of_memory(error):
-        return f"out of memory: try a smaller --batch or smaller pictures ({text})"
+        return f"out of memory: try a smaller batch or smaller images ({text})"
     return f"{type(error).__name__}: {text} (--debug shows where)"
 
 
 def _raised_here(error: BaseException) -> bool:
-    """Whether our own code raised it, to tell somebody something."""
+    """True for a RuntimeError that our code, or an installed plugin's, raised on purpose."""
+    if not isinstance(error, RuntimeError):
+        return False
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     module = place.tb_frame.f_globals.get("__name__", "") if place else ""
-    return isinstance(error, RuntimeError) and module.partition(".")[0] in ("ovss", "ovss_plugins")
+    if module.partition(".")[0] == "ovss":
+        return True
+    from ovss.models.plugins import is_in_plugin
+
+    return is_in_plugin(module)
 
 
 def _dispatch(argv: list[str]) -> int:
     if argv and argv[0] in DELEGATED:
         return int(_module(argv[0]).main(argv[1:]) or 0)
-    name = next((word for word in argv if word in COMMANDS and word not in DELEGATED), None)
-    module = _module(name) if name else None
-    parser = build_parser(name, module)
+    name = next((word for word in argv if not word.startswith("-")), None)
+    extra: Mapping[str, PluginCommand] = {}
+    if name not in COMMANDS:  # plugins are looked up only for their commands and for --help
+        from .plugin_commands import find_commands
+
+        extra = find_commands(COMMANDS)
+    module = None
+    if name is not None and name in extra:
+        module = extra[name].load()
+    elif name in COMMANDS and name not in DELEGATED:
+        module = _module(name)
+    summaries = {command: found.summary for command, found in extra.items()}
+    parser = build_parser(name, module, {**COMMANDS, **summaries})
     args = parser.parse_args(argv)
     if module is None or args.command is None:
         parser.print_help()
@@ -99,22 +124,25 @@ def _module(command: str) -> ModuleType:
     return importlib.import_module(f"ovss.cli.{command.replace('-', '_')}")
 
 
-def build_parser(name: str | None, module: object = None) -> argparse.ArgumentParser:
-    """The parser of the whole command; only the sub-command `name` gets its arguments."""
+def build_parser(
+    name: str | None, module: ModuleType | None = None, summaries: Mapping[str, str] = COMMANDS
+) -> argparse.ArgumentParser:
+    """Builds the parser of the whole command; only the sub-command `name` gets its arguments."""
     parser = argparse.ArgumentParser(
         prog="ovss",
         description="Open-vocabulary semantic segmentation.",
-        epilog="`ovss COMMAND --help` tells more; --debug, anywhere, shows tracebacks.",
+        epilog="`ovss COMMAND --help` shows the flags of a command; --debug shows tracebacks.",
     )
     parser.add_argument("--version", action="version", version=f"ovss {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for command, summary in COMMANDS.items():
+    for command, summary in summaries.items():
         own = commands.add_parser(
             command,
-            help=summary,
+            help=summary.replace("%", "%%"),
             description=(module.__doc__ if command == name and module else summary),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        own.register("action", "key_values", KeyValues)  # for commands of plugins, by this name
         if command == name and module is not None:
-            module.add_arguments(own)  # type: ignore[attr-defined]
+            module.add_arguments(own)
     return parser

@@ -6,7 +6,7 @@
 
 Rows are methods under a protocol, columns data sets. Published figures stand in columns of their
 own with their sources; what nobody ran is empty. The table of parameters, seconds and memory of
-every method is tools/benchmark.py's.
+every method is `ovss benchmark table`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluate a method: the flags of `ovss test` and `tools/test.py`."""
+"""Evaluate a method: the flags of `ovss test`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train a method: the flags of `ovss train` and `tools/train.py`."""
+"""Train a method: the flags of `ovss train`."""
 
 from __future__ import annotations
 

@@ -133,8 +133,8 @@ def _check_fit(
     ]
     raise CheckpointError(
         f"{path}{f' ({origin})' if origin else ''} does not fit the model: {'; '.join(parts)}. "
-        f"Use the config that the weights were trained with; a checkpoint of a method's own "
-        f"authors has to be converted first (tools/convert_checkpoint.py)"
+        f"Use the config that the weights were trained with, or convert a checkpoint of the "
+        f"method's authors with `ovss convert`"
     )
 
 

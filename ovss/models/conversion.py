@@ -1,8 +1,9 @@
-"""Checkpoints of a method's own authors into ours. What is special lies in the method's plugin.
+"""Converts checkpoints published by a method's authors.
 
-A plugin that can convert has a module ``convert`` with a function ``convert(tensors)`` that takes
-the published state dict and gives a `Conversion`. It maps every name, names what it drops and why,
-and raises on a name that it does not know or misses.
+The converter of a method is in its plugin: a module ``convert`` with a function
+``convert(tensors)`` that takes the published state dict and returns a `Conversion`. It maps every
+name, lists what it drops and why, and raises on a name that is unknown or missing. Any installed
+plugin may have one.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ import torch
 from torch import Tensor
 
 from .checkpoint import CheckpointError, file_sha256, read_weights, write_weights
+from .plugins import PluginError, find_submodules
 
-_PLUGINS = "ovss_plugins"
 CLIP = "clip"
-"""What `convert_file` calls a checkpoint of open_clip's or OpenAI's own."""
+"""Method name of a CLIP checkpoint as open_clip or OpenAI publish it."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a published state dict.
+    """A published state dict under our names.
 
     Args:
-        tensors: our names, as in the segmentor's state dict.
-        source: our name -> the published name it came from.
-        dropped: published name -> why it is not needed.
+        tensors: our name, as in the segmentor's state dict -> value.
+        source: our name -> published name.
+        dropped: published name -> reason.
     """
 
     tensors: dict[str, Tensor]
@@ -40,15 +41,15 @@ class Conversion:
 def rename(
     tensors: Mapping[str, Tensor], table: Mapping[str, str], drops: Mapping[str, str] | None = None
 ) -> Conversion:
-    """Map published names by a table that knows them all.
+    """Renames the tensors of a published state dict.
 
     Args:
-        tensors: published names and values; half precision becomes float32.
-        table: published name -> our name, for every name that must be there.
-        drops: published name -> why it is not needed; they may be absent.
+        tensors: published name -> value; half precision becomes float32.
+        table: published name -> our name, for every required name.
+        drops: published name -> reason, for names that may occur and are dropped.
 
     Raises:
-        CheckpointError: names that neither table knows, or names that are missing.
+        CheckpointError: names that are in neither table, or names that are missing.
     """
     drops = drops or {}
     unknown = [name for name in tensors if name not in table and name not in drops]
@@ -70,47 +71,42 @@ def rename(
 
 
 def convertible() -> list[str]:
-    """Methods that have a converter; none is imported."""
-    package = importlib.import_module(_PLUGINS)
-    files = [file for folder in package.__path__ for file in Path(folder).glob("*/convert.py")]
-    return sorted(file.parent.name for file in files)
+    """Names of the installed plugins that have a converter; none is imported."""
+    return sorted(find_submodules("convert"))
 
 
 def convert_file(
     method: str, source: str | Path, target: str | Path, model: str | None = None
 ) -> Conversion:
-    """Convert a published checkpoint file into a ``.safetensors`` file of ours.
+    """Converts a published checkpoint file into a ``.safetensors`` file.
 
     Args:
-        method: name of the plugin, e.g. ``cat_seg``; or ``clip``.
-        source: the published file; tensors only are read from it.
-        target: replaced whole or not at all. Its metadata say method and source (name, SHA-256).
-        model: the architecture of a ``clip``, as open_clip names it (``ViT-B-16-quickgelu``).
+        method: entry point name of an installed plugin, for example ``cat_seg``; or ``clip``.
+        source: published file, of which only tensors are read.
+        target: file that is replaced whole or not at all. Its metadata name the method, the file
+            name of `source` and its SHA-256.
+        model: architecture of a ``clip`` as open_clip names it (``ViT-B-16-quickgelu``); None for
+            other methods.
 
     Raises:
         CheckpointError: unknown method, unreadable file, unknown or missing names.
-        ValueError: a ``clip`` without a known architecture.
+        PluginError: the plugin's converter cannot be imported.
+        ValueError: a ``clip`` without a known architecture, or `model` for another method.
     """
-    known = convertible()
+    known = find_submodules("convert")
     if method not in (*known, CLIP):
-        there_are = ", ".join((*known, CLIP))
-        raise CheckpointError(f"no converter for {method!r}; there are: {there_are}")
+        names = ", ".join((*sorted(known), CLIP))
+        raise CheckpointError(f"Expected a method with a converter ({names}), got {method!r}")
     if (method == CLIP) != (model is not None):
         raise ValueError(
-            f"--model names the architecture of a {CLIP!r}, as open_clip does "
-            f"(ViT-B-16-quickgelu): needed there, and nowhere else"
+            f"Expected a model architecture for {CLIP!r} and for no other method, got {model!r} "
+            f"for {method!r}"
         )
     tensors, _ = read_weights(source)
     if model is not None:
         conversion = convert_clip(tensors, model, source)
     else:
-        module = importlib.import_module(f"{_PLUGINS}.{method}.convert")
-        try:
-            conversion = module.convert(tensors)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{source} is no {method} checkpoint that we know: {error}"
-            ) from None
+        conversion = _convert_by_plugin(method, known[method], tensors, source)
     metadata = {
         "method": method,
         **({"model": model} if model else {}),
@@ -121,12 +117,30 @@ def convert_file(
     return conversion
 
 
+def _convert_by_plugin(
+    method: str, module: str, tensors: Mapping[str, Tensor], source: str | Path
+) -> Conversion:
+    try:
+        convert = importlib.import_module(module).convert
+    except Exception as error:
+        raise PluginError(
+            f"The converter of {method!r} (module {module}) failed to load: "
+            f"{type(error).__name__}: {error}. Upgrade or correct that plugin"
+        ) from error
+    try:
+        return convert(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{source} is not a {method} checkpoint of a known layout: {error}"
+        ) from None
+
+
 def convert_clip(tensors: Mapping[str, Tensor], model: str, source: str | Path) -> Conversion:
-    """A CLIP as published, checked against its architecture; names and precision stay, so that
-    open_clip reads the file too.
+    """Checks a published CLIP against its architecture. Names and precision stay, so that open_clip
+    reads the file too.
 
     Raises:
-        CheckpointError: of another architecture. ValueError: an architecture nobody knows.
+        CheckpointError: tensors of another architecture. ValueError: an unknown architecture.
     """
     from ovss.encoders.architecture import build_clip, read_model_config
     from ovss.encoders.weights import NOT_WEIGHTS, fitted
@@ -138,5 +152,5 @@ def convert_clip(tensors: Mapping[str, Tensor], model: str, source: str | Path) 
     except RuntimeError as error:
         raise CheckpointError(str(error)) from None
     kept = {name: value for name, value in tensors.items() if name not in NOT_WEIGHTS}
-    dropped = {name: "the architecture says it" for name in tensors if name not in kept}
+    dropped = {name: "given by the architecture" for name in tensors if name not in kept}
     return Conversion(kept, {name: name for name in kept}, dropped)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -40,18 +41,43 @@ class Plugin:
     def path(self) -> str:
         """Folder or file of the module; empty if it does not exist."""
         try:
-            spec = importlib.util.find_spec(self.module)
-        except Exception:  # a dotted name imports its parent, which may raise anything
+            spec = _find_spec(self.module)
+        except Exception:  # finders of editable installs may raise anything
             return ""
         if spec is None or not spec.origin:
             return ""
         origin = Path(spec.origin)
         return str(origin.parent if origin.name == "__init__.py" else origin)
 
+    def submodule(self, name: str) -> Path | None:
+        """File of a submodule of the plugin's package, not imported; None if there is none."""
+        if not self.path:
+            return None
+        candidates = (Path(self.path, f"{name}.py"), Path(self.path, name, "__init__.py"))
+        return next((file for file in candidates if file.is_file()), None)
+
 
 def find_plugins() -> list[Plugin]:
     """Lists every installed plugin, sorted by name, without importing any."""
     return sorted((_describe(entry) for entry in entry_points(group=GROUP)), key=lambda p: p.name)
+
+
+def find_submodules(name: str) -> dict[str, str]:
+    """Plugin name -> dotted name of its submodule `name`, for installed plugins that have one.
+
+    Nothing is imported. Of two plugins of the same name the first has precedence.
+    """
+    found: dict[str, str] = {}
+    for plugin in find_plugins():
+        if plugin.submodule(name) is not None:
+            found.setdefault(plugin.name, f"{plugin.module}.{name}")
+    return found
+
+
+def is_in_plugin(module: str) -> bool:
+    """True if a module belongs to an installed plugin."""
+    roots = [plugin.module for plugin in find_plugins()]
+    return any(module == root or module.startswith(f"{root}.") for root in roots)
 
 
 def load_plugins() -> list[Plugin]:
@@ -100,6 +126,18 @@ def import_modules(imports: str | list[str], source: str) -> None:
                 f"{source} names the plugin module {module!r} in custom_imports. Importing it "
                 f"raised {type(error).__name__}: {error}. Install it, or correct the name"
             ) from error
+
+
+def _find_spec(module: str) -> ModuleSpec | None:
+    """Spec of a module. Unlike `importlib.util.find_spec` this does not import its parents."""
+    name, *rest = module.split(".")
+    spec = importlib.util.find_spec(name)
+    for part in rest:
+        if spec is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations or [])
+    return spec
 
 
 def _describe(entry: EntryPoint) -> Plugin:

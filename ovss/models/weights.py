@@ -56,7 +56,7 @@ def load_trained(
             raise ValueError(
                 f"{Path(config.filename or 'the config').stem} names no trained weights, and its "
                 f"{' and '.join(random)} would be random: give a checkpoint (--weights FILE; one "
-                f"of the authors' is converted first by tools/convert_checkpoint.py), or ask for "
+                f"of the authors' is converted first by `ovss convert`), or ask for "
                 f"random weights (--weights none, weights=None in Python)"
             )
 

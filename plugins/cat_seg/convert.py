@@ -1,4 +1,4 @@
-"""Official CAT-Seg checkpoints (CVPR 2024 code, ViT-B/16 and ViT-L/14) into ours."""
+"""Converts official CAT-Seg checkpoints (CVPR 2024 code, ViT-B/16 and ViT-L/14)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ovss.models.conversion import Conversion, rename
 
 _PREDICTOR = "sem_seg_head.predictor"
 _VISION_BLOCKS = {768: 12, 1024: 24}
-"""Width of the vision tower -> its blocks. The text tower has 12 beside either."""
+"""Width of the vision tower -> its blocks. Both have a text tower of 12 blocks."""
 _TEXT_BLOCKS = 12
 _LAYERS = 2
 
@@ -56,7 +56,7 @@ _CLASS_BLOCK = {
 
 
 def convert(tensors: Mapping[str, Tensor]) -> Conversion:
-    """Map a published state dict, name by name.
+    """Maps a published state dict, name by name.
 
     Raises:
         CheckpointError: not a CAT-Seg of the 2024 code in one of its two sizes.

@@ -102,8 +102,8 @@ class VisualPromptBank:
         path = self.folder / INDEX
         if not path.is_file():
             raise FileNotFoundError(
-                f"no visual-prompt bank at {self.folder} ({INDEX} is missing): build one with "
-                f"tools/build_visual_prompts.py, or set the encoder's bank=None to do without"
+                f"no visual-prompt bank at {self.folder} ({INDEX} is missing). Build one with "
+                f"`ovss visual-prompts`, or set the encoder's bank=None to use text alone"
             )
         try:
             index = json.loads(path.read_text(encoding="utf-8"))

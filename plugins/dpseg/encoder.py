@@ -129,7 +129,7 @@ class DualPromptEncoder(Encoder):
                 f"{', '.join(self.bank)}, {absent[0]!r} first"
             )
             if self.missing == "error":
-                raise ValueError(f"{told}: add them with tools/build_visual_prompts.py")
+                raise ValueError(f"{told}. Add them with `ovss visual-prompts`")
             warnings.warn(f"{told}: their text stands alone", stacklevel=2)
         return prompts
 

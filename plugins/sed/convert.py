@@ -1,4 +1,4 @@
-"""Official SED checkpoints (CVPR 2024 code, ConvNeXt-B and ConvNeXt-L) into ours."""
+"""Converts official SED checkpoints (CVPR 2024 code, ConvNeXt-B and ConvNeXt-L)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ovss.models.conversion import Conversion, rename
 _CLIP = "sem_seg_head.predictor.clip_model"
 _ROOT = "sem_seg_head.predictor.transformer"
 _TEXT_BLOCKS = {128: 12, 192: 16}
-"""Channels of the image tower's stem -> blocks of the text tower beside it."""
+"""Channels of the image tower's stem -> blocks of the text tower."""
 _DEPTHS = (3, 3, 27, 3)
 _HEADS = {
     128: ("head.proj.weight",),
@@ -51,7 +51,7 @@ _STAGE = {
 
 
 def convert(tensors: Mapping[str, Tensor]) -> Conversion:
-    """Map a published state dict, name by name.
+    """Maps a published state dict, name by name.
 
     Raises:
         CheckpointError: not a SED in one of its two sizes.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ovss.benchmark.complexity import complexity, count_parameters, counted, on_meta, views_of
+from ovss.cli import main
 from ovss.inference import InferenceConfig
 from ovss.layers.linear import linear
 from ovss.models.configs import load_config
@@ -60,7 +59,7 @@ def test_a_selector_costs_its_cosines():
     assert cost.stages["selector"].per_view == 2 * 150 * 512 * (576 + 1)
 
 
-def test_views_of_a_picture():
+def test_views_of_an_image():
     slide = InferenceConfig(mode="slide", size=640, window=384, stride=256)
     assert views_of(slide, 480, 640) == (5, (384, 384))
     assert views_of(InferenceConfig(mode="whole"), 480, 640) == (1, (480, 640))
@@ -98,11 +97,22 @@ def test_kept_out_of_range():
         complexity(load_config("cat_seg_vit-b16"), ("a", "b"), kept=3)
 
 
-def test_tool_gives_json(monkeypatch, capsys, repo_root):
-    tool = repo_root / "tools" / "analysis" / "complexity.py"
-    monkeypatch.setattr(sys, "argv", [str(tool), "cat_seg_mini", "--categories", "7", "--json"])
-    runpy.run_path(str(tool), run_name="__main__")
+def test_the_command_gives_json(capsys):
+    assert main(["complexity", "cat_seg_mini", "--categories", "7", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["categories"] == 7
     assert found["stages"]["decoder"]["per_view"] > 0
     assert "2 x" in found["convention"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--categories", "0"], "--categories of at least 1"),
+        (["--categories", "5", "--kept", "6"], "kept must be 1..5"),
+        (["--vocabulary", "ade20k_15"], "ade20k_150"),
+    ],
+)
+def test_bad_counts_are_errors(capsys, flags, message):
+    assert main(["complexity", "cat_seg_mini", *flags]) == 1
+    assert message in capsys.readouterr().err

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import runpy
 
 import pytest
 import torch
 
 from ovss.benchmark.arguments import random_model
-from ovss.benchmark.images import data_set
+from ovss.benchmark.images import open_dataset
 from ovss.benchmark.selection import curve
-from ovss.cli.test import main as ovss_test
+from ovss.cli import main
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 
@@ -29,10 +28,10 @@ def trained():
 def test_figures_are_those_of_ovss_test(tmp_path):
     config = load_config("cat_seg_mini")
     model = build_segmentor(config)
-    (point,) = curve(config, model, data_set(config, "mini_20", 4), pictures=4)
+    (point,) = curve(config, model, open_dataset(config, "mini_20", 4), images=4)
     out = tmp_path / "out.json"
     flags = ["--on", str(_dataset(tmp_path)), "--out", str(out), "--work-dir", str(tmp_path)]
-    ovss_test(["cat_seg_mini", *flags])
+    assert main(["test", "cat_seg_mini", *flags]) == 0
     expected = json.loads(out.read_text())["metrics"]
     assert {key: point.as_dict()[key] for key in expected} == pytest.approx(expected, abs=5e-5)
 
@@ -53,20 +52,20 @@ def test_each_picture_is_encoded_once(trained, monkeypatch):
     encode = model.encoder.encode_image
     monkeypatch.setattr(model.encoder, "encode_image", lambda x: asked.append(1) or encode(x))
     own = model.selector
-    points = curve(config, model, data_set(config, "mini_20", 3), (0.0, 0.5, 1.0), 3)
-    assert len(asked) == 3 + 1, "three pictures and the first, to warm up"
+    points = curve(config, model, open_dataset(config, "mini_20", 3), (0.0, 0.5, 1.0), 3)
+    assert len(asked) == 3 + 1, "three images and the first, to warm up"
     assert model.selector is own
-    assert [len(point.kept_picture) for point in points] == [3] * 3
+    assert [len(point.kept_image) for point in points] == [3] * 3
 
 
 def test_threshold_0_keeps_all_and_finds_all(trained):
     config, model = trained
-    data = data_set(config, "mini_20", 3)
+    data = open_dataset(config, "mini_20", 3)
     all_kept, some_kept = (p.as_dict() for p in curve(config, model, data, (0.0, 0.5), 3))
     assert all_kept["kept_per_view"] == {"mean": 20, "smallest": 20, "largest": 20}
     assert all_kept["recall"] == 100
     assert 1 <= some_kept["kept_per_view"]["mean"] < 20
-    assert some_kept["gmacs_per_picture"] < all_kept["gmacs_per_picture"]
+    assert some_kept["gmacs_per_image"] < all_kept["gmacs_per_image"]
     present = sum(
         len(set(data[i]["data_samples"].gt_sem_seg.data.unique().tolist()) - {-1}) for i in range(3)
     )
@@ -80,10 +79,10 @@ def test_views_are_merged():
     slide = {"mode": "slide", "size": 128, "window": 96, "stride": 32, "global_view": True}
     config.merge_from_dict({"model.inference": slide})
     model = build_segmentor(config, weights=None)
-    (point,) = curve(config, model, data_set(config, "mini_20", 2), pictures=2)
+    (point,) = curve(config, model, open_dataset(config, "mini_20", 2), images=2)
     assert len(point.kept_view) == 2 * 5
-    assert len(point.kept_picture) == 2
-    assert point.kept_picture[0] >= max(point.kept_view[:5])
+    assert len(point.kept_image) == 2
+    assert point.kept_image[0] >= max(point.kept_view[:5])
 
 
 @pytest.mark.parametrize(
@@ -96,19 +95,18 @@ def test_views_are_merged():
 def test_wrong_thresholds(method, threshold, error, words):
     config, model = random_model(method, None, "cpu")
     with pytest.raises(error, match=words):
-        curve(config, model, data_set(config, "mini_20", 1), (threshold,), 1)
+        curve(config, model, open_dataset(config, "mini_20", 1), (threshold,), 1)
 
 
-def test_tool_gives_json(repo_root, tmp_path, capsys):
-    tool = runpy.run_path(str(repo_root / "tools" / "analysis" / "selection.py"))
+def test_the_command_gives_json(tmp_path, capsys):
     flags = ["--weights", "none", "--on", "mini_20", "--scenes", "1"]
     out = str(tmp_path / "a.json")
     setting = "model.selector.image_score=softmax_maxnorm"
     flags += ["--thresholds", "0", "0.9", "--json", out, "--cfg-options", setting]
-    tool["main"](["dcp_clip_mini", *flags])
+    assert main(["benchmark", "selection", "dcp_clip_mini", *flags]) == 0
     points = json.loads((tmp_path / "a.json").read_text())["points"]
     assert [(p["data"], p["threshold"]) for p in points] == [
         ("mini_20", threshold) for threshold in (0, 0.9)
     ]
-    assert "mini_20: 20 categories, 1 pictures" in capsys.readouterr().out
+    assert "mini_20: 20 categories, 1 images" in capsys.readouterr().out
     assert torch.is_grad_enabled()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 
 import pytest
 import torch
@@ -14,13 +13,14 @@ from ovss.benchmark.speed import Case, race, ratios
 from ovss.benchmark.stand_ins import (
     FixedCount,
     keep_fixed,
-    made_up_batch,
-    made_up_names,
-    made_up_picture,
-    made_up_text,
+    numbered_names,
+    random_batch,
+    random_image,
+    random_text,
     text_bytes,
     text_trains,
 )
+from ovss.cli import main
 
 TWO = ["dcp_clip_mini", "cat_seg_mini"]
 
@@ -33,8 +33,8 @@ def models():
 @pytest.mark.parametrize(("count", "expected"), [(3, 3), (50, 11)])
 def test_a_fixed_count_is_kept_after_the_own_selector_ran(models, count, expected):
     model = models["dcp_clip_mini"]
-    text = made_up_text(model, made_up_names(11))
-    image = model.encoder.encode_image(made_up_picture((96, 96))[None].repeat(2, 1, 1, 1))
+    text = random_text(model, numbered_names(11))
+    image = model.encoder.encode_image(random_image((96, 96))[None].repeat(2, 1, 1, 1))
     own = model.selector(image, text)
     fixed = FixedCount(model.selector, count)(image, text)
     assert fixed.valid_BK.sum(1).tolist() == [expected] * 2
@@ -43,8 +43,8 @@ def test_a_fixed_count_is_kept_after_the_own_selector_ran(models, count, expecte
 
 def test_a_fixed_count_keeps_the_truth_in_training(models):
     model = models["dcp_clip_mini"]
-    text = made_up_text(model, made_up_names(11))
-    image = model.encoder.encode_image(made_up_picture((96, 96))[None])
+    text = random_text(model, numbered_names(11))
+    image = model.encoder.encode_image(random_image((96, 96))[None])
     truth_1T = torch.zeros(1, 11, dtype=torch.bool)
     truth_1T[0, [6, 10]] = True
     fixed = FixedCount(model.selector, 3).train()(image, text, truth_1T)
@@ -58,12 +58,12 @@ def test_a_selector_of_a_known_number_is_not_replaced(models):
 
 def test_stages_add_up_to_the_whole(models):
     model, clock = models["dcp_clip_mini"], Clock(torch.device("cpu"))
-    text = made_up_text(model, made_up_names(9))
+    text = random_text(model, numbered_names(9))
     own = vars(model.encoder).get("encode_image")
 
     def run() -> None:
         with staged(model, clock):
-            model.scores(made_up_picture((96, 96)), text)
+            model.scores(random_image((96, 96)), text)
 
     whole, stages = clock.time(run)
     assert sum(span.wall for span in stages.values()) == pytest.approx(whole.wall)
@@ -78,7 +78,7 @@ def test_rounds_take_turns_and_ratios_are_of_the_best():
         return Case(method, "7", lambda clock: order.append(method))
 
     cases = [case("a"), case("b")]
-    race(cases, rounds=2, warm_up=1, say=lambda line: None)
+    race(cases, rounds=2, warm_up=1, log=lambda line: None)
     assert order == ["a", "b"] * 3
     assert [len(case.spans) for case in cases] == [2, 2]
     (row,) = ratios(cases)
@@ -91,7 +91,7 @@ def test_words_are_encoded_in_a_step_where_they_train(models):
 
 
 def test_made_up_labels_are_of_the_vocabulary(models):
-    inputs, samples = made_up_batch(models["cat_seg_mini"], made_up_names(600), (96, 64), 2)
+    inputs, samples = random_batch(models["cat_seg_mini"], numbered_names(600), (96, 64), 2)
     labels = torch.stack([sample.gt_sem_seg.data for sample in samples])
     assert inputs.shape == (2, 3, 96, 64)
     assert labels.shape == (2, 1, 96, 64)
@@ -100,59 +100,88 @@ def test_made_up_labels_are_of_the_vocabulary(models):
 
 
 def test_bytes_of_words(models):
-    text = made_up_text(models["dcp_clip_mini"], made_up_names(10))
+    text = random_text(models["dcp_clip_mini"], numbered_names(10))
     assert text_bytes(text) == 10 * 7 * 128 * 4 + 10 * 128 * 4
     assert torch.allclose(text.embeds_TPC.norm(dim=2), torch.ones(10, 7))
 
 
 def test_an_absent_method_is_named():
     assert by_method(["32", "a=5"], ["a", "b"]) == {"": "32", "a": "5"}
-    with pytest.raises(ValueError, match=r"no method here is 'c'"):
+    with pytest.raises(ValueError, match=r"Expected one of \['a', 'b'\], got 'c'"):
         by_method(["c=5"], ["a", "b"])
 
 
 @pytest.mark.parametrize("step", [[], ["--step", "--batch", "2"]])
-def test_tool_gives_json(repo_root, tmp_path, capsys, step):
-    tool = runpy.run_path(str(repo_root / "tools" / "analysis" / "speed.py"))
+def test_the_speed_command_gives_json(tmp_path, capsys, step):
     words = ["--categories", "20", "--kept", "4", "--picture", "96", "96"]
-    tool["main"](
-        [*TWO, *words, "--rounds", "1", "--warm-up", "0", "--json", str(tmp_path / "a.json"), *step]
-    )
+    rounds = ["--rounds", "1", "--warm-up", "0", "--json", str(tmp_path / "a.json")]
+    assert main(["benchmark", "speed", *TWO, *words, *rounds, *step]) == 0
     found = json.loads((tmp_path / "a.json").read_text())
-    kept = {case["method"]: case.get("kept") for case in found["cases"] if case["words"] == "20"}
+    kept = {
+        case["method"]: case.get("kept") for case in found["cases"] if case["vocabulary"] == "20"
+    }
     assert kept["cat_seg_mini"] == 20
     assert kept["dcp_clip_mini"] == 4 if not step else 4 <= kept["dcp_clip_mini"] <= 8
     assert found["over_first"][-1]["over"] == "dcp_clip_mini"
     assert "x its encoder alone" in capsys.readouterr().out
 
 
-def test_tool_on_scenes_selects_for_real(repo_root, tmp_path):
-    tool = runpy.run_path(str(repo_root / "tools" / "analysis" / "speed.py"))
+def test_speed_on_scenes_selects_for_real(tmp_path):
     scenes = ["--scenes", "2", "--vocabulary", "mini_20", "--rounds", "1", "--warm-up", "0"]
-    tool["main"](["cat_seg_mini", *scenes, "--json", str(tmp_path / "a.json")])
+    flags = [*scenes, "--json", str(tmp_path / "a.json")]
+    assert main(["benchmark", "speed", "cat_seg_mini", *flags]) == 0
     found = json.loads((tmp_path / "a.json").read_text())
-    assert [case["words"] for case in found["cases"]] == ["encoder alone", "mini_20"]
+    assert [case["vocabulary"] for case in found["cases"]] == ["encoder alone", "mini_20"]
 
 
-def test_memory_tool_reports_the_words_apart(repo_root, tmp_path, capsys):
-    tool = runpy.run_path(str(repo_root / "tools" / "analysis" / "memory.py"))
+def test_memory_reports_text_features_separately(tmp_path, capsys):
     words = ["--categories", "30", "--kept", "4", "--size", "96", "96"]
     for mode in ([], ["--step"]):
-        tool["main"](["dcp_clip_mini", *words, *mode, "--json", str(tmp_path / "a.json")])
+        flags = [*words, *mode, "--json", str(tmp_path / "a.json")]
+        assert main(["benchmark", "memory", "dcp_clip_mini", *flags]) == 0
         found = json.loads((tmp_path / "a.json").read_text())
         assert found["bytes"]["text_features"] == 30 * (7 + 1) * 128 * 4
     assert "text features: 0.1 MiB" in capsys.readouterr().out
 
 
-def test_one_method_under_two_settings(repo_root, tmp_path):
-    tool = runpy.run_path(str(repo_root / "tools" / "analysis" / "speed.py"))
+def test_one_method_under_two_settings(tmp_path):
     other = "cat_seg_mini,model.selector.k=4"
     flags = ["--categories", "6", "9", "--picture", "96", "96", "--rounds", "1", "--warm-up", "0"]
-    tool["main"](["cat_seg_mini", other, *flags, "--json", str(tmp_path / "a.json")])
+    flags += ["--json", str(tmp_path / "a.json")]
+    assert main(["benchmark", "speed", "cat_seg_mini", other, *flags]) == 0
     found = json.loads((tmp_path / "a.json").read_text())
-    kept = {(case["method"], case["words"]): case.get("kept") for case in found["cases"]}
+    kept = {(case["method"], case["vocabulary"]): case.get("kept") for case in found["cases"]}
     assert (kept["cat_seg_mini", "9"], kept[other, "9"]) == (9, 4)
-    assert [(r["method"], r["words"], r["over"]) for r in found["over_first_words"]] == [
+    assert [(r["method"], r["vocabulary"], r["over"]) for r in found["over_first_vocabulary"]] == [
         ("cat_seg_mini", "9", "6"),
         (other, "9", "6"),
     ]
+
+
+def test_another_implementation_is_measured_instead(tmp_path, capsys):
+    other = tmp_path / "other.py"
+    other.write_text("def predict(model, image_3HW, text):\n    print('its own way')\n")
+    command = ["benchmark", "memory", "maskclip_mini", "--categories", "5", "--size", "32", "32"]
+    assert main([*command, "--instead", str(other)]) == 0
+    assert "its own way" in capsys.readouterr().out
+    other.write_text("")
+    assert main([*command, "--instead", str(other)]) == 1
+    assert "predict(model, image_3HW, text)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["speed", "maskclip_mini", "--weights", "maskclip_mini=none"], "--weights needs --scenes"),
+        (["speed", "maskclip_mini", "--given-text"], "--given-text needs --step"),
+        (["speed", "maskclip_mini", "maskclip_mini"], "Expected different methods"),
+        (["speed", "maskclip_mini,k"], "Expected CONFIG,KEY=VALUE,..., got 'k'"),
+        (["memory", "maskclip_mini", "--step", "--instead", "x.py"], "Leave --step out"),
+        (["memory", "cat_seg_mini", "--kept", "3"], "ClipTopK keeps a number"),
+        (["memory", "cat_seg_mimi"], "did you mean cat_seg_mini"),
+        (["table", "--scenes", "0"], "--scenes of at least 1"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_errors(capsys, command, message):
+    assert main(["benchmark", *command]) == 1
+    assert message in capsys.readouterr().err

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import runpy
 
 import pytest
 
 from ovss.benchmark import table
-from ovss.benchmark.images import data_set
+from ovss.benchmark.images import open_dataset
 from ovss.benchmark.selection import curve
 from ovss.benchmark.table import measure, run
 from ovss.benchmark.table_jobs import Job, methods_with_weights, plan
+from ovss.cli import main
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 
@@ -26,12 +26,12 @@ def row():
 def test_a_row_is_what_the_curve_says(row):
     config = load_config("cat_seg_mini")
     model = build_segmentor(config)
-    (point,) = curve(config, model, data_set(config, "mini_20", 2), pictures=2)
+    (point,) = curve(config, model, open_dataset(config, "mini_20", 2), images=2)
     expected = point.as_dict()
-    for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU", "categories", "pictures"):
+    for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU", "categories", "images"):
         assert row[key] == expected[key]
     assert row["kept"] == 20
-    assert row["gflops"] == pytest.approx(2 * expected["gmacs_per_picture"])
+    assert row["gflops"] == pytest.approx(2 * expected["gmacs_per_image"])
     assert row["parameters"] == sum(p.numel() for p in model.parameters())
     assert 0 < row["learnable"] < row["parameters"]
     assert row["seconds"] > 0
@@ -67,14 +67,16 @@ def test_finished_rows_are_not_made_again(row, tmp_path, monkeypatch):
 def test_a_file_of_something_else_is_left_alone(tmp_path):
     file = tmp_path / "rows.json"
     file.write_text('{"points": []}')
-    with pytest.raises(ValueError, match="holds no rows of this table"):
+    with pytest.raises(ValueError, match="does not hold rows of this table"):
         run([], file)
     assert file.read_text() == '{"points": []}'
 
 
 def test_methods_without_weights_are_named(tmp_path):
     no = "cat_seg_mini,weights=None"
-    with pytest.raises(ValueError, match=r"no weights come with cat_seg_mini,weights=None"):
+    with pytest.raises(
+        ValueError, match=r"trained weights, but cat_seg_mini,weights=None has none"
+    ):
         plan([RANDOM, no], ["mini_20"], 2)
     (job,) = plan([no], ["mini_20"], 2, {no: "none"})
     assert job.weights == "none"
@@ -101,18 +103,17 @@ def test_by_default_what_has_weights_takes_part():
     assert not any("vit" in name or "camvid" in name for name in found)
 
 
-def test_the_command_in_a_process_of_its_own(tmp_path, capfd, repo_root):
-    main = runpy.run_path(str(repo_root / "tools" / "benchmark.py"))["main"]
+def test_the_command_in_a_process_of_its_own(tmp_path, capfd):
     file, page = tmp_path / "rows.json", tmp_path / "table.md"
     flags = ["--on", "mini_20", "--scenes", "1", "--json", str(file), "--markdown", str(page)]
     for _ in range(2):
-        main([RANDOM, *flags])
+        assert main(["benchmark", "table", RANDOM, *flags]) == 0
     said = capfd.readouterr().out
     assert "[1/1] maskclip_mini,model.encoder.pretrained=None on mini_20: known" in said
     (row,) = json.loads(file.read_text())["rows"]
     assert row["categories"] == 20
     text = page.read_text()
-    assert text.startswith("`python tools/benchmark.py maskclip_mini,model.encoder.pretrained=None")
+    assert text.startswith("`ovss benchmark table maskclip_mini,model.encoder.pretrained=None")
     assert "| mini_20 | `maskclip_mini` |" in text
     assert "torch" in text.splitlines()[-1]
     assert str(tmp_path) not in text

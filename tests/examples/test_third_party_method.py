@@ -97,6 +97,7 @@ def test_wheel_in_a_fresh_environment(example, tmp_path):
     assert any(row["name"] == "AttentionToMaskDecoder" for row in found["components"])
     (method,) = (row for row in found["methods"] if row["name"] == "zegclip_mini")
     assert method["path"].startswith(plugin["path"])
+    assert "zegclip" in ovss("convert", "--help")
     told = ovss("list", "--compatible-with", "zegclip_mini")
     assert "fits  DynamicCategorySelector" in told
 

@@ -1,7 +1,7 @@
 """CAT-Seg written the plain way: published names, one tensor per concept, guidance repeated.
 
 Not the code under test and sharing none of it. It is what the fast decoder is compared with, in
-numbers (test_cat_seg.py) and in memory (tools/analysis/memory.py).
+numbers (test_cat_seg.py) and in memory (ovss benchmark memory).
 """
 
 from __future__ import annotations

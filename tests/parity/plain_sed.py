@@ -2,7 +2,7 @@
 its authors do it.
 
 Not the code under test and sharing none of it. It is what the decoder is compared with, in numbers
-(test_sed_plain.py) and in memory (tools/analysis/memory.py).
+(test_sed_plain.py) and in memory (ovss benchmark memory).
 """
 
 from __future__ import annotations

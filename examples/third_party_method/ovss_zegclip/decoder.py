@@ -17,11 +17,12 @@ class AttentionToMask(nn.Module):
         dim: channels of words and cells.
         heads: attention heads; the mask is the sum of their logits.
         expand: width of the MLP, times `dim`.
+        average_heads: make the mask the mean of the heads' logits instead of their sum.
     """
 
-    def __init__(self, dim: int, heads: int, expand: int) -> None:
+    def __init__(self, dim: int, heads: int, expand: int, average_heads: bool) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.average_heads = heads, average_heads
         self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
         self.out = nn.Linear(dim, dim)
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
@@ -43,7 +44,7 @@ class AttentionToMask(nn.Module):
         seen_BKc = (logits_BhKN.softmax(3) @ value).transpose(1, 2).flatten(2)
         words_BKc = self.norm1(words_BKc + self.out(seen_BKc))
         words_BKc = self.norm2(words_BKc + self.mlp(words_BKc))
-        return words_BKc, logits_BhKN.sum(1)
+        return words_BKc, logits_BhKN.mean(1) if self.average_heads else logits_BhKN.sum(1)
 
 
 @DECODERS.register_module()
@@ -62,9 +63,12 @@ class AttentionToMaskDecoder(Decoder):
         heads: attention heads.
         expand: width of the MLPs, times `dim`.
         factor: how many pixels of the mask a feature cell becomes, per side.
+        project_cells: False: attend to the encoder's unit cells as they are, as the authors do.
+        average_heads: True: the mask is the mean of the heads' logits, as the authors have it.
 
     Raises:
-        ValueError: heads do not divide `dim`, or there is no layer.
+        ValueError: heads do not divide `dim`, there is no layer, or cells that are not projected
+            have another number of channels than `dim`.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class AttentionToMaskDecoder(Decoder):
         heads: int = 8,
         expand: int = 4,
         factor: int = 2,
+        project_cells: bool = True,
+        average_heads: bool = False,
     ) -> None:
         super().__init__()
         if layers < 1 or dim % heads:
@@ -82,10 +88,19 @@ class AttentionToMaskDecoder(Decoder):
                 f"AttentionToMaskDecoder: at least one layer, and heads must divide dim, got "
                 f"layers={layers}, heads={heads}, dim={dim}"
             )
+        if not project_cells and dim != joint_dim:
+            raise ValueError(
+                f"AttentionToMaskDecoder: expected dim={joint_dim} (joint_dim) because "
+                f"project_cells=False, got dim={dim}. Set both to the same number"
+            )
         self.joint_dim, self.factor = joint_dim, factor
         self.words = nn.Linear(2 * joint_dim, dim)
-        self.cells = nn.Sequential(nn.Linear(joint_dim, dim), nn.LayerNorm(dim))
-        self.layers = nn.ModuleList(AttentionToMask(dim, heads, expand) for _ in range(layers))
+        self.project_cells = project_cells
+        if project_cells:
+            self.cells = nn.Sequential(nn.Linear(joint_dim, dim), nn.LayerNorm(dim))
+        self.layers = nn.ModuleList(
+            AttentionToMask(dim, heads, expand, average_heads) for _ in range(layers)
+        )
 
     def forward(self, aligned: Alignment) -> Masks:
         image, selection = aligned.features, aligned.selection
@@ -96,7 +111,7 @@ class AttentionToMaskDecoder(Decoder):
         related_BKC = text_BKC * picture_B1C * scale
         words_BKc = self.words(scale * torch.cat([related_BKC, text_BKC], dim=2))
         dense_BNC = F.normalize(image.dense_BChw.flatten(2).transpose(1, 2), dim=2)
-        cells_BNc = self.cells(scale * dense_BNC)
+        cells_BNc = self.cells(scale * dense_BNC) if self.project_cells else dense_BNC
 
         height, width = image.dense_BChw.shape[-2:]
         masks = []

@@ -72,7 +72,7 @@ def test_half_precision_is_widened(published):
 
 def test_tool(tmp_path, monkeypatch, capsys, repo_root):
     assert "cat_seg" in convertible()
-    with pytest.raises(CheckpointError, match=r"there are: .*cat_seg"):
+    with pytest.raises(CheckpointError, match=r"Expected a method .*cat_seg"):
         convert_file("nosuch", tmp_path / "a.pth", tmp_path / "b.safetensors")
     torch.save({"model": {"x": torch.zeros(1)}}, tmp_path / "a.pth")
     tool = repo_root / "tools" / "convert_checkpoint.py"
@@ -81,7 +81,7 @@ def test_tool(tmp_path, monkeypatch, capsys, repo_root):
     with pytest.raises(SystemExit) as exit_:
         runpy.run_path(str(tool), run_name="__main__")
     assert exit_.value.code == 1
-    assert "is no cat_seg checkpoint" in capsys.readouterr().err
+    assert "is not a cat_seg checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "b.safetensors").exists()
 
 
@@ -101,6 +101,6 @@ def test_what_detectron2_wraps_around_weights_is_taken_off(tmp_path):
     assert read.keys() == own.keys()
     found = rename(read, {"a": "encoder.a", "b": "decoder.b"})
     assert torch.equal(found.tensors["encoder.a"], own["a"].float())
-    with pytest.raises(CheckpointError, match=r"model_final\.pth is no cat_seg checkpoint.*proj"):
+    with pytest.raises(CheckpointError, match=r"model_final\.pth is not a cat_seg check.*proj"):
         convert_file("cat_seg", tmp_path / "model_final.pth", tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()

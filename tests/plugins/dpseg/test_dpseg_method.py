@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import runpy
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from ovss_plugins.dpseg import BankError, DPSegmentor, DualPromptEncoder
 from ovss_plugins.dpseg.refinement import Refinement, cropped
 
+from ovss.cli import main
 from ovss.layers.regions import Region
 from ovss.mini_world import is_seen, portrait
 from ovss.mini_world import names as world_names
@@ -141,11 +141,7 @@ def test_the_frozen_encoder_stays_as_pretrained_and_outside_the_model(mini):
 
 
 def tool(*argv: str) -> int:
-    script = runpy.run_path(str(TOOL))
-    return script["main"](list(argv))
-
-
-TOOL = "tools/build_visual_prompts.py"
+    return main(["visual-prompts", *argv])
 
 
 @pytest.fixture(autouse=True)

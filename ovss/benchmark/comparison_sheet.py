@@ -1,0 +1,137 @@
+"""Contact sheet of label maps: one row per scene, one column per method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from ovss.data.base import SegmentationDataset
+from ovss.data.labels import seen_mask
+from ovss.io.drawing import distinct_palette, enlarge_small, overlay
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.structures import IGNORE
+
+PAPER, INK = (255, 255, 255), (20, 20, 20)
+LINE, MARGIN = 16, 6
+_LEGEND = 5
+"""Categories listed under a cell."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Labelled images of a dataset.
+
+    Args:
+        images: uint8 arrays (H, W, 3).
+        truth: label maps (H, W), `IGNORE` where nothing is labelled.
+        names: T categories.
+        seen_T: True for categories of the training set.
+    """
+
+    images: list[np.ndarray]
+    truth: list[np.ndarray]
+    names: tuple[str, ...]
+    seen_T: np.ndarray
+
+
+def read_scenes(data: SegmentationDataset, numbers: Sequence[int]) -> Scenes:
+    """Reads images and labels of a dataset.
+
+    Raises:
+        ValueError: a number outside the dataset.
+    """
+    wrong = [i for i in numbers if not 0 <= i < len(data)]
+    if wrong:
+        raise ValueError(f"Expected scenes in 0..{len(data) - 1}, got {wrong}")
+    samples = [data[i] for i in numbers]
+    return Scenes(
+        [sample["inputs"].permute(1, 2, 0).numpy().astype(np.uint8) for sample in samples],
+        [sample["data_samples"].gt_sem_seg.data[0].numpy() for sample in samples],
+        data.names,
+        seen_mask(data.names, data.seen),
+    )
+
+
+@torch.inference_mode()
+def label_maps(model: OpenVocabSegmentor, scenes: Scenes, device: str) -> list[np.ndarray]:
+    """Label map (H, W) of each scene."""
+    text = model.encode_vocabulary(scenes.names)
+    found = []
+    for image_HW3 in scenes.images:
+        image_3HW = torch.from_numpy(image_HW3).permute(2, 0, 1).to(device)
+        scores = model.scores(image_3HW, text)
+        found.append(model.label_map(scores, image_HW3.shape[:2]).cpu().numpy())
+    return found
+
+
+def draw_sheet(scenes: Scenes, predictions: Mapping[str, list[np.ndarray]]) -> Image.Image:
+    """Draws one row per scene: the image, the ground truth, each method's label map.
+
+    Under each label map are its largest categories in their colours, unseen ones with a star. The
+    title of a prediction holds its pixel accuracy in percent.
+
+    Args:
+        scenes: images and ground truth.
+        predictions: title -> label map of each scene.
+    """
+    columns = {"truth": scenes.truth, **predictions}
+    rows = [
+        _row(scenes, index, {title: maps[index] for title, maps in columns.items()})
+        for index in range(len(scenes.images))
+    ]
+    page = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)))
+    page.paste(PAPER, (0, 0, *page.size))
+    top = 0
+    for row in rows:
+        page.paste(row, (0, top))
+        top += row.height
+    return page
+
+
+def _row(scenes: Scenes, index: int, maps: dict[str, np.ndarray]) -> Image.Image:
+    image_HW3, truth_HW = scenes.images[index], scenes.truth[index]
+    colors_T3 = distinct_palette(len(scenes.names), _largest(list(maps.values())))
+    cells = [_cell("image", image_HW3, [])]
+    for title, labels_HW in maps.items():
+        tinted = overlay(image_HW3, np.where(labels_HW == IGNORE, 0, labels_HW), colors_T3)
+        legend = [
+            (scenes.names[t] + ("" if scenes.seen_T[t] else " *"), tuple(map(int, colors_T3[t])))
+            for t in _largest([labels_HW], _LEGEND)
+        ]
+        if title != "truth":
+            correct = (labels_HW == truth_HW)[truth_HW != IGNORE].mean() * 100
+            title = f"{title}  {correct:.1f}"
+        cells.append(_cell(title, np.asarray(tinted), legend))
+    row = Image.new("RGB", (sum(c.width for c in cells), max(c.height for c in cells)), PAPER)
+    left = 0
+    for cell in cells:
+        row.paste(cell, (left, 0))
+        left += cell.width
+    return row
+
+
+def _largest(maps: list[np.ndarray], count: int | None = None) -> list[int]:
+    """Categories of label maps, the largest first; `IGNORE` takes a place but is left out."""
+    found, counts = np.unique(np.stack(maps), return_counts=True)
+    order = [int(found[i]) for i in np.argsort(-counts, kind="stable")]
+    return [t for t in order[:count] if t != IGNORE]
+
+
+def _cell(title: str, image_HW3: np.ndarray, legend: list[tuple[str, tuple]]) -> Image.Image:
+    """An image with a title above and a legend below."""
+    image = Image.fromarray(enlarge_small(image_HW3))
+    font = ImageFont.load_default(12)
+    size = (image.width + MARGIN, image.height + LINE * (2 + _LEGEND) + MARGIN)
+    box = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(box)
+    draw.text((2, 0), title, INK, font)
+    box.paste(image, (0, LINE))
+    for index, (name, color) in enumerate(legend):
+        top = LINE + image.height + 2 + index * LINE
+        draw.rectangle((2, top + 2, 12, top + 12), fill=color)
+        draw.text((18, top), name, INK, font)
+    return box

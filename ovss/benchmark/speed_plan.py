@@ -1,0 +1,158 @@
+"""Cases of a speed comparison: random inputs of a given shape, or images of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ovss.models.build import build_segmentor
+from ovss.models.configs import load_config
+
+from .arguments import by_method, labels, parse_method, random_model
+from .images import open_dataset, samples_of, training_batches
+from .speed import Case
+from .speed_cases import Contender, encoder_case, encoder_step_case, image_case, step_case
+from .stand_ins import (
+    device_of,
+    keep_fixed,
+    keeps_by_image,
+    numbered_names,
+    random_batch,
+    random_image,
+    random_text,
+    text_trains,
+    training_size,
+)
+
+
+@dataclass(frozen=True)
+class SpeedPlan:
+    """What is compared.
+
+    Args:
+        methods: config names or paths, settings after commas.
+        categories: sizes of random vocabularies.
+        kept: ``N`` or ``METHOD=N``, the number of categories that a view keeps.
+        size: (height, width) of random images; None: 640 x 640, or the training size for steps.
+        step: compare training steps (forward, loss, backward) instead of images.
+        batch: images of a step.
+        given_text: give steps their text features even where the text tower trains.
+        scenes: number of images, or steps, on datasets with trained weights; None: random weights
+            and inputs.
+        datasets: vocabularies and images for `scenes`.
+        weights: ``METHOD=FILE`` for `scenes`.
+        device: as torch names it.
+
+    Raises:
+        ValueError: a method occurs twice.
+    """
+
+    methods: list[str]
+    categories: list[int] = field(default_factory=lambda: [150])
+    kept: list[str] | None = None
+    size: tuple[int, int] | None = None
+    step: bool = False
+    batch: int = 1
+    given_text: bool = False
+    scenes: int | None = None
+    datasets: list[str] = field(default_factory=lambda: ["mini_150"])
+    weights: list[str] | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"Expected different methods, got {' '.join(self.methods)}")
+
+    @property
+    def unit(self) -> str:
+        """What times are of."""
+        return "a training step without the optimiser" if self.step else "an image"
+
+
+def make_cases(plan: SpeedPlan) -> list[Case]:
+    """Builds every model of a plan and its cases: encoders alone, then each vocabulary.
+
+    Raises:
+        ValueError: a setting, a count or a weights file for a method that is not compared.
+    """
+    contenders = [_contender(plan, method) for method in plan.methods]
+    return (_random_cases if plan.scenes is None else _scene_cases)(plan, contenders)
+
+
+def _contender(plan: SpeedPlan, method: str) -> Contender:
+    name, settings = parse_method(method)
+    names = labels(plan.methods)
+    label = names[method]
+    if plan.scenes is None:
+        config, model = random_model(name, settings, plan.device)
+    else:
+        config = load_config(name, settings)
+        weights = by_method(plan.weights, list(names.values())).get(label, "default")
+        model = build_segmentor(config, None if weights == "none" else weights, plan.device)
+    kept = by_method(plan.kept, list(names.values()))
+    if label in kept or ("" in kept and keeps_by_image(model)):
+        keep_fixed(model, int(kept.get(label, kept.get("", ""))))
+    return Contender(label, config, model.train(plan.step))
+
+
+def _random_cases(plan: SpeedPlan, contenders: list[Contender]) -> list[Case]:
+    cases = [
+        encoder_step_case(one, _size(plan, one), plan.batch)
+        if plan.step
+        else encoder_case(one, _size(plan, one))
+        for one in contenders
+    ]
+    for count in plan.categories:
+        names = numbered_names(count)
+        for one in contenders:
+            size = _size(plan, one)
+            if plan.step:
+                encodes = not plan.given_text and text_trains(one.model)
+                text = None if encodes else random_text(one.model, names)
+                inputs, samples = random_batch(one.model, names, size, plan.batch)
+                batch = {"inputs": inputs, "data_samples": samples}
+                cases.append(step_case(one, str(count), [batch], text))
+            else:
+                image_3HW = random_image(size, device_of(one.model))
+                text = random_text(one.model, names)
+                cases.append(image_case(one, str(count), text, [(image_3HW, size)]))
+    return cases
+
+
+def _scene_cases(plan: SpeedPlan, contenders: list[Contender]) -> list[Case]:
+    assert plan.scenes is not None
+    cases = []
+    for one in contenders:
+        data = open_dataset(one.config, plan.datasets[0], 1, plan.step)
+        height, width = data[0]["inputs"].shape[-2:]
+        if plan.step:
+            cases.append(encoder_step_case(one, (height, width), plan.batch))
+        else:
+            cases.append(encoder_case(one, (height, width), plan.scenes))
+    for name in plan.datasets:
+        for one in contenders:
+            count = plan.scenes * (plan.batch if plan.step else 1)
+            data = open_dataset(one.config, name, count, plan.step)
+            if plan.step:
+                batches = training_batches(one.config, data, plan.scenes, plan.batch)
+                batches = [_moved(batch, plan.device) for batch in batches]
+                cases.append(step_case(one, name, batches, None))
+            else:
+                text = one.model.encode_vocabulary(data.names)
+                images = [
+                    (sample["inputs"].to(plan.device), sample["data_samples"].ori_shape)
+                    for sample in samples_of(data, count)
+                ]
+                cases.append(image_case(one, name, text, images))
+    return cases
+
+
+def _size(plan: SpeedPlan, one: Contender) -> tuple[int, int]:
+    if plan.size:
+        return plan.size
+    return training_size(one.config) if plan.step else (640, 640)
+
+
+def _moved(batch: dict[str, Any], device: str) -> dict[str, Any]:
+    samples = [sample.to(device) for sample in batch["data_samples"]]
+    return {"inputs": batch["inputs"].to(device), "data_samples": samples}

@@ -1,0 +1,60 @@
+"""Count parameters and FLOPs of a method by stage, without weights or images.
+
+ovss complexity cat_seg_vit-b16 --vocabulary ade20k_150
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from .options import add_config_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss complexity`."""
+    parser.add_argument("config", metavar="METHOD", help="config name or path: cat_seg_vit-b16")
+    vocabulary = parser.add_mutually_exclusive_group()
+    vocabulary.add_argument(
+        "--vocabulary",
+        default="ade20k_150",
+        metavar="NAME",
+        help="vocabulary name or text file (default: %(default)s)",
+    )
+    vocabulary.add_argument("--categories", type=int, metavar="N", help="N numbered names instead")
+    parser.add_argument(
+        "--kept",
+        type=int,
+        metavar="N",
+        help="categories that a view keeps (default: the selector's)",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(640, 640),
+        metavar=("H", "W"),
+        help="size of the image (default: 640 640)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, in FLOPs")
+    add_config_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the counts; returns 0.
+
+    Raises:
+        ValueError: --categories below 1, or --kept out of range.
+    """
+    if args.categories is not None and args.categories < 1:
+        raise ValueError(f"Expected --categories of at least 1, got {args.categories}")
+    from ovss.benchmark.complexity import as_table, complexity
+    from ovss.benchmark.stand_ins import numbered_names
+    from ovss.models.configs import load_config
+    from ovss.vocabularies import load_names
+
+    names = numbered_names(args.categories) if args.categories else load_names(args.vocabulary)
+    config = load_config(args.config, args.cfg_options)
+    cost = complexity(config, tuple(names), args.kept, tuple(args.size))
+    print(json.dumps(cost.as_dict(), indent=2) if args.json else as_table(cost))
+    return 0

@@ -1,0 +1,29 @@
+"""Halve a trained weights file for sharing: float16, its metadata kept.
+
+ovss publish work_dirs/run/weights.safetensors my_method.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss publish`."""
+    parser.add_argument("source", metavar="SRC", help="weights file written by `ovss train`")
+    parser.add_argument("target", metavar="DST", help="the .safetensors file to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the halved file; returns 0.
+
+    Raises:
+        CheckpointError: SRC cannot be read, or DST cannot be written.
+    """
+    from ovss.models.checkpoint import file_sha256, read_weights, write_weights
+
+    tensors, metadata = read_weights(args.source)
+    halved = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+    write_weights(halved, args.target, metadata)
+    print(f"wrote {args.target}: {len(halved)} tensors, SHA-256 {file_sha256(args.target)}")
+    return 0
