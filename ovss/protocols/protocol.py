@@ -90,8 +90,8 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Background:
-    """The background rule: the `Background` post-processor of the training-free plugin.
+class BackgroundRule:
+    """Rule for background pixels, carried out by `ovss.postprocessors.Background`.
 
     Args:
         name: the class that takes what others leave; None: no such rule.
@@ -114,7 +114,7 @@ class Scoring:
     seen_rule: str = "any_synonym"
 
 
-_GROUPS = (Prompting, Resize, Canvas, Views, Background, Scoring)
+_GROUPS = (Prompting, Resize, Canvas, Views, BackgroundRule, Scoring)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class ProtocolTemplate:
     canvas: Canvas = field(default_factory=Canvas)
     views: Views = field(default_factory=Views)
     accumulation: str = "float32"
-    background: Background = field(default_factory=Background)
+    background: BackgroundRule = field(default_factory=BackgroundRule)
     scores: Scoring = field(default_factory=Scoring)
 
     def flat(self) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class ProtocolTemplate:
         if self.canvas.size is None:
             nothing["canvas.keep_ratio"] = None
         if self.background.name is None:
-            nothing |= {f"background.{key}": value for key, value in vars(Background()).items()}
+            nothing |= {f"background.{key}": value for key, value in vars(BackgroundRule()).items()}
         return self.changed(nothing)
 
 

@@ -18,7 +18,7 @@ from ovss.vocabularies import load_names, load_templates
 from ovss.vocabularies.prompts import PromptConfig
 
 from .protocol import (
-    Background,
+    BackgroundRule,
     Canvas,
     DataRules,
     Prompting,
@@ -82,15 +82,15 @@ def is_resize(step: Mapping[str, Any]) -> bool:
     return step.get("type") == "ShortestEdge" and not step.get("labels", True)
 
 
-def read_background(config: Config) -> Background:
+def read_background(config: Config) -> BackgroundRule:
     """The rule of a config's post-processors."""
     for step in post_processors(config):
         if step.get("type") == "Background":
             own = {key: value for key, value in step.items() if key != "type"}
             words = own.get("words") or ()
             own["words"] = load_names(words) if words else ()
-            return Background(**{"name": "background", **own})
-    return Background()
+            return BackgroundRule(**{"name": "background", **own})
+    return BackgroundRule()
 
 
 def post_processors(config: Config) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from mmengine.config import Config
 
 from ovss.data.words import EACH_SYNONYM
 from ovss.inference import InferenceConfig
-from ovss.models.plugins import import_modules
 from ovss.structures import split_synonyms
 from ovss.vocabularies import load_templates
 from ovss.vocabularies.prompts import PromptConfig
@@ -17,7 +16,7 @@ from ovss.vocabularies.prompts import PromptConfig
 from .checks import check_compatible, checked
 from .named import find_protocol
 from .protocol import (
-    Background,
+    BackgroundRule,
     DataRules,
     Prompting,
     ProtocolError,
@@ -35,8 +34,6 @@ from .read import (
     read_fields,
     read_resize,
 )
-
-_PLUGIN = "ovss_plugins.training_free"
 
 
 def settle_protocol(
@@ -215,7 +212,7 @@ def write_words(dataset: Any, template: ProtocolTemplate, data: DataRules) -> No
         dataset["words"] = {**own, ground: (*own[ground], *words)}
 
 
-def _check_background(rule: Background, data: DataRules) -> None:
+def _check_background(rule: BackgroundRule, data: DataRules) -> None:
     if _label(str(rule.name)) in map(_label, data.words):
         return
     if _label(str(rule.name)) in map(_label, data.classes):
@@ -230,28 +227,18 @@ def _check_background(rule: Background, data: DataRules) -> None:
     )
 
 
-def write_background(config: Config, rule: Background) -> None:
+def write_background(config: Config, rule: BackgroundRule) -> None:
     """Put the rule last among a config's post-processors, or take it out."""
     if read_background(config) == rule:
         return
     steps = [step for step in post_processors(config) if step.get("type") != "Background"]
     if rule.name is not None:
         steps.append({"type": "Background", **vars(rule), "words": list(rule.words)})
-        _import_plugin(config)
     steps = [step for step in steps if step.get("type") != "Identity"]
     if len(steps) > 1:
         config.model.post_processor = {"type": "Chain", "steps": steps}
     else:
         config.model.post_processor = steps[0] if steps else {"type": "Identity"}
-
-
-def _import_plugin(config: Config) -> None:
-    """As a config that names the post-processor itself would."""
-    imports = dict(config.get("custom_imports") or {})
-    modules = list(imports.get("imports", ()))
-    if _PLUGIN not in modules:
-        config.custom_imports = {**imports, "imports": [*modules, _PLUGIN]}
-    import_modules([_PLUGIN], "the protocol's background")
 
 
 def _label(name: str) -> str:
