@@ -14,6 +14,8 @@ from .train import add_shared_flags, default_work_dir
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from ovss.protocols.settled import SettledProtocol
+
 FOLDER_FLAGS = ("split", "images", "masks", "classes", "mask_suffix")
 """Flags that go with ``--data``."""
 
@@ -95,18 +97,18 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     )
     stop()
     if result is not None:
-        print(f"protocol: {result.protocol.name} (hash {result.protocol.hash})")
+        print(f"protocol: {protocol}")
         if arguments.out:
             write_result(arguments.out, result)
     return 0
 
 
-def configured(arguments: argparse.Namespace) -> tuple[Config, str | None, str]:
-    """What is evaluated under all flags: data set, protocol, protocol options, config options.
+def configured(arguments: argparse.Namespace) -> tuple[Config, SettledProtocol, str]:
+    """Config under all flags: dataset, protocol, protocol options, config options.
 
     Returns:
-        the config, complete: it names no protocol any more but is what one says; the name of that
-        protocol; what a table calls the data set, empty where nothing but the config names it.
+        the final config, which holds the protocol's fields and no longer its name; the protocol;
+        the dataset's name in tables, empty if only the config names it.
 
     Raises:
         KeyError: no data to test on.
@@ -115,7 +117,7 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, str | None, str]:
     """
     from ovss.models.config_keys import check_keys
     from ovss.models.configs import load_config, use_dataset
-    from ovss.protocols.write import settle_protocol
+    from ovss.protocols.settled import settle_protocol
 
     config, name = load_config(arguments.config, arguments.cfg_options), ""
     check_keys(config)
@@ -128,13 +130,11 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, str | None, str]:
         raise KeyError(
             f"{arguments.config} names no data to test on: add --on DATASET or --data DIR"
         )
-    if arguments.cfg_options:  # on top of the data set that was named meanwhile
-        config.merge_from_dict(arguments.cfg_options)
-    chosen = settle_protocol(config, arguments.protocol, arguments.protocol_options)
-    if arguments.cfg_options:
-        config.merge_from_dict(arguments.cfg_options)
-        config.pop("protocol", None)
-    return config, chosen, name
+    overrides = arguments.cfg_options
+    if overrides:  # on top of the dataset that was named meanwhile
+        config.merge_from_dict(overrides)
+    protocol = settle_protocol(config, arguments.protocol, arguments.protocol_options, overrides)
+    return config, protocol, name
 
 
 def use_folder(config: Config, folder: str, **where: Any) -> str:

@@ -1,4 +1,4 @@
-"""A protocol, read off the config that runs."""
+"""Reads the protocol of a config that runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from ovss.data import register_data
+from ovss.data.base import SegmentationDataset
 from ovss.data.labels import seen_mask
 from ovss.data.words import EACH_SYNONYM, words_of_classes
 from ovss.inference import InferenceConfig
@@ -142,7 +143,7 @@ def _raw_values(dataset: Mapping[str, Any]) -> tuple[tuple[Any, Any], ...] | Non
 def _metainfo(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     """As `dataset.metainfo` has it; of pictures in folders without looking for them."""
     register_data()
-    if dataset.get("type") != "ImageMaskDataset":
+    if not names_its_words(dataset):
         return dict(DATASETS.build(dict(dataset)).metainfo)
     names = load_names(dataset["vocabulary"])
     marked = dataset.get("seen")
@@ -152,6 +153,14 @@ def _metainfo(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     asked = words_of_classes(dataset.get("words"), classes)
     found: dict[str, Any] = {"classes": classes, "seen": seen}
     return found if asked is None else {**found, "words": asked[0], "word_class": asked[1]}
+
+
+def names_its_words(dataset: Mapping[str, Any]) -> bool:
+    """Tell whether a dataset's class declares that its config names classes and words."""
+    register_data()
+    kind = dataset.get("type")
+    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(cls, type) and issubclass(cls, SegmentationDataset) and cls.names_words
 
 
 def _seen(evaluator: Any, meta: Mapping[str, Any]) -> Sequence[str]:

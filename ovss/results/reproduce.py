@@ -13,11 +13,12 @@ from ovss.io.fingerprint import sha256
 from ovss.io.weight_files import file_sha256
 from ovss.models.plugins import import_modules
 from ovss.models.weights import find_weights
+from ovss.protocols.settled import SettledProtocol, read_protocol
 from ovss.registry import register_all
 from ovss.training.build import register_training
 
 from .config_text import read_config_text
-from .record import data_folder, pretrained_part, protocol_record
+from .record import data_folder, pretrained_part
 from .result_file import Result, ResultError
 
 
@@ -28,7 +29,7 @@ def set_up(
     data_root: str | Path | None = None,
     encoder: str | Path | None = None,
     anyway: bool = False,
-) -> tuple[Config, Path | None, str]:
+) -> tuple[Config, Path | None, SettledProtocol]:
     """The config of a result, ready to run.
 
     Args:
@@ -40,8 +41,8 @@ def set_up(
         anyway: run with other weights, and tell of them in the end.
 
     Returns:
-        the config, with the places of files that hold here; the checkpoint's file or None; the
-        name of the protocol.
+        the config, with the places of files that hold here; the checkpoint's file or None; its
+        protocol.
 
     Raises:
         ResultError: the weights or the data are not there or are others; a config that is more than
@@ -61,16 +62,20 @@ def set_up(
         pretrained_part(config)["pretrained"] = str(encoder)
     hooks = config.get("custom_hooks") or []
     config.custom_hooks = [hook for hook in hooks if hook.get("type") != "PictureHook"]
-    chosen = result.protocol.name.partition(" with ")[0]
-    record = protocol_record(config, chosen)
-    if record.hash != result.protocol.hash and not anyway:
-        raise ResultError(
-            f"{source} says protocol {result.protocol.hash} ({result.protocol.name}), but its "
-            f"config is protocol {record.hash} ({record.name}) to this version: "
-            f"{_differences(result.protocol.fields, record.fields)}. Use ovss "
-            f"{result.run.versions.get('ovss')}, or see what it gives with --anyway"
-        )
-    return config, file, chosen
+    protocol = read_protocol(config, result.protocol.name.partition(" with ")[0])
+    if protocol.full_hash != result.protocol.full_hash and not anyway:
+        raise _another_protocol(result, source, protocol)
+    return config, file, protocol
+
+
+def _another_protocol(result: Result, source: str, found: SettledProtocol) -> ResultError:
+    recorded = result.protocol
+    return ResultError(
+        f"{source} records protocol {recorded.name} (full hash {recorded.full_hash}), but this "
+        f"version reads protocol {found.name} (full hash {found.full_hash}) from its config: "
+        f"{_differences(recorded.fields, found.fields)}. Use ovss "
+        f"{result.run.versions.get('ovss')}"
+    )
 
 
 def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]:

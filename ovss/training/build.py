@@ -79,14 +79,14 @@ def build_runner(
     if not testing:
         check_trainable(config)
     register_training()
-    from ovss.protocols.write import settle_protocol
+    from ovss.protocols.write import write_protocol
 
     from .checkpoints import find_checkpoint, read_training_checkpoint
     from .runner import TrainingRunner, share_of_batch, switch
 
     config = Config(config.to_dict(), filename=config.filename)
     check_keys(config)
-    settle_protocol(config)
+    write_protocol(config)  # a tested config was settled before; validation needs its fields too
     config.work_dir, config.launcher = str(work_dir), launcher
     for key in ("weights", *(_TRAINING_KEYS if testing else ())):
         config.pop(key, None)

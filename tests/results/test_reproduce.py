@@ -143,7 +143,7 @@ def test_weights_for_a_method_that_had_none_are_refused(recorded, capsys):
         ({"weights": {"file": "gone.safetensors"}}, "name the file with --weights FILE"),
         ({"weights": {"encoder_sha256": "0" * 64}}, "made with another encoder"),
         ({"weights": {"model_sha256": "0" * 64}}, "made with another model"),
-        ({"protocol": {"hash": "0" * 12}}, "says protocol 000000000000"),
+        ({"protocol": {"full_hash": "0" * 12}}, "(full hash 000000000000), but this version"),
         ({"data": {"pictures": 5}}, "made on 5 pictures"),
         ({"run": {"device": None}}, "run.device is 'None', not of type dict"),
         ({"protocol": {"fields": []}}, "protocol.fields is '[]', not of type dict"),
