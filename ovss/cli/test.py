@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .advice import with_advice
 from .options import KeyValues
 from .train import add_shared_flags, default_work_dir
 
@@ -57,6 +58,7 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     return parser
 
 
+@with_advice("test")
 def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     """Print per-class IoU, all figures, and the protocol that they were made under.
 

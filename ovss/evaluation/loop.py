@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from ovss.distributed import ProcessLostError, all_gather, is_process_lost
+from ovss.io.advice import advised
 from ovss.protocols.settled import SettledProtocol, read_protocol
 
 from .cost import Cost, Progress, largest, memory_peak, reset_memory_peak, utc_now
@@ -155,7 +156,7 @@ class ResumableTestLoop(TestLoop):
                     saved = time.perf_counter()
         except BaseException:  # counts of half a batch may be among them now: nothing is saved
             if saved > start or plan.parts:
-                say(f"what was counted is kept in {self.root}: --resume goes on")
+                say(f"The counts so far are kept in {self.root}. A resumed run continues from them")
             raise
         if end:
             save()
@@ -170,10 +171,11 @@ class ResumableTestLoop(TestLoop):
         except RuntimeError as error:
             if not is_process_lost(error):
                 raise
-            raise ProcessLostError(
+            lost = ProcessLostError(
                 f"another process of this evaluation has ended or cannot be reached ({error}). "
-                f"What was counted is kept in {self.root}: start again with --resume"
-            ) from error
+                f"The counts so far are kept in {self.root}"
+            )
+            raise advised(lost, "resume") from error
         return Cost(
             plan.started,
             utc_now(),

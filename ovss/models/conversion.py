@@ -97,7 +97,7 @@ def convert_file(
         raise CheckpointError(f"no converter for {method!r}; there are: {there_are}")
     if (method == CLIP) != (model is not None):
         raise ValueError(
-            f"--model names the architecture of a {CLIP!r}, as open_clip does "
+            f"model names the architecture of a {CLIP!r}, as open_clip does "
             f"(ViT-B-16-quickgelu): needed there, and nowhere else"
         )
     tensors, _ = read_weights(source)

@@ -15,6 +15,9 @@ from ovss.data.base import SegmentationDataset
 from ovss.data.labels import seen_mask
 from ovss.data.words import EACH_SYNONYM, words_of_classes
 from ovss.inference import InferenceConfig
+from ovss.interfaces import PostProcessor
+from ovss.postprocessors import Background, Chain
+from ovss.registry import POSTPROCESSORS
 from ovss.vocabularies import load_names, load_templates
 from ovss.vocabularies.prompts import PromptConfig
 
@@ -86,7 +89,7 @@ def is_resize(step: Mapping[str, Any]) -> bool:
 def read_background(config: Config) -> BackgroundRule:
     """The rule of a config's post-processors."""
     for step in post_processors(config):
-        if step.get("type") == "Background":
+        if is_made_by(step, Background):
             own = {key: value for key, value in step.items() if key != "type"}
             words = own.get("words") or ()
             own["words"] = load_names(words) if words else ()
@@ -97,8 +100,14 @@ def read_background(config: Config) -> BackgroundRule:
 def post_processors(config: Config) -> list[dict[str, Any]]:
     """One by one, copied."""
     block = config.model.get("post_processor") or {"type": "Identity"}
-    steps = block["steps"] if block.get("type") == "Chain" else [block]
+    steps = block["steps"] if is_made_by(block, Chain) else [block]
     return [dict(step) for step in steps]
+
+
+def is_made_by(step: Mapping[str, Any], cls: type[PostProcessor]) -> bool:
+    """Tell whether the config of a post-processor names this class."""
+    kind = step.get("type")
+    return (POSTPROCESSORS.get(kind) if isinstance(kind, str) else kind) is cls
 
 
 def data_rules(config: Mapping[str, Any], metainfo: Mapping[str, Any] | None) -> DataRules | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ovss.inference import InferenceConfig
 from ovss.vocabularies import load_templates
 from ovss.vocabularies.prompts import PromptConfig
 
@@ -16,13 +15,18 @@ from .named import find_protocol
 from .protocol import (
     DataRules,
     Prompting,
-    ProtocolError,
     ProtocolTemplate,
     Scoring,
     registered_templates,
 )
 from .read import data_rules, listed, read_background, read_fields, read_resize
-from .write_parts import write_background, write_resize, write_words
+from .write_parts import (
+    inference_block,
+    write_background,
+    write_keys,
+    write_resize,
+    write_words,
+)
 
 
 def write_protocol(
@@ -58,9 +62,7 @@ def write_protocol(
         target = read_fields(config, data)
     target = checked(target, options or {})
     if name is not None or options:
-        check_compatible(
-            config.model, target, InferenceConfig(**_inference(config, target)), name or own
-        )
+        check_compatible(config.model, target, name or own)
     apply_protocol(config, target, data)
     return name or own
 
@@ -84,14 +86,14 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
     if template.prompts.synonyms in ("first", "average"):
         prompts["synonyms"] = template.prompts.synonyms
     model.prompts = prompts
-    model.inference = _inference(config, template)
+    model.inference = inference_block(model, template)
     for part in ("val", "test"):
         loader = config.get(f"{part}_dataloader")
         if loader:
             write_resize(loader["dataset"], template.resize)
         for metric in listed(config.get(f"{part}_evaluator")):
             if metric.get("type") == "OpenVocabIoU":
-                _write(metric, vars(template.scores), Scoring())
+                write_keys(metric, vars(template.scores), Scoring())
     if data is not None:
         write_words(config.test_dataloader["dataset"], template, data)
     write_background(config, template.background)
@@ -127,25 +129,3 @@ def _said(config: Config) -> set[str]:
     }
     said = {key for key in template.flat() if groups.get(key.partition(".")[0])}
     return said | {"resize.others"} | {f"scores.{key}" for key in vars(Scoring()) if key in metric}
-
-
-def _inference(config: Config, template: ProtocolTemplate) -> dict[str, Any]:
-    """The method's `inference` with the fields of canvas and views in it."""
-    inference = dict(config.model.get("inference") or {})
-    default = InferenceConfig()
-    wanted = {**vars(template.canvas), **vars(template.plain().views)}
-    for key, value in wanted.items():
-        if value is not None or key == "size":
-            _write(inference, {key: value}, default)
-    try:
-        InferenceConfig(**inference)
-    except ValueError as error:
-        raise ProtocolError(f"views and canvas do not fit together: {error}") from None
-    return inference
-
-
-def _write(block: Any, values: Mapping[str, Any], default: Any) -> None:
-    """Keys of a config's block; one that is not there is only written where it must be."""
-    for key, value in values.items():
-        if key in block or value != getattr(default, key):
-            block[key] = value

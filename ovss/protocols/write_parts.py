@@ -1,16 +1,53 @@
-"""Writes single parts of a protocol into a config: resizing, words, and the background rule."""
+"""Writes single parts of a protocol into a config: views, resizing, words, background rule."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from ovss.data.words import EACH_SYNONYM
+from ovss.inference import InferenceConfig
+from ovss.io.advice import advised
+from ovss.postprocessors import Background, Identity
 from ovss.structures import split_synonyms
 
 from .protocol import BackgroundRule, DataRules, ProtocolError, ProtocolTemplate, Resize
-from .read import is_resize, names_its_words, post_processors, read_background, read_resize
+from .read import (
+    is_made_by,
+    is_resize,
+    names_its_words,
+    post_processors,
+    read_background,
+    read_resize,
+)
+
+
+def inference_block(model: Mapping[str, Any], template: ProtocolTemplate) -> dict[str, Any]:
+    """Inference block of a method under the template's canvas and views.
+
+    Raises:
+        ProtocolError: views and canvas that do not fit together.
+    """
+    inference = dict(model.get("inference") or {})
+    default = InferenceConfig()
+    wanted = {**vars(template.canvas), **vars(template.plain().views)}
+    for key, value in wanted.items():
+        if value is not None or key == "size":
+            write_keys(inference, {key: value}, default)
+    try:
+        InferenceConfig(**inference)
+    except ValueError as error:
+        raise ProtocolError(f"views and canvas do not fit together: {error}") from None
+    return inference
+
+
+def write_keys(block: Any, values: Mapping[str, Any], default: Any) -> None:
+    """Write keys of a config's block; a key that is not there is written only if it must be."""
+    for key, value in values.items():
+        if key in block or value != getattr(default, key):
+            block[key] = value
 
 
 def write_resize(dataset: Any, resize: Resize) -> None:
@@ -68,10 +105,11 @@ def _check_background(rule: BackgroundRule, data: DataRules) -> None:
     if _label(str(rule.name)) in map(_label, data.words):
         return
     if _label(str(rule.name)) in map(_label, data.classes):
-        raise ProtocolError(
-            f"the data set asks other words for {rule.name!r} and not the word itself, which a "
-            f"threshold needs: --cfg-options test_dataloader.dataset.words=None asks it"
+        error = ProtocolError(
+            f"the dataset asks other words for {rule.name!r} and not the name itself, which a "
+            f"threshold needs. Ask for the names of the classes (dataset.words=None)"
         )
+        raise advised(error, "ask_names")
     shown = ", ".join(data.classes[:5]) + (", ..." if len(data.classes) > 5 else "")
     raise ProtocolError(
         f"the data set has no class {rule.name!r} that could be background (it has {shown}): name "
@@ -83,10 +121,10 @@ def write_background(config: Config, rule: BackgroundRule) -> None:
     """Put the rule last among a config's post-processors, or take it out."""
     if read_background(config) == rule:
         return
-    steps = [step for step in post_processors(config) if step.get("type") != "Background"]
+    steps = [step for step in post_processors(config) if not is_made_by(step, Background)]
     if rule.name is not None:
         steps.append({"type": "Background", **vars(rule), "words": list(rule.words)})
-    steps = [step for step in steps if step.get("type") != "Identity"]
+    steps = [step for step in steps if not is_made_by(step, Identity)]
     if len(steps) > 1:
         config.model.post_processor = {"type": "Chain", "steps": steps}
     else:

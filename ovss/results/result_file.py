@@ -186,7 +186,7 @@ def read_result(path: str | Path) -> Result:
     """
     content = _read_json(Path(path))
     if not isinstance(content, dict) or "schema" not in content:
-        raise ResultError(f"{path} is no result file: `ovss test --out FILE` writes them")
+        raise ResultError(f"{path} is not a result file. Give a file that `ovss test` wrote")
     if content["schema"] not in (SCHEMA, _ONE_HASH):
         raise ResultError(
             f"{path} is of result format {content['schema']!r}, written by ovss "
@@ -225,8 +225,8 @@ def _read_json(path: Path) -> Any:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or no JSON ({error}): copy it "
-            f"again, or write it again with `ovss test --out FILE`"
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or not JSON ({error}). Copy it "
+            f"again, or write it again with `ovss test`"
         ) from error
 
 

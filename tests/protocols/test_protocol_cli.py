@@ -94,7 +94,7 @@ def test_a_threshold_where_a_data_set_asks_other_words_for_background(tmp_path, 
     (folder / "classes.json").write_text(json.dumps(classes))
     config = tiny_config(tmp_path, "protocol = 'mini'")
     flags = ["--data", str(folder), "--protocol-options", "background.threshold=1.0"]
-    with pytest.raises(ProtocolError, match=r"test_dataloader\.dataset\.words=None asks it"):
+    with pytest.raises(ProtocolError, match=r"--cfg-options test_dataloader\.dataset\.words=None"):
         run(config, tmp_path, *flags)
     result = run(config, tmp_path, *flags, "--cfg-options", "test_dataloader.dataset.words=None")
     assert result["categories"]["background"]["predicted"] == 2 * 40 * 48

@@ -56,9 +56,9 @@ def changed(path, **change) -> None:
     ("break_it", "said"),
     [
         (lambda path: path.unlink(), "no such result file"),
-        (lambda path: path.write_bytes(path.read_bytes()[:300]), r"truncated or no JSON.*--out"),
-        (lambda path: path.write_text('{"summary": {}}'), "no result file: `ovss test --out FILE`"),
-        (lambda path: path.write_text("[1, 2]"), "no result file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:300]), "truncated or not JSON"),
+        (lambda path: path.write_text('{"summary": {}}'), "is not a result file. Give a file"),
+        (lambda path: path.write_text("[1, 2]"), "is not a result file"),
         (
             lambda path: changed(path, schema=3),
             r"format 3, written by ovss 0\.1\.0.*reads formats 1 and 2",
