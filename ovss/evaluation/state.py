@@ -56,7 +56,7 @@ def merge(parts: Sequence[Part], pictures: int) -> Marks:
     """Marks of all pictures that any part holds.
 
     Raises:
-        ResumeError: two parts hold the same picture, or one is of another number of pictures.
+        ResumeError: two parts hold the same image, or one is of another number of images.
     """
     done_N = np.zeros(pictures, bool)
     for part in parts:

@@ -128,14 +128,22 @@ def check_compatible(
     found = misfits({**parts, **_conditions(model, template)})
     if not found:
         return
-    others = [(each.name, each.template) for each in named_protocols().values()]
     fit = [
-        other for other, fields in others if not misfits({**parts, **_conditions(model, fields)})
+        each.name for each in named_protocols().values() if _can_run(parts, model, each.template)
     ]
     raise ProtocolError(
         f"the protocol {name or 'asked for'} cannot run with this method: {'; '.join(found)}. "
         f"Choose one that can: {', '.join(fit) or 'no named protocol does'}"
     )
+
+
+def _can_run(
+    parts: Mapping[str, Any], model: Mapping[str, Any], template: ProtocolTemplate
+) -> bool:
+    try:
+        return not misfits({**parts, **_conditions(model, template)})
+    except ProtocolError:
+        return False
 
 
 def _conditions(model: Mapping[str, Any], template: ProtocolTemplate) -> dict[str, Any]:

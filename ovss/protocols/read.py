@@ -107,7 +107,7 @@ def post_processors(config: Config) -> list[dict[str, Any]]:
 def is_made_by(step: Mapping[str, Any], cls: type[PostProcessor]) -> bool:
     """Tell whether the config of a post-processor names this class."""
     kind = step.get("type")
-    return (POSTPROCESSORS.get(kind) if isinstance(kind, str) else kind) is cls
+    return (POSTPROCESSORS.module_dict.get(kind) if isinstance(kind, str) else kind) is cls
 
 
 def data_rules(config: Mapping[str, Any], metainfo: Mapping[str, Any] | None) -> DataRules | None:

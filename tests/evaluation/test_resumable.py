@@ -128,7 +128,7 @@ def test_a_damaged_part_is_counted_again(tmp_path, monkeypatch, whole):
 def test_a_part_that_is_there_twice_is_refused(tmp_path, monkeypatch):
     part = cut(monkeypatch, tmp_path)
     part.with_name("session-0007-rank-0000.json").write_bytes(part.read_bytes())
-    with pytest.raises(ResumeError, match="same picture"):
+    with pytest.raises(ResumeError, match="same image"):
         run(counted_config(resume=True), tmp_path)
 
 
