@@ -1,4 +1,4 @@
-"""Evaluate a method: the flags of `ovss test` and `tools/test.py`."""
+"""Command `ovss test`: evaluates a method and keeps the result."""
 
 from __future__ import annotations
 
@@ -34,12 +34,20 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     data = parser.add_argument_group("data", "of the config, unless another is named")
     which = data.add_mutually_exclusive_group()
     which.add_argument("--on", metavar="DATASET", help="a known one: ade20k_150, or a config file")
-    which.add_argument("--data", metavar="DIR", help="your own: pictures, label maps, class file")
-    data.add_argument("--split", metavar="NAME", help="of --data: val and the like")
-    data.add_argument("--images", metavar="PATH", help="of --data, where it is not found by name")
-    data.add_argument("--masks", metavar="PATH", help="likewise")
-    data.add_argument("--classes", metavar="FILE", help="likewise")
-    data.add_argument("--mask-suffix", metavar="END", help="likewise: how label maps' names end")
+    which.add_argument("--data", metavar="DIR", help="your own: images, label maps, class file")
+    data.add_argument("--split", metavar="NAME", help="split of --data, for example val")
+    data.add_argument(
+        "--images", metavar="PATH", help="image folder inside --data (default: auto-detect)"
+    )
+    data.add_argument(
+        "--masks", metavar="PATH", help="label-map folder inside --data (default: auto-detect)"
+    )
+    data.add_argument(
+        "--classes", metavar="FILE", help="class file of --data (default: auto-detect)"
+    )
+    data.add_argument(
+        "--mask-suffix", metavar="END", help="end of label-map names (default: auto-detect)"
+    )
     how = parser.add_argument_group("protocol", "the config's, unless changed; docs/protocols.md")
     how.add_argument("--protocol", metavar="NAME", help="a named one: cat_seg, sed, sclip, ...")
     how.add_argument(
@@ -49,10 +57,14 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
         metavar="FIELD=VALUE",
         help="other values of its fields (views.window=512); the result says so",
     )
-    parser.add_argument("--out", metavar="FILE", help="the result as JSON: figures and all facts")
-    parser.add_argument("--resume", action="store_true", help="go on with what was cut off")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write the result as JSON, with everything it takes to reproduce it",
+    )
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU)")
-    parser.add_argument("--show-dir", metavar="DIR", help="image, truth and prediction as pictures")
+    parser.add_argument("--show-dir", metavar="DIR", help="draw image, ground truth and prediction")
     parser.add_argument("--show-count", type=int, default=20, help="how many of them")
     add_shared_flags(parser)
     return parser
