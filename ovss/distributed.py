@@ -18,6 +18,8 @@ import torch.distributed as dist
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from ovss.io.advice import advised
+
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 TIMEOUT = 1800
 """Seconds that a process waits for the others before it gives up."""
@@ -27,11 +29,7 @@ _VARIABLES = {
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
-_STARTED_BY = {
-    "pytorch": "torchrun --nproc-per-node N -m ovss train CONFIG",
-    "slurm": "srun ovss train CONFIG",
-    "mpi": "mpirun of Open MPI",
-}
+_STARTED_BY = {"pytorch": "torchrun", "slurm": "srun", "mpi": "mpirun of Open MPI"}
 _SIGNS_OF_LOSS = (
     *("connection closed", "connection reset", "connection refused", "broken pipe"),
     *("timed out", "timeout", "nccl", "gloo"),
@@ -59,10 +57,11 @@ def start(launcher: str, backend: str | None = None, timeout: float = TIMEOUT) -
         return
     missing = [name for name in _VARIABLES[launcher] if name not in os.environ]
     if missing:
-        raise ValueError(
-            f"--launcher {launcher} without {', '.join(missing)} in the environment: start it "
-            f"with {_STARTED_BY[launcher]}, or leave --launcher out to train in one process"
+        error = ValueError(
+            f"The launcher {launcher!r} needs {', '.join(missing)} in the environment, which "
+            f"{_STARTED_BY[launcher]} sets"
         )
+        raise advised(error, f"launcher_{launcher}")
     rank, world, local = (int(os.environ[name]) for name in _VARIABLES[launcher])
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK=str(local))
     os.environ.setdefault("MASTER_ADDR", _first_host(launcher))

@@ -1,6 +1,7 @@
 """Show what this installation has: components, methods, protocols, vocabularies, plugins ...
 
 ovss list components
+ovss list protocols --on ade20k_150           with the full hash on a dataset
 ovss list --compatible-with UpsampleDecoder   parts that it fits, and why others do not
 ovss list --compatible-with cat_seg_mini      parts that could replace the method's own
 """
@@ -11,9 +12,12 @@ import argparse
 import inspect
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from ovss.models.compatible import Answer, Verdict
 
 SECTIONS = ("components", "methods", "protocols", "vocabularies", "templates", "plugins")
@@ -31,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a component, a config or a config file: which parts fit it, from declared dimensions",
     )
+    parser.add_argument(
+        "--on",
+        metavar="DATASET",
+        help="protocols only: show the full hash on this dataset (ade20k_150, or a config file)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -41,12 +50,17 @@ def run(args: argparse.Namespace) -> int:
     if unknown:
         raise ValueError(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
     wanted = args.sections or SECTIONS
-    found = {section: COLLECT[section]() for section in SECTIONS if section in wanted}
+    if args.on is not None and "protocols" not in wanted:
+        raise ValueError("--on is for protocols. Use: ovss list protocols --on DATASET")
+    collect = {**COLLECT, "protocols": lambda: protocols(args.on)}
+    found = {section: collect[section]() for section in SECTIONS if section in wanted}
     if args.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return 0
     for section, rows in found.items():
         print(f"{section} ({len(rows)})")
+        if section == "protocols":
+            rows = [_with_titles(rows), *rows]
         print("\n".join(line.rstrip() for line in columns(rows)), end="\n\n")
     return 0
 
@@ -136,19 +150,32 @@ def methods() -> list[dict[str, Any]]:
     return rows
 
 
-def protocols() -> list[dict[str, Any]]:
-    """Every named protocol: its prompts, sizes, views and the mIoU that it quotes."""
-    from ovss.protocols.named import named_protocols
-    from ovss.protocols.protocol import ABSENT, Protocol, templates_name
+def protocols(dataset: str | None = None) -> list[dict[str, Any]]:
+    """Every named protocol: its hashes, prompts, sizes, views and the mIoU that it quotes.
 
+    Args:
+        dataset: where the full hash is taken, as `ovss test --on` names it; None: nowhere. Some
+            protocols have fields that differ on a dataset, and so does their method hash there.
+    """
+    from ovss.protocols.named import method_hash, named_protocols
+    from ovss.protocols.protocol import ABSENT, Protocol, ProtocolError, templates_name
+    from ovss.protocols.settled import named_on
+
+    data = _data_config(dataset) if dataset else None
     rows = []
     for name, named in named_protocols().items():
         how = named.template.plain()
+        hashes = {"method_hash": method_hash(Protocol(how).as_dict(), name), "full_hash": None}
+        if data is not None:
+            with suppress(ProtocolError):  # this dataset cannot be evaluated so
+                settled = named_on(named, data)
+                how = settled.protocol.how
+                hashes = {"method_hash": settled.method_hash, "full_hash": settled.full_hash}
         views = f"{how.views.mode} {how.views.window or ''}/{how.views.stride or ''}".strip(" /")
         rows.append(
             {
                 "name": name,
-                "hash": Protocol(how).hash,
+                **hashes,
                 "prompts": f"{templates_name(how.prompts.templates)}, {how.prompts.synonyms}",
                 "resize": "-" if how.resize.short is None else str(how.resize.short),
                 "canvas": str(how.canvas.size),
@@ -158,6 +185,26 @@ def protocols() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _data_config(name: str) -> Config:
+    from mmengine.config import Config
+
+    from ovss.models.configs import use_dataset
+
+    config = Config()
+    use_dataset(config, name)
+    return config
+
+
+def _with_titles(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Column titles of protocols; the full hash has values on a dataset only."""
+    titles = {key: key.replace("_", " ") for key in rows[0]}
+    if all(row["full_hash"] is None for row in rows):
+        titles["full_hash"] = "full hash (--on)"
+    for row in rows:
+        row["full_hash"] = row["full_hash"] or "-"
+    return titles
 
 
 def vocabularies() -> list[dict[str, Any]]:

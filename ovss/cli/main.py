@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ovss import __version__
 
+from .advice import notes_of, with_advice
 from .options import KeyValues, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def describe(error: BaseException) -> str:
-    """One line for an exception; unexpected ones name the flag that shows more."""
+    """One line for an exception, with its notes; unexpected ones name the flag that shows more."""
+    text, notes = _described(error), " ".join(notes_of(error))
+    return f"{text}{'' if text.endswith('.') else '.'} {notes}" if notes else text
+
+
+def _described(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, KeyError) and error.args:  # str() of it would be quoted
         text = " ".join(str(error.args[0]).split())
@@ -78,7 +84,7 @@ def describe(error: BaseException) -> str:
     if text and (isinstance(error, OURS) or _raised_here(error)):
         return text
     if is_out_of_memory(error):
-        return f"out of memory: try a smaller batch or smaller images ({text})"
+        return f"out of memory ({text}). Use smaller images, or compute less at once"
     return f"{type(error).__name__}: {text} (--debug shows where)"
 
 
@@ -117,7 +123,7 @@ def _dispatch(argv: list[str]) -> int:
     if module is None or args.command is None:
         parser.print_help()
         return 2 if argv else 0
-    return int(module.run(args))
+    return int(with_advice(args.command)(module.run)(args))
 
 
 def _module(command: str) -> ModuleType:

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="FILE", help="the new result as JSON")
     parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/reproduce_RESULT")
-    parser.add_argument("--resume", action="store_true", help="go on with what was cut off")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument(
         "--anyway",
         action="store_true",

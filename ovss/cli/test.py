@@ -1,4 +1,4 @@
-"""Evaluate a method: the flags of `ovss test`."""
+"""Command `ovss test`: evaluates a method and keeps the result."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .advice import with_advice
 from .options import KeyValues
 from .train import add_shared_flags, default_work_dir
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+    from ovss.protocols.settled import SettledProtocol
 
 FOLDER_FLAGS = ("split", "images", "masks", "classes", "mask_suffix")
 """Flags that go with ``--data``."""
@@ -31,12 +34,20 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     data = parser.add_argument_group("data", "of the config, unless another is named")
     which = data.add_mutually_exclusive_group()
     which.add_argument("--on", metavar="DATASET", help="a known one: ade20k_150, or a config file")
-    which.add_argument("--data", metavar="DIR", help="your own: pictures, label maps, class file")
-    data.add_argument("--split", metavar="NAME", help="of --data: val and the like")
-    data.add_argument("--images", metavar="PATH", help="of --data, where it is not found by name")
-    data.add_argument("--masks", metavar="PATH", help="likewise")
-    data.add_argument("--classes", metavar="FILE", help="likewise")
-    data.add_argument("--mask-suffix", metavar="END", help="likewise: how label maps' names end")
+    which.add_argument("--data", metavar="DIR", help="your own: images, label maps, class file")
+    data.add_argument("--split", metavar="NAME", help="split of --data, for example val")
+    data.add_argument(
+        "--images", metavar="PATH", help="image folder inside --data (default: auto-detect)"
+    )
+    data.add_argument(
+        "--masks", metavar="PATH", help="label-map folder inside --data (default: auto-detect)"
+    )
+    data.add_argument(
+        "--classes", metavar="FILE", help="class file of --data (default: auto-detect)"
+    )
+    data.add_argument(
+        "--mask-suffix", metavar="END", help="end of label-map names (default: auto-detect)"
+    )
     how = parser.add_argument_group("protocol", "the config's, unless changed; docs/protocols.md")
     how.add_argument("--protocol", metavar="NAME", help="a named one: cat_seg, sed, sclip, ...")
     how.add_argument(
@@ -46,15 +57,20 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
         metavar="FIELD=VALUE",
         help="other values of its fields (views.window=512); the result says so",
     )
-    parser.add_argument("--out", metavar="FILE", help="the result as JSON: figures and all facts")
-    parser.add_argument("--resume", action="store_true", help="go on with what was cut off")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write the result as JSON, with everything it takes to reproduce it",
+    )
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU)")
-    parser.add_argument("--show-dir", metavar="DIR", help="image, truth and prediction as pictures")
+    parser.add_argument("--show-dir", metavar="DIR", help="draw image, ground truth and prediction")
     parser.add_argument("--show-count", type=int, default=20, help="how many of them")
     add_shared_flags(parser)
     return parser
 
 
+@with_advice("test")
 def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     """Print per-class IoU, all figures, and the protocol that they were made under.
 
@@ -95,18 +111,18 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     )
     stop()
     if result is not None:
-        print(f"protocol: {result.protocol.name} (hash {result.protocol.hash})")
+        print(f"protocol: {protocol}")
         if arguments.out:
             write_result(arguments.out, result)
     return 0
 
 
-def configured(arguments: argparse.Namespace) -> tuple[Config, str | None, str]:
-    """What is evaluated under all flags: data set, protocol, protocol options, config options.
+def configured(arguments: argparse.Namespace) -> tuple[Config, SettledProtocol, str]:
+    """Config under all flags: dataset, protocol, protocol options, config options.
 
     Returns:
-        the config, complete: it names no protocol any more but is what one says; the name of that
-        protocol; what a table calls the data set, empty where nothing but the config names it.
+        the final config, which holds the protocol's fields and no longer its name; the protocol;
+        the dataset's name in tables, empty if only the config names it.
 
     Raises:
         KeyError: no data to test on.
@@ -115,7 +131,7 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, str | None, str]:
     """
     from ovss.models.config_keys import check_keys
     from ovss.models.configs import load_config, use_dataset
-    from ovss.protocols.write import settle_protocol
+    from ovss.protocols.settled import settle_protocol
 
     config, name = load_config(arguments.config, arguments.cfg_options), ""
     check_keys(config)
@@ -128,13 +144,11 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, str | None, str]:
         raise KeyError(
             f"{arguments.config} names no data to test on: add --on DATASET or --data DIR"
         )
-    if arguments.cfg_options:  # on top of the data set that was named meanwhile
-        config.merge_from_dict(arguments.cfg_options)
-    chosen = settle_protocol(config, arguments.protocol, arguments.protocol_options)
-    if arguments.cfg_options:
-        config.merge_from_dict(arguments.cfg_options)
-        config.pop("protocol", None)
-    return config, chosen, name
+    overrides = arguments.cfg_options
+    if overrides:  # on top of the dataset that was named meanwhile
+        config.merge_from_dict(overrides)
+    protocol = settle_protocol(config, arguments.protocol, arguments.protocol_options, overrides)
+    return config, protocol, name
 
 
 def use_folder(config: Config, folder: str, **where: Any) -> str:

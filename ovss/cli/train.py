@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ovss.distributed import LAUNCHERS
 
+from .advice import with_advice
 from .options import add_config_options
 
 
@@ -54,6 +55,7 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="by launchers")
 
 
+@with_advice("train")
 def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
     """Train, validate, and write `weights.safetensors`, `curve.jsonl` and `curve.png`.
 

@@ -6,7 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,12 @@ class SegmentationDataset(Dataset, ABC):
             them; None: the names themselves. Samples then carry the words as their `vocabulary`,
             while labels still index the names: for evaluation only.
         colors: T RGB triples to draw the categories in; None: `ovss.visualize.palette`.
+
+    `names_words` declares that a class is configured by `vocabulary`, `seen`, `only_seen` and
+    `words`, so that its classes and words are known without its files, and `words` can be set.
     """
+
+    names_words: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ovss.io.advice import advised
 from ovss.io.images import ImageError
 
 from .class_colors import Color
@@ -42,10 +43,11 @@ def find_suffix(pictures: Sequence[Path], images: Path, masks: Path) -> str:
     best = max(suffixes.values())
     most = sorted(suffix for suffix, count in suffixes.items() if count == best)
     if len(most) > 1:
-        raise LayoutError(
-            f"{masks} has label maps that end in {', '.join(most)} for the same pictures: choose "
-            f'with --mask-suffix, or write {{"mask_suffix": "{most[-1]}"}} into a JSON file there'
+        error = LayoutError(
+            f"{masks} has label maps that end in {', '.join(most)} for the same images. Choose "
+            f'one: write {{"mask_suffix": "{most[-1]}"}} into a JSON file of the dataset'
         )
+        raise advised(error, "mask_suffix")
     return most[0]
 
 

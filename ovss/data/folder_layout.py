@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from ovss.io.advice import advised
+
 from .class_facts import FACT_KEYS, PALETTE_KEYS
 from .class_file import read_json
 from .pairs import holds
@@ -43,7 +45,7 @@ def find_folder(
         FileNotFoundError: no such folder. LayoutError: none is found, or several.
     """
     if given is not None:
-        return _given(root, given, Path.is_dir, f"folder: {root / given} (--{what})")
+        return _given(root, given, Path.is_dir, f"folder of {what}: {root / given}")
     inside = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     named = [p for p in inside if p.name.lower() in known]
     found = [p for p in named if holds(p, kind)]
@@ -51,20 +53,21 @@ def find_folder(
         return found[0]
     if found:
         listed = ", ".join(path.name for path in found)
-        raise LayoutError(f"{root} has several folders that may be the {what}: {listed}; choose "
-                          f"one with --{what}")  # fmt: skip
+        error = LayoutError(f"{root} has several folders that may be the {what}: {listed}")
+        raise advised(error, what)
     parts = [p for p in inside if is_split(p.name) and any((p / name).is_dir() for name in known)]
     if parts and not named:
-        raise LayoutError(
-            f"{root} has {what} within {', '.join(p.name for p in parts)}: give {parts[0]} as the "
-            f"data set, and --classes for a class file that is not in there"
+        error = LayoutError(
+            f"{root} has {what} within {', '.join(p.name for p in parts)}. Give {parts[0]} as the "
+            f"dataset, and the class file if it is not in there"
         )
+        raise advised(error, "classes")
     empty = f" ({', '.join(p.name for p in named)}: no {_kinds(kind)} in there)" if named else ""
     there = ", ".join(p.name for p in inside[:8]) or "no folders at all"
-    raise LayoutError(
-        f"{root} has no folder of {what}{empty}: there is {there}. Name it with --{what}, or call "
-        f"it {known[0]!r}"
+    error = LayoutError(
+        f"{root} has no folder of {what}{empty}, only {there}. Call the folder {known[0]!r}"
     )
+    raise advised(error, what)
 
 
 def _given(root: Path, given: str | Path, fits: Callable[[Path], bool], what: str) -> Path:
@@ -82,7 +85,7 @@ def find_class_file(root: Path, given: str | Path | None) -> Path:
         FileNotFoundError: no such file. LayoutError: none is found, or several.
     """
     if given is not None:
-        return _given(root, given, Path.is_file, f"class file: {root / given} (--classes)")
+        return _given(root, given, Path.is_file, f"class file: {root / given}")
     found = sorted(
         path
         for path in root.iterdir()
@@ -92,11 +95,12 @@ def find_class_file(root: Path, given: str | Path | None) -> Path:
         return found[0]
     if found:
         listed = ", ".join(path.name for path in found)
-        raise LayoutError(f"{root} has several class files: {listed}; choose one with --classes")
-    raise LayoutError(
-        f"{root} has no class file: write {root / 'classes.txt'}, one class a line in the order of "
-        f"the label values, or name a file with --classes"
+        raise advised(LayoutError(f"{root} has several class files: {listed}"), "classes")
+    error = LayoutError(
+        f"{root} has no class file. Write {root / 'classes.txt'}, one class a line in the order of "
+        f"the label values"
     )
+    raise advised(error, "classes")
 
 
 def sibling_facts(root: Path, class_file: Path) -> list[tuple[Path, Any]]:

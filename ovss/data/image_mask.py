@@ -48,6 +48,8 @@ class ImageMaskDataset(SegmentationDataset):
             pictures of one name; colours that are not one for each category.
     """
 
+    names_words = True
+
     def __init__(
         self,
         images: str,

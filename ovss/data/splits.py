@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ovss.io.advice import advised
 from ovss.io.images import IMAGE_SUFFIXES
 
 from .class_file import INNER
@@ -79,8 +80,8 @@ def choose_split(splits: dict[str, Split], wanted: str | None, root: Path) -> Sp
     listed = ", ".join(map(str, splits.values()))
     if wanted is None:
         if len(splits) > 1:
-            raise LayoutError(f"{root} has several splits: {listed}; choose one with --split, or "
-                              f"--split {EVERYTHING}")  # fmt: skip
+            error = LayoutError(f"{root} has several splits: {listed}. Choose one")
+            raise advised(error, "split", "every_split", everything=EVERYTHING)
         return next(iter(splits.values()), None)
     if wanted in splits:
         return splits[wanted]
@@ -91,7 +92,7 @@ def choose_split(splits: dict[str, Split], wanted: str | None, root: Path) -> Sp
         return alike[0]
     if alike:
         several = ", ".join(map(str, alike))
-        raise LayoutError(f"--split {wanted} may be {several}: name one in full")
+        raise LayoutError(f"the split {wanted!r} may be {several}. Name one in full")
     raise LayoutError(
         f"{root} has no split {wanted!r}: there is {listed or 'no split at all, only one set'}"
     )
@@ -112,10 +113,11 @@ def mask_folder_of(masks: Path, split: Split | None) -> Path:
     if len(alike) == 1:
         return alike[0]
     if inside:
-        raise LayoutError(
+        error = LayoutError(
             f"{masks} has {', '.join(p.name for p in inside)} and no {split.folder!r}, which the "
-            f"pictures have: name the folders with --images and --masks"
+            f"images have"
         )
+        raise advised(error, "images", "masks")
     return masks
 
 

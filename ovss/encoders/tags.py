@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
+from ovss.io.advice import advised
+
 __all__ = ["check_activation", "fetch", "tag_config"]
 
 SECONDS_TO_REACH = 5.0
@@ -70,14 +72,14 @@ def fetch(model: str, pretrained: str) -> Path:
     except Exception as error:  # whatever the network, the hub client or the disk raises
         from huggingface_hub.constants import HF_HUB_CACHE
 
-        raise RuntimeError(
+        problem = RuntimeError(
             f"the weights {pretrained!r} of {model} are not cached and could not be fetched from "
             f"{tag.get('hf_hub') or tag.get('url')} ({type(error).__name__}: {error}). They are "
             f"looked for in {HF_HUB_CACHE} (move it with HF_HOME) and {OLD_CACHE}. Without "
             f"network, copy the file here and give its path: "
-            f"pretrained='/path/to/weights.safetensors' in the config's encoder, or --cfg-options "
-            f"model.encoder.pretrained=/path/to/weights.safetensors"
-        ) from error
+            f"pretrained='/path/to/weights.safetensors' in the config's encoder"
+        )
+        raise advised(problem, "pretrained") from error
 
 
 def _cached(tag: dict[str, Any]) -> Path | None:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from ovss.distributed import ProcessLostError, all_gather, is_process_lost
+from ovss.io.advice import advised
+from ovss.protocols.settled import SettledProtocol, read_protocol
 
 from .cost import Cost, Progress, largest, memory_peak, reset_memory_peak, utc_now
 from .plan import Plan, agree
@@ -64,7 +66,8 @@ class ResumableTestLoop(TestLoop):
         resume: go on from what the working directory holds; start anew if it holds nothing.
         save_every, report_every: seconds between states, and between lines on progress.
 
-    After `run`, `cost` tells what it took.
+    `protocol` is the protocol that was settled for the run; without one it is read, once, from the
+    runner's config and the dataset as it was built. After `run`, `cost` tells what it took.
 
     Raises:
         ValueError: a sampler, or batches, that cannot be shared out anew.
@@ -91,6 +94,7 @@ class ResumableTestLoop(TestLoop):
                 )
         self.resume, self.save_every, self.report_every = resume, save_every, report_every
         self.sampler = cast(EachPictureOnce, self.dataloader.sampler)
+        self.protocol: SettledProtocol | None = None
         self.cost: Cost | None = None
 
     def run(self) -> dict[str, float]:
@@ -105,7 +109,11 @@ class ResumableTestLoop(TestLoop):
         self.test_loss.clear()
         _remember_little(self.runner)
         reset_memory_peak()
-        plan = agree(self.runner, self.root, self.dataloader.dataset, self.fp16, self.resume)
+        dataset = self.dataloader.dataset
+        if self.protocol is None:
+            meta = getattr(dataset, "metainfo", None)  # mmengine's datasets have it
+            self.protocol = read_protocol(self.runner.cfg, metainfo=meta)
+        plan = agree(self.runner, self.root, dataset, self.protocol, self.fp16, self.resume)
         seconds = self._count(plan)
         self.cost = self._sum_up(plan, seconds)
         metrics = self._evaluate(plan)
@@ -148,7 +156,7 @@ class ResumableTestLoop(TestLoop):
                     saved = time.perf_counter()
         except BaseException:  # counts of half a batch may be among them now: nothing is saved
             if saved > start or plan.parts:
-                say(f"what was counted is kept in {self.root}: --resume goes on")
+                say(f"The counts so far are kept in {self.root}. A resumed run continues from them")
             raise
         if end:
             save()
@@ -163,10 +171,11 @@ class ResumableTestLoop(TestLoop):
         except RuntimeError as error:
             if not is_process_lost(error):
                 raise
-            raise ProcessLostError(
+            lost = ProcessLostError(
                 f"another process of this evaluation has ended or cannot be reached ({error}). "
-                f"What was counted is kept in {self.root}: start again with --resume"
-            ) from error
+                f"The counts so far are kept in {self.root}"
+            )
+            raise advised(lost, "resume") from error
         return Cost(
             plan.started,
             utc_now(),

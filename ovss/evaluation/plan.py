@@ -18,7 +18,7 @@ from ovss.data.image_mask import ImageMaskDataset
 from ovss.distributed import unwrap
 from ovss.io.fingerprint import sha256
 from ovss.io.hashing import content_hash
-from ovss.protocols.read import protocol_of
+from ovss.protocols.settled import SettledProtocol
 
 from .cost import utc_now
 from .state import Part, StateFolder, merge
@@ -38,13 +38,20 @@ class Plan:
     """Of earlier sessions; only the first process keeps them."""
 
 
-def agree(runner: Runner, root: Path, dataset: Dataset[Any], fp16: bool, resume: bool) -> Plan:
+def agree(
+    runner: Runner,
+    root: Path,
+    dataset: Dataset[Any],
+    protocol: SettledProtocol,
+    fp16: bool,
+    resume: bool,
+) -> Plan:
     """What is left, and whose it is: the first process looks, the others are told.
 
     Args:
         runner: of the evaluation, its weights loaded.
         root: of the states of all evaluations of the working directory.
-        dataset, fp16: of the loop.
+        dataset, protocol, fp16: of the loop.
         resume: go on from the state there; otherwise it is cleared.
 
     Raises:
@@ -54,7 +61,8 @@ def agree(runner: Runner, root: Path, dataset: Dataset[Any], fp16: bool, resume:
     found: Any = None
     if runner.rank == 0:
         try:
-            found = _plan(runner, root, dataset, fp16, resume)
+            identity = evaluation_identity(runner, dataset, protocol, fp16)
+            found = _plan(runner, root, dataset, identity, resume)
         except Exception as error:
             found = error
     told = [replace(found, parts=()) if isinstance(found, Plan) else found]
@@ -64,8 +72,7 @@ def agree(runner: Runner, root: Path, dataset: Dataset[Any], fp16: bool, resume:
     return cast(Plan, found if runner.rank == 0 else told[0])
 
 
-def _plan(runner: Runner, root: Path, dataset: Any, fp16: bool, resume: bool) -> Plan:
-    identity = evaluation_identity(runner, dataset, fp16)
+def _plan(runner: Runner, root: Path, dataset: Any, identity: dict[str, str], resume: bool) -> Plan:
     state = StateFolder(root, identity)
     if not resume:
         state.clear()
@@ -85,22 +92,24 @@ def _plan(runner: Runner, root: Path, dataset: Any, fp16: bool, resume: bool) ->
     )
 
 
-def evaluation_identity(runner: Runner, dataset: Dataset[Any], fp16: bool) -> dict[str, str]:
+def evaluation_identity(
+    runner: Runner, dataset: Dataset[Any], protocol: SettledProtocol, fp16: bool
+) -> dict[str, str]:
     """Name -> hash of all that a count depends on.
 
     Args:
         runner: of the evaluation, its weights loaded.
         dataset: that is evaluated.
+        protocol: of the run.
         fp16: whether the loop computes under autocast.
     """
     config, model = runner.cfg, unwrap(runner.model)
     device = next(model.parameters()).device.type if any(True for _ in model.parameters()) else ""
     parts = {k: v for k, v in config.model.items() if k not in ("prompts", "inference")}
-    meta = getattr(dataset, "metainfo", None)  # mmengine's data sets have it
     return {
         "weights": sha256(model.state_dict()),
         "model": content_hash(parts),
-        "protocol": protocol_of(config, meta).hash,
+        "protocol": protocol.full_hash,
         "data": data_hash(dataset, config.test_dataloader.get("dataset")),
         "metric": content_hash(config.get("test_evaluator")),
         "arithmetic": f"{device} {torch.get_float32_matmul_precision()}{' autocast' * fp16}",

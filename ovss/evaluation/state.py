@@ -19,6 +19,7 @@ import numpy as np
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
+from ovss.io.advice import advised
 from ovss.io.files import write_text
 from ovss.io.hashing import short_hash
 
@@ -55,15 +56,16 @@ def merge(parts: Sequence[Part], pictures: int) -> Marks:
     """Marks of all pictures that any part holds.
 
     Raises:
-        ResumeError: two parts hold the same picture, or one is of another number of pictures.
+        ResumeError: two parts hold the same image, or one is of another number of images.
     """
     done_N = np.zeros(pictures, bool)
     for part in parts:
         if len(part.done_N) != pictures or (done_N & part.done_N).any():
-            raise ResumeError(
-                "two parts of the state hold the same picture, or are of data sets of different "
-                "sizes: it was edited or mixed. Start again without --resume"
+            error = ResumeError(
+                "two parts of the state hold the same image, or are of datasets of different "
+                "sizes, because it was edited or mixed. Start again instead of resuming"
             )
+            raise advised(error, "start_again")
         done_N |= part.done_N
     return done_N
 
@@ -143,11 +145,12 @@ class StateFolder:
                 f"{key} {str(other.get(key))[:12]} there, {self.identity[key][:12]} here"
                 for key in differing
             )
-            raise ResumeError(
+            error = ResumeError(
                 f"the unfinished evaluation in {folder} is of other {', '.join(differing)} "
                 f"({hashes}): its counts cannot be added to these. Give what it was started with, "
-                f"or start another without --resume, or keep them apart with --work-dir"
+                f"or start another instead of resuming"
             )
+            raise advised(error, "start_again", "keep_apart")
 
 
 def _identity_of(path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ovss.io.advice import advised
 from ovss.segmentor import OpenVocabSegmentor
 
 from .plugins import find_plugins
@@ -53,12 +54,12 @@ def load_trained(
     elif weights is not None:
         random = random_parts(model)
         if random:
-            raise ValueError(
+            error = ValueError(
                 f"{Path(config.filename or 'the config').stem} names no trained weights, and its "
-                f"{' and '.join(random)} would be random: give a checkpoint (--weights FILE; one "
-                f"of the authors' is converted first by `ovss convert`), or ask for "
-                f"random weights (--weights none, weights=None in Python)"
+                f"{' and '.join(random)} would be random. Give a checkpoint, or ask for random "
+                f"weights (weights=None in Python)"
             )
+            raise advised(error, "weights")
 
 
 def named_weights(config: Config, weights: str | Path | None) -> str | Path | None:

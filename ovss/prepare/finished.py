@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovss import __version__
+from ovss.io.advice import advised
 from ovss.io.files import write_text
 
 from .census import split_census
@@ -123,31 +124,33 @@ def read_description(
         return None
     path = out / DESCRIPTION
     if not path.is_file():
-        raise FileExistsError(
+        error = FileExistsError(
             f"{out} is there and has no {DESCRIPTION}, so it was not prepared here: nothing in it "
-            f"was touched. Name another --out, or move it away"
+            f"was touched. Name another folder, or move it away"
         )
+        raise advised(error, "out")
     try:
         content = json.loads(path.read_text("utf-8"))
         name, done = content["name"], content["splits"]
     except (ValueError, KeyError, TypeError) as error:
-        raise FileExistsError(
-            f"{path} cannot be read ({error}); name another --out, or move {out} away"
-        ) from None
+        unread = FileExistsError(
+            f"{path} cannot be read ({error}). Name another folder, or move {out} away"
+        )
+        raise advised(unread, "out") from None
     if name != recipe.name:
-        raise FileExistsError(f"{out} holds {name}, not {recipe.name}; name another --out")
+        other = FileExistsError(f"{out} holds {name}, not {recipe.name}. Name another folder")
+        raise advised(other, "out")
     if force:
         return content
     reasons = [f"has no split {split!r}" for split in splits if split not in done]
     if content.get("partial") and not allow_partial:
-        reasons.append("was made with --allow-partial")
+        reasons.append("was made from part of the official files")
     for split, summary in done.items():
         for kind in ("images", "masks"):
             have = sum(1 for _ in (out / kind / split).glob("[!.]*"))
             if have != summary["images"]:
                 reasons.append(f"has {have} files in {kind}/{split} instead of {summary['images']}")
     if reasons:
-        raise FileExistsError(
-            f"{out} is {recipe.name}, but {', '.join(reasons)}; --force makes it anew"
-        )
+        stale = FileExistsError(f"{out} is {recipe.name}, but {', '.join(reasons)}")
+        raise advised(stale, "force")
     return content

@@ -8,6 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from ovss.io.advice import advised
+
 from .recipe import Item, LabelError, Recipe
 from .staging import Staging
 from .work import begin_worker, convert_item
@@ -98,9 +100,10 @@ def _in_parallel(
             for future in finished:
                 yield future.result()
     except BrokenProcessPool:
-        raise RuntimeError(
-            f"a process ended before its picture was done (killed, or out of memory?). What is "
-            f"done stays in {staging.folder}: run the same command again, with a smaller --jobs"
-        ) from None
+        error = RuntimeError(
+            f"a process ended before its image was done (killed, or out of memory?). What is "
+            f"done stays in {staging.folder}. Run the same command again with fewer processes"
+        )
+        raise advised(error, "jobs") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

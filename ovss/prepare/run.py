@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ovss.io.advice import advised
+
 from .finished import describe, install, read_description, write_description
 from .pool import convert_all
 from .recipe import Found, Recipe, SourceError
@@ -95,7 +97,8 @@ def prepare(
     if not source.is_dir():
         raise recipe.missing(source, ())
     if out in (source, *source.parents):
-        raise ValueError(f"--out is the source or holds it: {out}; name another folder")
+        error = ValueError(f"the folder to make is the source or holds it: {out}. Name another one")
+        raise advised(error, "out")
     before = read_description(out, recipe, splits, options.allow_partial, options.force)
     if before is not None and not options.force:
         return Outcome(out, before)
@@ -135,9 +138,9 @@ def _checked(recipe: Recipe, options: Options) -> tuple[str, ...]:
             f"{recipe.name} has no split {wrong[0]!r}; it has {', '.join(recipe.splits)}"
         )
     if options.link not in LINKS:
-        raise ValueError(f"--link must be one of {', '.join(LINKS)}, got {options.link!r}")
+        raise ValueError(f"link must be one of {', '.join(LINKS)}, got {options.link!r}")
     if options.jobs is not None and options.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, got {options.jobs}")
+        raise ValueError(f"jobs must be at least 1, got {options.jobs}")
     return tuple(dict.fromkeys(splits))
 
 
@@ -167,11 +170,12 @@ def _check_found(
         if not one.items:
             raise recipe.missing(source, (f"picture of split {split!r} with its labels",))
     if lacking and not options.allow_partial:
-        raise SourceError(
+        error = SourceError(
             f"{source} is not the whole of {recipe.name}: {'. '.join(lacking)}. Complete it from "
-            f"{'; '.join(recipe.homepage)} (licence: {recipe.licence}), or give --allow-partial to "
-            f"take the pairs that are there; scores on them compare with nobody's"
+            f"{'; '.join(recipe.homepage)} (licence: {recipe.licence}). Scores on the pairs that "
+            f"are there cannot be compared with published ones"
         )
+        raise advised(error, "allow_partial")
     for line in lacking:
         say(f"warning: {line}")
     return bool(lacking)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ovss.io.advice import advised
 from ovss.io.files import write_text
 
 from .recipe import Item, Recipe
@@ -42,10 +43,11 @@ class Staging:
         if folder.exists() and any(folder.iterdir()):
             difference = _difference(folder, manifest, header)
             if difference and (not restart or not manifest.is_file()):
-                raise FileExistsError(
-                    f"{folder} was left by another run ({difference}). Finish that one, remove the "
-                    f"folder, or give --force to begin anew where it was made here"
+                error = FileExistsError(
+                    f"{folder} was left by another run ({difference}). Finish that one, or remove "
+                    f"the folder"
                 )
+                raise advised(error, "force")
             if difference:
                 with _locked(folder):
                     pass  # nobody works in it

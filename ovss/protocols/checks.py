@@ -15,6 +15,7 @@ from ovss.vocabularies.prompts import PromptConfig
 
 from .named import named_protocols
 from .protocol import ABSENT, SEEN_RULES, ProtocolError, ProtocolTemplate
+from .write_parts import inference_block
 
 
 def checked(template: ProtocolTemplate, options: Mapping[str, Any]) -> ProtocolTemplate:
@@ -108,38 +109,46 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def check_compatible(
-    model: Mapping[str, Any],
-    template: ProtocolTemplate,
-    inference: InferenceConfig,
-    name: str | None,
+    model: Mapping[str, Any], template: ProtocolTemplate, name: str | None
 ) -> None:
-    """Refuse a protocol that the method's parts cannot run.
+    """Refuse a protocol that the method's parts cannot run, by what they declare.
 
     Args:
-        model: a config's block. template: the protocol's fields.
-        inference: canvas and views of `template`. name: what was asked for.
+        model: a config's block.
+        template: the protocol's fields.
+        name: name that was asked for.
 
     Raises:
-        ProtocolError: another number of prompt templates than the head learnt, or views without
-            one of the whole picture where a post-processor looks at it.
+        ProtocolError: prompts, canvas or views that are not what head and post-processor need.
     """
-    behind = dict(model.get("post_processor") or {"type": "Identity"})
     with torch.device("meta"):
-        parts = {
-            "head": HEADS.build(dict(model["head"])),
-            "post_processor": POSTPROCESSORS.build(behind),
-        }
-    asked = {"prompts": PromptConfig(template.prompts.templates), "inference": inference}
-    found = misfits({**parts, **asked})
+        head = HEADS.build(dict(model["head"]))
+        behind = POSTPROCESSORS.build(dict(model.get("post_processor") or {"type": "Identity"}))
+    parts = {"head": head, "post_processor": behind}
+    found = misfits({**parts, **_conditions(model, template)})
     if not found:
         return
     fit = [
-        each.name
-        for each in named_protocols().values()
-        if not misfits({**parts, "prompts": PromptConfig(each.template.prompts.templates)})
+        each.name for each in named_protocols().values() if _can_run(parts, model, each.template)
     ]
     raise ProtocolError(
-        f"the protocol {name or 'asked for'} cannot run with this method, whose parts were learnt "
-        f"under another: {'; '.join(found)}. Its number of prompt templates is that of "
-        f"{', '.join(fit) or 'no named protocol'}"
+        f"the protocol {name or 'asked for'} cannot run with this method: {'; '.join(found)}. "
+        f"Choose one that can: {', '.join(fit) or 'no named protocol does'}"
     )
+
+
+def _can_run(
+    parts: Mapping[str, Any], model: Mapping[str, Any], template: ProtocolTemplate
+) -> bool:
+    try:
+        return not misfits({**parts, **_conditions(model, template)})
+    except ProtocolError:
+        return False
+
+
+def _conditions(model: Mapping[str, Any], template: ProtocolTemplate) -> dict[str, Any]:
+    """Parts of a method that a protocol decides."""
+    return {
+        "prompts": PromptConfig(template.prompts.templates),
+        "inference": InferenceConfig(**inference_block(model, template)),
+    }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from ovss.io.hashing import short_hash
 from ovss.vocabularies import load_templates
 
 from .protocol import (
@@ -80,6 +81,28 @@ def protocol_name(protocol: Protocol, chosen: str | None = None) -> str:
     found = {name: _differences(protocol, known[name]) for name in order}
     name = min(order, key=lambda name: _distance(found[name], name == chosen))
     return " with ".join(filter(None, (name, _told(found[name]))))
+
+
+def method_hash(fields: Mapping[str, Any], name: str) -> str:
+    """Hash of the fields of a method alone, without the data's rules.
+
+    What happens to synonyms does not matter on data that has none, and the recorded field is
+    ``"none"`` there. The named protocol's value is hashed instead, so that one protocol has one
+    method hash on every dataset.
+
+    Args:
+        fields: `Protocol.as_dict`, as computed or as a result file has it.
+        name: of the protocol, as `protocol_name` gives it.
+
+    >>> mini = Protocol(find_protocol("mini").template.plain())
+    >>> method_hash(mini.as_dict(), "mini") == mini.full_hash
+    True
+    """
+    prompts, named = fields.get("prompts"), named_protocols().get(name.partition(" with ")[0])
+    if named is not None and isinstance(prompts, Mapping) and prompts.get("synonyms") == "none":
+        prompts = {**prompts, "synonyms": named.template.prompts.synonyms}
+        fields = {**fields, "prompts": prompts}
+    return short_hash({**fields, "data": None})
 
 
 def _differences(protocol: Protocol, named: NamedProtocol) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What a number depends on beside the model: its fields, their hash, and how two of them differ.
+"""Fields of an evaluation protocol, their hashes, and how two protocols differ.
 
-A protocol is read from the config that runs (`protocol_read.protocol_of`), never declared beside
-it, so that it cannot say something else than what was done.
+The protocol is derived from the final config (`read.protocol_of`), after all flags are applied, so
+it always describes what ran.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Background:
-    """The background rule: the `Background` post-processor of the training-free plugin.
+class BackgroundRule:
+    """Rule for background pixels, carried out by `ovss.postprocessors.Background`.
 
     Args:
         name: the class that takes what others leave; None: no such rule.
@@ -114,7 +114,7 @@ class Scoring:
     seen_rule: str = "any_synonym"
 
 
-_GROUPS = (Prompting, Resize, Canvas, Views, Background, Scoring)
+_GROUPS = (Prompting, Resize, Canvas, Views, BackgroundRule, Scoring)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class ProtocolTemplate:
     canvas: Canvas = field(default_factory=Canvas)
     views: Views = field(default_factory=Views)
     accumulation: str = "float32"
-    background: Background = field(default_factory=Background)
+    background: BackgroundRule = field(default_factory=BackgroundRule)
     scores: Scoring = field(default_factory=Scoring)
 
     def flat(self) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class ProtocolTemplate:
         if self.canvas.size is None:
             nothing["canvas.keep_ratio"] = None
         if self.background.name is None:
-            nothing |= {f"background.{key}": value for key, value in vars(Background()).items()}
+            nothing |= {f"background.{key}": value for key, value in vars(BackgroundRule()).items()}
         return self.changed(nothing)
 
 
@@ -237,7 +237,7 @@ class DataRules:
 
 @dataclass(frozen=True)
 class Protocol:
-    """All fields: how, and on what; two with one hash give numbers that may be compared.
+    """All fields: how, and on what. Two with one full hash give numbers that may be compared.
 
     Args:
         how: the fields that do not depend on the data set, `ProtocolTemplate.plain`.
@@ -258,8 +258,11 @@ class Protocol:
         return {"version": VERSION, **content}
 
     @property
-    def hash(self) -> str:
-        """12 hexadecimal digits of the SHA-256 of `as_dict` as JSON with sorted keys."""
+    def full_hash(self) -> str:
+        """Hash of every field, the data's rules included.
+
+        12 hexadecimal digits of the SHA-256 of `as_dict` as JSON with sorted keys.
+        """
         return short_hash(self.as_dict())
 
     def diff(self, other: Protocol) -> dict[str, tuple[Any, Any]]:

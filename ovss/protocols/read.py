@@ -1,4 +1,4 @@
-"""A protocol, read off the config that runs."""
+"""Reads the protocol of a config that runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from ovss.data import register_data
+from ovss.data.base import SegmentationDataset
 from ovss.data.labels import seen_mask
 from ovss.data.words import EACH_SYNONYM, words_of_classes
 from ovss.inference import InferenceConfig
+from ovss.interfaces import PostProcessor
+from ovss.postprocessors import Background, Chain
+from ovss.registry import POSTPROCESSORS
 from ovss.vocabularies import load_names, load_templates
 from ovss.vocabularies.prompts import PromptConfig
 
 from .protocol import (
-    Background,
+    BackgroundRule,
     Canvas,
     DataRules,
     Prompting,
@@ -82,22 +86,28 @@ def is_resize(step: Mapping[str, Any]) -> bool:
     return step.get("type") == "ShortestEdge" and not step.get("labels", True)
 
 
-def read_background(config: Config) -> Background:
+def read_background(config: Config) -> BackgroundRule:
     """The rule of a config's post-processors."""
     for step in post_processors(config):
-        if step.get("type") == "Background":
+        if is_made_by(step, Background):
             own = {key: value for key, value in step.items() if key != "type"}
             words = own.get("words") or ()
             own["words"] = load_names(words) if words else ()
-            return Background(**{"name": "background", **own})
-    return Background()
+            return BackgroundRule(**{"name": "background", **own})
+    return BackgroundRule()
 
 
 def post_processors(config: Config) -> list[dict[str, Any]]:
     """One by one, copied."""
     block = config.model.get("post_processor") or {"type": "Identity"}
-    steps = block["steps"] if block.get("type") == "Chain" else [block]
+    steps = block["steps"] if is_made_by(block, Chain) else [block]
     return [dict(step) for step in steps]
+
+
+def is_made_by(step: Mapping[str, Any], cls: type[PostProcessor]) -> bool:
+    """Tell whether the config of a post-processor names this class."""
+    kind = step.get("type")
+    return (POSTPROCESSORS.module_dict.get(kind) if isinstance(kind, str) else kind) is cls
 
 
 def data_rules(config: Mapping[str, Any], metainfo: Mapping[str, Any] | None) -> DataRules | None:
@@ -142,7 +152,7 @@ def _raw_values(dataset: Mapping[str, Any]) -> tuple[tuple[Any, Any], ...] | Non
 def _metainfo(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     """As `dataset.metainfo` has it; of pictures in folders without looking for them."""
     register_data()
-    if dataset.get("type") != "ImageMaskDataset":
+    if not names_its_words(dataset):
         return dict(DATASETS.build(dict(dataset)).metainfo)
     names = load_names(dataset["vocabulary"])
     marked = dataset.get("seen")
@@ -152,6 +162,14 @@ def _metainfo(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     asked = words_of_classes(dataset.get("words"), classes)
     found: dict[str, Any] = {"classes": classes, "seen": seen}
     return found if asked is None else {**found, "words": asked[0], "word_class": asked[1]}
+
+
+def names_its_words(dataset: Mapping[str, Any]) -> bool:
+    """Tell whether a dataset's class declares that its config names classes and words."""
+    register_data()
+    kind = dataset.get("type")
+    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(cls, type) and issubclass(cls, SegmentationDataset) and cls.names_words
 
 
 def _seen(evaluator: Any, meta: Mapping[str, Any]) -> Sequence[str]:

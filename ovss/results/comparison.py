@@ -120,7 +120,7 @@ def _facts(recorded: Result, again: Result) -> list[str]:
             recorded.weights.model_sha256,
             again.weights.model_sha256,
         ),
-        "protocol (hash)": (recorded.protocol.hash, again.protocol.hash),
+        "protocol (full hash)": (recorded.protocol.full_hash, again.protocol.full_hash),
         "number of pictures": (recorded.data.pictures, again.data.pictures),
         "labels (census of true pixels)": (recorded.data.census, again.data.census),
         "quoted metric": (recorded.headline, again.headline),

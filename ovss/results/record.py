@@ -22,8 +22,7 @@ from ovss.io.hashing import content_hash
 from ovss.io.weight_files import file_sha256
 from ovss.models.parts import pretrained_block
 from ovss.models.weights import find_weights, named_weights
-from ovss.protocols.named import protocol_name
-from ovss.protocols.read import protocol_of
+from ovss.protocols.settled import SettledProtocol
 
 from .config_text import dump_config
 from .result_file import DataRecord, ProtocolRecord, Result, RunRecord, WeightsRecord
@@ -41,7 +40,7 @@ def result_of(
     model: nn.Module,
     weights: str | Path | None,
     report: IoUReport,
-    protocol: ProtocolRecord,
+    protocol: SettledProtocol,
     cost: Cost,
     command: Sequence[str],
     data_name: str = "",
@@ -54,7 +53,7 @@ def result_of(
         model: that was evaluated, not wrapped.
         weights: as `ovss.models.weights.load_trained` took it.
         report: of the metric. cost: of the loop.
-        protocol: read back from `config`.
+        protocol: of the run.
         command: words of the command line.
         data_name: what tables call the data set; empty: its vocabulary's name or its folder's.
     """
@@ -83,7 +82,7 @@ def result_of(
         {name: _number(value) for name, value in report.summary().items()},
         report.headline,
         report.as_dict()["categories"],
-        protocol,
+        protocol_record(protocol),
         data,
         weights_record(model, config, weights),
         run,
@@ -92,14 +91,9 @@ def result_of(
     )
 
 
-def protocol_record(config: Config, chosen: str | None) -> ProtocolRecord:
-    """The protocol that a config runs under.
-
-    Args:
-        chosen: the name that was asked for.
-    """
-    protocol = protocol_of(config)
-    return ProtocolRecord(protocol_name(protocol, chosen), protocol.hash, protocol.as_dict())
+def protocol_record(protocol: SettledProtocol) -> ProtocolRecord:
+    """Part of a result that says how it was measured."""
+    return ProtocolRecord(protocol.name, protocol.method_hash, protocol.full_hash, protocol.fields)
 
 
 def weights_record(model: nn.Module, config: Config, weights: str | Path | None) -> WeightsRecord:

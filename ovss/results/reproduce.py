@@ -9,16 +9,18 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
+from ovss.io.advice import advised
 from ovss.io.fingerprint import sha256
 from ovss.io.weight_files import file_sha256
 from ovss.models.parts import pretrained_block
 from ovss.models.plugins import import_modules
 from ovss.models.weights import find_weights
+from ovss.protocols.settled import SettledProtocol, read_protocol
 from ovss.registry import register_all
 from ovss.training.build import register_training
 
 from .config_text import read_config_text
-from .record import data_folder, protocol_record
+from .record import data_folder
 from .result_file import Result, ResultError
 
 
@@ -29,7 +31,7 @@ def set_up(
     data_root: str | Path | None = None,
     encoder: str | Path | None = None,
     anyway: bool = False,
-) -> tuple[Config, Path | None, str]:
+) -> tuple[Config, Path | None, SettledProtocol]:
     """The config of a result, ready to run.
 
     Args:
@@ -41,8 +43,8 @@ def set_up(
         anyway: run with other weights, and tell of them in the end.
 
     Returns:
-        the config, with the places of files that hold here; the checkpoint's file or None; the
-        name of the protocol.
+        the config, with the places of files that hold here; the checkpoint's file or None; its
+        protocol.
 
     Raises:
         ResultError: the weights or the data are not there or are others; a config that is more than
@@ -62,16 +64,21 @@ def set_up(
         pretrained_block(config.model.encoder)["pretrained"] = str(encoder)
     hooks = config.get("custom_hooks") or []
     config.custom_hooks = [hook for hook in hooks if hook.get("type") != "PictureHook"]
-    chosen = result.protocol.name.partition(" with ")[0]
-    record = protocol_record(config, chosen)
-    if record.hash != result.protocol.hash and not anyway:
-        raise ResultError(
-            f"{source} says protocol {result.protocol.hash} ({result.protocol.name}), but its "
-            f"config is protocol {record.hash} ({record.name}) to this version: "
-            f"{_differences(result.protocol.fields, record.fields)}. Use ovss "
-            f"{result.run.versions.get('ovss')}, or see what it gives with --anyway"
-        )
-    return config, file, chosen
+    protocol = read_protocol(config, result.protocol.name.partition(" with ")[0])
+    if protocol.full_hash != result.protocol.full_hash and not anyway:
+        raise _another_protocol(result, source, protocol)
+    return config, file, protocol
+
+
+def _another_protocol(result: Result, source: str, found: SettledProtocol) -> ResultError:
+    recorded = result.protocol
+    error = ResultError(
+        f"{source} records protocol {recorded.name} (full hash {recorded.full_hash}), but this "
+        f"version reads protocol {found.name} (full hash {found.full_hash}) from its config: "
+        f"{_differences(recorded.fields, found.fields)}. Use ovss "
+        f"{result.run.versions.get('ovss')}"
+    )
+    return advised(error, "anyway")
 
 
 def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]:
@@ -81,24 +88,24 @@ def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]
         state = model.state_dict()
         own = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
         if sha256(own) != result.weights.encoder_sha256:
-            raise ResultError(
-                f"{source} was made with another encoder: that of {result.weights.encoder!r} has "
-                f"other values here. Name the file of then with --encoder FILE, or see what "
-                f"these give with --anyway"
+            error = ResultError(
+                f"{source} was made with another encoder: the values of "
+                f"{result.weights.encoder!r} are different here. Name the file that was used"
             )
+            raise advised(error, "pretrained", "anyway")
         if sha256(state) != result.weights.model_sha256:
-            raise ResultError(
-                f"{source} was made with another model: its tensors beside the encoder's have "
-                f"other values here, though the weights' file is the same. Without a weights' file "
-                f"they are drawn at random, which depends on the version of torch. See what these "
-                f"give with --anyway"
+            error = ResultError(
+                f"{source} was made with another model: tensors outside the encoder have other "
+                f"values here, though the weights file is the same. Without a weights file they "
+                f"are drawn at random, which depends on the version of torch"
             )
+            raise advised(error, "anyway")
         if pictures != result.data.pictures:
-            raise ResultError(
-                f"{source} was made on {result.data.pictures:,} pictures of {result.data.name}, "
-                f"here are {pictures:,}: give the same data set with --data-root, or see what "
-                f"these give with --anyway"
+            error = ResultError(
+                f"{source} was made on {result.data.pictures:,} images of {result.data.name}, but "
+                f"there are {pictures:,} here. Give the same dataset"
             )
+            raise advised(error, "data_root", "anyway")
 
     return check
 
@@ -109,24 +116,23 @@ def _weights(result: Result, source: str, named: str | Path | None, anyway: bool
         if named is None:
             return None
         if not anyway:
-            raise ResultError(
-                f"{source} was made without a weights' file: leave --weights out, or see what "
-                f"{named} gives with --anyway"
-            )
+            error = ResultError(f"{source} was made without a weights file, but {named} is given")
+            raise advised(error, "no_weights", "anyway")
     try:
         file = find_weights(named if named is not None else str(recorded.file))
     except FileNotFoundError as error:
-        raise ResultError(
+        missing = ResultError(
             f"{source} was made with the weights {recorded.file} (SHA-256 "
-            f"{str(recorded.sha256)[:16]}...), which are not here: name the file with --weights "
-            f"FILE ({error})"
-        ) from error
+            f"{str(recorded.sha256)[:16]}...), which are not here ({error})"
+        )
+        raise advised(missing, "recorded_weights") from error
     found = file_sha256(file)
     if found != recorded.sha256 and not anyway:
-        raise ResultError(
+        other = ResultError(
             f"{file} is another weights file (SHA-256 {found}) than the one that {source} was made "
-            f"with ({recorded.file}, SHA-256 {recorded.sha256}): name that one with --weights FILE"
+            f"with ({recorded.file}, SHA-256 {recorded.sha256})"
         )
+        raise advised(other, "recorded_weights", "anyway")
     return file
 
 
@@ -136,18 +142,17 @@ def _place_data(config: Config, source: str, data_root: str | Path | None) -> No
     recorded = data_folder(dataset)
     if data_root is not None:
         if not recorded:
-            raise ResultError(
-                f"{source} was made on {dataset.get('type')}, which reads no files: leave "
-                f"--data-root out"
-            )
+            error = ResultError(f"{source} was made on {dataset.get('type')}, which reads no files")
+            raise advised(error, "no_data_root")
         moved = _moved(dataset.to_dict(), recorded, str(data_root))
         config.test_dataloader.dataset = moved
     folder = data_folder(config.test_dataloader.dataset)
     if folder and not Path(folder).is_dir():
-        raise ResultError(
-            f"{source} was made on the data in {recorded}; there is no folder {folder} here: say "
-            f"where it is with --data-root DIR (`ovss prepare --list` names the benchmarks)"
+        missing = ResultError(
+            f"{source} was made on the data in {recorded}, but there is no folder {folder} here. "
+            f"`ovss prepare` makes benchmarks from their official files"
         )
+        raise advised(missing, "data_root")
 
 
 def _moved(value: Any, old: str, new: str) -> Any:

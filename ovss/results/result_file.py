@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ovss.io.files import ensure_writable, write_text
+from ovss.protocols.named import method_hash
 
 __all__ = [
     "SCHEMA",
@@ -27,8 +28,10 @@ __all__ = [
     "write_result",
 ]
 
-SCHEMA = 1
-"""Number of the format. Another one is refused: a figure must not be half understood."""
+SCHEMA = 2
+"""Number of the format that is written. Format 1, which had one hash, is read as well; any other is
+refused, because a result must not be half understood."""
+_ONE_HASH = 1
 
 
 class ResultError(ValueError):
@@ -37,10 +40,18 @@ class ResultError(ValueError):
 
 @dataclass(frozen=True)
 class ProtocolRecord:
-    """How was measured: the name, twelve hexadecimal digits, and every field."""
+    """How it was measured.
+
+    Args:
+        name: a named protocol, and the fields that differ from it.
+        method_hash: of the method's fields alone, as `ovss list protocols` shows it.
+        full_hash: of every field, the data's rules included.
+        fields: every field.
+    """
 
     name: str
-    hash: str
+    method_hash: str
+    full_hash: str
     fields: dict[str, Any]
 
 
@@ -175,18 +186,34 @@ def read_result(path: str | Path) -> Result:
     """
     content = _read_json(Path(path))
     if not isinstance(content, dict) or "schema" not in content:
-        raise ResultError(f"{path} is no result file: `ovss test --out FILE` writes them")
-    if content["schema"] != SCHEMA:
+        raise ResultError(f"{path} is not a result file. Give a file that `ovss test` wrote")
+    if content["schema"] not in (SCHEMA, _ONE_HASH):
         raise ResultError(
             f"{path} is of result format {content['schema']!r}, written by ovss "
-            f"{_writer(content)}; this is ovss {_own_version()}, which reads format {SCHEMA}. Use "
-            f"the version that wrote it, or evaluate again: ovss test ... --out FILE"
+            f"{_writer(content)}. This is ovss {_own_version()}, which reads formats {_ONE_HASH} "
+            f"and {SCHEMA}. Use the version that wrote it, or evaluate again with `ovss test`"
         )
+    if content["schema"] == _ONE_HASH:
+        content["protocol"] = _with_both_hashes(content.get("protocol"))
     parts = {name: _build(kind, content.get(name), name, path) for name, kind in _PARTS.items()}
     rest = {key: value for key, value in content.items() if key != "schema"}
     result: Result = _build(Result, {**rest, **parts}, "", path)
     _check_figures(result, path)
     return result
+
+
+def _with_both_hashes(protocol: Any) -> Any:
+    """Protocol of format 1, whose one hash is the full hash; the fields give the other."""
+    if not isinstance(protocol, Mapping) or protocol.keys() != {"name", "hash", "fields"}:
+        return protocol  # refused later, by name
+    name, fields = str(protocol["name"]), protocol["fields"]
+    known = method_hash(fields, name) if isinstance(fields, Mapping) else ""
+    return {
+        "name": protocol["name"],
+        "method_hash": known,
+        "full_hash": protocol["hash"],
+        "fields": fields,
+    }
 
 
 def _read_json(path: Path) -> Any:
@@ -198,8 +225,8 @@ def _read_json(path: Path) -> Any:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or no JSON ({error}): copy it "
-            f"again, or write it again with `ovss test --out FILE`"
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or not JSON ({error}). Copy it "
+            f"again, or write it again with `ovss test`"
         ) from error
 
 

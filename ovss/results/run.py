@@ -16,10 +16,11 @@ from ovss.distributed import unwrap
 from ovss.evaluation.loop import ResumableTestLoop
 from ovss.evaluation.metric import OpenVocabIoU
 from ovss.models.weights import load_trained, pretrained_if_needed
+from ovss.protocols.settled import SettledProtocol, settle_protocol
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.training.build import build_runner
 
-from .record import protocol_record, result_of
+from .record import result_of
 from .result_file import Result
 
 
@@ -27,7 +28,7 @@ def evaluate(
     config: Config,
     *,
     config_name: str,
-    protocol: str | None = None,
+    protocol: SettledProtocol | None = None,
     weights: str | Path | None = "default",
     work_dir: str | Path,
     launcher: str = "none",
@@ -39,9 +40,9 @@ def evaluate(
     """Evaluate a method on the data set of its config.
 
     Args:
-        config: with ``test_dataloader`` and ``test_evaluator``; left as it is.
+        config: with ``test_dataloader`` and ``test_evaluator``; not changed.
         config_name: of the method, kept in the result.
-        protocol: the name that was asked for; what is kept is what `config` does.
+        protocol: settled for `config`; None: settle the one that `config` names.
         weights: as `ovss.models.weights.load_trained` takes it.
         work_dir: where logs and the state go.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
@@ -59,6 +60,8 @@ def evaluate(
         Whatever building, loading and reading pictures raise: each says what was wrong.
     """
     config = Config(config.to_dict(), filename=config.filename)
+    if protocol is None:
+        protocol = settle_protocol(config)
     config.test_cfg = {"type": "ResumableTestLoop", **config.get("test_cfg", {})}
     _check_loop(config.test_cfg.type)
     looped = Config(config.to_dict(), filename=config.filename)
@@ -67,6 +70,7 @@ def evaluate(
         runner = build_runner(looped, work_dir, launcher=launcher, testing=True)
     load_trained(cast(OpenVocabSegmentor, unwrap(runner.model)), config, weights)
     loop = cast(ResumableTestLoop, runner.test_loop)
+    loop.protocol = protocol
     metric = _metric(loop)
     if check is not None:
         check(unwrap(runner.model), len(loop.dataloader.dataset))
@@ -79,7 +83,7 @@ def evaluate(
         model=unwrap(runner.model),
         weights=weights,
         report=metric.report,
-        protocol=protocol_record(config, protocol),
+        protocol=protocol,
         cost=loop.cost,
         command=command,
         data_name=data_name,

@@ -153,11 +153,6 @@ def _columns(results: Sequence[Result], known: Published, every: bool) -> tuple[
     return tuple(found)
 
 
-def _how(result: Result) -> str:
-    """Hash of the protocol without what the data set brings."""
-    return short_hash({k: v for k, v in result.protocol.fields.items() if k != "data"})
-
-
 def _model(file: str, result: Result) -> str:
     """Hash of the model's settings, without what the protocol says and where files are."""
     model = read_config_text(result.config, file).to_dict().get("model", {})
@@ -194,7 +189,7 @@ def _groups(results: Iterable[tuple[str, Result]]) -> list[_Group]:
     found: dict[_Key, list[tuple[str, Result]]] = {}
     for file, result in results:
         weights = result.weights.sha256 or result.weights.model_sha256
-        key = _Key(result.config_name, _how(result), weights, _model(file, result))
+        key = _Key(result.config_name, result.protocol.method_hash, weights, _model(file, result))
         found.setdefault(key, []).append((file, result))
     names = {key: group[0][1].protocol.name for key, group in found.items()}
     groups = []
@@ -265,7 +260,7 @@ def _notes(
     notes = []
     for column in columns:
         here = [each for each in results if _is_of(each[1], column)]
-        if len({_how(result) for _, result in here}) > 1:
+        if len({result.protocol.method_hash for _, result in here}) > 1:
             names = dict.fromkeys(result.protocol.name for _, result in here)
             notes.append(
                 f"{column.label}: measured under different protocols ({'; '.join(names)}): such "

@@ -101,7 +101,8 @@ def _from(cell: Measured) -> str:
     result = cell.result
     return (
         f"{cell.file}: {result.data.pictures:,} pictures of {result.data.name}, protocol "
-        f"{result.protocol.name} ({result.protocol.hash}), weights "
+        f"{result.protocol.name} (method hash {result.protocol.method_hash}, full hash "
+        f"{result.protocol.full_hash}), weights "
         f"{(result.weights.sha256 or 'none')[:12]}, {result.run.ended}"
     )
 

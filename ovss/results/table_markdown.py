@@ -9,7 +9,8 @@ from .table import Grid, Line, Measured
 
 DETAILS = (
     *("data", "method", "mIoU", "union", "seen", "unseen", "hIoU", "pACC", "mACC", "fwIoU"),
-    *("pictures", "s / picture", "GiB", "device", "protocol", "hash", "weights", "ovss", "file"),
+    *("pictures", "s / picture", "GiB", "device", "protocol", "method hash", "full hash"),
+    *("weights", "ovss", "file"),
 )
 _METRICS = ("mIoU", "mIoU_union", "mIoU_seen", "mIoU_unseen", "hIoU", "pACC", "mACC", "fwIoU")
 _WORDS = 2
@@ -62,7 +63,8 @@ def details(cell: Measured) -> list[str]:
         "-" if memory is None else f"{memory / 2**30:.2f}",
         f"{run.ranks} x {name}{threads}" if run.ranks > 1 else f"{name}{threads}",
         result.protocol.name,
-        result.protocol.hash,
+        result.protocol.method_hash,
+        result.protocol.full_hash,
         (result.weights.sha256 or "none")[:12],
         run.versions.get("ovss", "?"),
         cell.file,

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from ovss import distributed
 from ovss.distributed import unwrap
+from ovss.io.advice import advised
 from ovss.io.files import ensure_writable
 from ovss.models.checkpoint import CheckpointError, load_weights
 from ovss.models.config_keys import check_keys
@@ -79,14 +80,14 @@ def build_runner(
     if not testing:
         check_trainable(config)
     register_training()
-    from ovss.protocols.write import settle_protocol
+    from ovss.protocols.write import write_protocol
 
     from .checkpoints import find_checkpoint, read_training_checkpoint
     from .runner import TrainingRunner, share_of_batch, switch
 
     config = Config(config.to_dict(), filename=config.filename)
     check_keys(config)
-    settle_protocol(config)
+    write_protocol(config)  # a tested config was settled before; validation needs its fields too
     config.work_dir, config.launcher = str(work_dir), launcher
     for key in ("weights", *(_TRAINING_KEYS if testing else ())):
         config.pop(key, None)
@@ -117,11 +118,11 @@ def build_runner(
         if path is not None:
             saved = read_training_checkpoint(path)
             if "ema_state_dict" in saved and average is None:
-                raise CheckpointError(
-                    f"{path} holds an average of weights beside training's own; go on with "
-                    f"--cfg-options ema=True (or the options it had), or start from the average "
-                    f"with load_from={path}"
+                error = CheckpointError(
+                    f"{path} holds an average of weights, which this config does not keep. Set "
+                    f"ema in the config, or start from the average with load_from={path}"
                 )
+                raise advised(error, "average")
             config.load_from, config.resume = str(path), True
             seed = saved["meta"]["seed"]
             config.randomness = {**config.get("randomness", {}), "seed": seed}
@@ -154,9 +155,9 @@ def ensure_work_dir(folder: str | Path) -> None:
     try:
         ensure_writable(folder)
     except OSError as error:
-        raise OSError(
+        unwritable = OSError(
             error.errno,
-            f"cannot write into the working directory ({os.strerror(error.errno or errno.EIO)}); "
-            f"choose another with --work-dir",
+            f"cannot write into the working directory ({os.strerror(error.errno or errno.EIO)})",
             str(folder),
-        ) from error
+        )
+        raise advised(unwritable, "work_dir") from error

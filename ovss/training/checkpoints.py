@@ -18,6 +18,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ovss import distributed
+from ovss.io.advice import advised
 from ovss.io.files import write_atomic
 from ovss.models.checkpoint import CheckpointError
 
@@ -34,13 +35,14 @@ class AtomicBackend(LocalBackend):
             write_atomic(path, lambda file: file.write(obj))
         except OSError as error:
             free = shutil.disk_usage(_existing(path.parent)).free
-            raise OSError(
+            unwritten = OSError(
                 error.errno,
                 f"cannot write {len(obj) / 2**20:.1f} MiB ({os.strerror(error.errno or errno.EIO)}"
-                f"; {free / 2**20:.1f} MiB free). Earlier checkpoints are untouched: make room, "
-                f"then go on with --resume",
+                f"; {free / 2**20:.1f} MiB free). Earlier checkpoints are untouched. Make "
+                f"room, then resume",
                 str(path),
-            ) from error
+            )
+            raise advised(unwritten, "resume") from error
 
 
 register_backend("atomic", AtomicBackend, force=True)
@@ -126,10 +128,11 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
             f"resume from an earlier one: {', '.join(others) or 'there is none'}"
         ) from error
     if not isinstance(content, dict) or not {"meta", "optimizer"} <= content.keys():
-        raise CheckpointError(
-            f"{path} holds weights but no state of a training; start from it with "
-            f"--cfg-options load_from={path}"
+        no_state = CheckpointError(
+            f"{path} holds weights but no state of a training, so it cannot be resumed. Start "
+            f"from it with load_from in the config"
         )
+        raise advised(no_state, "load_from", path=path)
     return content
 
 

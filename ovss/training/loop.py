@@ -10,6 +10,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from ovss import distributed
+from ovss.io.advice import advised
 
 from .precision import GuardedOptimWrapper, NonFiniteLossError, precision
 
@@ -47,19 +48,22 @@ class GuardedTrainLoop(IterBasedTrainLoop):
         try:
             outputs = train_step(runner.model, runner.optim_wrapper, data_batch, self.micro_batch)
         except NonFiniteLossError as error:
-            raise NonFiniteLossError(
+            broken = NonFiniteLossError(
                 f"{error} at iteration {self._iter + 1}, {_blame(runner, data_batch)}. The "
                 f"step was not taken; last checkpoint: {_last_checkpoint(runner)}. Look at these "
-                f"pictures and labels, lower the learning rate, or leave --amp out"
-            ) from None
+                f"images and labels, or lower the learning rate"
+            )
+            raise advised(broken, "no_amp") from None
         except RuntimeError as error:
             if not distributed.is_process_lost(error):
                 raise
-            raise distributed.ProcessLostError(
+            last = _last_checkpoint(runner)
+            lost = distributed.ProcessLostError(
                 f"process {runner.rank} of {runner.world_size} lost another one at iteration "
                 f"{self._iter + 1} ({str(error).splitlines()[0]}). Its own message says why it "
-                f"ended; go on with --resume from {_last_checkpoint(runner)}"
-            ) from error
+                f"ended. Resume from {last}"
+            )
+            raise advised(lost, "resume") from error
         runner.call_hook(
             "after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs
         )

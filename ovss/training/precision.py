@@ -12,6 +12,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
+from ovss.io.advice import advised
+
 from .sharding import full_optimizer_state, sharded_optimizer_state, without_sync
 
 AMP = ("bfloat16", "float16")
@@ -113,4 +115,5 @@ def check_amp(amp: str | None) -> None:
     if amp not in AMP:
         raise ValueError(f"amp is {' or '.join(map(repr, AMP))} or None, got {amp!r}")
     if amp == "bfloat16" and get_device() == "cuda" and not torch.cuda.is_bf16_supported():
-        raise ValueError(f"{torch.cuda.get_device_name()} has no bfloat16: use --amp float16")
+        error = ValueError(f"{torch.cuda.get_device_name()} has no bfloat16. Use amp='float16'")
+        raise advised(error, "float16")

@@ -13,6 +13,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from ovss import distributed
+from ovss.io.advice import advised
 
 from .modules import compile_modules, save_memory
 from .sharding import gathered, is_sharded, shard
@@ -105,13 +106,14 @@ def _check_sharding(cfg: Config) -> None:
     clashes = {
         "ema: the average needs whole weights": cfg.get("ema"),
         "channels_last: shards are cut from rows": cfg.get("channels_last"),
-        "float16: it needs one loss scale for all shards; take --amp bfloat16": (
+        "float16: it needs one loss scale for all shards, unlike bfloat16": (
             cfg.get("optim_wrapper", {}).get("amp") == "float16"
         ),
     }
     for what, wanted in clashes.items():
         if wanted:
-            raise ValueError(f"fsdp does not go together with {what}. Leave one of them out")
+            error = ValueError(f"fsdp does not go together with {what}. Leave one of them out")
+            raise advised(error, "bfloat16") if what.startswith("float16") else error
 
 
 def _on_whole_weights(loop: BaseLoop) -> BaseLoop:
@@ -143,12 +145,13 @@ def share_of_batch(dataloader: dict, train_cfg: dict, world_size: int) -> int:
         raise ValueError(f"train_dataloader.batch_size is 1 or more pictures a step, got {total!r}")
     if total < world_size or total % world_size:
         fits = [n for n in range(1, total + 1) if total % n == 0]
-        raise ValueError(
-            f"train_dataloader.batch_size is {total} pictures a step of all processes together; "
-            f"{world_size} processes cannot share them evenly. Start {_or(fits)} processes, or "
-            f"set --cfg-options train_dataloader.batch_size={-(-total // world_size) * world_size} "
-            f"(another batch is another recipe: the learning rate too)"
+        size = -(-total // world_size) * world_size
+        error = ValueError(
+            f"train_dataloader.batch_size is {total} images a step of all processes together, "
+            f"which {world_size} processes cannot share evenly. Start {_or(fits)} processes, or "
+            f"change the batch size to {size} and the learning rate with it"
         )
+        raise advised(error, "batch_size", size=size)
     share = total // world_size
     if micro is not None and (micro < 1 or share % micro):
         fits = [n for n in range(1, share + 1) if share % n == 0]

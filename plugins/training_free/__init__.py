@@ -1,11 +1,9 @@
-"""What training-free methods have beside their dense modes: refinement by colour, background,
-feature surgery. All of it serves any method.
+"""Parts of training-free methods besides the dense modes: refinement by color, feature surgery.
 
-Importing this package registers `Background`, `FeatureSurgeryHead` and `PAMR`.
+Both serve any method. Importing this package registers `FeatureSurgeryHead` and `PAMR`.
 """
 
-from .background import Background
 from .pamr import PAMR
 from .surgery import FeatureSurgeryHead
 
-__all__ = ["PAMR", "Background", "FeatureSurgeryHead"]
+__all__ = ["PAMR", "FeatureSurgeryHead"]

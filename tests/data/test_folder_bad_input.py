@@ -12,6 +12,7 @@ from PIL import Image
 
 from ovss.data.folder import describe_folder
 from ovss.data.splits import LayoutError
+from ovss.io.advice import advice_of
 from ovss.io.images import ImageError
 
 NAMES = ["sky", "road", "car"]
@@ -21,6 +22,13 @@ def message(error: type[Exception] | tuple, root, **options) -> str:
     with pytest.raises(error) as caught:
         describe_folder(root, **options)
     return str(caught.value)
+
+
+def advice_about(error: type[Exception], root, **options) -> tuple[str, ...]:
+    """Topics that the command turns into flags."""
+    with pytest.raises(error) as caught:
+        describe_folder(root, **options)
+    return advice_of(caught.value).topics
 
 
 # -- folders -------------------------------------------------------------------------------------
@@ -37,14 +45,14 @@ def test_nothing_that_looks_like_pictures(tmp_path):
     text = message(LayoutError, tmp_path)
     assert "no folder of images" in text
     assert "stuff" in text
-    assert "--images" in text
+    assert advice_about(LayoutError, tmp_path) == ("images",)
 
 
 def test_splits_that_lie_above_pictures_and_label_maps(tmp_path):
     for split in ("train", "val"):
         made(tmp_path / split, classes=None)
     (tmp_path / "classes.txt").write_text("sky\nroad\ncar")
-    assert f"give {tmp_path / 'train'} as the data set" in message(LayoutError, tmp_path)
+    assert f"Give {tmp_path / 'train'} as the dataset" in message(LayoutError, tmp_path)
     found = describe_folder(tmp_path / "val", classes=tmp_path / "classes.txt")
     assert found.count == 2
 
@@ -64,7 +72,8 @@ def test_a_folder_of_pictures_without_any(tmp_path):
 def test_two_folders_fit(tmp_path):
     made(tmp_path)
     label_map(tmp_path / "labels/a.png")
-    assert "labels, masks; choose one with --masks" in message(LayoutError, tmp_path)
+    assert "may be the masks: labels, masks" in message(LayoutError, tmp_path)
+    assert advice_about(LayoutError, tmp_path) == ("masks",)
 
 
 def test_class_files(tmp_path):
@@ -73,13 +82,15 @@ def test_class_files(tmp_path):
     (tmp_path / "classes.txt").write_text("sky")
     (tmp_path / "classes_new.txt").write_text("sky")
     text = message(LayoutError, tmp_path)
-    assert "classes.txt, classes_new.txt; choose one with --classes" in text
+    assert "several class files: classes.txt, classes_new.txt" in text
+    assert advice_about(LayoutError, tmp_path) == ("classes",)
     assert "no such class file" in message(FileNotFoundError, tmp_path, classes="c.txt")
 
 
 def test_splits(tmp_path):
     made(tmp_path, stems=("train/a", "val/b"))
-    assert "train (folder), val (folder); choose one with --split" in message(LayoutError, tmp_path)
+    assert "train (folder), val (folder). Choose one" in message(LayoutError, tmp_path)
+    assert advice_about(LayoutError, tmp_path) == ("split", "every_split")
     assert "no split 'test': there is train" in message(LayoutError, tmp_path, split="test")
     assert "no split at all" in message(LayoutError, made(tmp_path / "x"), split="val")
 
@@ -89,7 +100,7 @@ def test_a_split_that_label_maps_lack(tmp_path):
     (tmp_path / "masks/val").rename(tmp_path / "masks/test")
     text = message(LayoutError, tmp_path, split="val")
     assert "test, train and no 'val'" in text
-    assert "--masks" in text
+    assert advice_about(LayoutError, tmp_path, split="val") == ("images", "masks")
 
 
 def test_two_splits_fit(tmp_path):

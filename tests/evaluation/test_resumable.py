@@ -14,6 +14,7 @@ import pytest
 from ovss.evaluation.cost import Progress
 from ovss.evaluation.loop import EachPictureOnce
 from ovss.evaluation.state import ResumeError
+from ovss.io.advice import advice_of
 from tests.evaluation.counted import EveryThirdWrong, counted_config, run, true_pixels
 
 PICTURES, CATEGORIES = 47, 50
@@ -96,7 +97,8 @@ def test_a_state_of_something_else_is_refused(tmp_path, monkeypatch, change, sai
     config.merge_from_dict(change)
     with pytest.raises(ResumeError, match=said) as told:
         run(config, tmp_path)
-    assert "without --resume" in str(told.value)
+    assert "start another instead of resuming" in str(told.value)
+    assert advice_of(told.value).topics == ("start_again", "keep_apart")
     assert state == {path: path.read_bytes() for path in tmp_path.glob("evaluation/*/*")}
 
 
@@ -126,7 +128,7 @@ def test_a_damaged_part_is_counted_again(tmp_path, monkeypatch, whole):
 def test_a_part_that_is_there_twice_is_refused(tmp_path, monkeypatch):
     part = cut(monkeypatch, tmp_path)
     part.with_name("session-0007-rank-0000.json").write_bytes(part.read_bytes())
-    with pytest.raises(ResumeError, match="same picture"):
+    with pytest.raises(ResumeError, match="same image"):
         run(counted_config(resume=True), tmp_path)
 
 

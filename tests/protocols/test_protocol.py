@@ -15,7 +15,7 @@ from ovss.models.configs import load_config, shipped_configs, use_dataset
 from ovss.protocols.named import find_protocol, named_protocols, protocol_name
 from ovss.protocols.protocol import Protocol, ProtocolError
 from ovss.protocols.read import protocol_of
-from ovss.protocols.write import settle_protocol
+from ovss.protocols.settled import settle_protocol
 
 EDGE = dict(short=640, longest=2560, antialias=True, others=())
 NO_EDGE = dict(short=None, longest=None, antialias=None, others=())
@@ -71,7 +71,7 @@ def test_fields_and_hash_of_a_named_protocol(name):
         scores=scores,
         data=None,
     )
-    assert protocol.hash == digits
+    assert protocol.full_hash == digits
     assert json.loads(json.dumps(protocol.as_dict())) == protocol.as_dict()
 
 
@@ -81,7 +81,7 @@ def test_a_shipped_config_runs_the_protocol_that_it_names(name):
     named, before = config.protocol, config.model.to_dict()
     if "test_dataloader" not in config:
         use_dataset(config, "ade20k_847")
-    assert settle_protocol(config) == named
+    assert settle_protocol(config).chosen == named
     protocol = protocol_of(config)
     assert protocol_name(protocol, named) == named
     expected = Protocol(find_protocol(named).template.plain(), protocol.data)
@@ -144,7 +144,7 @@ def test_another_protocol_replaces_every_field_and_options_are_said():
     use_dataset(plain, "ade20k_150")
     settle_protocol(plain, "cat_seg")
     assert protocol_name(protocol_of(plain), "cat_seg") == "cat_seg"
-    assert protocol.hash != protocol_of(plain).hash
+    assert protocol.full_hash != protocol_of(plain).full_hash
     assert protocol.diff(protocol_of(plain)) == {
         "resize.antialias": (None, True),
         "resize.longest": (None, 2560),
@@ -164,7 +164,7 @@ def test_a_config_that_names_none_is_left_alone_and_called_by_what_it_does():
     config = load_config("sed_convnext-b")
     config.pop("protocol")
     before = config.to_dict()
-    assert settle_protocol(config) is None
+    assert settle_protocol(config).chosen is None
     assert config.to_dict() == before
     assert protocol_name(protocol_of(config)) == "sed with resize.short=None"
 
@@ -195,7 +195,7 @@ def test_the_data_set_is_in_the_hash():
         settle_protocol(config)
         protocol = protocol_of(config)
         assert protocol_name(protocol, "cat_seg") == "cat_seg"
-        hashes.add(protocol.hash)
+        hashes.add(protocol.full_hash)
         rules[name] = protocol.as_dict()["data"]
     assert len(hashes) == 5
     assert rules["pascal_voc_20b"]["classes"] == 21
@@ -223,7 +223,7 @@ def test_whole_protocols_are_pinned(method, data, digits):
     config = load_config(method)
     use_dataset(config, data)
     settle_protocol(config)
-    assert protocol_of(config).hash == digits
+    assert protocol_of(config).full_hash == digits
 
 
 def test_each_synonym_is_a_query_where_the_protocol_asks_so():
@@ -313,7 +313,7 @@ def test_a_method_that_needs_the_whole_view_refuses_windows_without_it():
     config = load_config("dcp_clip_vit-b16")
     with pytest.raises(ProtocolError, match="whole_view"):
         settle_protocol(config, "sclip")
-    with pytest.raises(ProtocolError, match=r"is that of .*sed"):
+    with pytest.raises(ProtocolError, match=r"Choose one that can: sed, dcp_clip, dpseg"):
         settle_protocol(load_config("dcp_clip_vit-b16"), "cat_seg")
 
 
@@ -334,7 +334,7 @@ def test_half_precision_is_said():
 def test_the_hash_does_not_depend_on_how_a_config_is_written():
     plain = Config(dict(model=dict(prompts=dict(templates="single"), inference=dict(size=96))))
     other = dict(prompts=dict(templates=["a photo of a {}."]), inference=dict(size=96, window=7))
-    assert protocol_of(plain).hash == protocol_of(Config(dict(model=other))).hash
+    assert protocol_of(plain).full_hash == protocol_of(Config(dict(model=other))).full_hash
 
 
 def test_shrinking_without_smoothing_is_another_picture():

@@ -45,7 +45,8 @@ def test_own_data_under_a_protocol_with_a_field_of_its_own(tmp_path, folder, cap
     plain = run(config, tmp_path, *flags)
     said = capsys.readouterr().out
     assert plain["protocol"]["name"] == "mini"
-    assert f"protocol: mini (hash {plain['protocol']['hash']})" in said
+    hashes = [plain["protocol"][key] for key in ("method_hash", "full_hash")]
+    assert "protocol: mini (method hash {}, full hash {})".format(*hashes) in said
     assert "quoted: mIoU " in said
     assert "2 pictures in" in said
     assert plain["data"]["name"] == "mine"
@@ -60,10 +61,11 @@ def test_own_data_under_a_protocol_with_a_field_of_its_own(tmp_path, folder, cap
     other = run(config, tmp_path, *flags, "--protocol-options", *options)
     told = "mini with prompts.synonyms=each, canvas.size=64, scores.absent=union"
     assert other["protocol"]["name"] == told
-    assert other["protocol"]["hash"] != plain["protocol"]["hash"]
+    assert other["protocol"]["method_hash"] != plain["protocol"]["method_hash"]
+    assert other["protocol"]["full_hash"] != plain["protocol"]["full_hash"]
     assert other["protocol"]["fields"]["data"]["words"] == 4
     assert other["headline"] == "mIoU_union"
-    assert f"protocol: {told} (hash" in capsys.readouterr().out
+    assert f"protocol: {told} (method hash" in capsys.readouterr().out
 
 
 def test_config_options_have_the_last_word_and_are_said(tmp_path, folder):
@@ -92,7 +94,7 @@ def test_a_threshold_where_a_data_set_asks_other_words_for_background(tmp_path, 
     (folder / "classes.json").write_text(json.dumps(classes))
     config = tiny_config(tmp_path, "protocol = 'mini'")
     flags = ["--data", str(folder), "--protocol-options", "background.threshold=1.0"]
-    with pytest.raises(ProtocolError, match=r"test_dataloader\.dataset\.words=None asks it"):
+    with pytest.raises(ProtocolError, match=r"--cfg-options test_dataloader\.dataset\.words=None"):
         run(config, tmp_path, *flags)
     result = run(config, tmp_path, *flags, "--cfg-options", "test_dataloader.dataset.words=None")
     assert result["categories"]["background"]["predicted"] == 2 * 40 * 48

@@ -34,7 +34,9 @@ def made_result(
         metrics=metrics,
         headline="mIoU",
         categories=categories,
-        protocol=ProtocolRecord(protocol, short_hash(protocol), {"name": protocol}),
+        protocol=ProtocolRecord(
+            protocol, short_hash(protocol), short_hash([protocol, data]), {"name": protocol}
+        ),
         data=DataRecord(data, f"data/{data}", 2000, 150, f"census of {data}"),
         weights=WeightsRecord("w.safetensors", "ab" * 32, "clip.pt", "cd" * 32, "ef" * 32),
         run=run,

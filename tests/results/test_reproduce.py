@@ -106,8 +106,8 @@ def test_files_may_have_moved(recorded, tmp_path, capsys):
     (moved / "images" / "2.png").unlink()
     code, told = reproduce(recorded, capsys, *flags)
     assert code == 1
-    assert "made on 3 pictures of" in told
-    assert "here are 2" in told
+    assert "made on 3 images of" in told
+    assert "there are 2 here" in told
 
 
 def test_other_labels_are_noticed(recorded, tmp_path, capsys):
@@ -134,17 +134,18 @@ def test_weights_for_a_method_that_had_none_are_refused(recorded, capsys):
     result = edited(recorded, "free.json", weights={"file": None, "sha256": None})
     code, told = reproduce(recorded, capsys, "--weights", "any.safetensors", result=result)
     assert code == 1
-    assert "made without a weights' file: leave --weights out" in told
+    assert "made without a weights file, but any.safetensors is given" in told
+    assert "Leave --weights out. See what these give with --anyway." in told
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"weights": {"file": "gone.safetensors"}}, "name the file with --weights FILE"),
+        ({"weights": {"file": "gone.safetensors"}}, "Name the file with --weights FILE."),
         ({"weights": {"encoder_sha256": "0" * 64}}, "made with another encoder"),
         ({"weights": {"model_sha256": "0" * 64}}, "made with another model"),
-        ({"protocol": {"hash": "0" * 12}}, "says protocol 000000000000"),
-        ({"data": {"pictures": 5}}, "made on 5 pictures"),
+        ({"protocol": {"full_hash": "0" * 12}}, "(full hash 000000000000), but this version"),
+        ({"data": {"pictures": 5}}, "made on 5 images"),
         ({"run": {"device": None}}, "run.device is 'None', not of type dict"),
         ({"protocol": {"fields": []}}, "protocol.fields is '[]', not of type dict"),
     ],

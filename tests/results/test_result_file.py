@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from mmengine.config import Config
 
 from ovss.models.configs import load_config, shipped_configs
+from ovss.protocols.named import find_protocol
+from ovss.protocols.protocol import Protocol
+from ovss.protocols.settled import settle_protocol
 from ovss.results.config_text import dump_config, read_config_text
-from ovss.results.result_file import ResultError, read_result, write_result
+from ovss.results.result_file import ProtocolRecord, ResultError, read_result, write_result
 from tests.results.made_result import made_result
 
 
@@ -18,6 +22,21 @@ def test_what_is_written_is_read(tmp_path):
     write_result(tmp_path / "deep" / "r.json", result)
     assert read_result(tmp_path / "deep" / "r.json") == result
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["r.json"]
+
+
+def test_a_file_of_format_1_has_its_second_hash_computed(tmp_path):
+    path, result = tmp_path / "r.json", made_result()
+    write_result(path, result)
+    settled = settle_protocol(load_config("cat_seg_mini"))
+    old = {"name": "mini", "hash": settled.full_hash, "fields": settled.fields}
+    changed(path, schema=1, protocol=old)
+    expected = ProtocolRecord("mini", settled.method_hash, settled.full_hash, settled.fields)
+    assert read_result(path) == replace(result, protocol=expected)
+    assert settled.fields["prompts"]["synonyms"] == "none"
+    assert settled.method_hash == Protocol(find_protocol("mini").template.plain()).full_hash
+    changed(path, protocol={"name": "mini", "fields": {}})
+    with pytest.raises(ResultError, match="'protocol' lacks method_hash, full_hash"):
+        read_result(path)
 
 
 def test_a_figure_that_is_no_number_leaves_the_old_file(tmp_path):
@@ -37,12 +56,12 @@ def changed(path, **change) -> None:
     ("break_it", "said"),
     [
         (lambda path: path.unlink(), "no such result file"),
-        (lambda path: path.write_bytes(path.read_bytes()[:300]), r"truncated or no JSON.*--out"),
-        (lambda path: path.write_text('{"summary": {}}'), "no result file: `ovss test --out FILE`"),
-        (lambda path: path.write_text("[1, 2]"), "no result file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:300]), "truncated or not JSON"),
+        (lambda path: path.write_text('{"summary": {}}'), "is not a result file. Give a file"),
+        (lambda path: path.write_text("[1, 2]"), "is not a result file"),
         (
-            lambda path: changed(path, schema=2),
-            r"format 2, written by ovss 0\.1\.0.*reads format 1",
+            lambda path: changed(path, schema=3),
+            r"format 3, written by ovss 0\.1\.0.*reads formats 1 and 2",
         ),
         (lambda path: changed(path, data=None), "'data' is missing or no object"),
         (lambda path: changed(path, data={"name": "x"}), "'data' lacks folder, pictures"),

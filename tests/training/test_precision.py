@@ -169,7 +169,7 @@ def test_the_average_of_weights_is_evaluated_saved_and_exported(tmp_path):
     load_weights(model, path)
     assert torch.allclose(model.state_dict()[watched], average, atol=1e-6)
     assert torch.equal(runner.model.state_dict()[watched], steps[-1]), "training's own stay"
-    with pytest.raises(CheckpointError, match=r"iter_4\.pth holds an average.*ema=True.*load_from"):
+    with pytest.raises(CheckpointError, match=r"iter_4\.pth holds an average.*Set ema.*load_from"):
         build_runner(load_config(tiny_config(tmp_path, SHORT)), tmp_path / "run", resume="auto")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ovss_plugins.training_free import Background
 from torch import Tensor
 
 from ovss.axes import take
 from ovss.models.configs import load_config
+from ovss.postprocessors import Background
 from ovss.structures import Scores, Selection, TextFeatures, Vocabulary
 from ovss.testing import make_images, with_tiny_encoder
 
