@@ -1,5 +1,7 @@
-"""What training-free methods have beside their dense modes: refinement by colour, background,
-feature surgery. All of it serves any method.
+"""Components of training-free methods that work with any method.
+
+They refine masks by colour, handle a background category and compute CLIP Surgery's similarity.
+The dense modes of these methods are in `ovss.encoders`.
 
 Importing this package registers `Background`, `FeatureSurgeryHead` and `PAMR`.
 """
