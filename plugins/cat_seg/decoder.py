@@ -28,6 +28,7 @@ class AggregationLayer(nn.Module):
     def forward(
         self, x_Khwc: Tensor, appearance_hwc: Tensor, text_Kc: Tensor, pool: int, chunk: int
     ) -> Tensor:
+        """Applies both, see `SpatialAggregation` and `ClassAggregation` for the arguments."""
         x_Khwc = self.spatial(x_Khwc, appearance_hwc, chunk)
         return self.classes(x_Khwc, text_Kc, pool, chunk)
 

@@ -117,6 +117,7 @@ class _Best:
         self.index_BN = torch.full_like(self.value_BN, -1, dtype=torch.long)
 
     def update(self, scores_BNt: Tensor, start: int) -> None:
+        """Adds the scores of a chunk of the vocabulary that begins at `start`."""
         value_BN, index_BN = scores_BNt.max(2)
         better_BN = value_BN > self.value_BN
         self.value_BN = torch.where(better_BN, value_BN, self.value_BN)

@@ -26,6 +26,7 @@ class LevelProjection(nn.Module):
         self.project = nn.Conv2d(level_dim, out, 3, padding=1)
 
     def forward(self, level_Bchw: Tensor) -> Tensor:
+        """Computes the guidance (B, out, h, w)."""
         return F.relu(self.project(level_Bchw))
 
 

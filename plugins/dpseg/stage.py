@@ -38,6 +38,7 @@ class HybridDilatedBlock(nn.Module):
         self.gamma = nn.Parameter(torch.ones(dim))
 
     def forward(self, x_Khwc: Tensor) -> Tensor:
+        """Mixes the cells of every map (K, h, w, c)."""
         near_Khwc = self.dilated(x_Khwc.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return x_Khwc + self.gamma * self.mlp(self.norm(near_Khwc))
 
@@ -55,6 +56,7 @@ class SpatialBlock(nn.Module):
         self.block, self.pool = ClassBlock(dim, heads, hidden), pool
 
     def forward(self, x_Khwc: Tensor) -> Tensor:
+        """Applies attention among the cells of every map (K, h, w, c)."""
         y_Khwc = pooled(x_Khwc, self.pool[0] if self.training else self.pool[1])
         # `ClassBlock` attends along the first axis, so cells take the place of categories.
         cells_NK1c = y_Khwc.flatten(1, 2).transpose(0, 1)[:, :, None]

@@ -29,6 +29,7 @@ class ConvBlock(nn.Module):
         self.gamma = nn.Parameter(torch.ones(dim))
 
     def forward(self, x_Khwc: Tensor) -> Tensor:
+        """Mixes the cells of every map (K, h, w, c)."""
         near_Khwc = self.depthwise(x_Khwc.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return x_Khwc + self.gamma * self.mlp(self.norm(near_Khwc))
 
