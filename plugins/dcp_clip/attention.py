@@ -57,7 +57,7 @@ class CrossBlock(nn.Module):
         Args:
             x_BNC: cells of the images.
             guide_BKG: guidance of the kept categories.
-            allowed_B11K: False for padding slots; None if there is no padding.
+            allowed_B11K: False for padding slots; None without padding.
         """
         if self.pre:
             x_BNC = x_BNC + self._attend(self.norm1(x_BNC), guide_BKG, allowed_B11K)

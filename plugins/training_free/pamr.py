@@ -34,7 +34,7 @@ class PAMR(PostProcessor):
         iterations: number of iterations, 10 in the paper and in SCLIP and NACLIP.
         dilations: distances of the neighbours in pixels. The paper uses 1, 2, 4, 8, 12 and 24; the
             code of SCLIP and NACLIP uses 8 and 16.
-        max_side: longest side of the canvas; a larger canvas is shrunk to it. None is no limit.
+        max_side: longest side of the canvas; a larger canvas is shrunk to it. None sets no limit.
         chunk: categories refined at a time.
 
     Raises:
