@@ -45,8 +45,8 @@ class DynamicCategorySelector(Selector):
         include_truth: use of ground truth in training, which keeps all categories that are present.
         random_negatives: number of random other categories kept in training.
         max_categories: limit of the number of kept categories, not counting random negatives; 0
-            sets no limit. Ground truth comes first and is kept even beyond the limit, followed by the
-            categories with the highest S_p at any cell.
+            sets no limit. Ground truth comes first and is kept even beyond the limit, followed by
+            the categories with the highest S_p at any cell.
         chunk: categories scored at a time.
 
     Raises:
