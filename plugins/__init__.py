@@ -1,1 +1,1 @@
-"""Methods, one folder each. Installed as `ovss_plugins`, which collides with nobody's."""
+"""Methods, one folder each. Installed under the name `ovss_plugins`."""

@@ -1,4 +1,4 @@
-"""Class aggregation: linear attention over the categories, at every location alike."""
+"""Class aggregation: linear attention over the categories, separately at every location."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from ovss.layers.linear_attention import KeyValueSums, positive
 
 
 class ClassAggregation(nn.Module):
-    """Categories of an image look at each other (Katharopoulos et al.'s linear attention, elu + 1).
+    """Linear attention among the categories of an image (Katharopoulos et al., elu + 1).
 
-    Up to `pad_length`, missing categories are stood in for by copies of one learned token. All
-    copies have the same key and value, so they enter the sums as one, times their number.
+    If an image has fewer than `pad_length` categories, copies of one learned token fill the gap.
+    All copies have the same key and value, so they are computed once and multiplied by their
+    number.
 
     Args:
         dim: channels.
         guide_dim: channels of the text guidance.
         heads: attention heads.
         hidden: channels inside the MLP.
-        pad_length: categories that the attention always counts on, 256 in the paper's code.
+        pad_length: least number of tokens in the attention, 256 in the paper's code.
     """
 
     def __init__(self, dim: int, guide_dim: int, heads: int, hidden: int, pad_length: int) -> None:
@@ -36,12 +37,13 @@ class ClassAggregation(nn.Module):
         self.mlp = mlp(dim, hidden, nn.ReLU())
 
     def forward(self, x_Khwc: Tensor, text_Kc: Tensor, pool: int, chunk: int) -> Tensor:
-        """
+        """Adds the attended maps to `x_Khwc`.
+
         Args:
-            x_Khwc: maps of one image's categories.
-            text_Kc: their text guidance.
-            pool: side of the average pooling before; no more than the grid allows.
-            chunk: work on as many locations at a time as `chunk` maps have.
+            x_Khwc: feature maps, one for each category of one image.
+            text_Kc: text guidance of these categories.
+            pool: side of the average pooling before the attention, limited to the grid.
+            chunk: number of maps whose locations are processed at a time.
         """
         height, width = x_Khwc.shape[1:3]
         pool = min(pool, height, width)
@@ -52,11 +54,11 @@ class ClassAggregation(nn.Module):
         rows = max(1, chunk * height // len(x_Khwc))
         out = map_chunks(lambda p: self._attend(p, offset_K11c), pooled_Khwc, rows, dim=1)
         if pool > 1:
-            # Aligned corners, here only.
+            # The published code aligns corners here and nowhere else.
             out = F.interpolate(
                 out.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=True
             ).permute(0, 2, 3, 1)
-        # `out` holds the pooled x already: it counts twice, as published.
+        # `out` already contains the pooled x, so x is counted twice, as in the published code.
         return x_Khwc + out
 
     def _attend(self, x_Khwc: Tensor, offset_K11c: Tensor) -> Tensor:
@@ -64,13 +66,15 @@ class ClassAggregation(nn.Module):
         query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
         absent = max(0, self.pad_length - len(x_Khwc))
         sums = KeyValueSums.of(positive(key), value, len(x_Khwc) + absent)
-        seen = (sums + self._padding(absent, sums.length)).read(positive(query))
-        x_Khwc = x_Khwc + seen.flatten(-2)
+        attended = (sums + self._padding(absent, sums.length)).read(positive(query))
+        x_Khwc = x_Khwc + attended.flatten(-2)
         return x_Khwc + self.mlp(self.norm2(x_Khwc))
 
     def _padding(self, absent: int, length: int) -> KeyValueSums:
-        """Sums of `absent` copies of the learned token. Added where none is absent too, so that
-        every parameter always takes part in the gradient."""
+        """Sums of `absent` copies of the learned token.
+
+        They are added even if `absent` is 0, so that every parameter always gets a gradient.
+        """
         offset = self.attention.offset(self.padding_guide)
         qkv = self.attention(self.norm1(self.padding_token), offset)
         _, key, value = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)

@@ -1,4 +1,4 @@
-"""CATSegDecoder: the raw cosine volume, aggregated over space and over categories, into masks."""
+"""CATSegDecoder: aggregates the cosine volume over space and categories and decodes masks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .spatial import SpatialAggregation
 
 
 class AggregationLayer(nn.Module):
-    """Spatial, then class aggregation."""
+    """Spatial aggregation followed by class aggregation."""
 
     def __init__(self, spatial: SpatialAggregation, classes: ClassAggregation) -> None:
         super().__init__()
@@ -28,6 +28,7 @@ class AggregationLayer(nn.Module):
     def forward(
         self, x_Khwc: Tensor, appearance_hwc: Tensor, text_Kc: Tensor, pool: int, chunk: int
     ) -> Tensor:
+        """Applies both, see `SpatialAggregation` and `ClassAggregation` for the arguments."""
         x_Khwc = self.spatial(x_Khwc, appearance_hwc, chunk)
         return self.classes(x_Khwc, text_Kc, pool, chunk)
 
@@ -36,27 +37,31 @@ class AggregationLayer(nn.Module):
 class CATSegDecoder(Decoder):
     """Cost aggregation (CAT-Seg, CVPR 2024, sections 3.2 to 3.4 and its released code).
 
-    Images are worked on one at a time, their live categories only: what is computed for an image
-    depends neither on its batch mates nor on padding, and its guidance is never copied per
-    category. Without gradients, at most `chunk` categories are worked on at a time.
+    Images are processed one at a time with their valid categories only. The result of an image
+    therefore depends neither on the other images of the batch nor on padding, and its guidance is
+    never copied per category. Without gradients, at most `chunk` categories are processed at a
+    time.
 
     Args:
         joint_dim: C of the encoder.
-        level_dims: channels of the two tapped levels; the first guides the first (2 x) stage, the
-            other the second (4 x). In CAT-Seg they are a shallow and a deep one. A level may be
+        level_dims: channels of the two tapped levels. The first guides the first (2 x) stage, the
+            second the second (4 x) stage; CAT-Seg uses a shallow and a deep level. A level may be
             finer than the feature grid.
         cost_dim: D of the head, the number of prompts.
-        dim: channels of the embedded volume, also of appearance and text guidance.
-        layers: aggregation layers.
-        heads: attention heads, spatial and class.
-        window: side of the spatial attention's windows, in cells of the feature grid.
-        expand: width of the MLPs, times `dim`.
-        pool: class aggregation works on a grid coarser by (training, evaluation).
-        pad_length: learned tokens fill the class attention up to this many categories.
-        level_middle: channels of the levels once enlarged.
+        dim: channels of the embedded volume, of the appearance and of the text guidance.
+        layers: number of aggregation layers.
+        heads: attention heads in spatial and class attention.
+        window: side of the windows of spatial attention, in cells of the feature grid.
+        expand: width of the MLPs as a multiple of `dim`.
+        pool: pooling factor before class attention in (training, evaluation).
+        pad_length: least number of tokens in class attention; a learned token fills the gap.
+        level_middle: channels of the levels after enlarging.
         level_guides: channels of the levels as guidance.
-        stage_dims: channels out of the two upsampling stages.
-        chunk: categories per slice at inference; smaller is leaner.
+        stage_dims: output channels of the two upsampling stages.
+        chunk: categories processed at a time at inference; smaller values need less memory.
+
+    Raises:
+        ValueError: `level_dims` does not have two entries.
     """
 
     any_level_scale = True
@@ -82,7 +87,10 @@ class CATSegDecoder(Decoder):
     ) -> None:
         super().__init__()
         if len(level_dims) != 2:
-            raise ValueError(f"CATSegDecoder needs two tapped levels, got level_dims={level_dims}")
+            raise ValueError(
+                f"CATSegDecoder expects two tapped levels, but level_dims is {level_dims}. "
+                "Set level_dims to the channels of two levels of the encoder."
+            )
         self.cost_dim, self.joint_dim, self.level_dims = cost_dim, joint_dim, tuple(level_dims)
         self.pool, self.chunk = tuple(pool), chunk
         self.embed = nn.Conv2d(cost_dim, dim, 7, padding=3)
@@ -100,13 +108,16 @@ class CATSegDecoder(Decoder):
         )
         self.stages = nn.ModuleList()
         for guide, out in zip(level_guides, stage_dims):
-            # A quarter of the channels are the guidance's.
+            # The guidance takes the other quarter of the channels.
             self.stages.append(GuidedUpsample(dim, dim * 3 // 4, guide, out))
             dim = out
         self.head = nn.Conv2d(dim, 1, 3, padding=1)
 
     def forward(self, aligned: Alignment) -> Masks:
-        """Logits at four times the feature grid; the selection as it came."""
+        """Predicts logits at four times the resolution of the feature grid.
+
+        The selection is returned unchanged.
+        """
         image, selection = aligned.features, aligned.selection
         appearance_Bhwc = F.relu(self.appearance(image.dense_BChw)).permute(0, 2, 3, 1)
         width = image.dense_BChw.shape[-1]
@@ -114,10 +125,10 @@ class CATSegDecoder(Decoder):
             stage.offset(guide(level_Bchw, level_Bchw.shape[-1] // width))
             for stage, guide, level_Bchw in zip(self.stages, self.guides, image.levels)
         ]
-        live_B = selection.valid_BK.sum(1).tolist()
-        cost_images = selection.pack(aligned.cost_BKDhw).split(live_B)
+        count_B = selection.valid_BK.sum(1).tolist()
+        cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
         text_BKPC = selection.gather(aligned.text.embeds_TPC)
-        text_images = selection.pack(self._text_guidance(text_BKPC)).split(live_B)
+        text_images = selection.pack(self._text_guidance(text_BKPC)).split(count_B)
         logits_N = torch.cat(
             [
                 self._one_image(cost_KDhw, appearance_hwc, text_Kc, offsets_chw)
@@ -139,7 +150,7 @@ class CATSegDecoder(Decoder):
         text_Kc: Tensor,
         offsets_chw: list[Tensor],
     ) -> Tensor:
-        """(K, D, h, w) of one image's live categories -> (K, 4h, 4w)."""
+        """Decodes one image's valid categories: (K, D, h, w) -> (K, 4h, 4w)."""
         pool = self.pool[0] if self.training else self.pool[1]
         x_Khwc = map_chunks(self._embed, cost_KDhw, self.chunk)
         for layer in self.layers:

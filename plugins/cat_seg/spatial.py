@@ -1,7 +1,7 @@
 """Spatial aggregation: a pair of Swin blocks over the cells of one category's map.
 
-Each map of the packed pairs is attended on its own; queries and keys also see the image's
-appearance. There is no relative position bias.
+Attention stays within one map. Queries and keys also see the image's appearance. There is no
+relative position bias.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ovss.layers.windows import WindowBlock, WindowGrid
 
 
 class SpatialAggregation(nn.Module):
-    """Two `WindowBlock`, the second shifted by half a window.
+    """Two `WindowBlock` modules, the second one shifted by half a window.
 
     Args:
         dim, guide_dim, heads, hidden: see `WindowBlock`.
@@ -27,14 +27,21 @@ class SpatialAggregation(nn.Module):
         self.blocks = nn.ModuleList(WindowBlock(dim, guide_dim, heads, hidden) for _ in range(2))
 
     def forward(self, x_Khwc: Tensor, appearance_hwc: Tensor, chunk: int) -> Tensor:
-        """Maps of one image's categories, and that image's appearance; `chunk` maps at a time."""
+        """Applies both blocks to the maps of one image, `chunk` maps at a time.
+
+        Args:
+            x_Khwc: feature maps, one for each category of the image.
+            appearance_hwc: guidance by the image, shared by its maps.
+            chunk: number of maps processed at a time.
+        """
         height, width = x_Khwc.shape[1:3]
         guide_hwc = self.guide_norm(appearance_hwc)
         steps = []
         for block, shift in zip(self.blocks, (0, self.window // 2)):
             offset_hwc = block.attention.offset(guide_hwc)
             grid = WindowGrid.of(height, width, self.window, shift)
-            on_cpu = offset_hwc.device.type == "cpu"  # cut there, masked elsewhere
+            # On a CPU shifted windows are cut at the border; other devices mask them instead.
+            on_cpu = offset_hwc.device.type == "cpu"
             mask = None if on_cpu else grid.mask(block.heads, offset_hwc)
             steps.append((block, offset_hwc, grid, mask))
 

@@ -1,4 +1,4 @@
-"""The two attentions of the head: cells to words (eq. 8 to 10), cells to cells (eq. 11, 12)."""
+"""Attention blocks of the head: cells to categories (eq. 8-10) and cells to cells (eq. 11-12)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 def in_heads(
     query: Tensor, key: Tensor, value: Tensor, heads: int, allowed: Tensor | None = None
 ) -> Tensor:
-    """(..., N, d) attend to (..., M, d) in several heads; see `ovss.layers.attention.attend`."""
+    """Multi-head attention of queries (..., N, d) to keys and values (..., M, d).
+
+    Args:
+        query, key, value: projected inputs, split into heads here.
+        heads: number of heads.
+        allowed: mask of the keys, see `ovss.layers.attention.attend`.
+    """
     split = (part.unflatten(-1, (heads, -1)).transpose(-2, -3) for part in (query, key, value))
     return attend(*split, allowed=allowed).transpose(-2, -3).flatten(-2)
 
 
 class CrossBlock(nn.Module):
-    """Cells query the guidance of the kept categories; residual, layer norm, MLP.
+    """Cross attention from cells to the guidance of the kept categories, followed by an MLP.
 
     Args:
         dim: channels of the cells.
         guide_dim: channels of the guidance.
         heads: attention heads.
-        expand: width of the MLP, times `dim`.
-        norm: layer norms ``post`` (after the residual, as published) or ``pre``.
-        activation: of the MLP, ``gelu`` or ``relu``.
+        expand: width of the MLP as a multiple of `dim`.
+        norm: position of the layer norms, ``post`` (after the residual, as published) or ``pre``.
+        activation: activation of the MLP, ``gelu`` or ``relu``.
     """
 
     def __init__(
@@ -46,7 +52,13 @@ class CrossBlock(nn.Module):
         self.mlp = mlp(dim, expand * dim, ACTIVATIONS[activation]())
 
     def forward(self, x_BNC: Tensor, guide_BKG: Tensor, allowed_B11K: Tensor | None) -> Tensor:
-        """`allowed_B11K`: False where a slot is padding; None where none is."""
+        """Updates the cells.
+
+        Args:
+            x_BNC: cells of the images.
+            guide_BKG: guidance of the kept categories.
+            allowed_B11K: False for padding slots; None without padding.
+        """
         if self.pre:
             x_BNC = x_BNC + self._attend(self.norm1(x_BNC), guide_BKG, allowed_B11K)
             return x_BNC + self.mlp(self.norm2(x_BNC))
@@ -59,11 +71,11 @@ class CrossBlock(nn.Module):
 
 
 class JointLinear(nn.Module):
-    """A linear map of [own; shared], halves apart: the shared half is computed once, `offset`.
+    """Linear map of [own; shared] that computes the shared half only once, as an `offset`.
 
     Args:
-        own, shared: channels of the two.
-        out: channels that leave.
+        own, shared: channels of the two halves.
+        out: output channels.
     """
 
     def __init__(self, own: int, shared: int, out: int) -> None:
@@ -72,22 +84,25 @@ class JointLinear(nn.Module):
         self.both = Linear(own + shared, out)
 
     def offset(self, shared: Tensor) -> Tensor:
+        """Contribution of the shared half, bias included."""
         return linear(shared, self.both.weight[:, self.own :], self.both.bias)
 
     def forward(self, own: Tensor, offset: Tensor) -> Tensor:
+        """Maps `own` and adds a broadcastable `offset`."""
         return linear(own, self.both.weight[:, : self.own]).add_(offset)
 
 
 class SelfBlock(nn.Module):
-    """Self attention of [map; image's cells], which all maps of an image share.
+    """Self attention over [map; cells], where all maps of an image share the image's cells.
 
     Args:
         dim: channels of the maps and of the shared cells.
         heads: attention heads.
-        expand: width of the MLP, times `dim`.
-        norm: ``post`` or ``pre``.
-        activation: of the MLP.
-        residual: ``cost``: the map; ``proj_cat``: a linear map of [map; cells].
+        expand: width of the MLP as a multiple of `dim`.
+        norm: position of the layer norms, ``post`` or ``pre``.
+        activation: activation of the MLP, ``gelu`` or ``relu``.
+        residual: residual of the attention, ``cost`` for the map or ``proj_cat`` for a linear map
+            of [map; cells].
     """
 
     def __init__(
@@ -103,19 +118,27 @@ class SelfBlock(nn.Module):
         self.mlp = mlp(dim, expand * dim, ACTIVATIONS[activation]())
 
     def offsets(self, shared: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the shared cells add, for `forward`; made once per image."""
+        """Contributions of the shared cells to queries, keys, values and residual.
+
+        They are computed once per image and passed to `forward`.
+        """
         join = None if self.join is None else self.join.offset(shared)
         return self.qkv.offset(shared), join
 
     def forward(self, x_MNd: Tensor, offsets: tuple[Tensor, Tensor | None]) -> Tensor:
-        """(M, N, d): N places of M sequences look at each other; `offsets` broadcast to them."""
+        """Applies attention among the N places of each of M sequences.
+
+        Args:
+            x_MNd: M sequences of N places.
+            offsets: result of `offsets`, broadcast over the sequences.
+        """
         qkv, join = offsets
-        seen = self._attend(self.norm1(x_MNd) if self.pre else x_MNd, qkv)
-        kept = x_MNd if self.join is None else self.join(x_MNd, join)
+        attended = self._attend(self.norm1(x_MNd) if self.pre else x_MNd, qkv)
+        base = x_MNd if self.join is None else self.join(x_MNd, join)
         if self.pre:
-            x_MNd = residual(kept, seen)
+            x_MNd = residual(base, attended)
             return residual(x_MNd, self.mlp(self.norm2(x_MNd)))
-        x_MNd = self.norm1(residual(kept, seen))
+        x_MNd = self.norm1(residual(base, attended))
         return self.norm2(residual(x_MNd, self.mlp(x_MNd)))
 
     def _attend(self, x_MNd: Tensor, offset: Tensor) -> Tensor:

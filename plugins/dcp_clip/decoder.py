@@ -1,4 +1,4 @@
-"""SpatialDecoder: volumes into masks, sharpened by what CLIP's early layers saw, eq. 13 to 16."""
+"""SpatialDecoder: decodes masks with guidance from CLIP's early layers, eq. 13 to 16."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
 
 from .options import at_least, one_of
-from .sources import COST_UPS, AttentionRows, ClassAttention, CostSkip, LevelProjection, taken
+from .sources import (
+    COST_UPS,
+    AttentionRows,
+    ClassAttention,
+    CostSkip,
+    LevelProjection,
+    required_attention,
+)
 from .spatial import SpatialEnhancement, Step
 
 _NAME = "SpatialDecoder"
@@ -24,7 +31,7 @@ ATTN_MODES = ("rows", "cls", "bias")
 
 @dataclass(frozen=True)
 class Plan:
-    """What one image gives one stage: made once, used by all its categories."""
+    """Guidance of one image for one stage, computed once and used by all its categories."""
 
     steps: list[Step]
     offset_chw: Tensor
@@ -33,37 +40,38 @@ class Plan:
 
 @DECODERS.register_module()
 class SpatialDecoder(Decoder):
-    """Stages of window attention and guided upsampling, twice as fine each.
+    """Stages of window attention and guided upsampling, each of which doubles the resolution.
 
-    Images are worked on one at a time, live pairs only, at most `chunk` categories at once without
-    gradients; guidance is computed once per image and never copied per category.
+    Images are processed one at a time with their valid categories only. Guidance is computed once
+    per image and never copied per category. Without gradients, at most `chunk` categories are
+    processed at a time.
 
     Args:
-        level_dims: channels of the encoder's tapped levels, shallow first; stage l sees level l.
+        level_dims: channels of the encoder's tapped levels, shallow first; stage l uses level l.
         cost_dim: D of the head.
         raw_dim: P of the head's plain cosines.
-        layers: stages, 0 to as many as `stage_dims` has (Table VI b).
-        spatial: window attention (eq. 13 and 14); without it, upsampling only (Table VI a).
-        sources: what is fused (Table VI c): ``levels``, in queries, keys and upsampling; ``cost``,
-            the plain cosines, in upsampling; ``attention``, in queries and keys.
-        attn_mode: ``rows``: each cell's row of the patch-to-patch attention is guidance; ``cls``:
-            the class token's attention to the cell is; ``bias``: the attention between two cells
-            is added to their logit.
+        layers: number of stages, from 0 to the length of `stage_dims` (Table VI b).
+        spatial: use of window attention (eq. 13-14); False only upsamples (Table VI a).
+        sources: inputs that are fused (Table VI c). ``levels`` enter queries, keys and upsampling,
+            ``cost`` (the plain cosines) enters upsampling, ``attention`` enters queries and keys.
+        attn_mode: use of the encoder's attention. ``rows`` takes each cell's row of the
+            patch-to-patch attention as guidance, ``cls`` takes the class token's attention to the
+            cell, ``bias`` adds the attention between two cells to their logit.
         attn_grid: (h, w) of the training grid, for ``rows``.
-        attn_channels: channels of class attention, for ``cls``: heads times blocks.
-        attn_detach: no gradient through the encoder's attention; False needs an encoder that lets
-            them through (``attention_gradient``).
-        detach_levels: no gradient through the tapped levels.
-        guide_dims: channels of the guidance of levels and of attention.
+        attn_channels: channels of class attention (heads times blocks), for ``cls``.
+        attn_detach: True stops gradients to the encoder's attention; False needs an encoder with
+            ``attention_gradient``.
+        detach_levels: True stops gradients to the tapped levels.
+        guide_dims: channels of the guidance by (levels, attention).
         heads: attention heads.
         window: side of the windows, in cells of the feature grid at the first stage.
-        position_bias: a learned bias for every displacement within a window.
-        expand: width of the MLPs, times their channels.
-        level_middle, level_skips: channels of the levels once enlarged, and where they join.
-        cost_skips: channels of the plain cosines where they join.
+        position_bias: use of a learned bias for every displacement within a window.
+        expand: width of the MLPs as a multiple of their channels.
+        level_middle, level_skips: channels of the levels after enlarging and after narrowing.
+        cost_skips: channels of the plain cosines in each stage's upsampling.
         cost_up: ``bilinear_1x1`` or ``convT_chain``, see `CostSkip`.
-        stage_dims: channels out of each stage.
-        chunk: categories at a time at inference; smaller is leaner.
+        stage_dims: output channels of each stage.
+        chunk: categories processed at a time at inference; smaller values need less memory.
 
     Raises:
         ValueError: an argument out of range.
@@ -104,22 +112,30 @@ class SpatialDecoder(Decoder):
         at_least(_NAME, 1, heads=heads, window=window, expand=expand, chunk=chunk)
         shortest = min(map(len, (level_middle, level_skips, cost_skips, stage_dims)))
         if not 0 <= layers <= shortest:
-            raise ValueError(f"{_NAME}: layers must be 0..{shortest}, got {layers}")
+            raise ValueError(
+                f"{_NAME} expects layers from 0 to {shortest}, but got {layers}. Reduce layers, or "
+                "give level_middle, level_skips, cost_skips and stage_dims more entries."
+            )
         levels = "levels" in sources and layers > 0
         if levels and len(level_dims) < layers:
             raise ValueError(
-                f"{_NAME}: {layers} layers need as many tapped levels, got level_dims={level_dims}"
+                f"{_NAME} expects a tapped level for each of its {layers} layers, but level_dims "
+                f"is {level_dims}. Tap more levels of the encoder or reduce layers."
             )
-        wrong = [d for d in (cost_dim, *stage_dims[: max(layers - 1, 0)]) if d % heads]
-        if wrong and spatial:
-            raise ValueError(f"{_NAME}: {heads} heads must divide channels of {wrong}")
+        indivisible = [d for d in (cost_dim, *stage_dims[: max(layers - 1, 0)]) if d % heads]
+        if indivisible and spatial:
+            raise ValueError(
+                f"{_NAME} splits the channels of each stage into {heads} heads, but {heads} does "
+                f"not divide {indivisible}. Change heads, cost_dim or stage_dims."
+            )
         self.attn_mode = one_of(_NAME, "attn_mode", attn_mode, ATTN_MODES)
         attention = "attention" in sources and spatial and layers > 0
         by_class = attention and attn_mode == "cls"
         if by_class and attn_channels < 1:
             raise ValueError(
-                f"{_NAME}: attn_mode='cls' needs attn_channels, the heads of the encoder's "
-                f"class_attention blocks altogether, got {attn_channels}"
+                f"{_NAME} with attn_mode='cls' expects attn_channels of at least 1, but got "
+                f"{attn_channels}. Set attn_channels to the number of heads of all blocks in the "
+                "encoder's class_attention."
             )
         self.cost_dim = cost_dim
         self.raw_dim = raw_dim if "cost" in sources and layers else None
@@ -147,10 +163,11 @@ class SpatialDecoder(Decoder):
                 self.attention_guides.append(AttentionRows(tuple(attn_grid), guide_dims[1]))
             if spatial:
                 bias = attention and attn_mode == "bias"
-                sizes = (dim, guide_dim, heads, expand, window)
-                self.enhance.append(SpatialEnhancement(*sizes, position_bias, bias))
+                self.enhance.append(
+                    SpatialEnhancement(dim, guide_dim, heads, expand, window, position_bias, bias)
+                )
             skips = (levels * level_skips[stage], ("cost" in sources) * cost_skips[stage])
-            # As in CAT-Seg, a quarter of the channels are left to what joins.
+            # As in CAT-Seg, the skips take the other quarter of the channels.
             out = stage_dims[stage]
             self.stages.append(GuidedUpsample(dim, dim * 3 // 4, skips[0], out, skips[1]))
             dim = out
@@ -160,23 +177,25 @@ class SpatialDecoder(Decoder):
         self.head = nn.Conv2d(dim, 1, 3, padding=1)
 
     def forward(self, aligned: Alignment) -> Masks:
-        """Logits at 2^layers times the feature grid; the selection as it came.
+        """Predicts logits at 2^layers times the resolution of the feature grid.
+
+        The selection is returned unchanged.
 
         Raises:
-            ValueError: the head or the encoder did not give what is fused.
+            ValueError: the head or the encoder did not produce an input that is fused.
         """
         selection = aligned.selection
         plans = self._plans(aligned.features)
-        live_B = selection.valid_BK.sum(1).tolist()
-        cost_images = selection.pack(aligned.cost_BKDhw).split(live_B)
-        raw_images: list[Tensor | None] | tuple[Tensor, ...] = [None] * len(live_B)
+        count_B = selection.valid_BK.sum(1).tolist()
+        cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
+        raw_images: list[Tensor | None] | tuple[Tensor, ...] = [None] * len(count_B)
         if self.cost_skip is not None:
             if aligned.raw_BKPhw is None:
                 raise ValueError(
-                    f"{_NAME} fuses the plain cosines, which the head did not give: use "
-                    "TextGuidedHead, or sources without 'cost'"
+                    f"{_NAME} expects plain cosines (raw_BKPhw), but the head did not produce "
+                    "them. Use TextGuidedHead, or remove 'cost' from sources."
                 )
-            raw_images = selection.pack(aligned.raw_BKPhw).split(live_B)
+            raw_images = selection.pack(aligned.raw_BKPhw).split(count_B)
         logits_N = torch.cat(
             [
                 self._one_image(cost_KDhw, raw_KPhw, [stage[i] for stage in plans])
@@ -186,7 +205,7 @@ class SpatialDecoder(Decoder):
         return Masks(selection.unpack(logits_N), selection)
 
     def _plans(self, image: ImageFeatures) -> list[list[Plan]]:
-        """For each stage, for each image."""
+        """Guidance of each stage, and within a stage of each image."""
         batch, height, width = len(image.dense_BChw), *image.dense_BChw.shape[-2:]
         levels = [x.detach() if self.detach_levels else x for x in image.levels]
         plans = []
@@ -197,20 +216,20 @@ class SpatialDecoder(Decoder):
                 guide_Bhwc = self._guide(index, image, levels, size)
                 near_BNN = None
                 if self.enhance[index].affinity_scale is not None:
-                    near_BNN = taken(image.attention_BNN, self.attn_detach)
+                    near_BNN = required_attention(image.attention_BNN, self.attn_detach)
                 steps = self.enhance[index].steps(size, guide_Bhwc, near_BNN)
             kernel, offset_chw = stage.composed((2 * size[0], 2 * size[1]))
             offset_Bchw = offset_chw.expand(batch, -1, -1, -1)
             if self.level_skips:
                 offset_Bchw = offset_Bchw + stage.offset(self.level_skips[index](levels[index]))
             offset_Bchw = offset_Bchw.contiguous(memory_format=torch.channels_last)
-            plans.append([Plan(*plan, kernel) for plan in zip(steps, offset_Bchw)])
+            plans.append([Plan(step, offset, kernel) for step, offset in zip(steps, offset_Bchw)])
         return plans
 
     def _guide(
         self, index: int, image: ImageFeatures, levels: list[Tensor], size: tuple[int, int]
     ) -> Tensor:
-        """(B, *size, c) guidance of queries and keys at a stage; (B, 1, 1, 0) if there is none."""
+        """Guidance (B, *size, c) of a stage's queries and keys; (B, 1, 1, 0) for no guidance."""
         parts = [guide(levels[index]) for guide in self.level_guides[index : index + 1]]
         parts += [
             guide(image, self.attn_detach) for guide in self.attention_guides[index : index + 1]
@@ -220,7 +239,7 @@ class SpatialDecoder(Decoder):
         return resize(torch.cat(parts, dim=1), size).permute(0, 2, 3, 1)
 
     def _one_image(self, cost_KDhw: Tensor, raw_KPhw: Tensor | None, plans: list[Plan]) -> Tensor:
-        """(K, D, h, w) of one image's live categories -> (K, H, W)."""
+        """Decodes one image's valid categories: (K, D, h, w) -> (K, H, W)."""
         size = len(cost_KDhw) if torch.is_grad_enabled() else self.chunk
         costs = cost_KDhw.split(size)
         raws = [None] * len(costs) if raw_KPhw is None else raw_KPhw.split(size)

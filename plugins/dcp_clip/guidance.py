@@ -1,4 +1,4 @@
-"""Textual guidance (eq. 7): each kept category's words, bent towards the image."""
+"""Textual guidance (eq. 7): text embeddings of the kept categories, adapted to the image."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ PROMPTS = ("channel_shared", "extra_tokens", "none")
 
 
 class TextGuidance(nn.Module):
-    """G = W [T; p; r] + b: embedding, learnable prompt, and interaction with the image embedding.
+    """Guidance G = W [T; p; r] + b from embedding T, prompt p and image interaction r.
 
-    The prompt is the same for all categories, so its share of the linear map is one vector: it is
-    computed once and added as a bias.
+    The prompt is the same for all categories. Its part of the linear map is therefore one vector,
+    which is computed once and added as a bias.
 
     Args:
-        joint_dim: C.
-        interaction: r: ``hadamard``: embedding times image embedding, channel by channel (ZegCLIP);
-            ``logit``: their cosine times `temperature`, one channel; ``none``.
-        scale: of the Hadamard product, whose channels are of the order 1 / C: ``sqrt_d``: times
-            sqrt(C); ``one``; ``ln``: a layer norm.
-        temperature: of ``logit``.
-        prompt: ``channel_shared``: one vector, concatenated; ``extra_tokens``: vectors that stand
-            beside the categories as further keys; ``none``.
+        joint_dim: C of the encoder.
+        interaction: definition of r. ``hadamard`` is the channelwise product of text and image
+            embedding (ZegCLIP), ``logit`` is their cosine times `temperature` in one channel,
+            ``none`` leaves r out.
+        scale: scale of the Hadamard product, whose channels are of the order 1 / C. ``sqrt_d``
+            multiplies by sqrt(C), ``one`` does nothing, ``ln`` applies a layer norm.
+        temperature: factor of the cosine in ``logit``.
+        prompt: form of p. ``channel_shared`` concatenates one learnable vector, ``extra_tokens``
+            appends learnable vectors to the categories as additional keys, ``none`` leaves p out.
         prompt_dim: channels of the shared vector.
-        prompt_tokens: how many extra vectors.
+        prompt_tokens: number of extra vectors.
         out: channels of the guidance.
     """
 
@@ -58,13 +59,11 @@ class TextGuidance(nn.Module):
         self.project = Linear(sum(self.widths), out)
 
     def forward(self, text_BKC: Tensor, pooled_BC: Tensor) -> Tensor:
-        """
-        Args:
-            text_BKC: unit embeddings of the kept categories.
-            pooled_BC: image embeddings of any length.
+        """Computes the guidance (B, K, out).
 
-        Returns:
-            (B, K, out)
+        Args:
+            text_BKC: embeddings of the kept categories with norm 1.
+            pooled_BC: image embeddings with any norm.
         """
         text_weight, prompt_weight, image_weight = self.project.weight.split(self.widths, dim=1)
         bias = self.project.bias
@@ -72,9 +71,9 @@ class TextGuidance(nn.Module):
             bias = bias + prompt_weight @ self.prompt
         if self.interaction == "none":
             return linear(text_BKC, text_weight, bias)
-        seen_BK = self._interaction(text_BKC, F.normalize(pooled_BC, dim=-1)[:, None])
+        interaction_BKR = self._interaction(text_BKC, F.normalize(pooled_BC, dim=-1)[:, None])
         weight = torch.cat([text_weight, image_weight], dim=1)
-        return linear(torch.cat([text_BKC, seen_BK], dim=-1), weight, bias)
+        return linear(torch.cat([text_BKC, interaction_BKR], dim=-1), weight, bias)
 
     def _interaction(self, text_BKC: Tensor, unit_B1C: Tensor) -> Tensor:
         product_BKC = text_BKC * unit_B1C

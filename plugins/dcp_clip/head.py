@@ -1,4 +1,4 @@
-"""TextGuidedHead: the cost volume, aligned with the words and within itself, eq. 6 to 12."""
+"""TextGuidedHead: builds the cost volume and refines it with text guidance, eq. 6 to 12."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ _NAME = "TextGuidedHead"
 
 @HEADS.register_module()
 class TextGuidedHead(AlignmentHead):
-    """Cosines under every template, embedded, fused with cells that have read the words.
+    """Embedded cosines under every template, fused with cells that have attended to the text.
 
-    All but the cross attention is done for one (image, category) pair at a time: live pairs only,
-    at most `chunk` of them at once without gradients. What the cells add to every pair is computed
-    once per image.
+    Everything except the cross attention is computed for one (image, category) pair at a time, for
+    valid pairs only. The contribution of the cells to every pair is computed once per image.
+    Without gradients, at most `chunk` pairs are processed at a time.
 
     Args:
         joint_dim: C of the encoder.
-        num_templates: P, prompt templates.
+        num_templates: P, the number of prompt templates.
         dim: channels of the volume.
         embed_kernel: side of the convolution that embeds the cosines, odd.
-        cross_attention, self_attention: the two branches (Table IV). Without the first, the plain
-            cells are fused; without the second, a linear map of both is added to the volume;
-            without either, the volume is only embedded.
-        interaction, interaction_scale, prompt, prompt_dim, prompt_tokens, guidance_dim,
-            temperature: see `TextGuidance`; ``none`` for either is Table V. Dims of None are C.
-        cross_input: cells as they are (``raw``) or with length sqrt(C) (``l2_sqrt_d``).
-        cross_heads: None: one for each 64 channels.
-        cross_layers, self_layers: blocks of each.
-        self_axis: what looks at what: ``spatial``: the cells of a map; ``class``: the categories at
-            a cell; ``both``, one after the other.
+        cross_attention: use of cross attention (Table IV); False fuses the plain cells.
+        self_attention: use of self attention (Table IV); False adds a linear map of volume and
+            cells to the volume. With both off, the volume is only embedded.
+        interaction, interaction_scale, temperature, prompt, prompt_dim, prompt_tokens,
+            guidance_dim: see `TextGuidance`. ``none`` for interaction or prompt is Table V. A
+            dimension of None is C.
+        cross_input: cells with their own norm (``raw``) or with norm sqrt(C) (``l2_sqrt_d``).
+        cross_heads: heads of cross attention; None is one for each 64 channels.
+        cross_layers, self_layers: number of blocks of each attention.
+        self_axis: axis of self attention, ``spatial`` for the cells of a map, ``class`` for the
+            categories at a cell, ``both`` for one after the other.
         self_residual: ``cost`` or ``proj_cat``, see `SelfBlock`.
-        self_heads: attention heads.
-        expand: width of the MLPs, times their channels.
-        norm: ``post`` or ``pre``.
-        activation: of the MLPs, ``gelu`` or ``relu``.
-        chunk: categories at a time at inference.
+        self_heads: heads of self attention.
+        expand: width of the MLPs as a multiple of their channels.
+        norm: position of the layer norms, ``post`` or ``pre``.
+        activation: activation of the MLPs, ``gelu`` or ``relu``.
+        chunk: categories processed at a time at inference.
 
     Raises:
         ValueError: an argument out of range.
@@ -97,11 +98,15 @@ class TextGuidedHead(AlignmentHead):
         at_least(_NAME, 1, cross_heads=cross_heads, self_heads=self_heads)
         at_least(_NAME, 1, prompt_tokens=prompt_tokens)
         if embed_kernel % 2 == 0:
-            raise ValueError(f"{_NAME}: embed_kernel must be odd, got {embed_kernel}")
+            raise ValueError(
+                f"{_NAME} expects an odd embed_kernel, but got {embed_kernel}. "
+                f"Use {embed_kernel + 1}, for example."
+            )
         if joint_dim % cross_heads or dim % self_heads:
             raise ValueError(
-                f"{_NAME}: {cross_heads} heads must divide joint_dim={joint_dim}, "
-                f"and {self_heads} dim={dim}"
+                f"{_NAME} expects cross_heads to divide joint_dim and self_heads to divide dim, "
+                f"but got cross_heads={cross_heads} for joint_dim={joint_dim} and "
+                f"self_heads={self_heads} for dim={dim}. Change the number of heads."
             )
         self.joint_dim, self.cost_dim, self.raw_dim = joint_dim, dim, num_templates
         self.num_templates = num_templates
@@ -115,11 +120,19 @@ class TextGuidedHead(AlignmentHead):
             out = joint_dim if guidance_dim is None else guidance_dim
             prompt_dim = joint_dim if prompt_dim is None else prompt_dim
             self.guidance = TextGuidance(
-                *(joint_dim, interaction, interaction_scale, temperature),
-                *(prompt, prompt_dim, prompt_tokens, out),
+                joint_dim=joint_dim,
+                interaction=interaction,
+                scale=interaction_scale,
+                temperature=temperature,
+                prompt=prompt,
+                prompt_dim=prompt_dim,
+                prompt_tokens=prompt_tokens,
+                out=out,
             )
-            blocks = (joint_dim, out, cross_heads, expand, norm, activation)
-            self.cross.extend(CrossBlock(*blocks) for _ in range(cross_layers))
+            self.cross.extend(
+                CrossBlock(joint_dim, out, cross_heads, expand, norm, activation)
+                for _ in range(cross_layers)
+            )
         fused = cross_attention or self_attention
         self.shrink = Linear(joint_dim, dim) if fused else None
         self.fuse = JointLinear(dim, dim, dim) if fused and not self_attention else None
@@ -133,22 +146,24 @@ class TextGuidedHead(AlignmentHead):
         )
 
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
-        """
+        """Aligns image and text; the plain cosines are returned as `Alignment.raw_BKPhw`.
+
         Raises:
             ValueError: the text has another number of templates.
         """
         if text.embeds_TPC.shape[1] != self.raw_dim:
             raise ValueError(
-                f"{_NAME}(num_templates={self.raw_dim}) got {text.embeds_TPC.shape[1]} prompt "
-                f"templates: set num_templates={text.embeds_TPC.shape[1]}, or other templates"
+                f"{_NAME} expects {self.raw_dim} prompt templates, but the text has "
+                f"{text.embeds_TPC.shape[1]}. Set num_templates={text.embeds_TPC.shape[1]} or "
+                "choose other templates."
             )
         text_BKPC = selection.gather(text.embeds_TPC)
         shared_BNd = self._cells(image, text_BKPC, selection)
         unit_BCN = F.normalize(image.dense_BChw.flatten(2), dim=1)
         grid = tuple(image.dense_BChw.shape[-2:])
-        live_B = selection.valid_BK.sum(1).tolist()
+        count_B = selection.valid_BK.sum(1).tolist()
         raw, cost = [], []
-        for i, text_KPC in enumerate(selection.pack(text_BKPC).split(live_B)):
+        for i, text_KPC in enumerate(selection.pack(text_BKPC).split(count_B)):
             raw_MN = linear(text_KPC.flatten(0, 1), unit_BCN[i].t())
             raw.append(raw_MN.unflatten(1, grid).unflatten(0, text_KPC.shape[:2]))
             shared_Nd = None if shared_BNd is None else shared_BNd[i]
@@ -165,7 +180,7 @@ class TextGuidedHead(AlignmentHead):
     def _cells(
         self, image: ImageFeatures, text_BKPC: Tensor, selection: Selection
     ) -> Tensor | None:
-        """(B, N, d): what the maps are fused with, the cells once they have read the words."""
+        """Cells (B, N, d) that the maps are fused with, after cross attention to the text."""
         if self.shrink is None:
             return None
         cells_BNC = image.dense_BChw.flatten(2).transpose(1, 2)
@@ -186,7 +201,7 @@ class TextGuidedHead(AlignmentHead):
         return self.shrink(cells_BNC)
 
     def _one_image(self, raw_KPhw: Tensor, shared_Nd: Tensor | None) -> Tensor:
-        """(K, P, h, w) cosines of one image's live categories -> (K, d, h, w)."""
+        """Refines the cosines of one image's valid categories: (K, P, h, w) -> (K, d, h, w)."""
         spatial = [(block, block.offsets(shared_Nd)) for block in self.spatial]
 
         def maps(raw_kPhw: Tensor) -> Tensor:
@@ -203,7 +218,8 @@ class TextGuidedHead(AlignmentHead):
         return x_KNd.transpose(1, 2).unflatten(2, raw_KPhw.shape[-2:])
 
     def _between_categories(self, block: SelfBlock, x_KNd: Tensor, shared_Nd: Tensor) -> Tensor:
-        """Categories look at each other at every cell alike, some cells at a time."""
+        """Applies attention among the categories at every cell, some cells at a time."""
+        # Each cell carries its shared features as one more row, so that slices stay aligned.
         both = torch.cat([x_KNd.transpose(0, 1), shared_Nd[:, None].to(x_KNd.dtype)], dim=1)
 
         def cells(part_nKd: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""DynamicCategorySelector: which categories an image speaks of, eq. 1 to 5."""
+"""DynamicCategorySelector: keeps the categories that an image is likely to contain, eq. 1 to 5."""
 
 from __future__ import annotations
 
@@ -19,30 +19,34 @@ IMAGE_SCORE = ("softmax", "softmax_maxnorm", "minmax_cos", "sigmoid")
 
 @SELECTORS.register_module()
 class DynamicCategorySelector(Selector):
-    """Keeps what wins a cell once dominant categories are suppressed, and what the image says.
+    """Keeps a category that wins a cell after suppression or whose image score is high enough.
 
-    An image keeps at most as many categories as it has cells, plus those above the threshold.
+    The cells are decided by eq. 2-3 and the image score by eq. 4. An image keeps at most as many
+    categories as it has cells, plus those above the threshold.
 
     Args:
-        threshold: theta of eq. 4. At or below 0 every category is kept, which equals not
-            selecting; above 1 is an error.
+        threshold: theta of eq. 4. A value of 0 or below keeps every category, which equals no
+            selection; a value above 1 is an error.
         temperature: tau of eq. 1, CLIP's logit scale.
-        suppress: eq. 2, what becomes of a cell's scores S_p, given the image's scores S_cls:
-            ``one_minus``: S_p (1 - S_cls); ``hard_mask``: categories above the threshold cannot win
-            cells (they are kept anyway); ``projection``: the component of S_p along S_cls is taken
-            away; ``gate``: S_p S_cls; ``none``.
-        image_score: what eq. 4 compares with the threshold: ``softmax``: S_cls;
-            ``softmax_maxnorm``: S_cls over its largest; ``minmax_cos``: cosines, the lowest at 0
-            and the highest at 1; ``sigmoid``: of tau times the cosine above the vocabulary's mean.
-        ensemble: of the templates: ``mean_embed`` or ``mean_sim``, see `scores.text_rows`.
-        min_patches: cells that a category must win to be kept for them. Where nothing at all is
-            kept, the category that wins most cells is.
-        scope: ``view``: every view of a picture, every image of a batch, for itself; ``batch``: all
-            of them keep what any of them keeps.
-        include_truth: in training, categories that are present are kept.
-        random_negatives: in training, so many others are kept besides.
-        max_categories: at most so many are kept, random negatives not counted: ground truth, which
-            is kept even if it is more, then those with the highest S_p at any cell; 0: no limit.
+        suppress: eq. 2, the change of a cell's scores S_p by the image's scores S_cls.
+            ``one_minus`` is S_p (1 - S_cls), ``gate`` is S_p S_cls, ``projection`` subtracts the
+            component of S_p along S_cls, ``hard_mask`` lets no category above the threshold win a
+            cell (it is kept in any case), ``none`` changes nothing.
+        image_score: value that eq. 4 compares with the threshold. ``softmax`` is S_cls,
+            ``softmax_maxnorm`` is S_cls divided by its maximum, ``minmax_cos`` scales the cosines
+            to 0..1, ``sigmoid`` is the sigmoid of tau times the cosine minus its mean over the
+            vocabulary.
+        ensemble: average over the templates, ``mean_embed`` or ``mean_sim``, see
+            `scores.text_rows`.
+        min_patches: number of cells that a category must win to be kept. If no category would be
+            kept at all, the one that wins most cells is.
+        scope: ``view`` selects for every view and every image of a batch separately; ``batch``
+            keeps a category for all of them if any of them keeps it.
+        include_truth: use of ground truth in training, which keeps all categories that are present.
+        random_negatives: number of random other categories kept in training.
+        max_categories: limit of the number of kept categories, not counting random negatives; 0
+            sets no limit. Ground truth comes first and is kept even beyond the limit, followed by
+            the categories with the highest S_p at any cell.
         chunk: categories scored at a time.
 
     Raises:
@@ -66,11 +70,14 @@ class DynamicCategorySelector(Selector):
         super().__init__()
         if not threshold <= 1:
             raise ValueError(
-                f"{_NAME}: threshold must be in 0..1 (0 or below keeps every category), "
-                f"got {threshold!r}"
+                f"{_NAME} expects a threshold of at most 1, but got {threshold!r}. "
+                "Use a value between 0 and 1; 0 keeps every category."
             )
         if not temperature > 0:
-            raise ValueError(f"{_NAME}: temperature must be above 0, got {temperature!r}")
+            raise ValueError(
+                f"{_NAME} expects a temperature above 0, but got {temperature!r}. "
+                "Use CLIP's logit scale, for example 100."
+            )
         at_least(_NAME, 1, min_patches=min_patches, chunk=chunk)
         at_least(_NAME, 0, random_negatives=random_negatives, max_categories=max_categories)
         self.threshold = threshold
@@ -89,7 +96,7 @@ class DynamicCategorySelector(Selector):
     def forward(
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Selection:
-        """`Selection.scores_BT` holds the image's scores S_cls."""
+        """Selects categories; `Selection.scores_BT` holds the image's scores S_cls."""
         batch, count = len(image.dense_BChw), len(text.embeds_TPC)
         if self.threshold <= 0 or count == 1:
             return Selection.everything(batch, count, image.dense_BChw.device)
@@ -103,21 +110,21 @@ class DynamicCategorySelector(Selector):
         cells = CellScores(image, rows_TC, self.temperature, self.chunk)
         cosine_BT = image_cosines(image, rows_TC)
         image_BT = (self.temperature * cosine_BT).softmax(1)  # eq. 1
-        above_BT = self._relative(cosine_BT, image_BT) > self.threshold  # eq. 4
+        above_BT = self._threshold_score(cosine_BT, image_BT) > self.threshold  # eq. 4
         best_BN = self._best(cells, image_BT, above_BT)  # eq. 2 and 3
-        kept_BT = above_BT | self._won(best_BN, above_BT)  # eq. 5
+        kept_BT = above_BT | self._winners(best_BN, above_BT)  # eq. 5
         truth_BT = torch.zeros_like(kept_BT)
         if self.training and self.include_truth and keep_BT is not None:
             truth_BT = keep_BT
-        kept_BT = self._capped(kept_BT | truth_BT, truth_BT, cells)
+        kept_BT = self._limit(kept_BT | truth_BT, truth_BT, cells)
         if self.training and self.random_negatives:
             kept_BT = kept_BT | self._random(kept_BT)
         if self.scope == "batch":
             kept_BT = kept_BT.any(0).expand(len(kept_BT), -1)
         return Selection.from_mask(kept_BT, image_BT)
 
-    def _relative(self, cosine_BT: Tensor, image_BT: Tensor) -> Tensor:
-        """What eq. 4 compares with the threshold."""
+    def _threshold_score(self, cosine_BT: Tensor, image_BT: Tensor) -> Tensor:
+        """Image score (B, T) that eq. 4 compares with the threshold."""
         if self.image_score == "softmax_maxnorm":
             return image_BT / image_BT.amax(1, keepdim=True)
         if self.image_score == "minmax_cos":
@@ -128,7 +135,7 @@ class DynamicCategorySelector(Selector):
         return image_BT
 
     def _best(self, cells: CellScores, image_BT: Tensor, above_BT: Tensor) -> Tensor:
-        """(B, N): the category that wins each cell; -1 where none can."""
+        """Category (B, N) that wins each cell; -1 where none can."""
         if self.suppress == "projection":
             return cells.best_projected(image_BT)
         if self.suppress == "hard_mask":
@@ -140,29 +147,34 @@ class DynamicCategorySelector(Selector):
             return cells.best_weighted(torch.log1p(-image_BT))
         return cells.best_weighted(None)
 
-    def _won(self, best_BN: Tensor, above_BT: Tensor) -> Tensor:
-        """(B, T): categories with enough cells; the one with most, if nothing else is kept."""
+    def _winners(self, best_BN: Tensor, above_BT: Tensor) -> Tensor:
+        """Mask (B, T) of the categories with enough cells.
+
+        If nothing else is kept, it holds the category with most cells.
+        """
         batch, count = above_BT.shape
+        # An extra last column counts the cells without a winner.
         cells_BT1 = torch.zeros(batch, count + 1, dtype=torch.long, device=best_BN.device)
         slot_BN = torch.where(best_BN < 0, count, best_BN)
         cells_BT1.scatter_add_(1, slot_BN, torch.ones_like(slot_BN))
         cells_BT = cells_BT1[:, :-1]
-        won_BT = cells_BT >= self.min_patches
-        nothing_B1 = ~(won_BT | above_BT).any(1, keepdim=True)
-        most_BT = torch.zeros_like(won_BT).scatter_(1, cells_BT.argmax(1, keepdim=True), True)
-        return won_BT | (most_BT & nothing_B1)
+        winners_BT = cells_BT >= self.min_patches
+        nothing_B1 = ~(winners_BT | above_BT).any(1, keepdim=True)
+        most_BT = torch.zeros_like(winners_BT).scatter_(1, cells_BT.argmax(1, keepdim=True), True)
+        return winners_BT | (most_BT & nothing_B1)
 
-    def _capped(self, kept_BT: Tensor, truth_BT: Tensor, cells: CellScores) -> Tensor:
-        """At most `max_categories`, truth first, then the highest S_p."""
+    def _limit(self, kept_BT: Tensor, truth_BT: Tensor, cells: CellScores) -> Tensor:
+        """Keeps at most `max_categories`, first ground truth, then the highest S_p."""
         if not self.max_categories or int(kept_BT.sum(1).max()) <= self.max_categories:
             return kept_BT
+        # S_p lies in 0..1, so -1 ranks last and 2 ranks first.
         rank_BT = cells.highest().masked_fill(~kept_BT, -1).masked_fill(truth_BT, 2)
         top_BK = rank_BT.topk(min(self.max_categories, rank_BT.shape[1]), dim=1).indices
         top_BT = torch.zeros_like(kept_BT).scatter_(1, top_BK, True)
         return (top_BT & kept_BT) | truth_BT
 
     def _random(self, kept_BT: Tensor) -> Tensor:
-        """Categories drawn from those that are not kept, as many as there are up to the number."""
+        """Draws at most `random_negatives` of the categories that are not kept."""
         drawn_BT = torch.rand(kept_BT.shape, device=kept_BT.device).masked_fill(kept_BT, -1)
         top = drawn_BT.topk(min(self.random_negatives, kept_BT.shape[1]), dim=1)
         return torch.zeros_like(kept_BT).scatter_(1, top.indices, top.values >= 0)

@@ -1,4 +1,4 @@
-"""What the decoder fuses besides the volume: tapped levels, CLIP's attention, the plain cosines."""
+"""Inputs that the decoder fuses with the volume: tapped levels, CLIP's attention, plain cosines."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ COST_UPS = ("bilinear_1x1", "convT_chain")
 
 
 class LevelProjection(nn.Module):
-    """One tapped level as guidance, at the feature grid: 3 x 3 convolution and ReLU."""
+    """Guidance by one tapped level on the feature grid: 3 x 3 convolution and ReLU.
+
+    Args:
+        level_dim: channels of the level.
+        out: channels of the guidance.
+    """
 
     def __init__(self, level_dim: int, out: int) -> None:
         super().__init__()
         self.project = nn.Conv2d(level_dim, out, 3, padding=1)
 
     def forward(self, level_Bchw: Tensor) -> Tensor:
+        """Computes the guidance (B, out, h, w)."""
         return F.relu(self.project(level_Bchw))
 
 
 class AttentionRows(nn.Module):
-    """Each cell's row of the attention as a descriptor: how much it looks at every other cell.
+    """Guidance by each cell's row of the attention matrix, its attention to every cell.
 
-    Rows are relative to even attention, so that they are of the order 1 on any grid. A row is a map
-    over the cells: on another grid than the one that was trained with, it is resized.
+    Rows are divided by uniform attention, so that their values are of the order 1 on any grid. A
+    row is a map over the cells, which is resized if the grid differs from that of training.
 
     Args:
-        grid: (h, w) of training.
+        grid: (h, w) of the training grid.
         out: channels of the guidance.
     """
 
@@ -41,8 +47,13 @@ class AttentionRows(nn.Module):
         self.project = Linear(grid[0] * grid[1], out)
 
     def forward(self, image: ImageFeatures, detach: bool) -> Tensor:
-        """(B, out, h, w)"""
-        attention_BNN = taken(image.attention_BNN, detach)
+        """Computes the guidance (B, out, h, w).
+
+        Args:
+            image: image features with attention.
+            detach: True stops gradients to the attention.
+        """
+        attention_BNN = required_attention(image.attention_BNN, detach)
         size = image.dense_BChw.shape[-2:]
         rows_BNhw = attention_BNN.unflatten(2, size) * attention_BNN.shape[-1]
         rows_BNM = resize(rows_BNhw, self.grid).flatten(2)
@@ -50,7 +61,7 @@ class AttentionRows(nn.Module):
 
 
 class ClassAttention(nn.Module):
-    """The class token's attention to each cell, every head of every block that was asked for.
+    """Guidance by the class token's attention to each cell, for every head of the tapped blocks.
 
     Args:
         channels: heads times blocks.
@@ -62,34 +73,39 @@ class ClassAttention(nn.Module):
         self.project = nn.Conv2d(channels, out, 1)
 
     def forward(self, image: ImageFeatures, detach: bool) -> Tensor:
-        """(B, out, h, w)"""
-        maps_BMhw = taken(image.class_attention_BMhw, detach)
+        """Computes the guidance (B, out, h, w).
+
+        Args:
+            image: image features with class attention.
+            detach: True stops gradients to the attention.
+        """
+        maps_BMhw = required_attention(image.class_attention_BMhw, detach)
+        # Divided by uniform attention, as in `AttentionRows`.
         return self.project(maps_BMhw * (maps_BMhw.shape[-2] * maps_BMhw.shape[-1]))
 
 
-def taken(attention: Tensor | None, detach: bool) -> Tensor:
-    """The encoder's attention.
+def required_attention(attention: Tensor | None, detach: bool) -> Tensor:
+    """Returns the encoder's attention, detached if `detach` is True.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the attention is missing.
     """
     if attention is None:
         raise ValueError(
-            "SpatialDecoder got image features without the attention that it fuses: ask the "
-            "encoder for it (attention=True, or class_attention=(...) for attn_mode='cls')"
+            "SpatialDecoder expects image features with attention, but the encoder did not produce "
+            "it. Set attention=True in the encoder, or class_attention=(...) for attn_mode='cls'."
         )
     return attention.detach() if detach else attention
 
 
 class CostSkip(nn.Module):
-    """The plain cosines of a pair, at the size of each stage.
+    """Plain cosines of each pair, brought to the size of each stage.
 
     Args:
-        num_templates: P.
+        num_templates: P, the number of prompt templates.
         dims: channels at each stage.
-        up: ``bilinear_1x1``: a 1 x 1 convolution on the feature grid, then enlarged, which is the
-            same as the other way round; ``convT_chain``: transposed convolutions, one upon the
-            other.
+        up: ``bilinear_1x1`` for a 1 x 1 convolution on the feature grid followed by enlarging,
+            which commute; ``convT_chain`` for a chain of transposed convolutions.
     """
 
     def __init__(self, num_templates: int, dims: tuple[int, ...], up: str) -> None:
@@ -104,14 +120,14 @@ class CostSkip(nn.Module):
                 self.steps.append(nn.Conv2d(num_templates, dim, 1))
 
     def forward(self, raw_KPhw: Tensor) -> list[Tensor]:
-        """One (K, dim, 2^l h, 2^l w) for each stage l = 1, 2 ..."""
+        """Computes a tensor (K, dim, 2^l h, 2^l w) for each stage l = 1, 2 ..."""
         height, width = raw_KPhw.shape[-2:]
         raw_KPhw = raw_KPhw.contiguous(memory_format=torch.channels_last)
-        found = []
+        skips = []
         for stage, step in enumerate(self.steps, 1):
             if self.chain:
                 raw_KPhw = F.relu(step(raw_KPhw))
-                found.append(raw_KPhw)
+                skips.append(raw_KPhw)
             else:
-                found.append(resize(step(raw_KPhw), (height << stage, width << stage)))
-        return found
+                skips.append(resize(step(raw_KPhw), (height << stage, width << stage)))
+        return skips

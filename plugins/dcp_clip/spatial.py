@@ -1,4 +1,4 @@
-"""Spatial enhancement (eq. 13 and 14): a pair of Swin blocks that see features and attention."""
+"""Spatial enhancement (eq. 13-14): a pair of Swin blocks guided by features and attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEAST_ATTENTION = 1e-8
 
 @dataclass(frozen=True)
 class Step:
-    """What one block of the pair needs for one image: made once, used by all its categories."""
+    """Inputs of one block for one image, computed once and used by all its categories."""
 
     offset_hwc: Tensor
     grid: WindowGrid
@@ -26,13 +26,13 @@ class SpatialEnhancement(nn.Module):
 
     Args:
         dim: channels of the maps.
-        guide_dim: channels of the guidance that queries and keys see; 0: they see none.
+        guide_dim: channels of the guidance for queries and keys; 0 for no guidance.
         heads: attention heads.
-        expand: width of the MLPs, times `dim`.
+        expand: width of the MLPs as a multiple of `dim`.
         window: cells along a window's side.
-        position_bias: learn a bias for every displacement within a window.
-        affinity: add the log of the encoder's attention between two cells to their logit, times a
-            learned factor for each head.
+        position_bias: use of a learned bias for every displacement within a window.
+        affinity: use of the encoder's attention as a bias. The logarithm of the attention between
+            two cells, times a learned factor for each head, is added to their logit.
     """
 
     def __init__(
@@ -58,43 +58,45 @@ class SpatialEnhancement(nn.Module):
     def steps(
         self, size: tuple[int, int], guide_Bhwc: Tensor, attention_BNN: Tensor | None
     ) -> list[list[Step]]:
-        """For each image, the two blocks' steps.
+        """Prepares the inputs of both blocks for each image.
 
         Args:
             size: (h, w) of the maps.
-            guide_Bhwc: guidance at that size; (B, 1, 1, 0) for none.
-            attention_BNN: between the cells of the feature grid, for ``affinity``.
+            guide_Bhwc: guidance at this size; (B, 1, 1, 0) for no guidance.
+            attention_BNN: attention between the cells of the feature grid, for `affinity`.
         """
         if self.guide_norm is not None:
             guide_Bhwc = self.guide_norm(guide_Bhwc)
-        found: list[list[Step]] = [[] for _ in guide_Bhwc]
+        image_steps: list[list[Step]] = [[] for _ in guide_Bhwc]
         for index, (block, shift) in enumerate(zip(self.blocks, (0, self.window // 2))):
             grid = WindowGrid.of(*size, self.window, shift)
             offset_Bhwc = block.attention.offset(guide_Bhwc)
-            biased = self.position is not None or self.affinity_scale is not None
-            mask = None  # on a CPU the map is cut into its windows
-            if biased or offset_Bhwc.device.type != "cpu":
-                mask = _added(grid.mask(self.heads, offset_Bhwc), self._position(index, grid))
-            for i, steps in enumerate(found):
-                own = mask
+            has_bias = self.position is not None or self.affinity_scale is not None
+            # Without a bias, a CPU cuts shifted windows at the border and needs no mask.
+            mask = None
+            if has_bias or offset_Bhwc.device.type != "cpu":
+                mask = _sum(grid.mask(self.heads, offset_Bhwc), self._position(index, grid))
+            for i, steps in enumerate(image_steps):
+                image_mask = mask
                 if self.affinity_scale is not None and attention_BNN is not None:
                     near_MLL = attention_BNN[i][_pairs(grid, attention_BNN.shape[-1])]
                     log_M1LL = near_MLL.clamp(min=_LEAST_ATTENTION).log()[:, None]
                     scale_H11 = self.affinity_scale[index][:, None, None]
-                    own = _added(own, (log_M1LL * scale_H11).flatten(0, 1)[None])
-                steps.append(Step(offset_Bhwc[i], grid, own))
-        return found
+                    image_mask = _sum(image_mask, (log_M1LL * scale_H11).flatten(0, 1)[None])
+                steps.append(Step(offset_Bhwc[i], grid, image_mask))
+        return image_steps
 
     def forward(self, x_Khwc: Tensor, steps: list[Step]) -> Tensor:
-        """Maps of one image's categories, with that image's steps."""
+        """Applies both blocks to the maps of one image, with the steps of this image."""
         for block, step in zip(self.blocks, steps):
             x_Khwc = block(x_Khwc, step.offset_hwc, step.grid, step.mask)
         return x_Khwc
 
     def _position(self, index: int, grid: WindowGrid) -> Tensor | None:
-        """(1, windows * heads, L, L) bias by displacement."""
+        """Bias (1, windows * heads, L, L) by displacement."""
         if self.position is None:
             return None
+        # As in Swin, one table row for each displacement (down, across), shifted to start at 0.
         rows, columns = grid.window
         device = self.position.device
         row_L = torch.arange(rows, device=device).repeat_interleave(columns)
@@ -104,16 +106,18 @@ class SpatialEnhancement(nn.Module):
         return bias_LLH.permute(2, 0, 1).repeat(grid.count[0] * grid.count[1], 1, 1)[None]
 
 
-def _added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Sum of two tensors, where None is zero."""
     if one is None or other is None:
         return other if one is None else one
     return one + other
 
 
 def _pairs(grid: WindowGrid, cells: int) -> tuple[Tensor, Tensor]:
-    """Which entries of a (cells, cells) attention the pairs within each window fall on, (M, L, L).
+    """Indices (M, L, L) into a (cells, cells) attention for the pairs within each window.
 
-    A map finer than the feature grid by a whole factor: each of its cells is part of one cell.
+    Maps are finer than the feature grid by a whole factor, so each of their cells lies in exactly
+    one cell of the feature grid.
     """
     factor = round((grid.height * grid.width / cells) ** 0.5)
     width = grid.width // factor

@@ -1,4 +1,4 @@
-"""TagValidation: regions of unseen categories are named anew where CLIP disagrees, eq. 17."""
+"""TagValidation: relabels regions of unseen categories where CLIP disagrees, eq. 17."""
 
 from __future__ import annotations
 
@@ -30,24 +30,26 @@ _NAME = "TagValidation"
 
 @POSTPROCESSORS.register_module()
 class TagValidation(PostProcessor):
-    """Pools the image over each predicted region and asks CLIP which words are nearest.
+    """Compares CLIP's image features of each predicted region with the vocabulary.
 
-    A region keeps its category if that was seen in training or is among the k nearest. Otherwise
-    its scores move to the nearest category, which may be a seen one, and one that no view had kept.
-    Pixels that carry a seen category are not touched. For scores that were merged from views, and
-    at their resolution; no map is made but for categories that regions move to.
+    A region keeps its category if this category was seen in training or is among the k nearest.
+    Otherwise its scores move to the nearest category, which may be a seen one or one that no view
+    has kept. Pixels of seen categories are not changed. The scores must be merged from all views,
+    and they are changed at their own resolution. New maps are created only for categories that
+    regions move to.
 
     Args:
-        seen: categories of training: a registered vocabulary (``coco_stuff_171``), a text file, or
-            the names; an empty list: none was seen.
-        k: how many of the nearest are good enough. As many as there are categories: nothing
-            changes.
-        candidates: ``all`` of the vocabulary, or those ``selected`` in the picture.
-        region: pixels of a ``class`` together, or each connected ``component`` for itself.
-        pool: ``mean`` over the region, or ``prob_weighted``: by its scores.
-        seen_match: names are compared in lower case, as a whole (``exact``), or any synonym of one
-            with any of the other (``synonym``).
-        min_area: smaller regions are left alone, as a share of the picture.
+        seen: categories of training, as a registered vocabulary (``coco_stuff_171``), a text file
+            or a list of class names. An empty list means that no category was seen.
+        k: number of nearest categories that confirm a region. With as many as the vocabulary has,
+            nothing changes.
+        candidates: possible new categories, ``all`` of the vocabulary or those ``selected`` in the
+            image.
+        region: unit that is relabelled, all pixels of a ``class`` or each connected ``component``.
+        pool: average over the region, ``mean`` or ``prob_weighted`` by the region's scores.
+        seen_match: comparison of class names in lower case, the whole name (``exact``) or any
+            synonym of both names (``synonym``).
+        min_area: smallest area of a region that is checked, as a fraction of the image.
 
     Raises:
         ValueError: an argument out of range.
@@ -68,7 +70,10 @@ class TagValidation(PostProcessor):
         super().__init__()
         at_least(_NAME, 1, k=k)
         if not 0 <= min_area <= 1:
-            raise ValueError(f"{_NAME}: min_area is a share, 0..1, got {min_area!r}")
+            raise ValueError(
+                f"{_NAME} expects min_area between 0 and 1, but got {min_area!r}. "
+                "Give the area as a fraction of the image."
+            )
         self.candidates = one_of(_NAME, "candidates", candidates, ("all", "selected"))
         self.region = one_of(_NAME, "region", region, ("class", "component"))
         self.pool = one_of(_NAME, "pool", pool, ("mean", "prob_weighted"))
@@ -79,25 +84,29 @@ class TagValidation(PostProcessor):
 
     @torch.no_grad()
     def forward(self, scores: Scores) -> Scores:
-        """
+        """Moves the scores of regions that CLIP assigns to another category.
+
         Raises:
-            ValueError: the scores come without features of the whole picture, or without names.
+            ValueError: the scores lack features of the whole image, or class names.
         """
         if self.k >= len(scores.text.embeds_TPC):
             return scores
         if scores.features is None:
             raise ValueError(
-                f"{_NAME} pools the features of the whole picture, but the views had none of it: "
-                "set inference=dict(global_view=True)"
+                f"{_NAME} expects features of the whole image, but no view covers it. "
+                "Set inference=dict(global_view=True)."
             )
         if scores.text.vocabulary is None:
-            raise ValueError(f"{_NAME} needs the names of the categories: TextFeatures.vocabulary")
+            raise ValueError(
+                f"{_NAME} expects class names, but the text features have none. "
+                "Set TextFeatures.vocabulary."
+            )
         regions = list(self._regions(scores, scores.text.vocabulary))
         moves = self._moves(regions, scores, scores.features, scores.text) if regions else []
-        return moved(scores, moves) if moves else scores
+        return move_regions(scores, moves) if moves else scores
 
     def _keys(self, name: str) -> tuple[str, ...]:
-        """What is compared of a name."""
+        """Parts of a class name that are compared."""
         lower = name.strip().lower()
         return split_synonyms(lower) if self.seen_match == "synonym" else (lower,)
 
@@ -105,7 +114,7 @@ class TagValidation(PostProcessor):
         return not self.seen.isdisjoint(self._keys(name))
 
     def _regions(self, scores: Scores, vocabulary: Vocabulary) -> Iterator[Region]:
-        """Regions of unseen categories."""
+        """Yields the regions of unseen categories."""
         return find_regions(
             scores.labels_BHW(),
             self.min_area,
@@ -116,7 +125,7 @@ class TagValidation(PostProcessor):
     def _moves(
         self, regions: list[Region], scores: Scores, image: ImageFeatures, text: TextFeatures
     ) -> list[tuple[Region, int]]:
-        """Regions that change, and the category that they become."""
+        """Regions that change, and their new categories."""
         unit_TC = F.normalize(text.mean_TC, dim=1)
         kept_BT = scores.selection.mask()
         moves = []
@@ -132,23 +141,28 @@ class TagValidation(PostProcessor):
         return moves
 
     def _weights(self, region: Region, scores: Scores) -> Tensor:
-        """(1, 1, H, W)"""
+        """Weights (1, 1, H, W) of the pixels of a region."""
         weight_HW = region.mask_HW.float()
         if self.pool == "prob_weighted":
-            slot = int(slots_of(scores.selection, region.batch_index)[region.category])
+            slot = slots_by_category(scores.selection, region.batch_index)[region.category]
             weight_HW = weight_HW * scores.probs_BKHW[region.batch_index, slot].float()
         return weight_HW[None, None]
 
 
-def slots_of(selection: Selection, image: int) -> dict[int, int]:
-    """Category -> slot of one image."""
-    live = selection.valid_BK[image].nonzero()[:, 0].tolist()
+def slots_by_category(selection: Selection, image: int) -> dict[int, int]:
+    """Slot of each kept category of one image."""
+    valid = selection.valid_BK[image].nonzero()[:, 0].tolist()
     index_K = selection.index_BK[image].tolist()
-    return {index_K[slot]: slot for slot in live}
+    return {index_K[slot]: slot for slot in valid}
 
 
-def moved(scores: Scores, moves: list[tuple[Region, int]]) -> Scores:
-    """Scores of each region moved from its category's map to another's, made where none is."""
+def move_regions(scores: Scores, moves: list[tuple[Region, int]]) -> Scores:
+    """Moves the scores of each region to the map of another category, which is created if missing.
+
+    Args:
+        scores: scores to start from, left unchanged.
+        moves: regions and their new categories.
+    """
     old = scores.selection
     keep_BT = old.mask()
     for region, target in moves:
@@ -157,13 +171,13 @@ def moved(scores: Scores, moves: list[tuple[Region, int]]) -> Scores:
     shape = (*new.index_BK.shape, *scores.probs_BKHW.shape[2:])
     probs_BKHW = scores.probs_BKHW.new_zeros(shape)
     for image in range(old.batch):
-        places = slots_of(new, image)
-        for category, slot in slots_of(old, image).items():
-            probs_BKHW[image, places[category]] = scores.probs_BKHW[image, slot]
+        slots = slots_by_category(new, image)
+        for category, slot in slots_by_category(old, image).items():
+            probs_BKHW[image, slots[category]] = scores.probs_BKHW[image, slot]
     for region, target in moves:
-        places = slots_of(new, region.batch_index)
-        source_HW = probs_BKHW[region.batch_index, places[region.category]]
-        target_HW = probs_BKHW[region.batch_index, places[target]]
+        slots = slots_by_category(new, region.batch_index)
+        source_HW = probs_BKHW[region.batch_index, slots[region.category]]
+        target_HW = probs_BKHW[region.batch_index, slots[target]]
         higher_HW = torch.maximum(source_HW, target_HW)
         target_HW.copy_(torch.where(region.mask_HW, higher_HW, target_HW))
         source_HW.masked_fill_(region.mask_HW, 0.0)

@@ -1,4 +1,4 @@
-"""Prompts into a bank, some at a time, so that an interrupted build goes on where it was."""
+"""Writer of visual-prompt banks that saves regularly, so that an interrupted build can continue."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .bank import FORMAT, INDEX, BankError, Entry, Maker, VisualPromptBank, leve
 
 
 class BankWriter:
-    """Adds prompts to a bank, `flush` of them at a time; a context manager.
+    """Context manager that adds prompts to a bank.
 
     Args:
-        folder: a bank to go on with, or where one shall be.
-        maker: the encoder; another one's bank is refused.
-        flush: prompts between two writes.
+        folder: folder of a new bank or of one to continue.
+        maker: identity of the encoder; a bank of another encoder is refused.
+        flush: number of prompts between two writes.
 
     Raises:
-        BankError: the folder holds another encoder's bank, or something else's index.
+        BankError: the folder holds a bank of another encoder, or an unreadable index.
     """
 
     def __init__(self, folder: str | Path, maker: Maker, flush: int = 256) -> None:
@@ -35,33 +35,46 @@ class BankWriter:
         self.entries: list[Entry] = []
         if (self.folder / INDEX).is_file():
             bank = VisualPromptBank(self.folder)
-            if why := bank.maker.misfit(maker):
+            if difference := bank.maker.difference(maker):
                 raise BankError(
-                    f"{self.folder} was made by another encoder ({why}): choose another folder, "
-                    f"or remove this one"
+                    f"The bank in {self.folder} belongs to another encoder: {difference}. "
+                    "Choose another folder or remove this one."
                 )
             self.entries = bank.entries
-        self._known = {entry.key for entry in self.entries}
+        self._keys = {entry.key for entry in self.entries}
         self._part = 1 + max((entry.part for entry in self.entries), default=-1)
         self._waiting: list[Entry] = []
         self._vectors: list[tuple[Tensor, ...]] = []
 
     def __contains__(self, entry: Entry) -> bool:
-        return entry.key in self._known
+        return entry.key in self._keys
 
     def add(self, entry: Entry, embed_C: Tensor, levels: Sequence[Tensor]) -> None:
-        """One prompt: its embedding (C,) and levels, each (level_dim,)."""
+        """Adds one prompt.
+
+        Args:
+            entry: index entry; its location is filled in when it is written.
+            embed_C: image embedding.
+            levels: averaged levels, each (level_dim,).
+
+        Raises:
+            BankError: shapes that do not match the encoder.
+        """
         shapes = [tuple(vector.shape) for vector in (embed_C, *levels)]
-        if shapes != [(dim,) for dim in (self.maker.joint_dim, *self.maker.level_dims)]:
-            raise BankError(f"a prompt of {entry.category!r} has shapes {shapes}: {self.maker}")
-        self._known.add(entry.key)
+        expected = [(dim,) for dim in (self.maker.joint_dim, *self.maker.level_dims)]
+        if shapes != expected:
+            raise BankError(
+                f"A prompt of {entry.category!r} has shapes {shapes}, but the encoder of the bank "
+                f"produces {expected}. Encode it with the encoder of the bank."
+            )
+        self._keys.add(entry.key)
         self._waiting.append(entry)
         self._vectors.append(tuple(v.detach().to("cpu", torch.float32) for v in (embed_C, *levels)))
         if len(self._waiting) >= self.flush_every:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits: the part first, then the index."""
+        """Writes the waiting prompts, first the part and then the index."""
         if self._waiting:
             names = ("embeds_NC", *level_names(self.maker))
             tensors = dict(zip(names, map(torch.stack, zip(*self._vectors)), strict=True))

@@ -1,4 +1,4 @@
-"""Pictures into a bank, some at a time; what the bank has already is not made again."""
+"""Builder of visual-prompt banks that skips prompts that the bank already has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .sources import Wanted
 
 
 class Built(NamedTuple):
-    """How many prompts were made, were there before, and were left out for want of a picture."""
+    """Numbers of prompts that were made, existed before, or were left out without an image."""
 
     made: int
     kept: int
@@ -35,23 +35,23 @@ def build_bank(
     flush: int = 256,
     quiet: bool = False,
 ) -> Built:
-    """Encode every picture that is wanted and not yet in the bank at `folder`.
+    """Encodes every requested image that is not yet in the bank at `folder`.
 
-    What is finished is kept, whatever stops it: a second call goes on.
+    Finished prompts are kept if the build is interrupted, and a second call continues it.
 
     Args:
-        wanted: of one of `sources`.
-        frozen: the visual-prompt encoder.
-        folder: of the bank, new or begun.
-        batch: pictures encoded at once.
-        total: how many are wanted, for the progress bar.
-        device: where to encode.
-        flush: prompts between two writes.
-        quiet: no progress bar.
+        wanted: requests from one of `sources`.
+        frozen: visual-prompt encoder.
+        folder: folder of a new bank or of one to continue.
+        batch: number of images encoded at a time.
+        total: number of requests, for the progress bar.
+        device: device of the encoder.
+        flush: number of prompts between two writes.
+        quiet: True hides the progress bar.
 
     Raises:
-        BankError: the folder holds another encoder's bank.
-        OSError: it cannot be written.
+        BankError: the folder holds a bank of another encoder.
+        OSError: the folder cannot be written.
     """
     ensure_writable(folder)
     made = kept = left_out = 0
@@ -63,22 +63,22 @@ def build_bank(
 
         def encode() -> None:
             if waiting:
-                embeds_NC, levels = frozen([picture.to(device) for _, picture in waiting])
+                embeds_NC, levels = frozen([image.to(device) for _, image in waiting])
                 for row, (entry, _) in enumerate(waiting):
                     writer.add(entry, embeds_NC[row], [level[row] for level in levels])
                 waiting.clear()
 
-        for one in wanted:
+        for request in wanted:
             bar.update()
-            if one.entry in writer:
+            if request.entry in writer:
                 kept += 1
                 continue
-            picture = one.picture()
-            if picture is None:
+            image = request.image()
+            if image is None:
                 left_out += 1
                 continue
             made += 1
-            waiting.append((one.entry, picture))
+            waiting.append((request.entry, image))
             if len(waiting) >= batch:
                 encode()
         encode()

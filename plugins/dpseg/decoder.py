@@ -1,4 +1,4 @@
-"""CVGDecoder: the dual-prompt volume, sharpened with guidance by cells and by visual prompts."""
+"""CVGDecoder: decodes the dual-prompt volume with guidance by levels and visual prompts."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from .stage import AXES, REDUCTIONS, VisualGuide, cvgd_stage
 
 @DECODERS.register_module()
 class CVGDecoder(Decoder):
-    """Cost-volume-guided decoder (DPSeg, CVPR 2025): one stage for each level, deepest first.
+    """Cost-volume-guided decoder (DPSeg, CVPR 2025) with one stage for each level, deepest first.
 
-    Each stage mixes over space and categories, doubles the resolution, and fuses two guides: the
-    level, and the cosines of the level's cells with the visual prompts of that scale. Images are
-    worked on one at a time, their live categories only; without gradients, at most `chunk`
-    categories at once.
+    Each stage mixes over space and categories, doubles the resolution and fuses two guides. One is
+    the level; the other is the cosines of the level's cells with the visual prompts of its scale.
+    Images are processed one at a time with their valid categories only. Without gradients, at most
+    `chunk` categories are processed at a time.
 
     Args:
-        level_dims: channels of the encoder's levels, shallow first; a level may lie on any grid.
-        cost_dim: D of the head: M prompt templates. Visual prompts come under as many.
+        level_dims: channels of the encoder's levels, shallow first. Levels may have any resolution.
+        cost_dim: D of the head, the number M of prompt templates and of visual prompts.
         dim: channels of the embedded volume.
-        embed_kernel: side of the convolution that embeds it, odd.
-        stage_dims: channels out of the stages.
-        guides: channels of each stage's guidance by the image.
-        visual_guides: the same by visual prompts; 0 leaves a stage without.
+        embed_kernel: side of the convolution that embeds the volume, odd.
+        stage_dims: output channels of the stages.
+        guides: channels of each stage's guidance by the level.
+        visual_guides: channels of each stage's guidance by visual prompts; 0 disables it.
         reduce: ``conv1x1_m`` or ``mean_m``, see `VisualGuide`.
-        dilations: of each stage's 3 x 3 convolutions.
-        axis: attention over the ``class`` or the ``spatial`` axis.
+        dilations: dilations of each stage's 3 x 3 convolutions.
+        axis: axis of the attention, ``class`` or ``spatial``.
         heads: attention heads.
-        expand: width of the MLPs, times the channels.
-        pool: attention works on a grid coarser by (training, evaluation).
-        detach_levels: levels guide, but get no gradient.
-        aux: in training, masks of every stage's input as well, from detached maps.
-        chunk: categories per slice at inference.
+        expand: width of the MLPs as a multiple of the channels.
+        pool: pooling factor before the attention in (training, evaluation).
+        detach_levels: True stops gradients to the levels.
+        aux: use of auxiliary masks in training, predicted from the detached input of every stage.
+        chunk: categories processed at a time at inference.
 
     Raises:
-        ValueError: lengths that differ, or an unknown word for an argument.
+        ValueError: lengths that differ, or an unknown value of an argument.
     """
 
     any_level_scale = True
@@ -73,15 +73,21 @@ class CVGDecoder(Decoder):
         lengths = {len(x) for x in (level_dims, stage_dims, guides, visual_guides)}
         if len(lengths) != 1 or lengths == {0}:
             raise ValueError(
-                f"CVGDecoder needs one level, width and pair of guides for each stage, got "
+                f"CVGDecoder expects one level, width and pair of guides for each stage, but got "
                 f"level_dims={level_dims}, stage_dims={stage_dims}, guides={guides}, "
-                f"visual_guides={visual_guides}"
+                f"visual_guides={visual_guides}. Give all four the same length."
             )
         for name, value, known in (("axis", axis, AXES), ("reduce", reduce, REDUCTIONS)):
             if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+                raise ValueError(
+                    f"CVGDecoder expects {name} to be one of {', '.join(known)}, but got "
+                    f"{value!r}. Choose one of these values."
+                )
         if embed_kernel % 2 == 0:
-            raise ValueError(f"embed_kernel must be odd, got {embed_kernel}")
+            raise ValueError(
+                f"CVGDecoder expects an odd embed_kernel, but got {embed_kernel}. "
+                f"Use {embed_kernel + 1}, for example."
+            )
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.text_level_dims = self.level_dims if any(visual_guides) else None
         self.pool, self.chunk, self.detach_levels = tuple(pool), chunk, detach_levels
@@ -92,8 +98,8 @@ class CVGDecoder(Decoder):
             reversed(level_dims), guides, visual_guides, stage_dims
         ):
             self.level_guides.append(nn.Conv2d(level, guide, 3, padding=1))
-            own = VisualGuide(cost_dim, visual, reduce) if visual else nn.Identity()
-            self.visual_guides.append(own)
+            visual_guide = VisualGuide(cost_dim, visual, reduce) if visual else nn.Identity()
+            self.visual_guides.append(visual_guide)
             if aux:
                 self.aux_heads.append(nn.Conv2d(dim, 1, 3, padding=1))
             self.stages.append(
@@ -103,43 +109,43 @@ class CVGDecoder(Decoder):
         self.head = nn.Conv2d(dim, 1, 3, padding=1)
 
     def forward(self, aligned: Alignment) -> Masks:
-        """Logits at 2^stages times the feature grid.
+        """Predicts logits at 2^stages times the resolution of the feature grid.
 
-        In training `Masks.aux` holds the logits of every stage's input, coarse first.
+        In training, `Masks.aux` holds the logits of every stage's input, coarse first.
 
         Raises:
-            ValueError: the text comes without visual prompts of each scale.
+            ValueError: the text lacks visual prompts of some scale.
         """
         if self.text_level_dims and len(aligned.text.levels) != len(self.level_dims):
             raise ValueError(
-                f"CVGDecoder needs visual prompts of {len(self.level_dims)} scales, the head gives "
-                f"{len(aligned.text.levels)}: use an encoder that has them (DualPromptEncoder) "
-                f"and a head that hands TextFeatures.levels on"
+                f"CVGDecoder expects visual prompts of {len(self.level_dims)} scales, but the text "
+                f"has {len(aligned.text.levels)}. Use an encoder that produces them, such as "
+                "DualPromptEncoder, and a head that passes TextFeatures.levels on."
             )
         selection = aligned.selection
         levels = self._levels(aligned.features)
         plans = self._plans(aligned.features, levels)
-        live_B = selection.valid_BK.sum(1).tolist()
-        rows = selection.category_N.split(live_B)
+        count_B = selection.valid_BK.sum(1).tolist()
+        rows = selection.category_N.split(count_B)
         maps, aux = [], []
-        for i, cost_KPhw in enumerate(selection.pack(aligned.cost_BKDhw).split(live_B)):
+        for i, cost_KPhw in enumerate(selection.pack(aligned.cost_BKDhw).split(count_B)):
             prompts = [level[rows[i]] for level in reversed(aligned.text.levels)]
             offsets = [(kernel, offset_Bchw[i]) for kernel, offset_Bchw in plans]
-            logits_Khw, own = self._one_image(
+            logits_Khw, aux_logits = self._one_image(
                 cost_KPhw, [level[i] for level in levels], prompts, offsets
             )
             maps.append(logits_Khw)
-            aux.append(own)
-        outputs = (selection.unpack(torch.cat(each)) for each in zip(*aux))
-        return Masks(selection.unpack(torch.cat(maps)), selection, tuple(outputs))
+            aux.append(aux_logits)
+        aux_outputs = (selection.unpack(torch.cat(each)) for each in zip(*aux))
+        return Masks(selection.unpack(torch.cat(maps)), selection, tuple(aux_outputs))
 
     def _levels(self, image: ImageFeatures) -> list[Tensor]:
-        """Deepest first."""
-        deep = reversed(image.levels)
-        return [level.detach() if self.detach_levels else level for level in deep]
+        """Levels of the images, deepest first, detached if configured."""
+        deepest_first = reversed(image.levels)
+        return [level.detach() if self.detach_levels else level for level in deepest_first]
 
     def _plans(self, image: ImageFeatures, levels: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """For each stage, its kernel and the offsets (B, c, h, w) of the images' guidance."""
+        """Kernel of each stage, and the offsets (B, c, h, w) from the images' guidance."""
         height, width = image.dense_BChw.shape[-2:]
         plans = []
         for stage, narrow, level_Bchw in zip(self.stages, self.level_guides, levels):
@@ -157,15 +163,19 @@ class CVGDecoder(Decoder):
         prompts: list[Tensor],
         plans: list[tuple[Tensor, Tensor]],
     ) -> tuple[Tensor, list[Tensor]]:
-        """One image's live categories -> logits (K, H, W), and in training those of each stage."""
-        x_Khwc = map_chunks(lambda x: _last(self.embed(x)), cost_KPhw, self.chunk)
+        """Decodes one image's valid categories.
+
+        Returns:
+            Logits (K, H, W), and in training the auxiliary logits of each stage.
+        """
+        x_Khwc = map_chunks(lambda x: _channels_last(self.embed(x)), cost_KPhw, self.chunk)
         aux: list[Tensor] = []
         for index, plan in enumerate(plans):
             if self.training and len(self.aux_heads):
                 coarse_Kchw = x_Khwc.detach().permute(0, 3, 1, 2)
                 aux.append(self.aux_heads[index](coarse_Kchw).squeeze(1))
-            own = prompts[index] if prompts else None
-            x_Khwc = self._stage(index, x_Khwc, levels[index], own, plan)
+            stage_prompts = prompts[index] if prompts else None
+            x_Khwc = self._stage(index, x_Khwc, levels[index], stage_prompts, plan)
         return x_Khwc, aux
 
     def _stage(
@@ -176,7 +186,7 @@ class CVGDecoder(Decoder):
         prompts_KMD: Tensor | None,
         plan: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """(K, h, w, c) -> (K, 2h, 2w, c'); after the last stage the logits (K, 2h, 2w)."""
+        """Runs a stage: (K, h, w, c) -> (K, 2h, 2w, c'), or logits (K, 2h, 2w) after the last."""
         stage, guide, last = self.stages[index], self.visual_guides[index], self._is_last(index)
         size = (2 * x_Khwc.shape[1], 2 * x_Khwc.shape[2])
         pool = self.pool[0] if self.training else self.pool[1]
@@ -188,14 +198,16 @@ class CVGDecoder(Decoder):
             if isinstance(guide, VisualGuide) and prompts_KMD is not None:
                 guide_Nchw = guide(level_Dhw, prompts_KMD[part], size)
             y_Nchw = stage(x_Khwc[part], sums, pool, *plan, guide_Nchw)
-            return self.head(y_Nchw).squeeze(1) if last else _last(y_Nchw)
+            return self.head(y_Nchw).squeeze(1) if last else _channels_last(y_Nchw)
 
+        # Slices slot numbers, because maps and prompts are cut at the same slots. They stay on the
+        # CPU, so that reading them as numbers never waits for a device.
         return map_chunks(finer, torch.arange(len(x_Khwc), device="cpu"), self.chunk)
 
     def _is_last(self, index: int) -> bool:
         return index == len(self.stages) - 1
 
 
-def _last(x_Kchw: Tensor) -> Tensor:
-    """Channels last."""
+def _channels_last(x_Kchw: Tensor) -> Tensor:
+    """Moves the channels to the last axis."""
     return x_Kchw.permute(0, 2, 3, 1)

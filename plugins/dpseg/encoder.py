@@ -1,4 +1,4 @@
-"""DualPromptEncoder: any encoder, whose words come with pictures of what they mean."""
+"""DualPromptEncoder: adds visual prompts to the text embeddings of any encoder."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from .frozen import FrozenEncoder, maker_of
 from .prompts import FUSIONS, VisualPrompts, dual_prompts
 from .world import WORLD, world_prompts
 
-_KEPT = 4
+_CACHE_SIZE = 4
 
 
 @ENCODERS.register_module()
 class DualPromptEncoder(Encoder):
-    """Another encoder, whose text is mixed with visual prompts (DPSeg, CVPR 2025).
+    """Encoder whose text embeddings are mixed with visual prompts (DPSeg, CVPR 2025).
 
-    `TextFeatures.embeds_TPC` is R = (V + T) / 2 and `TextFeatures.levels` are GAP(V_j), where V and
-    V_j are what the pre-trained image tower made of pictures of each category. They lie in a bank
-    (`bank.VisualPromptBank`) and cost nothing in training or inference.
+    `TextFeatures.embeds_TPC` is R = (V + T) / 2 and `TextFeatures.levels` are GAP(V_j). T is the
+    text embedding; V and V_j are image features of example images of each category, computed by the
+    pre-trained image tower. They are stored in a bank (`bank.VisualPromptBank`), so that training
+    and inference need not compute them.
 
     Args:
-        encoder: config of the encoder within. As pre-trained it is also the visual-prompt encoder;
-            with ``pretrained=None`` it is so as it is.
-        bank: folder of a bank; several, of which the first that has a category counts;
-            ``mini_world``: the mini world renders its categories when they are asked for; None: no
-            visual prompts, V := T.
-        fusion: ``average``, ``text`` or ``visual``.
-        pre_norm: V has length 1 before the mean; otherwise the longer of V and T dominates.
-        missing: a category that no bank has: ``text`` goes on with V := T and says so once,
-            ``error`` refuses it.
+        encoder: config of the wrapped encoder. Its pre-trained state is also the visual-prompt
+            encoder; with ``pretrained=None`` its current state is.
+        bank: folder of a bank, or several folders of which the first that has a category is used.
+            ``mini_world`` lets the mini world render its categories on demand. None uses no visual
+            prompts, V := T.
+        fusion: mix of text and visual prompts, ``average``, ``text`` or ``visual``.
+        pre_norm: normalisation of V to norm 1 before the mean; without it the longer of V and T
+            dominates.
+        missing: behaviour for a category that no bank has. ``text`` uses V := T and warns once,
+            ``error`` raises an error.
 
     Raises:
-        ValueError: an unknown word for an argument.
+        ValueError: an unknown value of an argument.
     """
 
     external = ("bank",)
@@ -57,9 +59,15 @@ class DualPromptEncoder(Encoder):
     ) -> None:
         super().__init__()
         if fusion not in FUSIONS:
-            raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}, got {fusion!r}")
+            raise ValueError(
+                f"DualPromptEncoder expects fusion to be one of {', '.join(FUSIONS)}, but got "
+                f"{fusion!r}. Choose one of these values."
+            )
         if missing not in ("text", "error"):
-            raise ValueError(f"missing must be 'text' or 'error', got {missing!r}")
+            raise ValueError(
+                f"DualPromptEncoder expects missing to be 'text' or 'error', but got {missing!r}. "
+                "Choose one of these values."
+            )
         self.encoder = ENCODERS.build(encoder)
         self.joint_dim = self.encoder.joint_dim
         self.level_dims = self.text_level_dims = tuple(self.encoder.level_dims)
@@ -70,85 +78,92 @@ class DualPromptEncoder(Encoder):
         self.compiled = tuple(f"encoder.{name}" for name in self.encoder.compiled)
         self.bank = (bank,) if isinstance(bank, str) else tuple(bank or ())
         self.fusion, self.pre_norm, self.missing = fusion, pre_norm, missing
-        weighted = encoder.get("pretrained", "as it comes") is not None
-        self.frozen = FrozenEncoder(encoder if weighted else self.encoder)
-        self._maker = self._as_pretrained(encoder)
+        # A config without this key uses the encoder's default weights; only None means none.
+        has_weights = encoder.get("pretrained", "default") is not None
+        self.frozen = FrozenEncoder(encoder if has_weights else self.encoder)
+        self._maker = self._pretrained_maker(encoder)
         self._banks: list[VisualPromptBank] | None = None
-        self._known: OrderedDict[Vocabulary, VisualPrompts] = OrderedDict()
+        self._cache: OrderedDict[Vocabulary, VisualPrompts] = OrderedDict()
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
-        """As the encoder within."""
+        """Encodes images with the wrapped encoder."""
         return self.encoder.encode_image(image_B3HW)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
-        """Dual prompts (T, P, C), L2-normalised, and the levels of the visual ones.
+        """Computes the dual prompts (T, P, C), L2-normalised, and the levels of the visual prompts.
 
         Raises:
-            FileNotFoundError, BankError: no bank there, another encoder's, or damaged.
-            ValueError: as the encoder within; a category that no bank has, if that is an error.
+            FileNotFoundError: a bank does not exist.
+            BankError: a bank is damaged or belongs to another encoder.
+            ValueError: no bank has a category and ``missing`` is ``error``; also the errors of the
+                wrapped encoder.
         """
-        return self.mixed(self.text(vocabulary), self.visual(vocabulary))
+        return self.mix(self.text(vocabulary), self.visual(vocabulary))
 
     def text(self, vocabulary: Vocabulary) -> TextFeatures:
-        """T alone, of the encoder within."""
+        """Text features T of the wrapped encoder."""
         return self.encoder.encode_text(vocabulary)
 
-    def mixed(self, text: TextFeatures, visual: VisualPrompts) -> TextFeatures:
-        """Both, as this encoder mixes them."""
+    def mix(self, text: TextFeatures, visual: VisualPrompts) -> TextFeatures:
+        """Mixes text features and visual prompts with this encoder's settings."""
         return dual_prompts(text, visual, self.fusion, self.pre_norm)
 
     def visual(self, vocabulary: Vocabulary) -> VisualPrompts:
-        """V and GAP(V_j) of a vocabulary; the last few are remembered."""
+        """Visual prompts V and GAP(V_j) of a vocabulary, cached for the last few vocabularies."""
         device = next(self.encoder.parameters()).device
-        if vocabulary not in self._known:
+        if vocabulary not in self._cache:
+            # Cached tensors must not be inference tensors, which training could not use later.
             with torch.inference_mode(False):
-                self._known[vocabulary] = self._found(vocabulary)
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
-        self._known.move_to_end(vocabulary)
-        prompts = self._known[vocabulary] = self._known[vocabulary].to(device)
+                self._cache[vocabulary] = self._look_up(vocabulary)
+            while len(self._cache) > _CACHE_SIZE:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(vocabulary)
+        prompts = self._cache[vocabulary] = self._cache[vocabulary].to(device)
         return prompts
 
-    def _found(self, vocabulary: Vocabulary) -> VisualPrompts:
+    def _look_up(self, vocabulary: Vocabulary) -> VisualPrompts:
         on_meta = next(self.encoder.parameters()).is_meta
         if self.bank == (WORLD,) and not on_meta:
             prompts = world_prompts(vocabulary, self.frozen, self.joint_dim, self.level_dims)
         elif self.bank and not on_meta:
-            prompts = look_up(self._opened(), vocabulary)
+            prompts = look_up(self._open_banks(), vocabulary)
         else:
             shape = (len(vocabulary), len(vocabulary.templates))
-            none, *levels = (  # views of one row: they take no memory
+            none, *levels = (  # expanded views of one row, which take no memory
                 torch.zeros(1, 1, dim).expand(*shape, -1)
                 for dim in (self.joint_dim, *self.level_dims)
             )
             return VisualPrompts(none, tuple(levels), torch.zeros(len(vocabulary)).bool())
         absent = [name for name, ok in zip(vocabulary.names, prompts.found_T) if not ok]
         if absent:
-            told = (
+            message = (
                 f"{len(absent)} of {len(vocabulary)} categories have no visual prompts in "
-                f"{', '.join(self.bank)}, {absent[0]!r} first"
+                f"{', '.join(self.bank)}; the first is {absent[0]!r}."
             )
             if self.missing == "error":
-                raise ValueError(f"{told}. Add them with `ovss visual-prompts`")
-            warnings.warn(f"{told}: their text stands alone", stacklevel=2)
+                raise ValueError(
+                    f"{message} Add them with `ovss visual-prompts`, or set missing='text'."
+                )
+            warnings.warn(f"{message} Their text embeddings are used alone.", stacklevel=2)
         return prompts
 
-    def _opened(self) -> list[VisualPromptBank]:
+    def _open_banks(self) -> list[VisualPromptBank]:
+        """Opens the banks on first use and checks that they belong to this encoder."""
         if self._banks is None:
             banks = [VisualPromptBank(folder) for folder in self.bank]
             for bank in banks:
-                if why := bank.maker.misfit(self._maker):
+                if difference := bank.maker.difference(self._maker):
                     raise BankError(
-                        f"the visual prompts in {bank.folder} are another encoder's ({why}): "
-                        f"build them with this config"
+                        f"The visual prompts in {bank.folder} belong to another encoder: "
+                        f"{difference}. Build a bank with this config."
                     )
             self._banks = banks
         return self._banks
 
-    def _as_pretrained(self, encoder: Mapping[str, Any]) -> Maker:
-        """The mark of the encoder within, before it is trained or a checkpoint is loaded.
+    def _pretrained_maker(self, encoder: Mapping[str, Any]) -> Maker:
+        """Identity of the wrapped encoder before it is trained or a checkpoint is loaded.
 
-        Without pre-trained weights there is nothing to compare a bank's fingerprint with.
+        Without pre-trained weights the fingerprint is empty, because a bank cannot be compared.
         """
         inner = self.encoder
         if self.bank and self.bank != (WORLD,) and encoder.get("pretrained") is not None:

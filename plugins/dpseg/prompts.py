@@ -1,4 +1,4 @@
-"""Visual prompts as tensors, and how they are mixed with text (eq. a and b of the README)."""
+"""Visual prompts as tensors, and their mix with text (R in the README)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FUSIONS = ("average", "text", "visual")
 
 @dataclass(frozen=True)
 class VisualPrompts:
-    """What a frozen image encoder says of pictures that stand for categories.
+    """Features of a frozen image encoder for example images of each category.
 
     Args:
-        embeds_TPC: V, image embeddings, one for each category and template.
+        embeds_TPC: V, image embeddings for each category and template.
         levels: GAP(V_j), averaged feature maps, each (T, P, level_dim), shallow first.
-        found_T: False where a category has none; its rows are zero then.
+        found_T: False for a category without visual prompts, whose rows are zero.
     """
 
     embeds_TPC: Tensor
@@ -32,6 +32,7 @@ class VisualPrompts:
         check_axes(self)
 
     def to(self, device: torch.device) -> VisualPrompts:
+        """Copies the prompts to a device."""
         levels = tuple(level.to(device) for level in self.levels)
         return VisualPrompts(self.embeds_TPC.to(device), levels, self.found_T.to(device))
 
@@ -39,14 +40,16 @@ class VisualPrompts:
 def dual_prompts(
     text: TextFeatures, visual: VisualPrompts, fusion: str = "average", pre_norm: bool = True
 ) -> TextFeatures:
-    """R = (V + T) / 2, L2-normalised; the levels are the visual ones.
+    """Mixes text and visual prompts, R = (V + T) / 2, L2-normalised.
 
-    A category without visual prompts takes its text for them (V := T); its levels are zero, so its
-    cosines with any cell are.
+    The levels of the result are those of the visual prompts. A category without visual prompts uses
+    its text instead (V := T). Its levels are zero, and so are their cosines with any cell.
 
     Args:
-        fusion: ``average``, or ``text`` or ``visual`` alone.
-        pre_norm: V has length 1 before the mean, as T always has; otherwise the encoder's own.
+        text: text features T.
+        visual: visual prompts V.
+        fusion: ``average``, or ``text`` or ``visual`` for one of them alone.
+        pre_norm: normalisation of V to norm 1 before the mean, which T always has.
     """
     text_TPC, visual_TPC = text.embeds_TPC, visual.embeds_TPC.to(text.embeds_TPC)
     if pre_norm:
@@ -56,34 +59,36 @@ def dual_prompts(
     return TextFeatures(F.normalize(mixed_TPC, dim=2), visual.levels, text.vocabulary)
 
 
-def replaced(
+def replace_prompts(
     visual: VisualPrompts,
     categories: list[int],
     embeds_NC: Tensor,
     levels: tuple[Tensor, ...],
     alpha: float = 1.0,
 ) -> VisualPrompts:
-    """Prompts of some categories moved towards new ones, under every template alike.
+    """Moves the prompts of some categories towards new ones, in the same way for every template.
 
-    (1 - alpha) old + alpha new, both of length 1 (lengths count for nothing in a cosine) unless
-    alpha is 1. A category that had none takes the new ones.
+    The result is (1 - alpha) old + alpha new. Both have norm 1 unless alpha is 1, where norms do
+    not matter because prompts enter cosines only. A category without prompts gets the new ones.
 
     Args:
-        categories: N of the T categories.
-        embeds_NC, levels: their new prompts; each level (N, level_dim).
-        alpha: 1 replaces, 0 changes nothing.
+        visual: visual prompts to start from, left unchanged.
+        categories: indices of N of the T categories.
+        embeds_NC: new embeddings of these categories.
+        levels: new levels of these categories, each (N, level_dim).
+        alpha: weight of the new prompts; 1 replaces the old ones, 0 changes nothing.
     """
     rows_N = torch.tensor(categories, device=visual.found_T.device)
-    had_N11 = visual.found_T[rows_N][:, None, None]
+    found_N11 = visual.found_T[rows_N][:, None, None]
 
-    def moved(old_TPD: Tensor, new_ND: Tensor) -> Tensor:
+    def move(old_TPD: Tensor, new_ND: Tensor) -> Tensor:
         new_N1D = new_ND.to(old_TPD)[:, None]
         mixed_NPD = new_N1D.expand(-1, old_TPD.shape[1], -1)
         if alpha < 1:
             old_NPD, new_NPD = F.normalize(old_TPD[rows_N], dim=2), F.normalize(mixed_NPD, dim=2)
-            mixed_NPD = torch.where(had_N11, (1 - alpha) * old_NPD + alpha * new_NPD, mixed_NPD)
+            mixed_NPD = torch.where(found_N11, (1 - alpha) * old_NPD + alpha * new_NPD, mixed_NPD)
         return old_TPD.index_copy(0, rows_N, mixed_NPD.contiguous())
 
     found_T = visual.found_T.index_fill(0, rows_N, True)
-    new_levels = tuple(map(moved, visual.levels, levels))
-    return VisualPrompts(moved(visual.embeds_TPC, embeds_NC), new_levels, found_T)
+    new_levels = tuple(map(move, visual.levels, levels))
+    return VisualPrompts(move(visual.embeds_TPC, embeds_NC), new_levels, found_T)

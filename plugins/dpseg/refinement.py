@@ -1,4 +1,4 @@
-"""Semantic-guided prompt refinement: what a first pass found becomes its own visual prompt."""
+"""Semantic-guided prompt refinement: builds new visual prompts from the masks of a first pass."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ CROPS = ("masked_bbox", "bbox", "masked", "pooled")
 
 @dataclass(frozen=True)
 class Refinement:
-    """How detected categories get new visual prompts.
+    """Settings for new visual prompts of detected categories.
 
     Args:
-        crop: ``masked_bbox``: the box around a category's pixels, everything else painted over;
-            ``bbox``: the box as it is; ``masked``: the whole picture, everything else painted
-            over, so that things keep their size; ``pooled``: nothing is encoded again, the
-            picture's own features are averaged over the pixels.
-        fill: colour outside the mask, RGB in 0..255, or ``mean``: the picture's mean colour.
+        crop: input of the visual-prompt encoder. ``masked_bbox`` is the box around a category's
+            pixels with everything else painted over, ``bbox`` is the plain box, ``masked`` is the
+            whole image with everything else painted over, so that objects keep their size.
+            ``pooled`` encodes nothing and averages the image's own features over the pixels.
+        fill: colour outside of the mask, RGB in 0..255, or ``mean`` for the image's mean colour.
         alpha: weight of the new prompts; 1 replaces the old ones.
-        min_area: smaller regions are not used, as a share of the picture.
+        min_area: smallest area of a region that is used, as a fraction of the image.
+
+    Raises:
+        ValueError: an argument out of range.
     """
 
     crop: str = "masked_bbox"
@@ -38,15 +41,23 @@ class Refinement:
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
-            raise ValueError(f"crop must be one of {', '.join(CROPS)}, got {self.crop!r}")
+            raise ValueError(
+                f"Refinement expects crop to be one of {', '.join(CROPS)}, but got {self.crop!r}. "
+                "Choose one of these values."
+            )
         if self.fill != "mean" and (isinstance(self.fill, str) or len(self.fill) != 3):
-            raise ValueError(f"fill must be 'mean' or three numbers, got {self.fill!r}")
+            raise ValueError(
+                f"Refinement expects fill to be 'mean' or three numbers, but got {self.fill!r}. "
+                "Give red, green and blue from 0 to 255."
+            )
         for name, value in (("alpha", self.alpha), ("min_area", self.min_area)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in 0..1, got {value!r}")
+                raise ValueError(
+                    f"Refinement expects {name} between 0 and 1, but got {value!r}. Change {name}."
+                )
 
     def regions(self, labels_HW: Tensor) -> list[Region]:
-        """Pixels of each detected category, large enough ones."""
+        """Regions of the detected categories that are large enough."""
         return list(find_regions(labels_HW[None], self.min_area))
 
     def prompts(
@@ -56,17 +67,23 @@ class Refinement:
         image: ImageFeatures | None,
         frozen: FrozenEncoder,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """V (N, C) and GAP(V_j), each (N, level_dim), of N regions of one picture.
+        """Computes V (N, C) and GAP(V_j), each (N, level_dim), of N regions of one image.
+
+        Args:
+            regions: regions of the image.
+            image_3HW: the image, RGB in 0..255.
+            image: features of the whole image, for ``pooled``.
+            frozen: visual-prompt encoder, for the other crops.
 
         Raises:
-            ValueError: features are to be pooled, and the views had none of the whole picture.
+            ValueError: `crop` is ``pooled`` and features of the whole image are missing.
         """
         if self.crop != "pooled":
-            return frozen([cropped(image_3HW, r, self.crop, self.fill) for r in regions])
+            return frozen([crop_region(image_3HW, r, self.crop, self.fill) for r in regions])
         if image is None:
             raise ValueError(
-                "crop='pooled' averages features of the whole picture, but the views had none of "
-                "it: set inference=dict(global_view=True)"
+                "Refinement with crop='pooled' expects features of the whole image, but no view "
+                "covers it. Set inference=dict(global_view=True)."
             )
         masks_1NHW = torch.stack([region.mask_HW for region in regions])[None].float()
         maps = (image.dense_BChw, *image.levels)
@@ -74,10 +91,19 @@ class Refinement:
         return embeds_NC, tuple(levels)
 
 
-def cropped(
+def crop_region(
     image_3HW: Tensor, region: Region, crop: str, fill: str | Sequence[float] = "mean"
 ) -> Tensor:
-    """(3, H', W') the box around a region, float; see `Refinement`."""
+    """Cuts a region out of an image.
+
+    Args:
+        image_3HW: the image, RGB in 0..255.
+        region: pixels of one category.
+        crop, fill: see `Refinement`.
+
+    Returns:
+        (3, H', W'), float.
+    """
     image_3HW = image_3HW.float()
     top, left, bottom, right = (0, 0, *image_3HW.shape[1:]) if crop == "masked" else region.box()
     box_3HW = image_3HW[:, top:bottom, left:right]

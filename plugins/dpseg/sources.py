@@ -1,7 +1,7 @@
-"""Where pictures of categories come from: folders, labelled data, a generator, the mini world.
+"""Sources of example images: folders, labelled datasets, a text-to-image model, the mini world.
 
-Each source is an iterator of `Wanted`: what the prompt will be, and a function that makes its
-picture, which is called only if the bank does not have the prompt yet.
+Each source yields `Wanted` requests. A request has the index entry of the prompt and a function
+that makes its image, which is called only if the bank does not have the prompt yet.
 """
 
 from __future__ import annotations
@@ -26,46 +26,54 @@ from ovss.mini_world import portrait
 from ovss.structures import split_synonyms
 
 from .bank import Entry, category_key
-from .refinement import cropped
+from .refinement import crop_region
 
 _TRIES = 3
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A prompt to be made.
+    """Request for a visual prompt.
 
     Args:
-        entry: what the bank will call it.
-        picture: makes (3, H, W), RGB in 0..255; None where there is none to be had.
+        entry: index entry of the prompt in the bank.
+        image: function that makes the image (3, H, W), RGB in 0..255, or None if it cannot.
     """
 
     entry: Entry
-    picture: Callable[[], Tensor | None]
+    image: Callable[[], Tensor | None]
 
 
 def folder_source(folder: str | Path, names: Sequence[str]) -> Iterator[Wanted]:
-    """Pictures in one subfolder for each category, called like its first synonym; ``_`` is a blank.
+    """Yields requests for the images in a folder.
+
+    Args:
+        folder: folder with one subfolder of images for each category. A subfolder is named after
+            the first synonym of its category, where ``_`` stands for a space.
+        names: class names.
 
     Raises:
-        FileNotFoundError: a category without a subfolder or pictures, all of them named.
+        FileNotFoundError: the folder does not exist, or categories have no images in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"no such folder: {folder}")
-    places = {category_key(p.name.replace("_", " ")): p for p in folder.iterdir() if p.is_dir()}
-    found = {}
-    for name in names:
-        place = places.get(category_key(name))
-        has_any = place is not None and any(path.is_file() for path in place.iterdir())
-        found[name] = find_images([place]) if place is not None and has_any else []
-    absent = [category_key(name) for name in names if not found[name]]
-    if absent:
         raise FileNotFoundError(
-            f"{folder} has no subfolder with pictures for {len(absent)} of {len(names)} "
-            f"categories: {', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}"
+            f"The folder of example images {folder} does not exist. Check its path."
         )
-    for name, paths in found.items():
+    subfolders = {category_key(p.name.replace("_", " ")): p for p in folder.iterdir() if p.is_dir()}
+    image_paths = {}
+    for name in names:
+        subfolder = subfolders.get(category_key(name))
+        has_files = subfolder is not None and any(path.is_file() for path in subfolder.iterdir())
+        image_paths[name] = find_images([subfolder]) if subfolder is not None and has_files else []
+    absent = [category_key(name) for name in names if not image_paths[name]]
+    if absent:
+        listing = f"{', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}"
+        raise FileNotFoundError(
+            f"{folder} has no subfolder with images for {len(absent)} of {len(names)} categories "
+            f"({listing}). Add a subfolder with images for each of them."
+        )
+    for name, paths in image_paths.items():
         for path in paths:
             entry = Entry(name, None, f"folder:{path.relative_to(folder).as_posix()}")
             yield Wanted(entry, partial(_read, path))
@@ -79,31 +87,37 @@ def crop_source(
     fill: str | Sequence[float] = "mean",
     min_area: float = 0.002,
 ) -> Iterator[Wanted]:
-    """What ground truth marks as a category, cut out of the pictures of a data set.
+    """Yields requests for crops of ground-truth regions of a dataset.
 
     Args:
-        dataset: pictures and labels, in order.
-        names: categories wanted; those that the data set does not know have no crops.
-        count: crops of each category; reading stops when all have as many.
+        dataset: labelled images, read in order.
+        names: class names; those that the dataset does not have get no crops.
+        count: number of crops for each category. Reading stops when all have as many.
         crop, fill: see `refinement.Refinement`.
-        min_area: smaller regions are passed over, as a share of the picture.
+        min_area: smallest area of a region that is used, as a fraction of the image.
+
+    Raises:
+        ValueError: an image without labels.
     """
-    wanted = {category_key(name): name for name in names}
-    known = {i: wanted[category_key(n)] for i, n in enumerate(dataset.names)
-             if category_key(n) in wanted}  # fmt: skip
-    taken: Counter[int] = Counter()
+    requested = {category_key(name): name for name in names}
+    category_names = {i: requested[category_key(n)] for i, n in enumerate(dataset.names)
+                      if category_key(n) in requested}  # fmt: skip
+    counts: Counter[int] = Counter()
     for index in range(len(dataset)):
-        if all(taken[category] >= count for category in known):
+        if all(counts[category] >= count for category in category_names):
             return
-        picture = dataset.load(index)
-        if picture.labels is None:
-            raise ValueError(f"{picture.path} has no labels: crops need a data set with masks")
-        labels_1HW = torch.from_numpy(picture.labels.astype("int64"))[None]
-        for region in find_regions(labels_1HW, min_area, wanted=known.__contains__):
-            if taken[region.category] < count:
-                taken[region.category] += 1
-                entry = Entry(known[region.category], None, f"crop:{picture.path}:{crop}")
-                yield Wanted(entry, partial(_cut, picture.image, region, crop, fill))
+        sample = dataset.load(index)
+        if sample.labels is None:
+            raise ValueError(
+                f"Crops need labelled images, but {sample.path} has no labels. "
+                "Use a dataset with label maps."
+            )
+        labels_1HW = torch.from_numpy(sample.labels.astype("int64"))[None]
+        for region in find_regions(labels_1HW, min_area, False, category_names.__contains__):
+            if counts[region.category] < count:
+                counts[region.category] += 1
+                entry = Entry(category_names[region.category], None, f"crop:{sample.path}:{crop}")
+                yield Wanted(entry, partial(_cut, sample.image, region, crop, fill))
 
 
 def generator_source(
@@ -117,32 +131,41 @@ def generator_source(
     size: int = 512,
     seed: int = 0,
 ) -> Iterator[Wanted]:
-    """Pictures that a text-to-image model draws of each category under the first templates.
+    """Yields requests for images from a text-to-image model.
 
-    Each prompt has random numbers of its own, which follow from `seed` and its words.
+    The random numbers of each image depend only on `seed` and on its text, so that an image does
+    not depend on the images before it.
 
     Args:
-        pipeline: called as those of ``diffusers`` are, see `load_pipeline`.
-        names: categories; the first synonym is drawn.
+        pipeline: text-to-image pipeline with the interface of ``diffusers``, see `load_pipeline`.
+        names: class names, of which the first synonym is used.
         templates: P prompt templates.
-        count: pictures of a category, at most P; with fewer the rest take them in turn.
-        model: its name, for the index.
-        steps, guidance, size: of the pipeline; `size` in pixels.
-        seed: another seed, other pictures.
+        count: number of images for each category, at most P. With fewer than P, the first templates
+            are used and the others share their images.
+        model: name of the model, for the index.
+        steps: number of sampling steps.
+        guidance: scale of classifier-free guidance.
+        size: side of the images in pixels.
+        seed: seed of the random numbers.
     """
     for name in names:
         for template in templates[:count]:
             text = fill_template(template, split_synonyms(name)[0])
-            draw = partial(_drawn, pipeline, text, steps, guidance, size, seed)
-            made = f"diffusers:{model}:{steps}:{guidance}:{size}:{seed}"
-            yield Wanted(Entry(name, template, made), draw)
+            draw = partial(_generate, pipeline, text, steps, guidance, size, seed)
+            source = f"diffusers:{model}:{steps}:{guidance}:{size}:{seed}"
+            yield Wanted(Entry(name, template, source), draw)
 
 
 def world_source(names: Sequence[str], count: int, size: int = 96) -> Iterator[Wanted]:
-    """Portraits by the mini world.
+    """Yields requests for portraits that the mini world draws.
+
+    Args:
+        names: class names of the mini world.
+        count: number of portraits for each category.
+        size: side of the portraits in pixels.
 
     Raises:
-        KeyError: a name that it does not have.
+        KeyError: a name that the mini world does not have, once its image is made.
     """
     for name in names:
         for number in range(count):
@@ -151,41 +174,41 @@ def world_source(names: Sequence[str], count: int, size: int = 96) -> Iterator[W
 
 
 def load_pipeline(model: str, device: str) -> Callable[..., Any]:
-    """A text-to-image pipeline of ``diffusers``.
+    """Loads a text-to-image pipeline of ``diffusers``.
 
     Args:
-        model: a folder, or a name on the Hugging Face Hub.
-        device: ``cpu`` or ``cuda``; half precision there.
+        model: folder of a model, or its name on the Hugging Face Hub.
+        device: ``cpu``, or ``cuda`` for half precision.
 
     Raises:
-        RuntimeError: ``diffusers`` is not installed, or the model cannot be had.
+        RuntimeError: ``diffusers`` is not installed, or the model cannot be loaded.
     """
     try:
         from diffusers import AutoPipelineForText2Image
     except ImportError as error:
         raise RuntimeError(
-            "pictures from a text-to-image model need `diffusers`: "
-            "pip install 'ovss[diffusers]', or use another source"
+            "Images from a text-to-image model need the package `diffusers`, which is not "
+            "installed. Run pip install 'ovss[diffusers]', or use another source."
         ) from error
     kind = torch.float16 if torch.device(device).type == "cuda" else torch.float32
     try:
         pipeline = AutoPipelineForText2Image.from_pretrained(model, torch_dtype=kind)
     except (OSError, ValueError) as error:
         raise RuntimeError(
-            f"the text-to-image model {model!r} could not be loaded ({error}): give a folder with "
-            f"it, or a name on the Hugging Face Hub and a connection"
+            f"The text-to-image model {model!r} could not be loaded ({error}). Give a folder with "
+            "the model, or its name on the Hugging Face Hub if you have a network connection."
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
 
-def _drawn(
+def _generate(
     pipeline: Callable[..., Any], text: str, steps: int, guidance: float, size: int, seed: int
 ) -> Tensor | None:
-    """One picture; one that the model's own filter blackened is drawn again, another way."""
+    """Generates one image; tries other seeds if the model's content filter refuses it."""
     for attempt in range(_TRIES):
         number = zlib.crc32(f"{seed}/{attempt}/{text}".encode())
-        made = pipeline(
+        result = pipeline(
             prompt=text,
             num_inference_steps=steps,
             guidance_scale=guidance,
@@ -193,9 +216,14 @@ def _drawn(
             width=size,
             generator=torch.Generator("cpu").manual_seed(number),
         )
-        if not any(getattr(made, "nsfw_content_detected", None) or ()):
-            return _tensor(made.images[0])
-    warnings.warn(f"the model's filter refused {text!r} {_TRIES} times: left out", stacklevel=2)
+        # Not all pipelines have a content filter.
+        if not any(getattr(result, "nsfw_content_detected", None) or ()):
+            return _tensor(result.images[0])
+    warnings.warn(
+        f"The content filter of the model refused {text!r} {_TRIES} times. "
+        "This visual prompt is left out.",
+        stacklevel=2,
+    )
     return None
 
 
@@ -204,7 +232,7 @@ def _read(path: Path) -> Tensor:
 
 
 def _cut(image: Any, region: Region, crop: str, fill: str | Sequence[float]) -> Tensor:
-    return cropped(torch.from_numpy(image).permute(2, 0, 1), region, crop, fill)
+    return crop_region(torch.from_numpy(image).permute(2, 0, 1), region, crop, fill)
 
 
 def _portrait(name: str, number: int, size: int) -> Tensor:
@@ -212,7 +240,7 @@ def _portrait(name: str, number: int, size: int) -> Tensor:
 
 
 def _tensor(image: Any) -> Tensor:
-    """A PIL picture."""
+    """Converts a PIL image to (3, H, W), RGB in 0..255."""
     from ovss.io.images import to_rgb
 
     return torch.from_numpy(to_rgb(image)).permute(2, 0, 1)

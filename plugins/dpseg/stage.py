@@ -1,4 +1,4 @@
-"""What a stage of the decoder mixes with, and the guidance by visual prompts."""
+"""Blocks of a decoder stage, and the guidance by visual prompts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ REDUCTIONS = ("conv1x1_m", "mean_m")
 
 
 class HybridDilatedBlock(nn.Module):
-    """MLP(HDConv(F)) with a residual, on every category's map by itself.
+    """MLP(HDConv(F)) with a residual, applied to the map of every category separately.
 
-    3 x 3 convolutions of growing dilation, one after the other, each for every channel by itself:
-    with dilations 1, 2, 4 a cell sees 15 x 15 others through 27 weights.
+    HDConv is a chain of depthwise 3 x 3 convolutions with growing dilation. With dilations 1, 2 and
+    4 each cell sees 15 x 15 cells through 27 weights.
 
     Args:
         dim: channels.
-        dilations: of the convolutions.
+        dilations: dilations of the convolutions.
         hidden: channels inside the MLP.
     """
 
@@ -38,16 +38,17 @@ class HybridDilatedBlock(nn.Module):
         self.gamma = nn.Parameter(torch.ones(dim))
 
     def forward(self, x_Khwc: Tensor) -> Tensor:
+        """Mixes the cells of every map (K, h, w, c)."""
         near_Khwc = self.dilated(x_Khwc.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return x_Khwc + self.gamma * self.mlp(self.norm(near_Khwc))
 
 
 class SpatialBlock(nn.Module):
-    """Cells of a category's map look at each other, by the same linear attention.
+    """Linear attention among the cells of a category's map, by the layers of a `ClassBlock`.
 
     Args:
         dim, heads, hidden: see `ClassBlock`.
-        pool: side of the average pooling before, (training, evaluation).
+        pool: side of the average pooling before the attention in (training, evaluation).
     """
 
     def __init__(self, dim: int, heads: int, hidden: int, pool: tuple[int, int]) -> None:
@@ -55,7 +56,9 @@ class SpatialBlock(nn.Module):
         self.block, self.pool = ClassBlock(dim, heads, hidden), pool
 
     def forward(self, x_Khwc: Tensor) -> Tensor:
+        """Applies attention among the cells of every map (K, h, w, c)."""
         y_Khwc = pooled(x_Khwc, self.pool[0] if self.training else self.pool[1])
+        # `ClassBlock` attends along the first axis, so cells take the place of categories.
         cells_NK1c = y_Khwc.flatten(1, 2).transpose(0, 1)[:, :, None]
         sums = self.block.sums(cells_NK1c, 1, len(cells_NK1c))
         seen_NK1c = self.block.attend(cells_NK1c, sums)
@@ -74,7 +77,19 @@ def cvgd_stage(
     axis: str,
     pool: tuple[int, int],
 ) -> FusionStage:
-    """Z = SelfAttn(MLP(HDConv(F))), then Conv([Deconv(Z); volume's guidance; image's guidance])."""
+    """Builds a stage: Z = SelfAttn(MLP(HDConv(F))), then Conv([Deconv(Z); visual; image]).
+
+    Args:
+        dim: input channels.
+        image_guide: channels of the guidance by the image.
+        visual_guide: channels of the guidance by visual prompts; 0 for none.
+        out: output channels.
+        dilations: dilations of the convolutions.
+        heads: attention heads.
+        expand: width of the MLPs as a multiple of `dim`.
+        axis: axis of the attention, ``class`` or ``spatial``.
+        pool: side of the average pooling before spatial attention in (training, evaluation).
+    """
     space: nn.Module = HybridDilatedBlock(dim, dilations, expand * dim)
     classes = None
     if axis == "class":
@@ -86,15 +101,16 @@ def cvgd_stage(
 
 
 class VisualGuide(nn.Module):
-    """proj(F_v^j): cosines of a level's cells with every averaged visual prompt, M into c channels.
+    """Projection of F_v^j, the cosines of a level's cells with M visual prompts, to c channels.
 
-    F_v^j (h, w, K, M) is never made. A 1 x 1 convolution over the M cosines is linear in the unit
-    prompts, so these are mixed first: sum_m w_cm cos(E, V_m) = E/|E| . sum_m w_cm V_m/|V_m|.
+    F_v^j (h, w, K, M) itself is never created. A 1 x 1 convolution over the M cosines is linear in
+    the prompts of norm 1, so the prompts are mixed first:
+    sum_m w_cm cos(E, V_m) = E/|E| . sum_m w_cm V_m/|V_m|.
 
     Args:
-        prompts: M.
-        out: c.
-        reduce: ``conv1x1_m`` learns w; ``mean_m`` takes the mean, then c multiples of it.
+        prompts: number M of visual prompts.
+        out: number c of output channels.
+        reduce: ``conv1x1_m`` to learn w, or ``mean_m`` for the mean over M times c learned factors.
     """
 
     def __init__(self, prompts: int, out: int, reduce: str) -> None:
@@ -103,7 +119,13 @@ class VisualGuide(nn.Module):
         self.mix = nn.Linear(prompts if reduce == "conv1x1_m" else 1, out)
 
     def forward(self, level_Dhw: Tensor, prompts_KMD: Tensor, size: tuple[int, int]) -> Tensor:
-        """One image's level and its categories' prompts -> (K, c, *size), after a ReLU."""
+        """Computes the guidance (K, c, *size) of one image, after a ReLU.
+
+        Args:
+            level_Dhw: level of the image.
+            prompts_KMD: averaged visual prompts of its categories at the scale of the level.
+            size: (height, width) of the result.
+        """
         unit_KMD = F.normalize(prompts_KMD, dim=2)
         if self.reduce == "mean_m":
             unit_KMD = unit_KMD.mean(1, keepdim=True)

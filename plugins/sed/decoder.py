@@ -1,4 +1,4 @@
-"""GradualDecoder: the raw cosine volume, mixed and sharpened stage by stage, into masks."""
+"""GradualDecoder: fuses and upsamples the cosine volume stage by stage and decodes masks."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ from .rejection import EmbeddedHead, best_somewhere
 from .stage import gradual_stage
 
 Plan = tuple[Tensor, Tensor]
-"""A stage's composed kernel, and one image's offset (c, h, w)."""
+"""Composed kernel of a stage, and the offset (c, h, w) of one image."""
 
 
 @DECODERS.register_module()
 class GradualDecoder(Decoder):
     """Gradual fusion with category early rejection (SED, CVPR 2024, sections 3.2 and 3.3).
 
-    The gradient rule of the released code: levels guide, but get no gradient; auxiliary heads see
-    detached maps, so their losses train nothing but themselves.
+    Gradients follow the released code. The encoder's levels guide the decoder but get no gradient.
+    Auxiliary heads see detached maps, so that their losses train these heads only.
 
-    Images are worked on one at a time, their live categories only: what is computed for an image
-    depends neither on its batch mates nor on padding. Without gradients, at most `chunk` categories
-    are worked on at a time.
+    Images are processed one at a time with their valid categories only. The result of an image
+    therefore depends neither on the other images of the batch nor on padding. Without gradients, at
+    most `chunk` categories are processed at a time.
 
     Args:
-        level_dims: channels of the encoder's levels, shallow first, one for each stage; the deepest
-            guides the first stage. A level may lie on any grid.
+        level_dims: channels of the encoder's levels, shallow first, one for each stage. The deepest
+            level guides the first stage. Levels may have any resolution.
         cost_dim: D of the head, the number of prompt templates.
         dim: channels of the embedded volume.
-        stage_dims: channels out of the stages, each of which doubles the resolution.
-        guides: channels of the guidance of each stage, by the image and by the volume alike.
+        stage_dims: output channels of the stages, each of which doubles the resolution.
+        guides: channels of each stage's guidance, the same for image and volume.
         kernel: side of the depthwise convolutions.
         heads: attention heads over the categories.
-        expand: width of the MLPs, times the channels.
-        pool: categories mix on a grid coarser by (training, evaluation).
-        top_k: in evaluation, only categories that are among the best `top_k` of some cell at one
-            resolution go on to the next; None keeps all.
-        chunk: categories per slice at inference; smaller is leaner.
+        expand: width of the MLPs as a multiple of the channels.
+        pool: pooling factor before class attention in (training, evaluation).
+        top_k: rank limit of early rejection in evaluation. A category goes on to the next stage
+            only if it is among the best `top_k` of at least one cell; None keeps all categories.
+        chunk: categories processed at a time at inference; smaller values need less memory.
+
+    Raises:
+        ValueError: lengths that differ, or `top_k` below 1.
     """
 
     any_level_scale = True
@@ -67,11 +70,15 @@ class GradualDecoder(Decoder):
         super().__init__()
         if not len(level_dims) == len(stage_dims) == len(guides) > 0:
             raise ValueError(
-                f"GradualDecoder needs one level, one width and one guidance for each stage, got "
-                f"level_dims={level_dims}, stage_dims={stage_dims}, guides={guides}"
+                f"GradualDecoder expects one level, one width and one guidance for each stage, but "
+                f"got level_dims={level_dims}, stage_dims={stage_dims}, guides={guides}. "
+                "Give all three the same length."
             )
         if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k must be at least 1, or None to reject nothing, got {top_k}")
+            raise ValueError(
+                f"GradualDecoder expects top_k of at least 1, but got {top_k}. "
+                "Set top_k=None to reject no category."
+            )
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.pool, self.top_k, self.chunk = tuple(pool), top_k, chunk
         self.embed = nn.Conv2d(cost_dim, dim, 7, padding=3)
@@ -90,15 +97,15 @@ class GradualDecoder(Decoder):
         self.head = nn.Conv2d(dim, 1, 3, padding=1)
 
     def forward(self, aligned: Alignment) -> Masks:
-        """Logits at 2^stages times the feature grid.
+        """Predicts logits at 2^stages times the resolution of the feature grid.
 
-        In training `Masks.aux` holds the logits of every stage's input, coarse first; in evaluation
-        the selection is narrowed by `top_k`.
+        In training, `Masks.aux` holds the logits of every stage's input, coarse first. In
+        evaluation, `top_k` narrows the selection.
         """
         selection = aligned.selection
         plans = self._plans(aligned.features)
-        live_B = selection.valid_BK.sum(1).tolist()
-        cost_images = selection.pack(aligned.cost_BKDhw).split(live_B)
+        count_B = selection.valid_BK.sum(1).tolist()
+        cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
         maps, aux, kept = zip(
             *(
                 self._one_image(cost_KPhw, [(kernel, offset[i]) for kernel, offset in plans])
@@ -107,11 +114,11 @@ class GradualDecoder(Decoder):
         )
         if any(map(self._rejects, cost_images)):
             selection, _ = selection.narrow(selection.unpack(torch.cat(kept), fill=False))
-        outputs = (selection.unpack(torch.cat(each)) for each in zip(*aux))
-        return Masks(selection.unpack(torch.cat(maps)), selection, tuple(outputs))
+        aux_outputs = (selection.unpack(torch.cat(each)) for each in zip(*aux))
+        return Masks(selection.unpack(torch.cat(maps)), selection, tuple(aux_outputs))
 
     def _plans(self, image: ImageFeatures) -> list[tuple[Tensor, Tensor]]:
-        """For each stage, its kernel and the offsets (B, c, h, w) of the images' guidance."""
+        """Kernel of each stage, and the offsets (B, c, h, w) from the images' guidance."""
         height, width = image.dense_BChw.shape[-2:]
         plans = []
         for stage, narrow, level_Bchw in zip(
@@ -125,22 +132,27 @@ class GradualDecoder(Decoder):
         return plans
 
     def _rejects(self, cost_KPhw: Tensor) -> bool:
-        """Whether any category of an image can be rejected at all; without values none can."""
+        """Tests if any category of an image can be rejected."""
         enough = self.top_k is not None and len(cost_KPhw) > self.top_k
+        # Meta tensors have no values to rank by.
         return enough and not self.training and not cost_KPhw.is_meta
 
     def _one_image(
         self, cost_KPhw: Tensor, plans: list[Plan]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        """(K, P, h, w) of one image's live categories -> maps of the survivors, auxiliary maps of
-        all (in training), and which of the K survive."""
+        """Decodes one image's valid categories (K, P, h, w).
+
+        Returns:
+            Maps of the surviving categories, auxiliary maps (in training), and a (K,) mask of the
+            survivors.
+        """
         kept_K = torch.ones(len(cost_KPhw), dtype=torch.bool, device=cost_KPhw.device)
         rejects = self._rejects(cost_KPhw)
         if rejects:
             first = EmbeddedHead(self.embed, self.aux_heads[0])
             keep_K = best_somewhere(map_chunks(first, cost_KPhw, self.chunk), self.top_k)
             cost_KPhw, kept_K = cost_KPhw[keep_K], keep_K
-        x_Khwc = map_chunks(lambda x: _last(self.embed(x)), cost_KPhw, self.chunk)
+        x_Khwc = map_chunks(lambda x: _channels_last(self.embed(x)), cost_KPhw, self.chunk)
         aux: list[Tensor] = []
         for index, plan in enumerate(plans):
             if self.training:
@@ -153,12 +165,12 @@ class GradualDecoder(Decoder):
         return x_Khwc, aux, kept_K
 
     def _aux(self, index: int, x_Khwc: Tensor) -> Tensor:
-        """(K, h, w) logits of a stage's input."""
+        """Auxiliary logits (K, h, w) of a stage's input."""
         head = self.aux_heads[index]
         return map_chunks(lambda x: head(x.permute(0, 3, 1, 2)).squeeze(1), x_Khwc, self.chunk)
 
     def _stage(self, index: int, x_Khwc: Tensor, cost_KPhw: Tensor, plan: Plan) -> Tensor:
-        """(K, h, w, c) -> (K, 2h, 2w, c'); after the last stage the logits (K, 2h, 2w)."""
+        """Runs a stage: (K, h, w, c) -> (K, 2h, 2w, c'), or logits (K, 2h, 2w) after the last."""
         stage, last = self.stages[index], index == len(self.stages) - 1
         pool = self.pool[0] if self.training else self.pool[1]
         x_Khwc, sums = stage.mix(x_Khwc, pool, self.chunk)
@@ -169,11 +181,13 @@ class GradualDecoder(Decoder):
             for enlarge in self.cost_guides[: index + 1]:
                 guide_Nchw = F.relu(enlarge(guide_Nchw))
             y_Nchw = stage(x_Khwc[part], sums, pool, *plan, guide_Nchw)
-            return self.head(y_Nchw).squeeze(1) if last else _last(y_Nchw)
+            return self.head(y_Nchw).squeeze(1) if last else _channels_last(y_Nchw)
 
+        # Slices slot numbers, because maps and volume are cut at the same slots. They stay on the
+        # CPU, so that reading them as numbers never waits for a device.
         return map_chunks(finer, torch.arange(len(x_Khwc), device="cpu"), self.chunk)
 
 
-def _last(x_Kchw: Tensor) -> Tensor:
-    """Channels last."""
+def _channels_last(x_Kchw: Tensor) -> Tensor:
+    """Moves the channels to the last axis."""
     return x_Kchw.permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""Category early rejection: what it costs to find out, and who stays."""
+"""Category early rejection: a cheap first head, and the rule that keeps a category."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def best_somewhere(logits_Khw: Tensor, k: int) -> Tensor:
-    """(K,) bool: the categories that are among the best `k` of at least one cell."""
+    """Mask (K,) of the categories that are among the best `k` of at least one cell."""
     flat_NK = logits_Khw.flatten(1).T
     best_Nk = flat_NK.topk(min(k, len(logits_Khw)), dim=1).indices
     keep_K = torch.zeros(len(logits_Khw), dtype=torch.bool, device=logits_Khw.device)
@@ -17,26 +17,27 @@ def best_somewhere(logits_Khw: Tensor, k: int) -> Tensor:
 
 
 class EmbeddedHead:
-    """`head(embed(x))` without the embedding.
+    """Computes `head(embed(x))` without computing the embedding.
 
-    Nothing stands between the two convolutions, and the head has one output channel: each of its
-    taps and the embedding are one kernel, and the head's taps are added where they fall. Cells
-    outside the grid are left out, as zero padding between the two does. In SED, 9 channels are
-    computed instead of 128: a fourteenth of the products.
+    Both are convolutions with nothing between them, and the head has one output channel. Each tap
+    of the head is therefore merged with the embedding into one kernel. `F.fold` then adds the taps
+    at their positions and drops those outside the grid, which equals the zero padding between the
+    two convolutions. In SED this computes 9 channels instead of 128, a fourteenth of the products.
 
     Args:
-        embed: convolution of odd side, padded to keep the size.
-        head: convolution with one output channel and odd side, padded alike.
+        embed: convolution with an odd kernel side and padding that keeps the size.
+        head: convolution with one output channel, an odd kernel side and the same kind of padding.
     """
 
     def __init__(self, embed: nn.Conv2d, head: nn.Conv2d) -> None:
+        # Flipped because fold scatters taps, while a convolution gathers them.
         weight_Dyx = head.weight[0].flip(1, 2)
         self.side, self.padding, self.bias = weight_Dyx.shape[-1], embed.padding, head.bias
         self.kernel = torch.einsum("dyx,dphw->yxphw", weight_Dyx, embed.weight).flatten(0, 1)
         self.offset = torch.einsum("dyx,d->yx", weight_Dyx, embed.bias).flatten()
 
     def __call__(self, x_NPhw: Tensor) -> Tensor:
-        """(N, P, h, w) -> (N, h, w)."""
+        """Computes the head's logits: (N, P, h, w) -> (N, h, w)."""
         taps_NMhw = F.conv2d(x_NPhw, self.kernel, self.offset, padding=self.padding)
         size = (taps_NMhw.shape[2], taps_NMhw.shape[3])
         folded = F.fold(taps_NMhw.flatten(2), size, self.side, padding=self.side // 2)

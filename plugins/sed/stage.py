@@ -1,4 +1,4 @@
-"""One stage of gradual fusion as SED has it: a ConvNeXt block mixes over space."""
+"""Stage of gradual fusion as in SED, with a ConvNeXt block that mixes over space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONV_EPS = 1e-6
 
 
 class ConvBlock(nn.Module):
-    """A ConvNeXt block on every category's map by itself.
+    """ConvNeXt block, applied to the map of every category separately.
 
     Args:
         dim: channels.
@@ -29,6 +29,7 @@ class ConvBlock(nn.Module):
         self.gamma = nn.Parameter(torch.ones(dim))
 
     def forward(self, x_Khwc: Tensor) -> Tensor:
+        """Mixes the cells of every map (K, h, w, c)."""
         near_Khwc = self.depthwise(x_Khwc.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return x_Khwc + self.gamma * self.mlp(self.norm(near_Khwc))
 
@@ -36,14 +37,15 @@ class ConvBlock(nn.Module):
 def gradual_stage(
     dim: int, guide: int, out: int, kernel: int, heads: int, expand: int
 ) -> FusionStage:
-    """
+    """Builds one stage of SED's decoder.
+
     Args:
-        dim: channels that come.
-        guide: channels of the image's guidance, and of the volume's.
-        out: channels that leave.
+        dim: input channels.
+        guide: channels of the guidance, the same for image and volume.
+        out: output channels.
         kernel: side of the depthwise convolution.
         heads: attention heads.
-        expand: width of the MLPs, times `dim`.
+        expand: width of the MLPs as a multiple of `dim`.
     """
     return FusionStage(
         ConvBlock(dim, kernel, expand * dim),

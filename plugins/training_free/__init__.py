@@ -1,6 +1,9 @@
-"""Parts of training-free methods besides the dense modes: refinement by color, feature surgery.
+"""Components of training-free methods that work with any method.
 
-Both serve any method. Importing this package registers `FeatureSurgeryHead` and `PAMR`.
+They refine masks by colour and compute the similarity of CLIP Surgery. The dense modes of these
+methods are in `ovss.encoders`.
+
+Importing this package registers `FeatureSurgeryHead` and `PAMR`.
 """
 
 from .pamr import PAMR

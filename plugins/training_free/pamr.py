@@ -1,4 +1,4 @@
-"""PAMR: scores drawn to the edges of the picture."""
+"""PAMR: refines scores so that they follow the edges of the image."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ NEIGHBOURS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (
 class PAMR(PostProcessor):
     """Pixel-adaptive mask refinement (Araslanov and Roth, CVPR 2020, arXiv 2005.08104).
 
-    Again and again, a pixel's scores become the mean of its neighbours', weighted by how alike the
-    colours are. For a picture of channels c and neighbours j in eight directions at each distance:
+    Each iteration replaces a pixel's scores by the mean of its neighbours' scores, weighted by the
+    similarity of their colours. For channels c, and neighbours j in eight directions at each
+    distance:
 
         weight_ij = softmax over j of  mean over c of  -|c_i - c_j| / (0.1 deviation of c around i)
 
-    The scores become as large as the canvas of the protocol. Beyond them and the result, memory is
-    one map for each neighbour and four for each category of a `chunk`.
+    The scores are resized to the canvas of the protocol. In addition to them and the result, memory
+    holds one map for each neighbour and four for each category of a `chunk`.
 
     Args:
-        iterations: 10 in the paper and in SCLIP and NACLIP.
-        dilations: distances in pixels; the paper's are 1, 2, 4, 8, 12, 24, those of SCLIP's and
-            NACLIP's code 8 and 16.
-        max_side: a canvas with a longer side is worked on at this one; None: whatever its size.
-        chunk: categories refined at once.
+        iterations: number of iterations, 10 in the paper and in SCLIP and NACLIP.
+        dilations: distances of the neighbours in pixels. The paper uses 1, 2, 4, 8, 12 and 24; the
+            code of SCLIP and NACLIP uses 8 and 16.
+        max_side: longest side of the canvas; a larger canvas is shrunk to it. None sets no limit.
+        chunk: categories refined at a time.
 
     Raises:
         ValueError: an argument out of range.
@@ -50,26 +51,31 @@ class PAMR(PostProcessor):
         super().__init__()
         if iterations < 0 or chunk < 1 or (max_side is not None and max_side < 1):
             raise ValueError(
-                f"PAMR: iterations must be at least 0, chunk and max_side at least 1, got "
-                f"{iterations}, {chunk}, {max_side}"
+                f"PAMR expects iterations of at least 0 and chunk and max_side of at least 1, but "
+                f"got iterations={iterations}, chunk={chunk}, max_side={max_side}. "
+                "Raise the values that are too small."
             )
         if not dilations or min(dilations) < 1:
-            raise ValueError(f"PAMR: dilations are distances of at least 1, got {dilations!r}")
+            raise ValueError(
+                f"PAMR expects dilations to be distances of at least 1 pixel, but got "
+                f"{dilations!r}. Give at least one positive distance."
+            )
         self.iterations, self.max_side, self.chunk = iterations, max_side, chunk
         self.dilations = tuple(dilations)
 
     @torch.no_grad()
     def forward(self, scores: Scores) -> Scores:
-        """
+        """Refines the scores at the size of the canvas.
+
         Raises:
-            ValueError: the scores come without the picture.
+            ValueError: the scores do not contain the image.
         """
         if scores.canvas_B3YX is None:
             raise ValueError(
-                "PAMR looks at the picture's colours, but these scores have none: give "
-                "Scores(..., canvas_B3YX=picture)"
+                "PAMR compares the colours of the image, but these scores do not contain it. "
+                "Pass the image to Scores as canvas_B3YX."
             )
-        canvas_B3HW = self._limited(scores.canvas_B3YX.float())
+        canvas_B3HW = self._working_canvas(scores.canvas_B3YX.float())
         size = (canvas_B3HW.shape[2], canvas_B3HW.shape[3])
         weights_BJHW = affinity(canvas_B3HW, self.dilations)
         parts = scores.probs_BKHW.split(self.chunk, dim=1)
@@ -82,7 +88,8 @@ class PAMR(PostProcessor):
             refined_BkHW.copy_(maps_BkHW)
         return replace(scores, probs_BKHW=probs_BKHW)
 
-    def _limited(self, canvas_B3YX: Tensor) -> Tensor:
+    def _working_canvas(self, canvas_B3YX: Tensor) -> Tensor:
+        """Shrinks a canvas whose longer side exceeds `max_side`."""
         height, width = canvas_B3YX.shape[-2:]
         shrink = 1.0 if self.max_side is None else self.max_side / max(height, width)
         if shrink >= 1:
@@ -91,12 +98,14 @@ class PAMR(PostProcessor):
 
 
 def affinity(image_BCHW: Tensor, dilations: Sequence[int]) -> Tensor:
-    """Weight of each neighbour of each pixel, (B, J, H, W), J = 8 for each distance; sum 1.
+    """Weights (B, J, H, W) of each pixel's neighbours, 8 for each distance, with sum 1.
 
-    The deviation is that of the pixel and its eight neighbours at all distances together, each
-    distance counting the pixel anew. It makes the weights the same whatever the range of values.
+    The deviation is computed over the pixel and its neighbours at all distances together, where the
+    pixel itself counts once for each distance. Dividing by it makes the weights independent of the
+    range of values.
     """
     count = 9 * len(dilations)
+    # The pixel itself counts len(dilations) times of 9 * len(dilations), one ninth of the mean.
     mean_BCHW = image_BCHW / 9
     for near_BCHW in neighbours(image_BCHW, dilations):
         mean_BCHW = mean_BCHW + near_BCHW / count
@@ -112,7 +121,7 @@ def affinity(image_BCHW: Tensor, dilations: Sequence[int]) -> Tensor:
 
 
 def refine(maps_BKHW: Tensor, weights_BJHW: Tensor, dilations: Sequence[int]) -> Tensor:
-    """Every map averaged over its neighbours once, the same weights for all maps."""
+    """Averages every map over its neighbours once, with the same weights for all maps."""
     out_BKHW = torch.zeros_like(maps_BKHW)
     for index, near_BKHW in enumerate(neighbours(maps_BKHW, dilations)):
         out_BKHW.addcmul_(near_BKHW, weights_BJHW[:, index, None])
@@ -120,7 +129,7 @@ def refine(maps_BKHW: Tensor, weights_BJHW: Tensor, dilations: Sequence[int]) ->
 
 
 def neighbours(x_BCHW: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
-    """The map as its neighbours see it, one view after the other; borders are repeated."""
+    """Yields the map shifted to each neighbour in turn, with repeated borders."""
     height, width = x_BCHW.shape[-2:]
     for far in dilations:
         wide = F.pad(x_BCHW, (far, far, far, far), mode="replicate")

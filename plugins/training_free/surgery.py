@@ -1,4 +1,4 @@
-"""Feature surgery: what all words have in common is taken out of their cosines."""
+"""Feature surgery: removes what the cosines of all categories have in common."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 class FeatureSurgeryHead(AlignmentHead):
     """CLIP Surgery's similarity (arXiv 2304.05653, section 3.3).
 
-    Each word is weighted by how the whole picture likes it, relative to the mean word; the mean of
-    the weighted features over the words, which is what they share, is taken away:
+    Each category is weighted by its similarity to the whole image, relative to the mean category.
+    The mean over the categories, which is what they share, is then subtracted:
 
-        p = softmax over words of  sharpness * cos(picture, word)
-        volume = w cos(cell, word) - mean over words of (w cos(cell, word)),    w = p / mean(p)
+        p = softmax over categories of  sharpness * cos(image, category)
+        volume = w cos(cell, category) - mean over categories of (w cos(cell, category))
+        w = p / mean(p)
 
-    The paper writes it with the channels of cell times word; their sum is taken here before and not
-    after the mean, which is the same and never holds (cells, words, channels). "Words" are those
-    that the selection keeps. Templates are averaged, as the paper does. With one word nothing is
-    left but zeros.
+    The paper subtracts the mean from products of channels and sums over the channels afterwards.
+    Here the channels are summed first, which gives the same result without a tensor of (cells,
+    categories, channels). Categories are those that the selection keeps. Templates are averaged,
+    as in the paper. With a single category the volume is zero.
 
     Args:
-        sharpness: 2 in the authors' code.
+        sharpness: factor of the cosines in the softmax, 2 in the authors' code.
     """
 
     def __init__(self, sharpness: float = 2.0) -> None:
@@ -36,13 +37,14 @@ class FeatureSurgeryHead(AlignmentHead):
         self.sharpness = sharpness
 
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
+        """Computes the weighted cosines without their mean over the categories."""
         embeds_TC = F.normalize(text.embeds_TPC.mean(1), dim=1)
         text_BK1C = selection.gather(embeds_TC[:, None])
         valid_BK = selection.valid_BK.to(embeds_TC.device)
-        liked_BK = (text_BK1C[:, :, 0] @ F.normalize(image.pooled_BC, dim=1)[:, :, None])[..., 0]
-        liked_BK = (self.sharpness * liked_BK).masked_fill(~valid_BK, -torch.inf)
+        similar_BK = (text_BK1C[:, :, 0] @ F.normalize(image.pooled_BC, dim=1)[:, :, None])[..., 0]
+        similar_BK = (self.sharpness * similar_BK).masked_fill(~valid_BK, -torch.inf)
         count_B1 = valid_BK.sum(1, keepdim=True)
-        weight_BK111 = (liked_BK.softmax(1) * count_B1)[:, :, None, None, None]
+        weight_BK111 = (similar_BK.softmax(1) * count_B1)[:, :, None, None, None]
         volume_BK1hw = weight_BK111 * cosine_volume(image.dense_BChw, text_BK1C)
         shared_B11hw = volume_BK1hw.sum(1, keepdim=True) / count_B1[:, :, None, None, None]
         volume_BK1hw = volume_BK1hw - shared_B11hw

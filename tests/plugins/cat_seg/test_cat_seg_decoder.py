@@ -1,4 +1,4 @@
-"""CATSegDecoder on grids, selections and precisions that the published model never meets."""
+"""CATSegDecoder on grids, selections and precisions that the published model never sees."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_any_grid(grid, training):
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("shift", [0, 2])
 def test_windows_attend_as_if_padding_and_other_regions_were_absent(grid, shift):
-    """Against attention over each window's own real cells, found without padding or rolling."""
+    """Compares with attention over the real cells of each window, without padding or rolling."""
     windows = WindowGrid.of(*grid, 4, shift)
     height, width, heads = *grid, 2
     x_hwc = torch.randn(height, width, 6)
@@ -84,7 +84,7 @@ def test_chunks_change_nothing(chunk):
 
 @torch.no_grad()
 def test_padding_slots_are_as_if_absent():
-    """Learned tokens fill up from the live categories; what a padding slot holds is no matter."""
+    """Learned tokens join the valid categories; the content of padding slots is ignored."""
     keep = torch.tensor([[1, 0, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]], dtype=torch.bool)
     alignment = aligned(Selection.from_mask(keep), (6, 9))
     padding = ~alignment.selection.valid_BK
@@ -97,7 +97,7 @@ def test_padding_slots_are_as_if_absent():
     assert (found[0, 2:] == 0).all()
 
 
-def test_every_parameter_learns_whatever_the_number_of_categories():
+def test_every_parameter_learns_with_few_and_many_categories():
     for count in (3, 12):
         decoder = small().train()
         decoder(

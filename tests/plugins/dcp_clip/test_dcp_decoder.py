@@ -1,4 +1,4 @@
-"""SpatialDecoder against eq. 13 to 16 written out, and on grids that it was not trained with."""
+"""SpatialDecoder against eq. 13 to 16 written out, and on grids that differ from training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def alignment(selection: Selection, grid: tuple[int, int] = GRID, channels: int 
 
 
 def groups(size: tuple[int, int], shift: int) -> Tensor:
-    """(cells,) which window each cell is in: cells look at their own window only."""
+    """Window (cells,) of each cell; cells attend only within their window."""
     found = []
     for side in size:
         window, move = (WINDOW, shift) if side > WINDOW else (side, 0)
@@ -76,7 +76,7 @@ def up(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def guidance(model, image, i, stage, size, mode) -> Tensor:
-    """(g, cells) at the stage's size."""
+    """Guidance (g, cells) at the stage's size."""
     parts = []
     if model.level_guides:
         project = model.level_guides[stage].project
@@ -94,7 +94,7 @@ def guidance(model, image, i, stage, size, mode) -> Tensor:
 
 
 def affinity(image, i, size) -> Tensor:
-    """(cells, cells) log attention between the grid cells that two cells lie in."""
+    """Log attention (cells, cells) between the grid cells that two cells lie in."""
     height, width = image.dense_BChw.shape[-2:]
     row = torch.arange(size[0]) * height // size[0]
     column = torch.arange(size[1]) * width // size[1]
@@ -103,7 +103,7 @@ def affinity(image, i, size) -> Tensor:
 
 
 def displacement(enhance, index, size) -> Tensor:
-    """(H, cells, cells), right within a window."""
+    """Position bias (H, cells, cells), correct within a window."""
     row = torch.arange(size[0]).repeat_interleave(size[1])
     column = torch.arange(size[1]).repeat(size[0])
     down, across = (x[:, None] - x[None] for x in (row, column))
@@ -112,8 +112,8 @@ def displacement(enhance, index, size) -> Tensor:
     return enhance.position[index][table * near].permute(2, 0, 1)
 
 
-def plain(model: SpatialDecoder, given: Alignment, i: int, k: int, mode: str) -> Tensor:
-    image, x, raw = given.features, given.cost_BKDhw[i, k][None], given.raw_BKPhw[i, k][None]
+def plain(model: SpatialDecoder, aligned: Alignment, i: int, k: int, mode: str) -> Tensor:
+    image, x, raw = aligned.features, aligned.cost_BKDhw[i, k][None], aligned.raw_BKPhw[i, k][None]
     chain = raw
     for stage, module in enumerate(model.stages):
         size = tuple(x.shape[-2:])
@@ -176,12 +176,12 @@ def test_equations_written_out(options, grid):
     for parameter in model.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
     keep = torch.tensor([[1, 0, 1, 0], [1, 1, 0, 1]], dtype=torch.bool)
-    given = alignment(Selection.from_mask(keep), grid)
-    masks = model(given)
+    aligned = alignment(Selection.from_mask(keep), grid)
+    masks = model(aligned)
     factor = 2 ** options.get("layers", 2)
     assert masks.logits_BKHW.shape == (2, 3, factor * grid[0], factor * grid[1])
-    for i, k in given.selection.valid_BK.nonzero().tolist():
-        expected = plain(model, given, i, k, options.get("attn_mode", "rows"))
+    for i, k in aligned.selection.valid_BK.nonzero().tolist():
+        expected = plain(model, aligned, i, k, options.get("attn_mode", "rows"))
         torch.testing.assert_close(masks.logits_BKHW[i, k], expected, atol=2e-5, rtol=1e-5)
 
 
@@ -197,7 +197,7 @@ def test_every_parameter_learns(options):
 @pytest.mark.parametrize("grid", [(6, 9), (3, 11), (1, 1), (8, 8)])
 @pytest.mark.parametrize("options", OPTIONS[:4], ids=str)
 def test_any_grid(options, grid):
-    """Rows of the attention are resized to the grid of training."""
+    """Rows of the attention are resized to the training grid."""
     found = decoder(**options)(alignment(Selection.everything(1, 2), grid)).logits_BKHW
     assert found.shape == (1, 2, 4 * grid[0], 4 * grid[1])
     assert torch.isfinite(found).all()
@@ -206,39 +206,39 @@ def test_any_grid(options, grid):
 @torch.no_grad()
 @pytest.mark.parametrize("chunk", [1, 2, 100])
 def test_chunks_change_nothing(chunk):
-    given = alignment(Selection.everything(2, 5))
-    whole = decoder()(given).logits_BKHW
-    found = decoder(chunk=chunk)(given).logits_BKHW
+    aligned = alignment(Selection.everything(2, 5))
+    whole = decoder()(aligned).logits_BKHW
+    found = decoder(chunk=chunk)(aligned).logits_BKHW
     torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_padding_slots_are_as_if_absent():
     keep = torch.tensor([[1, 0, 1, 0, 0], [1, 1, 1, 1, 1]], dtype=torch.bool)
-    given = alignment(Selection.from_mask(keep))
-    before = decoder()(given).logits_BKHW
-    for x in (given.cost_BKDhw, given.raw_BKPhw):
-        x[~given.selection.valid_BK] = torch.nan
-    assert torch.equal(decoder()(given).logits_BKHW, before)
+    aligned = alignment(Selection.from_mask(keep))
+    before = decoder()(aligned).logits_BKHW
+    for x in (aligned.cost_BKDhw, aligned.raw_BKPhw):
+        x[~aligned.selection.valid_BK] = torch.nan
+    assert torch.equal(decoder()(aligned).logits_BKHW, before)
     assert (before[0, 2:] == 0).all()
 
 
-def test_gradients_stop_where_asked():
+def test_gradients_stop_where_configured():
     for options, flows in (({}, (True, False)), ({"attn_detach": False}, (True, True)),
                            ({"detach_levels": True}, (False, False))):  # fmt: skip
-        given = alignment(Selection.everything(1, 2))
-        leaves = (given.features.levels[0], given.features.attention_BNN, given.raw_BKPhw)
+        aligned = alignment(Selection.everything(1, 2))
+        leaves = (aligned.features.levels[0], aligned.features.attention_BNN, aligned.raw_BKPhw)
         for leaf in leaves:
             leaf.requires_grad_()
-        decoder(**options)(given).logits_BKHW.square().sum().backward()
+        decoder(**options)(aligned).logits_BKHW.square().sum().backward()
         assert tuple(leaf.grad is not None for leaf in leaves) == (*flows, True)
 
 
 def test_mixed_precision():
-    given = alignment(Selection.everything(1, 3))
-    exact = decoder()(given).logits_BKHW
+    aligned = alignment(Selection.everything(1, 3))
+    exact = decoder()(aligned).logits_BKHW
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = decoder()(given).logits_BKHW
+        rough = decoder()(aligned).logits_BKHW
     rough.float().sum().backward()
     assert (rough.float() - exact).abs().max() < 0.1 * exact.abs().max()
 
@@ -247,7 +247,7 @@ def test_mixed_precision():
 
 
 def test_attention_of_an_encoder_that_has_none():
-    """As a ConvNeXt: refused when the model is built."""
+    """An encoder like ConvNeXt is refused when the model is built."""
     head = dict(type="TextGuidedHead", joint_dim=16, num_templates=P, dim=D)
     parts = dict(head=head, decoder=decoder())
     encoder = dict(type="TinyEncoder", level_dims=LEVELS)
@@ -262,42 +262,42 @@ def test_attention_of_an_encoder_that_has_none():
 def test_a_head_without_plain_cosines():
     with pytest.raises(ValueError, match="needs raw_dim = 3, CosineHead gives None"):
         check_dimensions(TinyEncoder(level_dims=LEVELS, attention=True), CosineHead(D), decoder())
-    given = alignment(Selection.everything(1, 2))
-    bare = replace(given, raw_BKPhw=None)
-    with pytest.raises(ValueError, match="plain cosines, which the head did not give"):
+    aligned = alignment(Selection.everything(1, 2))
+    bare = replace(aligned, raw_BKPhw=None)
+    with pytest.raises(ValueError, match=r"plain cosines .*, but the head did not produce"):
         decoder()(bare)
 
 
 def test_features_without_the_attention():
-    given = alignment(Selection.everything(1, 2))
+    aligned = alignment(Selection.everything(1, 2))
     image = ImageFeatures(
-        given.features.dense_BChw, given.features.pooled_BC, given.features.levels
+        aligned.features.dense_BChw, aligned.features.pooled_BC, aligned.features.levels
     )
     for options in ({}, {"attn_mode": "bias"}, {"attn_mode": "cls", "attn_channels": 4}):
-        bare = replace(given, features=image)
-        with pytest.raises(ValueError, match="without the attention that it fuses"):
+        bare = replace(aligned, features=image)
+        with pytest.raises(ValueError, match="features with attention, but the encoder did not"):
             decoder(**options)(bare)
 
 
-def test_without_the_plain_cosines_any_head_will_do():
+def test_without_the_plain_cosines_any_head_works():
     text = TextFeatures(F.normalize(torch.randn(3, D, 7), dim=-1))
-    given = alignment(Selection.everything(1, 3))
-    aligned = CosineHead(D)(given.features, text, given.selection)
+    aligned = alignment(Selection.everything(1, 3))
+    aligned = CosineHead(D)(aligned.features, text, aligned.selection)
     assert decoder(sources=("levels", "attention"))(aligned).logits_BKHW.shape == (1, 3, 24, 24)
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"layers": 3}, r"layers must be 0\.\.2, got 3"),
-        ({"sources": ("levels", "volume")}, "sources must be one of 'levels', 'cost', 'attention'"),
-        ({"attn_mode": "columns"}, "attn_mode must be one of 'rows', 'cls', 'bias'"),
-        ({"attn_mode": "cls"}, "needs attn_channels"),
-        ({"cost_up": "nearest"}, "cost_up must be one of"),
-        ({"level_dims": (6,)}, "2 layers need as many tapped levels"),
-        ({"heads": 3}, "3 heads must divide"),
-        ({"window": 0}, "window must be at least 1"),
-        ({"chunk": 0}, "chunk must be at least 1"),
+        ({"layers": 3}, "layers from 0 to 2, but got 3"),
+        ({"sources": ("levels", "volume")}, "sources to be one of 'levels', 'cost', 'attention'"),
+        ({"attn_mode": "columns"}, "attn_mode to be one of 'rows', 'cls', 'bias'"),
+        ({"attn_mode": "cls"}, "expects attn_channels"),
+        ({"cost_up": "nearest"}, "cost_up to be one of"),
+        ({"level_dims": (6,)}, "a tapped level for each of its 2 layers"),
+        ({"heads": 3}, "3 does not divide"),
+        ({"window": 0}, "window of at least 1"),
+        ({"chunk": 0}, "chunk of at least 1"),
     ],
 )
 def test_wrong_arguments(options, match):

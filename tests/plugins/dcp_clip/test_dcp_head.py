@@ -1,4 +1,4 @@
-"""TextGuidedHead against eq. 6 to 12 written out: every concatenation made, nothing shared."""
+"""TextGuidedHead against eq. 6 to 12 written out, with every concatenation and no sharing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def head(**options) -> TextGuidedHead:
     return TextGuidedHead(**{**sizes, "expand": 2, **options}).eval()
 
 
-def given(batch=2, count=7) -> tuple[ImageFeatures, TextFeatures]:
+def inputs(batch=2, count=7) -> tuple[ImageFeatures, TextFeatures]:
     text = F.normalize(torch.randn(count, P, C), dim=-1)
     return ImageFeatures(torch.randn(batch, C, *GRID), torch.randn(batch, C)), TextFeatures(text)
 
@@ -36,7 +36,7 @@ def two_images() -> Selection:
 
 
 def softmax_attention(query, key, value, heads):
-    """One query after another, one head after another."""
+    """Attends query by query and head by head."""
     size = query.shape[1] // heads
     rows = []
     for q in query:
@@ -83,7 +83,7 @@ def cross(block, x_NC, guide, pre):
 
 
 def own(block, x_Nd, shared_Nd, pre):
-    """Over the places of one sequence."""
+    """Self attention over the places of one sequence."""
     y = block.norm1(x_Nd) if pre else x_Nd
     query, key, value = block.qkv.both(torch.cat([y, shared_Nd], 1)).chunk(3, dim=1)
     moved = block.project(softmax_attention(query, key, value, block.heads))
@@ -92,7 +92,7 @@ def own(block, x_Nd, shared_Nd, pre):
 
 
 def plain(module: TextGuidedHead, image, text, categories, i, options) -> Tensor:
-    """(K, d, h, w) of image i."""
+    """Volume (K, d, h, w) of image i."""
     interaction = options.get("interaction", "hadamard")
     scale = options.get("interaction_scale", "sqrt_d")
     pre = options.get("norm") == "pre"
@@ -154,17 +154,17 @@ def test_equations_written_out(options):
     module = head(**options)
     for parameter in module.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
-    image, text = given()
+    image, text = inputs()
     selection = two_images()
     found = module(image, text, selection)
     for i in range(2):
-        live = selection.valid_BK[i]
-        expected = plain(module, image, text, selection.index_BK[i][live].tolist(), i, options)
-        torch.testing.assert_close(found.cost_BKDhw[i][live], expected, atol=1e-5, rtol=1e-5)
+        valid = selection.valid_BK[i]
+        expected = plain(module, image, text, selection.index_BK[i][valid].tolist(), i, options)
+        torch.testing.assert_close(found.cost_BKDhw[i][valid], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_plain_cosines_travel_with_the_volume():
-    image, text = given()
+    image, text = inputs()
     found = head()(image, text, two_images())
     unit = F.normalize(image.dense_BChw[1], dim=0)
     expected = torch.einsum("chw,pc->phw", unit, text.embeds_TPC[4])
@@ -176,7 +176,7 @@ def test_plain_cosines_travel_with_the_volume():
 @torch.no_grad()
 @pytest.mark.parametrize("options", [{}, {"self_axis": "both"}, {"self_attention": False}])
 def test_chunks_change_nothing(options):
-    image, text = given()
+    image, text = inputs()
     whole = head(**options)(image, text, two_images()).cost_BKDhw
     found = head(chunk=2, **options)(image, text, two_images()).cost_BKDhw
     torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)
@@ -185,7 +185,7 @@ def test_chunks_change_nothing(options):
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_parameter_learns_and_gradients_reach_the_encoder(options):
     module = head(**options).train()
-    image, text = given()
+    image, text = inputs()
     image.dense_BChw.requires_grad_()
     found = module(image, text, two_images())
     (found.cost_BKDhw.square().sum() + found.cost_BKDhw.sin().sum()).backward()
@@ -194,7 +194,7 @@ def test_every_parameter_learns_and_gradients_reach_the_encoder(options):
 
 
 def test_mixed_precision():
-    image, text = given()
+    image, text = inputs()
     exact = head()(image, text, two_images()).cost_BKDhw
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = head()(image, text, two_images()).cost_BKDhw
@@ -202,27 +202,27 @@ def test_mixed_precision():
 
 
 def test_another_number_of_templates():
-    image, text = given()
-    with pytest.raises(ValueError, match="got 3 prompt templates: set num_templates=3"):
+    image, text = inputs()
+    with pytest.raises(ValueError, match=r"the text has 3\. Set num_templates=3"):
         head(num_templates=5)(image, text, two_images())
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"interaction": "product"}, "interaction must be one of 'hadamard'"),
-        ({"interaction_scale": "sqrt"}, "interaction_scale must be one of"),
-        ({"prompt": "shared"}, "prompt must be one of"),
-        ({"norm": "mid"}, "norm must be one of"),
-        ({"activation": "tanh"}, "activation must be one of"),
-        ({"self_axis": "channel"}, "self_axis must be one of"),
-        ({"self_residual": "both"}, "self_residual must be one of"),
-        ({"cross_input": "l2"}, "cross_input must be one of"),
-        ({"embed_kernel": 4}, "embed_kernel must be odd"),
-        ({"self_heads": 4}, r"4 dim=6"),
-        ({"cross_heads": 3}, r"3 heads must divide joint_dim=8"),
-        ({"chunk": 0}, "chunk must be at least 1"),
-        ({"cross_layers": 0}, "cross_layers must be at least 1"),
+        ({"interaction": "product"}, "interaction to be one of 'hadamard'"),
+        ({"interaction_scale": "sqrt"}, "interaction_scale to be one of"),
+        ({"prompt": "shared"}, "prompt to be one of"),
+        ({"norm": "mid"}, "norm to be one of"),
+        ({"activation": "tanh"}, "activation to be one of"),
+        ({"self_axis": "channel"}, "self_axis to be one of"),
+        ({"self_residual": "both"}, "self_residual to be one of"),
+        ({"cross_input": "l2"}, "cross_input to be one of"),
+        ({"embed_kernel": 4}, "odd embed_kernel, but got 4"),
+        ({"self_heads": 4}, "self_heads=4 for dim=6"),
+        ({"cross_heads": 3}, "cross_heads=3 for joint_dim=8"),
+        ({"chunk": 0}, "chunk of at least 1"),
+        ({"cross_layers": 0}, "cross_layers of at least 1"),
     ],
 )
 def test_wrong_arguments(options, match):

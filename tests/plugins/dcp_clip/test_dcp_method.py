@@ -1,4 +1,4 @@
-"""The whole method: its sizes, batches of unequal images, ablations, and a training step."""
+"""DCP-CLIP as a whole: sizes, batches of unequal images and ablations."""
 
 from __future__ import annotations
 

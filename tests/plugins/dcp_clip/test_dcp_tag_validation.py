@@ -1,4 +1,4 @@
-"""TagValidation against eq. 17 written out, and what it must never do."""
+"""TagValidation against eq. 17 written out, and cases that it must leave alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEEN = NAMES[:4]
 
 
 def scored(batch=1, keep=None, size=(16, 20), grid=(4, 5), names=NAMES, dim=6) -> Scores:
-    """Smooth maps of some categories over random features."""
+    """Scores with smooth maps of some categories over random features."""
     if keep is None:
         keep = torch.zeros(batch, len(names), dtype=torch.bool)
         keep[:, 1:10:2] = True
@@ -32,7 +32,7 @@ def scored(batch=1, keep=None, size=(16, 20), grid=(4, 5), names=NAMES, dim=6) -
 
 
 def written_out(scores: Scores, k: int, seen, candidates="all", weighted=False) -> Tensor:
-    """(B, H, W) labels, from one-hot masks and whole lists of cosines."""
+    """Labels (B, H, W) from one-hot masks and complete lists of cosines."""
     labels = scores.labels_BHW()
     out = labels.clone()
     mean = F.normalize(scores.text.embeds_TPC.mean(1), dim=1)
@@ -131,7 +131,7 @@ def test_a_category_that_no_view_kept_may_win():
 
 
 def test_components_are_judged_apart():
-    """Two blobs of one category over features of two: the class as a whole is neither."""
+    """Two blobs of one category lie over features of two others."""
     scores = scored(1, torch.ones(1, len(NAMES), dtype=torch.bool))
     probs = torch.zeros(1, len(NAMES), 16, 20)
     probs[0, 0] = 0.5
@@ -196,13 +196,13 @@ def test_it_serves_any_method():
     assert model.label_map(scores, (50, 60)).shape == (50, 60)
 
 
-def test_what_it_needs_is_said():
+def test_missing_features_and_names_are_refused():
     scores = scored()
     blind = Scores(scores.probs_BKHW, scores.selection, None, scores.text)
     with pytest.raises(ValueError, match="global_view=True"):
         TagValidation(seen=SEEN)(blind)
     nameless = TextFeatures(scores.text.embeds_TPC)
-    with pytest.raises(ValueError, match="needs the names"):
+    with pytest.raises(ValueError, match="expects class names"):
         TagValidation(seen=SEEN)(
             Scores(scores.probs_BKHW, scores.selection, scores.features, nameless)
         )
@@ -211,12 +211,12 @@ def test_what_it_needs_is_said():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"k": 0}, "k must be at least 1"),
-        ({"candidates": "kept"}, "candidates must be one of"),
-        ({"region": "instance"}, "region must be one of"),
-        ({"pool": "max"}, "pool must be one of"),
-        ({"seen_match": "fuzzy"}, "seen_match must be one of"),
-        ({"min_area": 2}, "min_area is a share"),
+        ({"k": 0}, "k of at least 1"),
+        ({"candidates": "kept"}, "candidates to be one of"),
+        ({"region": "instance"}, "region to be one of"),
+        ({"pool": "max"}, "pool to be one of"),
+        ({"seen_match": "fuzzy"}, "seen_match to be one of"),
+        ({"min_area": 2}, "min_area between 0 and 1"),
         ({"seen": "coco_stuff_172"}, "Did you mean coco_stuff_171"),
     ],
 )

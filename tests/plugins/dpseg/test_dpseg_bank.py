@@ -1,4 +1,4 @@
-"""The bank: round trips, resuming, what is refused; the sources up to the generator's edge."""
+"""Visual-prompt banks: round trips, resuming, errors, and sources of images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tiny() -> FrozenEncoder:
     return FrozenEncoder(dict(type="TinyEncoder", joint_dim=4, level_dims=(2, 3)))
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_written_prompts_are_read_back(tmp_path):
     written = [(Entry("cat, tom", template, "here"), *vectors()) for template in TEMPLATES]
     with BankWriter(tmp_path / "bank", MAKER, flush=2) as writer:
         for entry, embed, levels in written:
@@ -60,10 +60,10 @@ def test_what_is_written_is_read(tmp_path):
     ]
 
 
-def test_few_pictures_serve_many_templates_in_turn(tmp_path):
+def test_few_images_serve_many_templates_in_turn(tmp_path):
     with BankWriter(tmp_path, MAKER) as writer:
         for i in range(2):
-            writer.add(Entry("cat", None, f"picture {i}"), *vectors())
+            writer.add(Entry("cat", None, f"image {i}"), *vectors())
         writer.add(Entry("cat", "my {}.", "drawn"), *vectors())
     bank = VisualPromptBank(tmp_path)
     assert bank.numbers("cat", TEMPLATES) == [0, 1, 2]
@@ -82,12 +82,12 @@ def test_the_first_bank_that_has_a_category_counts(tmp_path):
     torch.testing.assert_close(prompts.embeds_TPC[1, 0], banks[1].vectors([1])[0][0])
 
 
-def test_an_interrupted_build_goes_on(tmp_path):
-    wanted = list(world_source(world_names("mini_20")[:4], 3))
+def test_an_interrupted_build_continues(tmp_path):
+    requests = list(world_source(world_names("mini_20")[:4], 3))
     drawn: list[str] = []
 
     def stopping(after):
-        for number, one in enumerate(wanted):
+        for number, one in enumerate(requests):
             if number == after:
                 raise KeyboardInterrupt
             drawn.append(one.entry.source)
@@ -96,9 +96,9 @@ def test_an_interrupted_build_goes_on(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         build_bank(stopping(7), tiny(), tmp_path / "b", batch=2, flush=4, quiet=True)
     assert len(VisualPromptBank(tmp_path / "b")) == 6
-    built = build_bank(wanted, tiny(), tmp_path / "b", batch=2, flush=4, quiet=True)
+    built = build_bank(requests, tiny(), tmp_path / "b", batch=2, flush=4, quiet=True)
     assert tuple(built) == (6, 6, 0)
-    build_bank(wanted, tiny(), tmp_path / "whole", quiet=True)
+    build_bank(requests, tiny(), tmp_path / "whole", quiet=True)
     vocabulary = Vocabulary(world_names("mini_20")[:4], TEMPLATES)
     resumed, whole = (
         look_up([VisualPromptBank(tmp_path / place)], vocabulary) for place in ("b", "whole")
@@ -109,66 +109,66 @@ def test_an_interrupted_build_goes_on(tmp_path):
 def test_another_encoders_bank_is_refused(tmp_path):
     with BankWriter(tmp_path, MAKER) as writer:
         writer.add(Entry("cat", None, "x"), *vectors())
-    with pytest.raises(BankError, match="fingerprint is abc in the bank, def"):
+    with pytest.raises(BankError, match="fingerprint is abc in the bank, but def"):
         BankWriter(tmp_path, Maker("def", 4, (2, 3)))
     with pytest.raises(BankError, match="has shapes"):
         BankWriter(tmp_path, MAKER).add(Entry("dog", None, "x"), torch.randn(5), [])
 
 
-def test_damage_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no visual-prompt bank at"):
+def test_damaged_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no visual-prompt bank in"):
         VisualPromptBank(tmp_path / "none")
     with BankWriter(tmp_path, MAKER) as writer:
         writer.add(Entry("cat", None, "x"), *vectors())
     part, index = tmp_path / "part-00000.safetensors", tmp_path / "index.json"
     content = part.read_bytes()
     part.write_bytes(content[: len(content) // 2])
-    with pytest.raises(BankError, match=r"part-00000\.safetensors does not hold"):
+    with pytest.raises(BankError, match=r"part-00000\.safetensors does not contain"):
         look_up([VisualPromptBank(tmp_path)], Vocabulary(("cat",)))
     index.write_text(json.dumps({"format": 99}))
-    with pytest.raises(BankError, match="no index of a bank"):
+    with pytest.raises(BankError, match="not a valid index"):
         VisualPromptBank(tmp_path)
     index.write_text("{")
-    with pytest.raises(BankError, match="no index of a bank"):
+    with pytest.raises(BankError, match="not a valid index"):
         VisualPromptBank(tmp_path)
 
 
 # -- sources -------------------------------------------------------------------------------------
 
 
-def test_a_folder_of_pictures_for_each_category(tmp_path):
+def test_a_folder_of_images_for_each_category(tmp_path):
     for place in ("traffic_light/a.png", "traffic_light/b.png", "dog/c.png"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         Image.new("RGB", (6, 4), (10, 20, 30)).save(tmp_path / place)
-    wanted = list(folder_source(tmp_path, ("traffic light, signal", "dog")))
-    assert [one.entry.source for one in wanted] == [
+    requests = list(folder_source(tmp_path, ("traffic light, signal", "dog")))
+    assert [one.entry.source for one in requests] == [
         "folder:traffic_light/a.png",
         "folder:traffic_light/b.png",
         "folder:dog/c.png",
     ]
-    picture = wanted[0].picture()
-    assert picture.shape == (3, 4, 6)
-    assert picture[:, 0, 0].tolist() == [10, 20, 30]
-    with pytest.raises(FileNotFoundError, match="for 1 of 2 categories: cat"):
+    image = requests[0].image()
+    assert image.shape == (3, 4, 6)
+    assert image[:, 0, 0].tolist() == [10, 20, 30]
+    with pytest.raises(FileNotFoundError, match=r"for 1 of 2 categories \(cat\)"):
         list(folder_source(tmp_path, ("dog", "cat")))
 
 
-def test_ground_truth_crops_show_what_is_marked():
+def test_ground_truth_crops_show_the_labelled_pixels():
     data = MiniWorldDataset("val", "mini_20", 96, 30, [])
     names = world_names("mini_20")[:3]
-    wanted = list(crop_source(data, names, 2, "masked_bbox", (0, 255, 0)))
-    assert {one.entry.category for one in wanted} == set(names)
-    assert len(wanted) <= 6
-    for one in wanted:
-        picture = one.picture()
-        painted = (picture == torch.tensor([0.0, 255.0, 0.0])[:, None, None]).all(0)
-        assert picture.shape[0] == 3
+    requests = list(crop_source(data, names, 2, "masked_bbox", (0, 255, 0)))
+    assert {one.entry.category for one in requests} == set(names)
+    assert len(requests) <= 6
+    for one in requests:
+        image = one.image()
+        painted = (image == torch.tensor([0.0, 255.0, 0.0])[:, None, None]).all(0)
+        assert image.shape[0] == 3
         assert painted.float().mean() < 0.9
-    assert len({one.entry.key for one in wanted}) == len(wanted)
+    assert len({one.entry.key for one in requests}) == len(requests)
 
 
 class Pipeline:
-    """Stands in for a text-to-image model: same arguments, a colour from the random numbers."""
+    """Stand-in for a text-to-image model that draws one random colour."""
 
     def __init__(self, refuse: str = "") -> None:
         self.calls: list[dict] = []
@@ -187,9 +187,9 @@ class Pipeline:
 def test_a_generator_draws_each_prompt_once(tmp_path):
     pipeline, names = Pipeline(), ("cat, tom", "owl")
     args = (names, TEMPLATES, 2, "stand-in")
-    wanted = list(generator_source(pipeline, *args, steps=5, guidance=3.0, size=32))
-    assert not pipeline.calls, "nothing is drawn before it is wanted"
-    assert tuple(build_bank(wanted, tiny(), tmp_path, quiet=True)) == (4, 0, 0)
+    requests = list(generator_source(pipeline, *args, steps=5, guidance=3.0, size=32))
+    assert not pipeline.calls, "nothing is drawn before its image is requested"
+    assert tuple(build_bank(requests, tiny(), tmp_path, quiet=True)) == (4, 0, 0)
     assert [call["prompt"] for call in pipeline.calls] == [
         "a cat.",
         "the cat.",
@@ -197,24 +197,24 @@ def test_a_generator_draws_each_prompt_once(tmp_path):
         "the owl.",
     ]
     assert pipeline.calls[0] == dict(prompt="a cat.", steps=5, cfg=3.0)
-    assert tuple(build_bank(wanted, tiny(), tmp_path, quiet=True)) == (0, 4, 0)
+    assert tuple(build_bank(requests, tiny(), tmp_path, quiet=True)) == (0, 4, 0)
     assert len(pipeline.calls) == 4
-    again = next(generator_source(Pipeline(), *args, size=32)).picture()
-    torch.testing.assert_close(again, wanted[0].picture())
-    other = next(generator_source(Pipeline(), *args, size=32, seed=1)).picture()
+    again = next(generator_source(Pipeline(), *args, size=32)).image()
+    torch.testing.assert_close(again, requests[0].image())
+    other = next(generator_source(Pipeline(), *args, size=32, seed=1)).image()
     assert not torch.equal(again, other)
     assert VisualPromptBank(tmp_path).numbers("cat", TEMPLATES) == [0, 1, 0]
 
 
-def test_a_picture_that_is_refused_is_left_out(tmp_path):
+def test_an_image_that_is_refused_is_left_out(tmp_path):
     pipeline = Pipeline(refuse="owl")
-    wanted = generator_source(pipeline, ("cat", "owl"), ("a {}.",), 1, "stand-in", size=32)
+    requests = generator_source(pipeline, ("cat", "owl"), ("a {}.",), 1, "stand-in", size=32)
     with pytest.warns(UserWarning, match="refused 'a owl.' 3 times"):
-        assert tuple(build_bank(wanted, tiny(), tmp_path, quiet=True)) == (1, 0, 1)
+        assert tuple(build_bank(requests, tiny(), tmp_path, quiet=True)) == (1, 0, 1)
     assert len(pipeline.calls) == 4
 
 
-def test_a_missing_generator_says_what_to_install(monkeypatch):
+def test_a_missing_generator_names_the_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "diffusers", None)
     with pytest.raises(RuntimeError, match=r"pip install 'ovss\[diffusers\]'"):
         load_pipeline("some/model", "cpu")
@@ -248,11 +248,11 @@ def test_a_generator_is_loaded_for_its_device(monkeypatch):
 def test_the_frozen_encoder_averages_levels_and_leaves_random_numbers_alone():
     frozen, encoder = tiny(), TinyEncoder(4, (2, 3))
     state = torch.random.get_rng_state()
-    pictures = [torch.rand(3, 20, 30) * 255, torch.rand(3, 40, 10) * 255]
+    images = [torch.rand(3, 20, 30) * 255, torch.rand(3, 40, 10) * 255]
     torch.random.set_rng_state(state)
-    embeds, levels = frozen(pictures)
+    embeds, levels = frozen(images)
     assert torch.equal(torch.random.get_rng_state(), state)
-    for row, picture in enumerate(pictures):
-        features = encoder.encode_image(picture[None])
+    for row, image in enumerate(images):
+        features = encoder.encode_image(image[None])
         torch.testing.assert_close(embeds[row], features.pooled_BC[0])
         torch.testing.assert_close(levels[1][row], features.levels[1][0].mean((1, 2)))

@@ -1,4 +1,4 @@
-"""The equations of CVGDecoder and of dual prompts against plain implementations, and its laws."""
+"""Equations and laws of CVGDecoder and of dual prompts, against plain implementations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from ovss_plugins.dpseg import CVGDecoder, VisualPrompts, dual_prompts
-from ovss_plugins.dpseg.prompts import replaced
+from ovss_plugins.dpseg.prompts import replace_prompts
 from ovss_plugins.dpseg.stage import HybridDilatedBlock, SpatialBlock, VisualGuide
 
 from ovss.heads.cosine import CosineHead
@@ -25,22 +25,22 @@ def small(**changes) -> CVGDecoder:
 
 
 def aligned(selection: Selection, grid=(4, 6), scales=(4, 2)) -> Alignment:
-    batch, words = selection.batch, selection.num_categories
+    batch, count = selection.batch, selection.num_categories
     dense = torch.randn(batch, C, *grid)
     levels = tuple(
         torch.randn(batch, dim, grid[0] * scale, grid[1] * scale)
         for dim, scale in zip(LEVELS, scales)
     )
-    embeds = F.normalize(torch.randn(words, M, C), dim=-1)
-    text = TextFeatures(embeds, tuple(torch.randn(words, M, dim) for dim in LEVELS))
+    embeds = F.normalize(torch.randn(count, M, C), dim=-1)
+    text = TextFeatures(embeds, tuple(torch.randn(count, M, dim) for dim in LEVELS))
     return CosineHead(M)(ImageFeatures(dense, dense.mean((2, 3)), levels), text, selection)
 
 
-def visual(words=4, found=None) -> VisualPrompts:
-    found = torch.ones(words, dtype=torch.bool) if found is None else torch.tensor(found)
+def visual(count=4, found=None) -> VisualPrompts:
+    found = torch.ones(count, dtype=torch.bool) if found is None else torch.tensor(found)
     mask = found[:, None, None]
-    levels = tuple(torch.randn(words, M, dim) * mask for dim in LEVELS)
-    return VisualPrompts(torch.randn(words, M, C) * 5 * mask, levels, found)
+    levels = tuple(torch.randn(count, M, dim) * mask for dim in LEVELS)
+    return VisualPrompts(torch.randn(count, M, C) * 5 * mask, levels, found)
 
 
 # -- the equations -------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_a_category_without_visual_prompts_keeps_its_text():
 @torch.no_grad()
 @pytest.mark.parametrize("reduce", ["conv1x1_m", "mean_m"])
 def test_mixing_prompts_first_equals_the_convolved_visual_volume(reduce):
-    """Against F_v^j (h, w, K, M) itself, and a convolution over M."""
+    """Compares with F_v^j (h, w, K, M) itself and a convolution over M."""
     guide, level, prompts = VisualGuide(M, 2, reduce), torch.randn(5, 3, 4), torch.randn(6, M, 5)
     volume = torch.empty(6, M, 3, 4)
     for k in range(6):
@@ -184,7 +184,7 @@ def test_any_grid(grid, scales):
 
 
 @pytest.mark.parametrize("detach", [True, False])
-def test_levels_get_a_gradient_only_if_asked(detach):
+def test_levels_get_a_gradient_only_if_configured(detach):
     alignment = aligned(Selection.everything(1, 3))
     for level in alignment.features.levels:
         level.requires_grad_()
@@ -209,13 +209,13 @@ def test_a_kept_category_is_guided_by_its_own_prompts():
 def test_bad_arguments_and_missing_prompts_are_named():
     with pytest.raises(ValueError, match="one level, width and pair"):
         small(guides=(4,))
-    with pytest.raises(ValueError, match="axis must be one of class, spatial"):
+    with pytest.raises(ValueError, match="axis to be one of class, spatial"):
         small(axis="channel")
-    with pytest.raises(ValueError, match="embed_kernel must be odd"):
+    with pytest.raises(ValueError, match="odd embed_kernel, but got 4"):
         small(embed_kernel=4)
     alignment = aligned(Selection.everything(1, 3))
     bare = replace(alignment, text=replace(alignment.text, levels=()))
-    with pytest.raises(ValueError, match="visual prompts of 2 scales, the head gives 0"):
+    with pytest.raises(ValueError, match="visual prompts of 2 scales, but the text has 0"):
         small()(bare)
 
 
@@ -226,13 +226,13 @@ def test_bad_arguments_and_missing_prompts_are_named():
 def test_replacing_moves_the_named_rows_only():
     prompts = visual(4, [True, True, False, True])
     new, levels = torch.randn(2, C), tuple(torch.randn(2, dim) for dim in LEVELS)
-    full = replaced(prompts, [0, 2], new, levels)
+    full = replace_prompts(prompts, [0, 2], new, levels)
     assert full.found_T.tolist() == [True, True, True, True]
     for m in range(M):
         torch.testing.assert_close(full.embeds_TPC[0, m], new[0])
         torch.testing.assert_close(full.levels[1][2, m], levels[1][1])
     torch.testing.assert_close(full.embeds_TPC[[1, 3]], prompts.embeds_TPC[[1, 3]])
-    half = replaced(prompts, [0, 2], new, levels, alpha=0.5)
+    half = replace_prompts(prompts, [0, 2], new, levels, alpha=0.5)
     old = F.normalize(prompts.embeds_TPC[0, 0], dim=0)
     torch.testing.assert_close(half.embeds_TPC[0, 0], (old + F.normalize(new[0], dim=0)) / 2)
     torch.testing.assert_close(half.embeds_TPC[2, 0], new[1])

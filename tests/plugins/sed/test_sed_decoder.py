@@ -1,4 +1,4 @@
-"""GradualDecoder on grids, selections and precisions that the published model never meets."""
+"""GradualDecoder on grids, selections and precisions that the published model never sees."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def aligned(
 
 
 def one_image(alignment: Alignment, index: int, slots: list[int], keep_1T) -> Alignment:
-    """Image `index` of a batch by itself, its live slots only."""
+    """Image `index` of a batch with its valid slots only."""
     one = take(alignment, B=slice(index, index + 1), K=torch.tensor(slots))
     return replace(one, selection=Selection.from_mask(keep_1T))
 
@@ -62,7 +62,7 @@ def test_any_grid(grid, training):
 
 @torch.no_grad()
 def test_levels_of_any_size_are_narrowed_then_enlarged():
-    """Where the two commute (one positive tap, positive levels), enlarged levels give the same."""
+    """If both steps commute (one positive tap, positive levels), enlarged levels change nothing."""
     decoder, coarse = small(), aligned(Selection.everything(1, 3), scales=(1, 1))
     for narrow in decoder.level_guides:
         middle = narrow.weight[:, :, 1, 1].abs()
@@ -84,7 +84,7 @@ def test_levels_of_any_size_are_narrowed_then_enlarged():
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 @pytest.mark.parametrize("pool", [1, 2])
 def test_slices_and_overwriting_change_nothing(chunk, pool):
-    """Also against the way with gradients, which overwrites nothing."""
+    """Compares with the path with gradients, which does not overwrite maps."""
     alignment = aligned(Selection.everything(2, 7))
     decoder = small(chunk=chunk, pool=(pool, pool))
     cost = alignment.cost_BKDhw.clone()
@@ -151,7 +151,7 @@ def test_the_final_output_trains_the_rest_and_the_volume_but_no_level():
 
 
 def test_every_output_is_enlarged_and_has_a_loss_of_its_own():
-    """As published: binary cross-entropy, unlabelled pixels negative, mean over everything."""
+    """Compares with the published binary cross-entropy, where unlabelled pixels are negative."""
     masks = small().train()(aligned(Selection.everything(2, 3)))
     labels = torch.randint(-1, 3, (2, 32, 48))
     losses = BinaryCrossEntropy()(masks, labels)
@@ -167,7 +167,7 @@ def test_every_output_is_enlarged_and_has_a_loss_of_its_own():
 
 
 @torch.no_grad()
-def test_rejecting_nobody_changes_no_bit():
+def test_rejecting_no_category_changes_no_bit():
     alignment = aligned(Selection.everything(2, 6))
     full = small()(alignment)
     for top_k in (5, 6, 100):
@@ -178,7 +178,7 @@ def test_rejecting_nobody_changes_no_bit():
 
 @torch.no_grad()
 def test_each_image_rejects_its_own():
-    """The two images' union would keep more of both."""
+    """Keeping the union of both images would keep more categories."""
     alignment = aligned(Selection.everything(2, 40))
     masks = small(top_k=1)(alignment)
     kept = masks.selection.mask()
@@ -189,7 +189,7 @@ def test_each_image_rejects_its_own():
         assert kept[i][labels[i]].all()
 
 
-def test_training_rejects_nobody():
+def test_training_rejects_no_category():
     masks = small(top_k=1).train()(aligned(Selection.everything(1, 9)))
     assert masks.logits_BKHW.shape[1] == 9
 
@@ -212,7 +212,7 @@ def test_best_somewhere_is_the_union_over_cells():
 
 @torch.no_grad()
 def test_a_category_rejected_at_the_first_head_costs_that_head_only():
-    """No embedding, no guidance by the volume, no stage: 9 channels of one convolution."""
+    """Counts 9 channels of one convolution, without embedding, guidance or stage."""
     selection = Selection.everything(1, 24)
     alignment = aligned(selection)
     decoder = small(top_k=1)
@@ -238,7 +238,7 @@ def test_a_category_rejected_at_the_first_head_costs_that_head_only():
     ("changes", "message"),
     [
         ({"guides": (4,)}, "one level, one width and one guidance for each stage"),
-        ({"top_k": 0}, "top_k must be at least 1, or None"),
+        ({"top_k": 0}, "top_k of at least 1, but got 0"),
     ],
 )
 def test_bad_arguments(changes, message):

@@ -1,4 +1,4 @@
-"""SED as a whole: the laws with rejection on, levels of several sizes, what does not fit."""
+"""SED as a whole: laws with rejection, levels of several sizes, incompatible parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PAMR against a formula that visits every pixel, and what it must never do."""
+"""PAMR against a formula that visits every pixel, its limits and its errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def scores_of(probs: Tensor, canvas: Tensor | None) -> Scores:
 
 
 def slow_pamr(image_3HW: Tensor, maps_KHW: Tensor, iterations: int, dilations) -> Tensor:
-    """Pixel by pixel and channel by channel, with Python's own numbers."""
+    """Computes PAMR pixel by pixel and channel by channel in Python numbers."""
     height, width = image_3HW.shape[1:]
 
     def at(y: int, x: int) -> tuple[int, int]:
@@ -76,7 +76,7 @@ def test_chunks_and_the_range_of_colours_do_not_matter():
     torch.testing.assert_close(one.sum(1), torch.ones(1, 24, 24))
 
 
-def test_scores_follow_an_edge_of_the_picture():
+def test_scores_follow_an_edge_of_the_image():
     columns = torch.arange(16).expand(1, 1, 16, 16)
     truth, guess = columns >= 8, (columns >= 10).float()
     canvas = 200.0 * truth.expand(1, 3, 16, 16)
@@ -106,11 +106,11 @@ def test_inference_hands_over_the_canvas(mode):
     torch.testing.assert_close(scores.canvas_B3YX, expected)
 
 
-def test_without_a_picture_or_with_odd_arguments_it_says_so():
-    with pytest.raises(ValueError, match="canvas_B3YX=picture"):
+def test_a_missing_image_and_odd_arguments_are_refused():
+    with pytest.raises(ValueError, match="Pass the image to Scores as canvas_B3YX"):
         PAMR()(scores_of(torch.rand(1, 2, 4, 4), None))
     for wrong in (dict(chunk=0), dict(iterations=-1), dict(dilations=()), dict(dilations=(0,))):
-        with pytest.raises(ValueError, match="PAMR: "):
+        with pytest.raises(ValueError, match="PAMR expects "):
             PAMR(**wrong)
 
 
