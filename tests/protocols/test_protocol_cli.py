@@ -47,7 +47,7 @@ def test_own_data_under_a_protocol_with_a_field_of_its_own(tmp_path, folder, cap
     assert plain["protocol"]["name"] == "mini"
     assert f"protocol: mini (hash {plain['protocol']['hash']})" in said
     assert "quoted: mIoU " in said
-    assert "2 pictures in" in said
+    assert "2 images in" in said
     assert plain["data"]["name"] == "mine"
     assert plain["data"]["pictures"] == 2
     assert plain["categories"].keys() == {"sky", "road", "tram, streetcar"}
