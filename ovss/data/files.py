@@ -96,4 +96,4 @@ def _open(path: str | Path) -> Image.Image:
         raise ImageError(f"Label map {path} does not exist") from None
     except Exception as error:  # Pillow raises almost any exception on damaged files
         reason = str(error) or type(error).__name__
-        raise ImageError(f"{path} cannot be read as a label map ({reason})") from error
+        raise ImageError(f"{path}: cannot be read as a label map ({reason})") from error

@@ -116,4 +116,4 @@ def _header(path: Path, rotate: bool) -> tuple[tuple[int, int], str]:
             return (image.size[::-1] if is_rotated else image.size), image.mode
     except Exception as error:  # Pillow raises almost any exception on damaged files
         reason = str(error) or type(error).__name__
-        raise ImageError(f"{path} cannot be read ({reason})") from error
+        raise ImageError(f"{path}: cannot be read ({reason})") from error

@@ -221,7 +221,7 @@ def test_jpeg_label_maps(tmp_path):
 def test_a_damaged_label_map(tmp_path):
     made(tmp_path)
     (tmp_path / "masks/b.png").write_bytes(b"\x89PNG")
-    assert "masks/b.png cannot be read" in message(ImageError, tmp_path)
+    assert "masks/b.png: cannot be read" in message(ImageError, tmp_path)
 
 
 def test_masks_of_0_and_255_with_two_classes(tmp_path):
