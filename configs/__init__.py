@@ -1,1 +1,1 @@
-"""The configs, installed as data: a name such as ``cat_seg_mini`` is looked up in this folder."""
+"""Configs, installed as package data; a name such as ``cat_seg_mini`` is a file in this folder."""

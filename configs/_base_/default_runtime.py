@@ -1,11 +1,11 @@
-# What every run shares. Helper variables start with an underscore; unknown keys are refused.
+# Settings of every run. Helper variables start with an underscore; unknown keys are errors.
 default_scope = "mmseg"
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(timeout=1800),  # seconds; backend: nccl where there are GPUs, else gloo
+    dist_cfg=dict(timeout=1800),  # seconds; backend: nccl with GPUs, else gloo
 )
-find_unused_parameters = True  # the last block's queries, where values alone make dense tokens
+find_unused_parameters = True  # e.g. the last block's queries if dense tokens use values only
 randomness = dict(seed=0)
 data_preprocessor = dict(type="OpenVocabPreProcessor")
 default_hooks = dict(

@@ -7,7 +7,7 @@ Test:  ovss test cat_seg_mini [--on mini_556]
 mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
        76.8 / 77.1 / 77.0; training-free on the same scenes 60.4 / 59.7 / 60.1.
 Hours: 0.3 on one CPU core (2,500 steps of 4 scenes).
-Weights: shipped, in half precision: the figures agree to 0.001.
+Weights: bundled, in half precision; results agree with full precision to 0.001.
 """
 
 _base_ = [
@@ -18,8 +18,8 @@ _base_ = [
 custom_imports = dict(imports=["ovss_plugins.cat_seg"])
 weights = "cat_seg_mini.safetensors"
 protocol = "mini"
-# Words of training: a third of all 334 seen names at a time, of which an image keeps the 32 that
-# look most like it. So negatives are many, hard ones and easy ones, and a step stays cheap.
+# A training step samples about a third of the 334 seen categories, of which each image keeps the 32
+# most similar. This gives many negatives, hard and easy ones, at a low cost per step.
 data_preprocessor = dict(sample_words=96)
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
 model = dict(

@@ -1,8 +1,8 @@
-"""CAT-Seg at mini scale on street pictures: CamVid, eight classes seen, eleven asked for.
+"""CAT-Seg at mini scale on street scenes: CamVid, trained on eight classes, tested on eleven.
 
-It shows that real pictures, masks and ignored pixels pass the whole path; the mini CLIP never saw
-a street, so its whole image tower trains, and words it does not know stay unknown.
-Folder: images/{train,val} and labels/{train,val}, raw value 11 not labelled.
+An end-to-end check with real images, label maps and ignored pixels. The mini CLIP was trained on
+synthetic shapes only, so its whole image tower is trained here and unknown categories stay unknown.
+Folder: images/{train,val} and labels/{train,val}; raw value 11 means "not labelled".
 
 Train: CAMVID_ROOT=FOLDER ovss train cat_seg_mini_camvid
 mIoU:  on the 101 validation frames, seen / unseen / harmonic mean: 43.6 / 4.4 / 8.1.
@@ -43,7 +43,7 @@ train_dataloader = dict(
         _delete_=True,
         images=_root + "/images/train",
         masks=_root + "/labels/train",
-        only_seen=True,  # the other three and what has no label are ignored
+        only_seen=True,  # ignores pixels of the other three classes
         pipeline=[
             dict(type="ShortestEdge", size=240, max_size=400),
             dict(type="RandomCrop", crop_size=(192, 192)),

@@ -1,15 +1,15 @@
 """DCP-CLIP at mini scale: mini CLIP, the mini world, narrow head and decoder.
 
-Pictures, schedule and image tower are those of cat_seg_mini. The words stay as pre-trained, under
-the seven templates that stand for ImageNet's eighty; all 334 seen names are asked at every step,
-for the selector leaves few of them. Paper: arXiv 2603.13951; see dcp_clip_vit-b16.
+Images, schedule and image tower are those of cat_seg_mini. The text encoder stays as pre-trained,
+with seven templates in place of ImageNet's eighty. Every step uses all 334 seen names because the
+selector keeps only a few of them. Paper: arXiv 2603.13951; see dcp_clip_vit-b16.
 
 Train: ovss train dcp_clip_mini --work-dir work_dirs/dcp_clip_mini
 Test:  ovss test dcp_clip_mini [--on mini_556]
 mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
        79.5 / 78.0 / 78.7; cat_seg_mini on the same scenes 76.8 / 77.1 / 77.0.
 Hours: 0.25 on one CPU core (2,500 steps of 4 scenes).
-Weights: shipped, in half precision.
+Weights: bundled, in half precision.
 """
 
 _base_ = [
@@ -38,7 +38,7 @@ model = dict(
     selector=dict(
         type="DynamicCategorySelector",
         threshold=0.5,
-        temperature=43.4,  # what the mini CLIP learnt
+        temperature=43.4,  # value that the mini CLIP learnt
     ),
     head=dict(
         type="TextGuidedHead",

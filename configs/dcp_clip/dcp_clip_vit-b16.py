@@ -1,19 +1,19 @@
-"""DCP-CLIP ViT-B/16: maps only for the categories that a view speaks of, sharpened by CLIP itself.
+"""DCP-CLIP ViT-B/16: masks only for categories likely in a view, refined by CLIP's attention.
 
-Paper:  DCP-CLIP, arXiv 2603.13951. Its formulas are reconstructed, its code is not public: what is
-        the paper's and what is chosen here, see plugins/dcp_clip/README.md.
+Paper:  DCP-CLIP, arXiv 2603.13951. The code is not public and the formulas are reconstructed;
+        plugins/dcp_clip/README.md separates the paper's choices from ours.
 Weights: none; the paper's are not public.
 Train:  ovss train dcp_clip_vit-b16     (COCO-Stuff 164k in data/coco_stuff_171)
 Run:    ovss segment photo.jpg --words "cat, grass" --model dcp_clip_vit-b16 --weights F
 mIoU:   published: A-847 12.3, PC-459 19.7, A-150 32.4, PC-59 58.1, PAS-20 95.9. Not measured here.
-Recipe: the paper's as far as it says (AdamW, 80,000 steps of 4 pictures over all GPUs, per-pixel
-        cross-entropy of the kept categories), else CAT-Seg's, item by item: 2e-4, CLIP x 0.01,
-        decay 1e-4 but none of norms, norm clipped to 0.01, half a cosine, short side 384, crop
-        384, SSD colours, flip, padded with 128, TF32. Chosen: unlabelled pixels are left out, each
-        picture counts alike.
-Hours:  training not run here. Published: 80,000 steps of 4 pictures on 4 RTX 3090, 8.3 hours.
+Recipe: the paper's where it is stated (AdamW, 80,000 steps of 4 images over all GPUs, per-pixel
+        cross-entropy of the kept categories). All other settings are CAT-Seg's: 2e-4, CLIP x 0.01,
+        decay 1e-4 except for norms, norm clipped to 0.01, half a cosine, short side 384, crop 384,
+        SSD colours, flip, padded with 128, TF32. Our choices: unlabelled pixels are left out, and
+        all images have equal weight.
+Hours:  training not run here. Published: 80,000 steps of 4 images on 4 RTX 3090, 8.3 hours.
 Size:   159,543,186 parameters, 24,078,225 of them trained.
-Memory: published: 13.2 GiB a GPU in training. Here 5.7 GiB a picture on a CPU with random weights
+Memory: published: 13.2 GiB per GPU in training. Here 5.7 GiB per image on a CPU with random weights
         (docs/training.md).
 """
 
@@ -24,7 +24,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.dcp_clip"])
 protocol = "dcp_clip"
-matmul_precision = "high"  # TF32 on GPUs that have it
+matmul_precision = "high"  # TF32 on GPUs that support it
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(
@@ -70,7 +70,7 @@ model = dict(
     inference=dict(mode="slide", size=640, window=384, stride=256, global_view=True),
 )
 
-# AdamW and half a cosine over 80,000 steps are the shared schedule's; no decay of norms too.
+# The shared schedule sets AdamW and half a cosine over 80,000 steps. Norms have no weight decay.
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=1e-4),
     paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),

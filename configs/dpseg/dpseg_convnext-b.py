@@ -1,20 +1,21 @@
-"""DPSeg ConvNeXt-B: SED's encoder and fusion, with visual prompts beside the text, in two passes.
+"""DPSeg ConvNeXt-B: SED's encoder and fusion, with visual prompts as well as text, in two passes.
 
 Paper:  DPSeg: Dual-Prompt Cost Volume Learning for Open-Vocabulary Semantic Segmentation, CVPR
         2025, arXiv 2505.11676. No code or weights are public: see plugins/dpseg/README.md.
 Bank:   ovss visual-prompts dpseg_convnext-b --vocabulary coco_stuff_171
             --from diffusers --model stable-diffusion-v1-5/stable-diffusion-v1-5
             --out data/visual_prompts/convnext-b/coco_stuff_171
-        and one for each vocabulary to test on, added to model.encoder.bank; None does without.
+        Build one for each vocabulary to test on and add it to model.encoder.bank; None runs
+        without visual prompts.
 Train:  ovss train dpseg_convnext-b       (COCO-Stuff 164k in data/coco_stuff_171)
 Run:    ovss segment photo.jpg --words "cat, grass" --model dpseg_convnext-b --weights F
         One pass: --cfg-options model.refinement=None
 mIoU:   published: A-847 12.5, PC-459 20.1, A-150 33.3, PC-59 58.4, PAS-20 96.9;
         one pass: 12.0, 19.5, 32.9, 58.1, 96.0. Not measured here.
-Recipe: what is known of it (AdamW 2e-4, image tower x 0.01, decay 1e-4, 80,000 steps of 4 pictures
-        over all GPUs, words and visual prompts frozen), else SED's, item by item: norm clipped to
-        0.01, half a cosine, short side 768, crop 768, SSD colours, flip, padded with 128, TF32.
-Hours:  training not run here. Published setting: 80,000 steps of 4 pictures on 2 GPUs.
+Recipe: the published settings (AdamW 2e-4, image tower x 0.01, decay 1e-4, 80,000 steps of 4 images
+        over all GPUs, text and visual prompts frozen). All others are SED's: norm clipped to 0.01,
+        half a cosine, short side 768, crop 768, SSD colours, flip, padded with 128, TF32.
+Hours:  training not run here. Published setting: 80,000 steps of 4 images on 2 GPUs.
 Memory: not measured.
 """
 
@@ -25,7 +26,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.dpseg"])
 protocol = "dpseg"
-matmul_precision = "high"  # TF32 on GPUs that have it
+matmul_precision = "high"  # TF32 on GPUs that support it
 model = dict(
     type="DPSegmentor",
     encoder=dict(
@@ -74,7 +75,7 @@ model = dict(
     refinement=dict(crop="masked_bbox", fill="mean", alpha=1.0, min_area=0.0),
 )
 
-# AdamW and half a cosine over 80,000 steps are the shared schedule's; no decay of norms.
+# The shared schedule sets AdamW and half a cosine over 80,000 steps. Norms have no weight decay.
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=1e-4),
     paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),

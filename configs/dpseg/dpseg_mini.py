@@ -1,11 +1,11 @@
 """DPSeg at mini scale: mini CLIP, the mini world, a decoder a quarter as wide.
 
-Visual prompts are portraits that the world draws of each category, four of each in turn under 7
-templates. The mini CLIP is a ViT: its levels lie on one grid of 12 x 12. Pictures and schedule are
-those of sed_mini. Paper: arXiv 2505.11676; see dpseg_convnext-b.
+The visual prompts are synthetic images of each category, four per category, in turn under 7
+templates. The mini CLIP is a ViT, so all its levels have one grid of 12 x 12. Images and schedule
+are those of sed_mini. Paper: arXiv 2505.11676; see dpseg_convnext-b.
 
-In the second pass a thing keeps its size and the picture around it is painted over, and the new
-prompt counts half: the mini CLIP does not know things enlarged to fill a picture.
+In the second pass an object keeps its size, its surroundings are painted over, and the new prompt
+has a weight of one half, because the mini CLIP does not recognise objects enlarged to a full image.
 
 Train: ovss train dpseg_mini --work-dir work_dirs/dpseg_mini
 Test:  ovss test dpseg_mini [--on mini_556]
@@ -14,7 +14,7 @@ mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
        73.5 / 72.8 / 73.1 (mini_20: 84.3 / 86.6 / 85.4, mini_556: 70.8 / 72.8 / 71.8), one seed;
        in one pass 73.8 / 73.7 / 73.7 (84.6 / 87.2 / 85.9, 70.6 / 72.4 / 71.5).
 Hours: 0.7 on one CPU core (2,500 steps of 4 scenes).
-Weights: shipped, in half precision.
+Weights: bundled, in half precision.
 """
 
 _base_ = [

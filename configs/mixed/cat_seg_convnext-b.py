@@ -1,11 +1,11 @@
-"""CAT-Seg's decoder on the ConvNeXt encoder, its guidance from stages 2 and 1.
+"""CAT-Seg's decoder on the ConvNeXt encoder, guided by its stages 2 and 1.
 
-Stage 2 is as fine as the masks that it guides, stage 1 likewise. Pictures, windows and words as in
-cat_seg_vit-b16; windows of 384 are enlarged to 768, so that the grid is 24 x 24 there, too.
+Each stage has the resolution of the masks that it guides. Images, windows and class names are those
+of cat_seg_vit-b16; windows of 384 are enlarged to 768, so the grid is again 24 x 24.
 
 Train: ovss train cat_seg_convnext-b      (COCO-Stuff 164k in data/coco_stuff_171; not run here)
 Size:  182,907,106 parameters, 91,743,585 of them trained.
-Weights: none; CLIP's from open_clip on first use.
+Weights: none; open_clip downloads CLIP's on first use.
 """
 
 _base_ = ["../cat_seg/cat_seg_vit-b16.py"]

@@ -1,10 +1,10 @@
-"""DCP-CLIP's tag validation behind the training-free MaskCLIP, at mini scale.
+"""DCP-CLIP's tag validation after the training-free MaskCLIP, at mini scale.
 
-Regions of words that the mini world's training shows stay as they are, as behind the others.
+Regions of categories seen in the mini world's training stay unchanged, as in other compositions.
 
 Run:   ovss test maskclip_tags_mini
 mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean:
-       60.4 / 59.7 / 60.1, the same as without.
+       60.4 / 59.7 / 60.1, equal to those without.
 Weights: none needed.
 """
 

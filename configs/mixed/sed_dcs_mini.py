@@ -1,9 +1,9 @@
-"""DCP-CLIP's category selection before SED, whose early rejection then narrows what was kept.
+"""DCP-CLIP's category selection before SED, whose early rejection reduces the categories further.
 
 Test:  ovss test sed_dcs_mini
 mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean:
        62.4 / 62.6 / 62.5; sed_mini on the same scenes 73.9 / 72.9 / 73.4.
-Weights: sed_mini's, as they come along, untouched: not trained behind this selector.
+Weights: bundled, those of sed_mini, which were not trained with this selector.
 Train: ovss train sed_dcs_mini --work-dir work_dirs/sed_dcs_mini
 """
 

@@ -1,9 +1,9 @@
-"""DCP-CLIP's tag validation behind SED, at mini scale.
+"""DCP-CLIP's tag validation after SED, at mini scale.
 
 Test:  ovss test sed_tags_mini
 mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean:
-       73.9 / 72.9 / 73.4, the same as without.
-Weights: sed_mini's, as they come along, untouched.
+       73.9 / 72.9 / 73.4, equal to those without.
+Weights: bundled, those of sed_mini without further training.
 """
 
 _base_ = ["../sed/sed_mini.py"]

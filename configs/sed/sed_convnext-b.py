@@ -1,7 +1,7 @@
-"""SED ConvNeXt-B: a hierarchical CLIP, and gradual fusion of its cost volume with its levels.
+"""SED ConvNeXt-B: hierarchical CLIP encoder, gradual fusion of its cost volume with its levels.
 
 Paper:  SED: A Simple Encoder-Decoder for Open-Vocabulary Semantic Segmentation, CVPR 2024,
-        arXiv 2311.15537; equal to the authors' code (see plugins/sed/README.md).
+        arXiv 2311.15537. Outputs equal those of the authors' code (see plugins/sed/README.md).
 Weights: the authors' checkpoint, converted:
         ovss convert sed sed_model_base.pth sed_convnext-b.safetensors
 Run:    ovss segment photo.jpg --words "cat, grass" --model sed_convnext-b --weights F
@@ -9,15 +9,15 @@ Run:    ovss segment photo.jpg --words "cat, grass" --model sed_convnext-b --wei
 Train:  ovss train sed_convnext-b       (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 11.2, PC-459 18.6, A-150 31.8, PC-59 57.7, PAS-20 94.4;
         with top_k=8: 11.4, 18.6, 31.6, 57.3, 94.4.
-        Not measured here: neither these weights nor these data sets were at hand.
-Recipe: the authors' code, item by item (tests/test_recipes.py holds it): AdamW 2e-4, the image
-        tower x 0.01, words frozen; decay 1e-4, none of norms but the decoder's ConvNeXt blocks';
-        gradient norm clipped to 0.01; half a cosine, no warm-up; 80,000 steps of 4 pictures over
-        all GPUs; short side 768 (long 2,666 at most), crop 768, SSD colours, flip, padded with
-        128; the mask's loss and three auxiliary ones, summed; unlabelled pixels negative; TF32.
-Hours:  training not run here. Published setting: 80,000 steps of 4 pictures on 4 GPUs.
+        Not measured here because neither these weights nor these datasets were available.
+Recipe: the authors' code (checked by tests/training/test_recipes.py): AdamW 2e-4, image tower
+        x 0.01, text encoder frozen; decay 1e-4, for norms only in the decoder's ConvNeXt blocks;
+        gradient norm clipped to 0.01; half a cosine, no warm-up; 80,000 steps of 4 images over all
+        GPUs; short side 768 (long side at most 2,666), crop 768, SSD colours, flip, padded with
+        128; sum of the mask loss and three auxiliary losses; unlabelled pixels negative; TF32.
+Hours:  training not run here. Published setting: 80,000 steps of 4 images on 4 GPUs.
 Size:   180,761,741 parameters, 89,598,220 of them trained.
-Memory: 0.6 GiB above the weights for one picture and 150 categories on a CPU; training not run.
+Memory: 0.6 GiB above the weights for one image and 150 categories on a CPU; training not run.
 """
 
 _base_ = [
@@ -27,7 +27,7 @@ _base_ = [
 ]
 custom_imports = dict(imports=["ovss_plugins.sed"])
 protocol = "sed"
-matmul_precision = "high"  # TF32 on GPUs that have it
+matmul_precision = "high"  # TF32 on GPUs that support it
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(
@@ -63,8 +63,9 @@ model = dict(
     inference=dict(mode="whole", size=768),
 )
 
-# AdamW and half a cosine over 80,000 steps are the shared schedule's; no decay of norms, except
-# those of the decoder's ConvNeXt blocks: the authors' own class, which their rule passes over.
+# The shared schedule sets AdamW and half a cosine over 80,000 steps. Norms have no weight decay,
+# except those of the decoder's ConvNeXt blocks: they are of the authors' own class, which their
+# rule skips.
 _rules = {"encoder": dict(lr_mult=0.01), "space.norm": dict(norm_decay_mult=1.0)}
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=1e-4),

@@ -1,16 +1,16 @@
 """SED at mini scale: mini CLIP, the mini world, a decoder a quarter as wide.
 
-The mini CLIP is a ViT: its levels lie on one grid of 12 x 12 and are enlarged to each stage's.
-Pictures and schedule are those of cat_seg_mini. The words stay as pre-trained, under 7 templates
-that stand for the 80; all 334 seen names are asked at every step, and an image keeps the 32 that
-look most like it. Paper: arXiv 2311.15537; see sed_convnext-b.
+The mini CLIP is a ViT, so all its levels have one grid of 12 x 12 and are enlarged for each stage.
+Images and schedule are those of cat_seg_mini. The text encoder stays as pre-trained, with 7
+templates in place of 80. Every step uses all 334 seen names, and each image keeps the 32 most
+similar. Paper: arXiv 2311.15537; see sed_convnext-b.
 
 Train: ovss train sed_mini --work-dir work_dirs/sed_mini
 Test:  ovss test sed_mini [--on mini_556]
 mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
        73.8 / 72.9 / 73.4 (mini_20: 79.4 / 81.3 / 80.3, mini_556: 69.4 / 71.8 / 70.6), one seed.
 Hours: 0.6 on one busy CPU core (2,500 steps of 4 scenes).
-Weights: shipped, in half precision.
+Weights: bundled, in half precision.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""Training-free: queries look for like queries; no residual, no MLP; mini scale.
+"""Training-free: queries attend to queries; without residual and MLP; mini scale.
 
 Paper: ClearCLIP: Decomposing CLIP Representations for Dense Vision-Language Inference,
        ECCV 2024, arXiv 2407.12442.

@@ -1,9 +1,9 @@
-"""Training-free: queries look for like queries; no residual, no MLP.
+"""Training-free: queries attend to queries; without residual and MLP.
 
 Paper: ClearCLIP: Decomposing CLIP Representations for Dense Vision-Language Inference,
        ECCV 2024, arXiv 2407.12442.
 Run:   ovss segment photo.jpg --words "cat, grass" --model clearclip_vit-b16
-Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+Needs: OpenAI's ViT-B/16 weights, which open_clip downloads, or a file in encoder.pretrained.
 mIoU:  published: PASCAL VOC (20) 80.9, Context-59 35.9, COCO-Stuff 23.9, Cityscapes 30.0,
        ADE20K 16.7. Not run here.
 """

@@ -1,4 +1,4 @@
-"""Training-free: values look for like values, common parts are taken out; mini scale.
+"""Training-free: values attend to values; parts common to all categories are removed; mini scale.
 
 Paper: CLIP Surgery for Better Explainability with Enhancement in Open-Vocabulary Tasks,
        arXiv 2304.05653.

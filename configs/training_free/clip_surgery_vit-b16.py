@@ -1,9 +1,9 @@
-"""Training-free: values look for like values in six blocks; common parts are taken out.
+"""Training-free: values attend to values in six blocks; parts common to all categories are removed.
 
 Paper: CLIP Surgery for Better Explainability with Enhancement in Open-Vocabulary Tasks,
        arXiv 2304.05653.
 Run:   ovss segment photo.jpg --words "cat, grass" --model clip_surgery_vit-b16
-Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+Needs: OpenAI's ViT-B/16 weights, which open_clip downloads, or a file in encoder.pretrained.
 mIoU:  not run here.
 """
 

@@ -1,4 +1,4 @@
-"""Training-free: values, keys, queries look for their like in 3 of 6 blocks; mini scale.
+"""Training-free: values, keys and queries each attend to themselves, in 3 of 6 blocks; mini scale.
 
 Paper: Grounding Everything: Emerging Localization Properties in Vision-Language
        Transformers (GEM), CVPR 2024, arXiv 2312.00878.

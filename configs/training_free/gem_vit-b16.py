@@ -1,9 +1,9 @@
-"""Training-free: values, keys and queries look for their like, in seven blocks.
+"""Training-free: values, keys and queries each attend to themselves, in seven blocks.
 
 Paper: Grounding Everything: Emerging Localization Properties in Vision-Language
        Transformers (GEM), CVPR 2024, arXiv 2312.00878.
 Run:   ovss segment photo.jpg --words "cat, grass" --model gem_vit-b16
-Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+Needs: OpenAI's ViT-B/16 weights, which open_clip downloads, or a file in encoder.pretrained.
 mIoU:  not run here.
 """
 

@@ -1,4 +1,4 @@
-"""Training-free at mini scale: mini CLIP's dense tokens against words, on the mini world.
+"""Training-free: cosines of the last block's value path with class names; mini scale.
 
 Paper: Extract Free Dense Labels from CLIP (MaskCLIP), ECCV 2022, arXiv 2112.01071.
 Run:   ovss test maskclip_mini

@@ -1,8 +1,8 @@
-"""Training-free: the last block's value path against words, no parameter of its own.
+"""Training-free: cosines of the last block's value path with class names; no further parameters.
 
 Paper: Extract Free Dense Labels from CLIP (MaskCLIP), ECCV 2022, arXiv 2112.01071.
 Run:   ovss segment photo.jpg --words "cat, grass" --model maskclip_vit-b16
-Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+Needs: OpenAI's ViT-B/16 weights, which open_clip downloads, or a file in encoder.pretrained.
 mIoU:  not run here.
 """
 

@@ -1,4 +1,4 @@
-"""Training-free: keys look for like keys, nearby ones first; no residual, no MLP; mini scale.
+"""Training-free: keys attend to keys, nearby ones most; without residual and MLP; mini scale.
 
 Paper: Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic
        Segmentation (NACLIP), WACV 2025, arXiv 2404.08181.

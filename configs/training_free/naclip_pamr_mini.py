@@ -1,4 +1,4 @@
-"""NACLIP at mini scale, its scores drawn to the edges of the picture.
+"""Training-free: NACLIP with scores refined to the edges of the image; mini scale.
 
 Paper: Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic
        Segmentation (NACLIP), WACV 2025, arXiv 2404.08181.

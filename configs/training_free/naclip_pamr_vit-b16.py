@@ -1,10 +1,10 @@
-"""Training-free: NACLIP, its scores drawn to the edges of the picture.
+"""Training-free: NACLIP with scores refined to the edges of the image.
 
 Paper: Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic
        Segmentation (NACLIP), WACV 2025, arXiv 2404.08181.
        PAMR: Single-Stage Semantic Segmentation from Image Labels, CVPR 2020, arXiv 2005.08104.
 Run:   ovss segment photo.jpg --words "cat, grass" --model naclip_pamr_vit-b16
-Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+Needs: OpenAI's ViT-B/16 weights, which open_clip downloads, or a file in encoder.pretrained.
 mIoU:  published: PASCAL VOC (20) 83.0, Context-59 38.4, COCO-Stuff 25.7, Cityscapes 38.3,
        ADE20K 19.1. Not run here.
 """

@@ -1,9 +1,9 @@
-"""Training-free: keys look for like keys, nearby ones first; no residual, no MLP.
+"""Training-free: keys attend to keys, nearby ones most; without residual and MLP.
 
 Paper: Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic
        Segmentation (NACLIP), WACV 2025, arXiv 2404.08181.
 Run:   ovss segment photo.jpg --words "cat, grass" --model naclip_vit-b16
-Needs: OpenAI's ViT-B/16 weights (fetched by open_clip, or a local file as encoder.pretrained).
+Needs: OpenAI's ViT-B/16 weights, which open_clip downloads, or a file in encoder.pretrained.
 mIoU:  published: PASCAL VOC (20) 79.7, Context-59 35.2, COCO-Stuff 23.3, Cityscapes 35.5,
        ADE20K 17.4. Not run here.
 """

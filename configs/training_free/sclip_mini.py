@@ -1,4 +1,4 @@
-"""Training-free: queries look for like queries, keys for like keys; mini scale.
+"""Training-free: queries attend to queries, keys to keys; mini scale.
 
 Paper: SCLIP: Rethinking Self-Attention for Dense Vision-Language Inference, ECCV 2024,
        arXiv 2312.01597.

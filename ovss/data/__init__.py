@@ -1,6 +1,6 @@
-"""Data sets, the label border and what lies between files and the segmentor.
+"""Datasets, label mapping, transforms, sampler and pre-processor.
 
-Importing this package is cheap; `register_data()` makes its parts known to mmengine's registries.
+Importing this package is cheap. `register_data()` adds its components to mmengine's registries.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def transform_registry() -> Registry:
-    """mmseg's registry of transforms, with mmcv's and ours in reach; by name, without a scope."""
-    with redirect_stdout(StringIO()):  # it prints that an optional package is not there
+    """Returns mmseg's registry of transforms, which also finds those of mmcv and ovss by name."""
+    with redirect_stdout(StringIO()):  # the import prints that an optional package is missing
         import_module("mmseg.datasets.transforms")
     for module in ("color", "transforms"):
         import_module(f"ovss.data.{module}")
@@ -24,7 +24,7 @@ def transform_registry() -> Registry:
 
 
 def register_data() -> None:
-    """Register data sets, transforms, sampler and pre-processor; idempotent."""
+    """Registers datasets, transforms, sampler and pre-processor; idempotent."""
     transform_registry()
     for module in ("mini_world_dataset", "image_mask", "made_up", "sampler", "preprocessor"):
         import_module(f"ovss.data.{module}")

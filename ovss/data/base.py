@@ -1,4 +1,4 @@
-"""What every data set here shares: words, labels, a pipeline, and randomness with an address."""
+"""Base class of the datasets: vocabulary, labels, pipeline and reproducible augmentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ovss.io.drawing import palette
 
 
 class LabeledImage(NamedTuple):
-    """One labelled picture: RGB uint8 (H, W, 3), labels (H, W) or None, and what to call it."""
+    """Labelled image: RGB uint8 (H, W, 3), label map (H, W) or None, and path for messages."""
 
     image: NDArray[np.uint8]
     labels: NDArray[np.integer] | None
@@ -24,25 +24,25 @@ class LabeledImage(NamedTuple):
 
 
 class SegmentationDataset(Dataset, ABC):
-    """Labelled pictures over a vocabulary, through a pipeline of transforms.
+    """Labelled images over a vocabulary, passed through a pipeline of transforms.
 
-    Item `epoch * len(self) + index` is picture `index` with the augmentation of that epoch: what an
-    item holds follows from (seed, item) alone, whichever worker draws it and in whatever order, so
-    that a resumed training sees what an uninterrupted one would have seen.
+    Item `epoch * len(self) + index` is image `index` with the augmentation of that epoch. An item
+    depends on (seed, item) only, not on the worker or on the order of access, so a resumed
+    training sees the same data as an uninterrupted one.
 
     Args:
-        names: the T category names that labels index.
-        seen: those of them that training may show; None marks all as seen.
+        names: T class names that labels index.
+        seen: subset of `names` that training may show; None marks all as seen.
         pipeline: transforms of mmcv and mmseg, or their configs. They start from `img` (RGB),
             `gt_seg_map` (int, IGNORE where not labelled), `img_path`, `ori_shape`, `vocabulary`.
-        seed: of the augmentation.
-        words: the W words that a model is asked, and the class of each, as `words_of_classes` gives
-            them; None: the names themselves. Samples then carry the words as their `vocabulary`,
-            while labels still index the names: for evaluation only.
-        colors: T RGB triples to draw the categories in; None: `ovss.visualize.palette`.
+        seed: seed of the augmentation.
+        words: W names to segment and the class index of each, as returned by `words_of_classes`;
+            None: `names`. Samples then have these names as `vocabulary` while labels still index
+            `names`, so this is for evaluation only.
+        colors: T RGB triples to draw the categories in; None: `ovss.io.drawing.palette`.
 
-    `names_words` declares that a class is configured by `vocabulary`, `seen`, `only_seen` and
-    `words`, so that its classes and words are known without its files, and `words` can be set.
+    A class sets `names_words` if it is configured by `vocabulary`, `seen`, `only_seen` and `words`.
+    Its classes and names are then known without its files, and `words` can be set.
     """
 
     names_words: ClassVar[bool] = False
@@ -71,16 +71,19 @@ class SegmentationDataset(Dataset, ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """Returns the number of images."""
 
     @abstractmethod
     def load(self, index: int) -> LabeledImage:
-        """Picture `index`, its labels already converted at the border."""
+        """Loads image `index` with its labels as category indices or IGNORE."""
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """`classes` (T names), `palette` (T RGB triples) and `seen` (names), as mmengine asks; and
-        where the words asked are not the classes, `words` (W) and `word_class` (W indices in T)."""
+        """Metadata in mmengine's format: `classes`, `palette`, `seen`, and optionally words.
+
+        `classes` are T names, `palette` T RGB triples, `seen` names. If the names to segment differ
+        from the classes, `words` holds W names and `word_class` W indices into the classes.
+        """
         meta: dict[str, Any] = {
             "classes": self.names,
             "palette": [list(color) for color in self.colors],
@@ -104,8 +107,8 @@ class SegmentationDataset(Dataset, ABC):
         if labels is not None:
             if labels.shape != image.shape[:2]:
                 raise ValueError(
-                    f"{path}: the label map has (height, width) {labels.shape}, its image "
-                    f"{image.shape[:2]}; they must be the same picture at the same size"
+                    f"Image and label map must have equal (height, width), got {image.shape[:2]} "
+                    f"and {labels.shape} for {path}"
                 )
             sample["gt_seg_map"] = labels
             sample["seg_fields"].append("gt_seg_map")
@@ -115,7 +118,10 @@ class SegmentationDataset(Dataset, ABC):
 
 @contextmanager
 def numpy_seed(*address: int) -> Iterator[None]:
-    """Fix the global generators that mmcv's and mmseg's transforms draw from, then put them back.
+    """Seeds the global generators that mmcv's and mmseg's transforms use, then restores them.
+
+    Args:
+        address: integers that together form the seed.
 
     >>> with numpy_seed(0, 1): first = np.random.rand()
     >>> with numpy_seed(0, 1): first == np.random.rand()

@@ -1,4 +1,4 @@
-"""The colours of classes, as a class file or a palette gives them."""
+"""Reader of the colours of classes in a class file or a palette."""
 
 from __future__ import annotations
 
@@ -15,57 +15,73 @@ IGNORED_KEYS = ("ignored", "ignore", "ignore_raw", "ignore_index", "ignore_label
 def read_palette(
     palette: Any, names: Sequence[str], raw: Sequence[int], where: str
 ) -> tuple[tuple[Color, ...], tuple[Color, ...] | None]:
-    """T colours, and those that mean "not labelled", of a list in order or of a map from names or
-    label values; the key ``ignored`` holds one colour or a list of them.
+    """Reads the colours of T classes, and the colours that mean "not labelled".
+
+    Args:
+        palette: list of colours in the order of the classes, or map from names or label values to
+            colours. In a map the key ``ignored`` holds one colour or a list of colours.
+        names: T class names.
+        raw: label values of the classes.
+        where: source of the palette, for messages.
 
     Raises:
-        ValueError: a class without a colour, two with the same, something that is no colour.
+        ValueError: a class has no colour, two classes have the same one, or a colour is malformed.
     """
     ignored: tuple[Color, ...] | None = None
     if isinstance(palette, Mapping):
-        left = dict(palette)
-        for key in [key for key in left if key in IGNORED_KEYS and key not in names]:
-            given = left.pop(key)
-            many = isinstance(given, list) and all(isinstance(c, list) for c in given)
-            ignored = tuple(_color(c, where) for c in (given if many else [given]))
-        values = {str(value): i for i, value in enumerate(raw)}
+        entries = dict(palette)
+        for key in [key for key in entries if key in IGNORED_KEYS and key not in names]:
+            value = entries.pop(key)
+            is_list = isinstance(value, list) and all(isinstance(c, list) for c in value)
+            ignored = tuple(_color(c, where) for c in (value if is_list else [value]))
+        by_value = {str(value): i for i, value in enumerate(raw)}
         by_class = {
-            values[key] if key in values else find_class(key, names, where, "the palette"): color
-            for key, color in left.items()
+            by_value[key] if key in by_value else find_class(key, names, where, "palette"): color
+            for key, color in entries.items()
         }
         missing = [name for i, name in enumerate(names) if i not in by_class]
         if missing:
-            raise ValueError(f"{where}: the palette has no colour for {missing[0]!r}")
-        given_colors = [by_class[i] for i in range(len(names))]
+            raise ValueError(f"The palette in {where} has no colour for {missing[0]!r}. Add one")
+        values = [by_class[i] for i in range(len(names))]
     else:
-        given_colors = as_list(palette, where, "palette")
-        if len(given_colors) != len(names):
+        values = as_list(palette, where, "palette")
+        if len(values) != len(names):
             raise ValueError(
-                f"{where}: a palette of {len(given_colors)} colours for {len(names)} classes"
+                f"The palette in {where} must have one colour for each class, got {len(values)} "
+                f"colours for {len(names)} classes"
             )
-    colors = tuple(_color(color, where) for color in given_colors)
+    colors = tuple(_color(value, where) for value in values)
     for i, color in enumerate((*colors, *(ignored or ()))):
         if color in colors[:i]:
             other = names[i] if i < len(names) else "not labelled"
             raise ValueError(
-                f"{where}: {names[colors.index(color)]!r} and {other!r} share the colour "
-                f"{list(color)}"
+                f"{names[colors.index(color)]!r} and {other!r} share the colour {list(color)} in "
+                f"{where}. Give each its own colour"
             )
     return colors, ignored
 
 
-def as_list(given: Any, where: str, key: str) -> list[Any]:
-    """What stands under a key as a list; a ValueError that names both where it is none."""
-    if isinstance(given, list | tuple):
-        return list(given)
-    raise ValueError(f"{where}: {key!r} must be a list, got {given!r}")
+def as_list(value: Any, where: str, key: str) -> list[Any]:
+    """Converts a list or tuple to a list.
+
+    Args:
+        value: content of the key.
+        where: source of the value, for messages.
+        key: name of the key, for messages.
+
+    Raises:
+        ValueError: `value` is neither a list nor a tuple.
+    """
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise ValueError(f"{key!r} must be a list in {where}, got {value!r}")
 
 
-def _color(given: Any, where: str) -> Color:
+def _color(value: Any, where: str) -> Color:
     if (
-        isinstance(given, list | tuple)
-        and len(given) == 3
-        and all(isinstance(x, int) and 0 <= x <= 255 for x in given)
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(isinstance(x, int) and 0 <= x <= 255 for x in value)
     ):
-        return given[0], given[1], given[2]
-    raise ValueError(f"{where}: {given!r} is no colour; write [red, green, blue], each 0..255")
+        return value[0], value[1], value[2]
+    raise ValueError(f"A colour must be [red, green, blue] in 0..255, got {value!r} in {where}")

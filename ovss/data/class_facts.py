@@ -1,4 +1,4 @@
-"""What may stand beside the names of classes: marks, words, colours, values without a label."""
+"""Optional facts of a class file: seen marks, prompts, colours and ignored label values."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from .labels import category_key, find_class
 
 WORDS_KEYS = ("words", "text_names", "prompts")
 PALETTE_KEYS = ("palette", "colors", "colours")
-HIGHEST = 65535  # of label values
+HIGHEST = 65535  # largest label value
 FACT_KEYS = frozenset({"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, "mask_suffix"})
 
-
-_OF_ONE = frozenset({"synonyms", "index", "color", "colour"})
+_CLASS_KEYS = frozenset({"synonyms", "index", "color", "colour"})  # in the object of one class
 
 
 @dataclass(frozen=True)
 class ClassFacts:
-    """None where nothing is said.
+    """Optional facts about T classes; None for a fact that the file does not state.
 
     Args:
-        seen: names that training showed.
-        words: class -> the words that a model is asked for it.
+        seen: class names that training showed.
+        words: map from class names to the names that a model segments in their place.
         colors: T RGB triples.
         ignored: label values that mean "not labelled".
-        ignored_colors: RGB triples that do.
-        mask_suffix: how the name of a label map ends where the picture's ends in its file type.
+        ignored_colors: RGB triples that mean "not labelled".
+        mask_suffix: suffix that replaces an image's file type in the name of its label map.
     """
 
     seen: tuple[str, ...] | None = None
@@ -41,30 +40,31 @@ class ClassFacts:
     ignored_colors: tuple[Color, ...] | None = None
     mask_suffix: str | None = None
 
-    def completed(self, other: ClassFacts) -> ClassFacts:
-        """These, and the other's where these say nothing."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+    def with_defaults(self, other: ClassFacts) -> ClassFacts:
+        """Returns a copy whose missing facts are taken from `other`."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
         return ClassFacts(
-            **{key: getattr(other, key) if said is None else said for key, said in mine.items()}
+            **{key: getattr(other, key) if value is None else value for key, value in own.items()}
         )
 
 
 def read_facts(
     record: Mapping[str, Any], names: Sequence[str], raw: Sequence[int], where: str
 ) -> ClassFacts:
-    """The facts of a JSON object about T classes.
+    """Reads the facts of a JSON object about T classes.
 
     Args:
-        record: may hold ``seen``, ``unseen``, ``words``, ``palette``, ``ignored``, ``mask_suffix``
-            (and the other spellings in this module); other keys do not matter.
-        names: the T classes; raw: their label values.
-        where: the file, for messages.
+        record: JSON object with any of ``seen``, ``unseen``, ``words``, ``palette``, ``ignored``,
+            ``mask_suffix`` and their alternative spellings in this module. Other keys are ignored.
+        names: T class names.
+        raw: label values of the classes.
+        where: file of the record, for messages.
 
     Raises:
-        ValueError: a class that is not there, marks that contradict each other, something that is
-            no colour or no label value, a key that is nearly one of these.
+        ValueError: an unknown class, contradictory marks, a malformed colour or label value, or a
+            misspelt key.
     """
-    refuse_misspelt(record, where)
+    check_spelling(record, where)
     palette = _first(record, PALETTE_KEYS)
     colors, ignored_colors = (
         (None, None) if palette is None else read_palette(palette, names, raw, where)
@@ -73,65 +73,94 @@ def read_facts(
     words = _first(record, WORDS_KEYS)
     suffix = record.get("mask_suffix")
     if suffix is not None and (not isinstance(suffix, str) or "/" in suffix):
-        raise ValueError(f"{where}: mask_suffix must be the end of a name such as '_labels.png'")
+        raise ValueError(
+            f"mask_suffix must be the end of a file name in {where}, got {suffix!r}. Write one "
+            f"such as '_labels.png'"
+        )
     return ClassFacts(
         seen=read_marks(record.get("seen"), record.get("unseen"), names, where),
         words=None if words is None else _read_words(words, record.get("word_class"), names, where),
         colors=colors,
-        ignored=None if ignored is None else _values(ignored, where),
+        ignored=None if ignored is None else _ignored_values(ignored, where),
         ignored_colors=ignored_colors,
         mask_suffix=suffix,
     )
 
 
-def refuse_misspelt(keys: Iterable[str], where: str, of_one_class: bool = False) -> None:
-    """A key that is nearly one of ours would be passed over, and marks or synonyms with it.
+def check_spelling(keys: Iterable[str], where: str, of_one_class: bool = False) -> None:
+    """Raises an error if a key is close to a known one, because it would be ignored silently.
+
+    Args:
+        keys: keys of a JSON object.
+        where: source of the object, for messages.
+        of_one_class: True for the object of a single class, which may have further keys.
 
     Raises:
-        ValueError: with the key that was meant; keys unlike all of ours do not matter.
+        ValueError: a misspelt key. Keys that resemble no known key are allowed.
     """
-    ours = FACT_KEYS | _OF_ONE if of_one_class else FACT_KEYS
+    known = FACT_KEYS | _CLASS_KEYS if of_one_class else FACT_KEYS
     for key in keys:
-        close = difflib.get_close_matches(str(key).lower(), ours, n=1, cutoff=0.82)
-        if key not in ours and close:
-            raise ValueError(f"{where}: nothing reads the key {key!r}; did you mean {close[0]!r}?")
+        close = difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.82)
+        if key not in known and close:
+            raise ValueError(f"Unknown key {key!r} in {where}. Did you mean {close[0]!r}?")
 
 
 def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tuple[str, ...] | None:
-    """The seen ones of T names, from lists of names of which either may be None; None for both.
+    """Returns the seen class names; None if neither list is given.
 
-    One list leaves the other classes to the other mark; two lists must cover all.
+    If one list is given, all other classes have the other mark. If both are given, they must cover
+    all classes.
+
+    Args:
+        seen: list of seen classes, or None.
+        unseen: list of unseen classes, or None.
+        names: T class names.
+        where: source of the lists, for messages.
+
+    Raises:
+        ValueError: an unknown class, a class with both marks or with neither, or a synonym that
+            belongs to a seen and to an unseen class.
     """
     if seen is None and unseen is None:
         return None
-    marked = {
+    indices = {
         mark: None
-        if given is None
-        else [find_class(entry, names, where, mark) for entry in as_list(given, where, mark)]
-        for mark, given in (("seen", seen), ("unseen", unseen))
+        if entries is None
+        else [find_class(entry, names, where, mark) for entry in as_list(entries, where, mark)]
+        for mark, entries in (("seen", seen), ("unseen", unseen))
     }
-    shown, hidden = marked["seen"], marked["unseen"]
-    if shown is None:
-        shown = [i for i in range(len(names)) if i not in (hidden or ())]
-    elif hidden is not None:
-        both = [names[i] for i in shown if i in hidden]
-        neither = [name for i, name in enumerate(names) if i not in shown and i not in hidden]
+    seen_ids, unseen_ids = indices["seen"], indices["unseen"]
+    if seen_ids is None:
+        seen_ids = [i for i in range(len(names)) if i not in (unseen_ids or ())]
+    elif unseen_ids is not None:
+        both = [names[i] for i in seen_ids if i in unseen_ids]
+        neither = [n for i, n in enumerate(names) if i not in seen_ids and i not in unseen_ids]
         if both or neither:
-            what = f"{both[0]!r} both seen and unseen" if both else f"no mark for {neither[0]!r}"
-            raise ValueError(f"{where}: {what}; give each class one mark, or list one kind only")
-    _check_apart(names, shown, where)
-    return tuple(names[i] for i in sorted(shown))
+            problem = (
+                f"{both[0]!r} is marked both seen and unseen"
+                if both
+                else f"{neither[0]!r} has no mark"
+            )
+            raise ValueError(
+                f"{problem} in {where}. Give each class one mark, or list the classes of one mark "
+                f"only"
+            )
+    _check_synonyms(names, seen_ids, where)
+    return tuple(names[i] for i in sorted(seen_ids))
 
 
-def _check_apart(names: Sequence[str], shown: Sequence[int], where: str) -> None:
-    """A synonym of a seen class must not name an unseen one: names decide what was seen."""
-    seen_words = {word: names[i] for i in shown for word in category_key(names[i])}
+def _check_synonyms(names: Sequence[str], seen_ids: Sequence[int], where: str) -> None:
+    """Raises an error if a seen and an unseen class share a synonym.
+
+    Metrics decide by the name whether a category was seen, so the name must be unambiguous.
+    """
+    owner = {synonym: names[i] for i in seen_ids for synonym in category_key(names[i])}
     for i, name in enumerate(names):
-        shared = () if i in shown else sorted(category_key(name) & seen_words.keys())
+        shared = () if i in seen_ids else sorted(category_key(name) & owner.keys())
         if shared:
             raise ValueError(
-                f"{where}: {shared[0]!r} belongs to {seen_words[shared[0]]!r}, marked seen, and to "
-                f"{name!r}, marked unseen; a word is one or the other: take it out of one of them"
+                f"{shared[0]!r} belongs to {owner[shared[0]]!r} (seen) and to {name!r} (unseen) in "
+                f"{where}. Remove it from one of them"
             )
 
 
@@ -144,8 +173,8 @@ def _read_words(
         owners = as_list(word_class, where, "word_class")
         if len(owners) != len(words) or any(k not in owners for k in range(len(names))):
             raise ValueError(
-                f"{where}: word_class must give each of the {len(words)} words one of the "
-                f"{len(names)} classes, and each class a word"
+                f"'word_class' must give each of the {len(words)} words one of the {len(names)} "
+                f"classes, and each class a word, in {where}"
             )
         listed = [[w for w, i in zip(words, owners) if i == k] for k in range(len(names))]
         return {name: _word_list(value, where) for name, value in zip(names, listed)}
@@ -155,25 +184,28 @@ def _read_words(
             for key, value in words.items()
         }
     if len(words) != len(names):
-        raise ValueError(f"{where}: {len(words)} words beside {len(names)} classes")
+        raise ValueError(
+            f"'words' must have one entry for each class in {where}, got {len(words)} words for "
+            f"{len(names)} classes"
+        )
     return {name: _word_list(value, where) for name, value in zip(names, words)}
 
 
-def _word_list(given: Any, where: str) -> tuple[str, ...]:
-    listed = [given] if isinstance(given, str) else as_list(given, where, "words of a class")
-    if not listed or not all(isinstance(w, str) and split_synonyms(w) for w in listed):
-        raise ValueError(f"{where}: words of a class must be strings, got {given!r}")
-    return tuple(listed)
+def _word_list(value: Any, where: str) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else as_list(value, where, "words of a class")
+    if not words or not all(isinstance(w, str) and split_synonyms(w) for w in words):
+        raise ValueError(f"The words of a class must be strings in {where}, got {value!r}")
+    return tuple(words)
 
 
-def _values(given: Any, where: str) -> tuple[int, ...]:
-    listed = given if isinstance(given, list | tuple) else [given]
-    wrong = [value for value in listed if type(value) is not int or value > HIGHEST]
+def _ignored_values(value: Any, where: str) -> tuple[int, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
+    wrong = [v for v in values if type(v) is not int or v > HIGHEST]
     if wrong:
         raise ValueError(
-            f"{where}: ignored values must be integers up to {HIGHEST}, got {wrong[0]!r}"
+            f"Ignored values must be integers up to {HIGHEST}, got {wrong[0]!r} in {where}"
         )
-    return tuple(value for value in listed if value >= 0)
+    return tuple(v for v in values if v >= 0)
 
 
 def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:

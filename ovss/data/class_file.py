@@ -1,4 +1,4 @@
-"""A class file: what label values are called, and what may stand beside the names."""
+"""Reader of class files: names of label values and optional facts about the classes."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from .class_facts import (
     PALETTE_KEYS,
     WORDS_KEYS,
     ClassFacts,
+    check_spelling,
     read_facts,
     read_marks,
-    refuse_misspelt,
 )
 from .files import read_text
 
-INNER = ("classes", "names", "categories")
+CLASS_LIST_KEYS = ("classes", "names", "categories")
 _BRACKETS = re.compile(r"\[\s*([^\]]*?)\s*\]\s*$")
 _NUMBERED = re.compile(r"\s*\d+[\s:;,.)]+\S")
 
 
 @dataclass(frozen=True)
 class ClassFile:
-    """What a class file says.
+    """Content of a class file.
 
     Args:
-        path: where it was read.
-        names: T classes; ``"sofa, couch"`` is one with two synonyms.
-        raw: their T label values.
-        facts: what else it says of them.
-        around: the JSON object that they are in, if any.
+        path: path of the file.
+        names: T class names; ``"sofa, couch"`` is one class with two synonyms.
+        raw: label values of the classes.
+        facts: optional facts about the classes.
+        record: JSON object that contains the list of classes; empty if the file holds only a list.
     """
 
     path: Path
     names: tuple[str, ...]
     raw: tuple[int, ...]
     facts: ClassFacts
-    around: Mapping[str, Any]
+    record: Mapping[str, Any]
 
     @property
     def label_map(self) -> dict[int, int] | None:
-        """Label value -> class; None where they are the same."""
+        """Map from label values to class indices; None if they are equal."""
         if self.raw == tuple(range(len(self.raw))):
             return None
         return {value: index for index, value in enumerate(self.raw)}
@@ -66,82 +66,86 @@ class _Entry(NamedTuple):
 
 
 def read_class_file(path: str | Path) -> ClassFile:
-    """Read a class file; docs/your_data.md shows its forms.
+    """Reads a class file; docs/your_data.md shows the accepted forms.
 
     Args:
-        path: text: one class a line in the order of the label values, ``#`` in the first column for
-            a comment, ``[seen]`` or ``[unseen]`` at the end of a line. JSON: a list of names or of
-            objects (``name``, ``synonyms``, ``seen``, ``color``, ``index``, ``words``), a map from
-            label values to names or back, or an object that holds one of these as ``classes`` and
-            beside it what `read_facts` takes.
+        path: path of a text or JSON file. A text file has one class per line in the order of the
+            label values, with ``#`` in the first column for a comment and ``[seen]`` or
+            ``[unseen]`` at the end of a line. A JSON file holds a list of names or of objects
+            (``name``, ``synonyms``, ``seen``, ``color``, ``index``, ``words``), a map from label
+            values to names or the inverse, or an object with one of these under ``classes`` and
+            any keys of `read_facts`.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: empty, a blank name, duplicates, marks that contradict each other, or nothing
-            that is a list of classes; each with the file and the place.
+        FileNotFoundError: the file does not exist.
+        ValueError: an empty file, a blank name, duplicates, contradictory marks, or no list of
+            classes. Messages give the file and the position.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no class file {path}")
-    around: Mapping[str, Any] = {}
+        raise FileNotFoundError(f"Class file {path} does not exist")
+    record: Mapping[str, Any] = {}
     if path.suffix.lower() == ".json":
         content = read_json(path)
-        key = next((k for k in INNER if isinstance(content, dict) and k in content), None)
-        around = content if key else {}
+        key = next((k for k in CLASS_LIST_KEYS if isinstance(content, dict) and k in content), None)
+        record = content if key else {}
         entries = list(_from_json(content[key] if key else content, path))
     else:
         entries = list(_from_lines(read_text(path), path))
     entries.sort(key=lambda entry: entry.raw)
-    names = registered_as_it_is(entries) or check_names(
+    names = _registered_names(entries) or check_names(
         [entry.name for entry in entries], str(path), [entry.place for entry in entries]
     )
     raw = tuple(entry.raw for entry in entries)
     if not 0 <= raw[0] <= raw[-1] <= HIGHEST:
         wrong = raw[0] if raw[0] < 0 else raw[-1]
-        raise ValueError(f"{path} gives label value {wrong}: label maps hold 0..{HIGHEST}")
+        raise ValueError(f"Label values must be in 0..{HIGHEST}, got label value {wrong} in {path}")
     for before, after in pairwise(entries):
         if before.raw == after.raw:
             raise ValueError(
-                f"{path} gives label value {after.raw} to {before.name!r} and {after.name!r}"
+                f"Label values must differ, but {path} gives label value {after.raw} to "
+                f"{before.name!r} and {after.name!r}"
             )
     own = _facts_of_entries(entries, names, raw, str(path))
-    facts = read_facts(around, names, raw, str(path)).completed(own)
-    return ClassFile(path, names, raw, facts, around)
+    facts = read_facts(record, names, raw, str(path)).with_defaults(own)
+    return ClassFile(path, names, raw, facts, record)
 
 
-def registered_as_it_is(entries: Sequence[_Entry]) -> tuple[str, ...] | None:
-    """The names, where they are a registered vocabulary's: those may repeat first synonyms."""
+def _registered_names(entries: Sequence[_Entry]) -> tuple[str, ...] | None:
+    """Returns the names if they form a registered vocabulary, which may repeat first synonyms."""
     names = tuple(str(entry.name) for entry in entries)
     return names if find_registered(names) else None
 
 
 def find_registered(names: tuple[str, ...]) -> str | None:
-    """The registered vocabulary that these names are; None: they are none."""
+    """Finds the registered vocabulary with exactly these class names; None if there is none."""
     fits = (v for v in list_vocabularies() if v not in MINI + MINI_SEEN and load_names(v) == names)
     return next(fits, None)
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Reads a JSON file.
 
     Raises:
-        ValueError: no UTF-8 text, no JSON, a key given twice in one object, or too large to be
-            about classes; names the file.
+        ValueError: the file is not UTF-8 text, is not JSON, repeats a key in one object, or is too
+            large to be a class file.
     """
     try:
-        return json.loads(read_text(path), object_pairs_hook=partial(_without_doubles, path))
+        return json.loads(read_text(path), object_pairs_hook=partial(_unique_keys, path))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
 
 
-def _without_doubles(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON keeps the last of two; here neither would be missed."""
-    found: dict[str, Any] = {}
+def _unique_keys(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Builds a JSON object, in which `json` alone would keep the last of two equal keys."""
+    content: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise ValueError(f"{path} gives the key {key!r} twice: {found[key]!r} and {value!r}")
-        found[key] = value
-    return found
+        if key in content:
+            raise ValueError(
+                f"{path} has the key {key!r} twice: {content[key]!r} and {value!r}. Remove one"
+            )
+        content[key] = value
+    return content
 
 
 def _from_lines(text: str, path: Path) -> Iterator[_Entry]:
@@ -152,22 +156,22 @@ def _from_lines(text: str, path: Path) -> Iterator[_Entry]:
     ]
     if lines and all(_NUMBERED.match(line) for _, line in lines):
         raise ValueError(
-            f"{path}: every line begins with a number; a text file has the names alone, in the "
-            f'order of the label values. With values of their own write JSON: {{"7": "road"}}'
+            f"Every line of {path} begins with a number. A text file has only names, in the order "
+            f'of the label values. To give label values, write JSON such as {{"7": "road"}}'
         )
     for value, (place, line) in enumerate(lines):
         mark = MARK.search(line)
-        _refuse_misspelt_mark(line if mark is None else MARK.sub("", line), f"{path}, {place}")
+        _check_mark(line if mark is None else MARK.sub("", line), f"{path}, {place}")
         record = {"seen": mark[1].lower() == "seen"} if mark else {}
         yield _Entry(MARK.sub("", line), value, place, record)
 
 
-def _refuse_misspelt_mark(line: str, where: str) -> None:
-    """``sky [unsen]`` would be a class of that name."""
-    said = _BRACKETS.search(line)
-    close = said and difflib.get_close_matches(said[1].lower(), ("seen", "unseen"), 1, 0.75)
-    if said and close:
-        raise ValueError(f"{where}: no mark is called {said[0]}; did you mean [{close[0]}]?")
+def _check_mark(line: str, where: str) -> None:
+    """Raises an error for a misspelt mark, which would become a part of the class name."""
+    brackets = _BRACKETS.search(line)
+    close = brackets and difflib.get_close_matches(brackets[1].lower(), ("seen", "unseen"), 1, 0.75)
+    if brackets and close:
+        raise ValueError(f"{where}: unknown mark {brackets[0]}. Did you mean [{close[0]}]?")
 
 
 def _from_json(content: Any, path: Path) -> Iterator[_Entry]:
@@ -187,7 +191,7 @@ def _from_json(content: Any, path: Path) -> Iterator[_Entry]:
     else:
         kind = f"keys {', '.join(list(content)[:4])}" if isinstance(content, dict) else content
         raise ValueError(
-            f"{path} holds no list of classes ({kind}): expected a list of names, a map from label "
+            f"{path} has no list of classes ({kind}). Expected a list of names, a map from label "
             f"values to names, or one of these under the key 'classes'"
         )
 
@@ -206,10 +210,10 @@ def _from_object(item: dict[str, Any], position: int, path: Path) -> _Entry:
         or not all(isinstance(mark, bool | None) for mark in marks)
     ):
         raise ValueError(
-            f"{path}, {place}: expected a 'name', an integer 'index', 'synonyms' that are strings, "
-            f"'seen' that is true or false; got {item!r}"
+            f"{path}, {place}: expected a 'name', an integer 'index', 'synonyms' that are strings "
+            f"and 'seen' that is true or false, got {item!r}"
         )
-    refuse_misspelt(item, f"{path}, {place}", of_one_class=True)
+    check_spelling(item, f"{path}, {place}", of_one_class=True)
     record = dict(item)
     if marks[1] is not None:
         record["seen"] = not marks[1]
@@ -219,11 +223,11 @@ def _from_object(item: dict[str, Any], position: int, path: Path) -> _Entry:
 def _facts_of_entries(
     entries: list[_Entry], names: tuple[str, ...], raw: tuple[int, ...], where: str
 ) -> ClassFacts:
-    """What stands in the entries themselves."""
+    """Reads the facts that the objects of single classes state."""
     marks = [entry.record.get("seen") for entry in entries]
-    lists = {
-        mark: [name for name, said in zip(names, marks) if said is mark] for mark in (True, False)
-    }
+    seen, unseen = (
+        [name for name, mark in zip(names, marks) if mark is value] for value in (True, False)
+    )
     words = {
         name: entry.record[key]
         for name, entry in zip(names, entries)
@@ -237,8 +241,9 @@ def _facts_of_entries(
         if entry.record.get(key) is not None
     }
     facts = read_facts({"words": words or None, "palette": colors or None}, names, raw, where)
-    seen = read_marks(lists[True] or None, lists[False] or None, names, where)
-    return ClassFacts(seen=seen).completed(facts)
+    return ClassFacts(seen=read_marks(seen or None, unseen or None, names, where)).with_defaults(
+        facts
+    )
 
 
 def _is_value(key: str) -> bool:

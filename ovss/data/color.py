@@ -1,4 +1,4 @@
-"""Colours as SSD distorts them, in the order and with the bounds of detectron2's point_rend."""
+"""SSD's colour augmentation, in the order and with the bounds of detectron2's point_rend."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ Image = NDArray[Any]
 
 @TRANSFORMS.register_module()
 class ColorAugSSD(BaseTransform):
-    """Brightness; then contrast, saturation and hue, or saturation, hue and contrast: each by half.
+    """Distorts the colours of an RGB image; each step runs with probability 0.5.
 
-    Of RGB pictures. mmseg's PhotoMetricDistortion takes its picture for BGR, which turns hues the
-    other way, and never draws the greatest hue; otherwise they agree.
+    Brightness comes first. Contrast then comes before or after saturation and hue, at random.
+    mmseg's PhotoMetricDistortion differs in two ways: it assumes a BGR image, which rotates hues
+    in the opposite direction, and it never draws the largest hue.
 
     Args:
-        brightness: added, at most, either way, in 0..255.
-        contrast, saturation: factors, from and to.
-        hue: added, at most, either way, in half degrees.
+        brightness: largest change in either direction, in 0..255.
+        contrast: bounds of the factor.
+        saturation: bounds of the factor.
+        hue: largest change in either direction, in half degrees.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class ColorAugSSD(BaseTransform):
         self.saturation, self.hue = saturation, hue
 
     def transform(self, results: dict) -> dict:
+        """Distorts `results["img"]`."""
         image = results["img"]
         if _coin():
             image = _linear(image, shift=np.random.uniform(-self.brightness, self.brightness))
@@ -62,8 +65,8 @@ class ColorAugSSD(BaseTransform):
         if not _coin():
             return image
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-        turn = np.random.randint(-self.hue, self.hue + 1)
-        hsv[..., 0] = (hsv[..., 0].astype(int) + turn) % 180
+        shift = np.random.randint(-self.hue, self.hue + 1)
+        hsv[..., 0] = (hsv[..., 0].astype(int) + shift) % 180  # OpenCV's hues are half degrees
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
@@ -72,5 +75,5 @@ def _coin() -> bool:
 
 
 def _linear(image: Image, factor: float = 1.0, shift: float = 0.0) -> Image:
-    """factor * image + shift, cut off at 0 and 255, rounded down."""
+    """Returns factor * image + shift, clipped to 0..255 and rounded down."""
     return np.clip(image.astype(np.float32) * factor + shift, 0, 255).astype(np.uint8)

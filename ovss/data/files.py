@@ -1,4 +1,7 @@
-"""Label maps and texts, with errors that say which file is wrong. Pictures: `ovss.image_io`."""
+"""Readers of label maps and text files, with errors that name the file.
+
+Images are read by `ovss.io.images`.
+"""
 
 from __future__ import annotations
 
@@ -11,64 +14,70 @@ from PIL import Image
 from ovss.io.images import ImageError
 
 MASK_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm"))
-"""What keeps label values as they are; JPEG and WebP do not."""
+"""Lossless file types, which keep label values; JPEG and WebP do not."""
 
-_LARGEST = 16 << 20  # bytes: a text that is larger is an annotation file
+_MAX_BYTES = 16 << 20  # a larger text file is an annotation file, not a list of names
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
 def read_labels(path: str | Path) -> NDArray[np.integer]:
-    """The raw values of a label map, (H, W): 16-bit files keep 16 bits, palettes their indices.
+    """Reads the raw values of a label map, (H, W).
+
+    Files of 16 bits keep 16 bits; files with a palette give its indices.
 
     Raises:
-        ImageError: no such file, damaged, or not one channel of indices.
+        ImageError: the file does not exist, is damaged, or is not one channel of indices.
     """
-    picture = _open(path)
-    if picture.mode not in _MODES:
+    image = _open(path)
+    if image.mode not in _MODES:
         raise ImageError(
-            f"{path}: a label map of mode {picture.mode}; expected one channel of indices "
-            f"(grey, palette or 16 bit), not colours. Colours need a palette"
+            f"{path}: expected a label map with one channel of indices (grey, palette or 16 bit), "
+            f"got mode {image.mode}. To read colours, give a palette"
         )
-    raw_HW = np.array(picture)
+    raw_HW = np.array(image)
     return raw_HW.astype(np.uint8) if raw_HW.dtype == np.bool_ else raw_HW
 
 
 def read_label_colors(path: str | Path) -> NDArray[np.uint8]:
-    """The colours of a label map, (H, W, 3) RGB.
+    """Reads the colours of a label map, (H, W, 3) RGB.
 
     Raises:
-        ImageError: no such file, damaged, not in colours, or partly transparent.
+        ImageError: the file does not exist, is damaged, is not RGB, or is partly transparent.
     """
-    picture = _open(path)
-    if picture.mode not in ("RGB", "RGBA"):
+    image = _open(path)
+    if image.mode not in ("RGB", "RGBA"):
         raise ImageError(
-            f"{path}: a label map of mode {picture.mode}; the palette's classes are told by "
-            f"colour, so it must be RGB. For masks of indices leave the palette out"
+            f"{path}: expected an RGB label map because a palette identifies classes by colour, "
+            f"got mode {image.mode}. For label maps of indices remove the palette"
         )
-    colors_HWC = np.array(picture)
+    colors_HWC = np.array(image)
     if not (colors_HWC[..., 3:] == 255).all():
-        raise ImageError(f"{path}: a label map with transparent pixels; save it without")
+        raise ImageError(f"{path}: the label map has transparent pixels. Save it without them")
     return colors_HWC[..., :3]
 
 
 def read_text(path: Path) -> str:
-    """A class file or a list of pictures, UTF-8 with or without a mark of that.
+    """Reads a class file or a list of images, UTF-8 with or without a byte-order mark.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: no UTF-8 text, or too large for either.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not UTF-8 text, or is too large.
     """
-    if path.stat().st_size > _LARGEST:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes: too many for a list of names")
+    if path.stat().st_size > _MAX_BYTES:
+        raise ValueError(
+            f"{path} is too large for a list of names: expected at most {_MAX_BYTES:,} bytes, "
+            f"found {path.stat().st_size:,}"
+        )
     try:
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path} is no UTF-8 text (byte {error.start}): save it as UTF-8"
+            f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8"
         ) from None
 
 
 def read_list(path: Path) -> tuple[str, ...]:
-    """The pictures that a list names, one a line; raises as `read_text`."""
+    """Reads a list of images, one per line; raises as `read_text`."""
     return tuple(line.strip() for line in read_text(path).split("\n") if line.strip())
 
 
@@ -76,15 +85,15 @@ def _open(path: str | Path) -> Image.Image:
     if Path(path).suffix.lower() not in MASK_SUFFIXES:
         kinds = ", ".join(sorted(MASK_SUFFIXES))
         raise ImageError(
-            f"{path}: a label map must be stored without loss ({kinds}); JPEG and the like change "
-            f"its values. Export it as PNG"
+            f"{path}: expected a lossless label map ({kinds}) because formats such as JPEG change "
+            f"label values. Export it as PNG"
         )
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
+        with Image.open(path) as image:
+            image.load()
+            return image
     except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
-    except Exception as error:  # Pillow's readers raise nearly anything on damaged files
+        raise ImageError(f"Label map {path} does not exist") from None
+    except Exception as error:  # Pillow raises almost any exception on damaged files
         reason = str(error) or type(error).__name__
-        raise ImageError(f"{path}: cannot be read as a label map: {reason}") from error
+        raise ImageError(f"{path}: cannot be read as a label map ({reason})") from error

@@ -1,4 +1,4 @@
-"""Your own data: a folder of pictures, a folder of label maps, a class file."""
+"""Reader of your own data: a folder of images, a folder of label maps and a class file."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ from .class_colors import Color
 from .class_facts import ClassFacts
 from .class_file import find_registered, read_class_file
 from .files import MASK_SUFFIXES, read_labels
-from .folder_facts import all_facts, are_colors, ignored_values, with_palette
+from .folder_facts import all_facts, has_color_masks, ignored_values, with_palette
 from .folder_files import compare_sizes, find_suffix
 from .folder_layout import IMAGE_FOLDERS, MASK_FOLDERS, find_class_file, find_folder, sibling_facts
-from .pairs import files_below, find_pairs, find_pictures
+from .pairs import files_below, find_images, find_pairs
 from .splits import LayoutError, choose_split, find_splits, mask_folder_of
 
 if TYPE_CHECKING:
     from .image_mask import ImageMaskDataset
 
-CHECKED = 16  # label maps whose values are looked at before anything runs
+MAX_CHECKED = 16  # label maps whose values are checked before anything runs
 
 
 @dataclass(frozen=True)
 class FolderDescription:
-    """What a folder holds, ready to be a data set.
+    """Description of a dataset folder, from which a dataset can be built.
 
     Args:
-        folder: the data set. images, masks: its pictures and label maps, of the split.
-        split: its name; None: all there is.
-        names: T classes.
-        seen: those that training showed; None: nothing is said.
-        words: class -> what a model is asked for it; None: the names.
-        palette: T RGB triples; None: nothing is said.
-        color_masks: whether label maps are RGB pictures in the colours of `palette`.
-        label_map: raw value -> class; None: they are the same.
-        ignored: raw values that mean "not labelled". ignored_colors: RGB triples that do.
-        mask_suffix: how the name of a label map ends where the picture's ends in its file type.
-        subset: the pictures of the split where a list tells them.
-        class_file: where the classes are written.
-        count: how many pictures.
-        unpaired: how many label maps have no picture, where all of a folder is taken.
+        folder: folder of the dataset.
+        images: folder of the split's images.
+        masks: folder of the split's label maps.
+        split: name of the split; None: the whole dataset.
+        names: T class names.
+        seen: class names that training showed; None: not stated.
+        words: map from class names to the names that a model segments in their place; None: the
+            class names.
+        palette: T RGB triples; None: not stated.
+        color_masks: True if label maps are RGB images in the colours of `palette`.
+        label_map: map from raw values to class indices; None: they are equal.
+        ignored: raw values that mean "not labelled".
+        ignored_colors: RGB triples that mean "not labelled".
+        mask_suffix: suffix that replaces an image's file type in the name of its label map.
+        subset: images of the split, if a list defines it.
+        class_file: path of the class file.
+        count: number of images.
+        unpaired: number of label maps without an image; 0 if a list defines the split.
     """
 
     folder: Path
@@ -69,33 +73,34 @@ class FolderDescription:
     def __str__(self) -> str:
         unseen = 0 if self.seen is None else len(self.names) - len(self.seen)
         facts = [
-            f"{self.count} pictures in {self.images}",
+            f"{self.count} images in {self.images}",
             f"label maps *{self.mask_suffix} in {self.masks}",
-            f"{len(self.names)} classes of {self.class_file}" + f", {unseen} unseen" * (unseen > 0),
+            f"{len(self.names)} classes in {self.class_file}" + f", {unseen} unseen" * (unseen > 0),
         ]
         if self.unpaired:
-            facts.insert(2, f"{self.unpaired} more label maps have no picture and are left out")
+            facts.insert(2, f"{self.unpaired} label maps without an image are left out")
         if self.words is not None:
-            facts.append(f"asked by {sum(len(self.words.get(n, (n,))) for n in self.names)} words")
-        none = self.ignored_colors if self.color_masks else self.ignored
-        facts.append(f"not labelled: {', '.join(map(str, none)) or 'no value'}")
+            count = sum(len(self.words.get(name, (name,))) for name in self.names)
+            facts.append(f"{count} names to segment")
+        ignored = self.ignored_colors if self.color_masks else self.ignored
+        facts.append(f"not labelled: {', '.join(map(str, ignored)) or 'no value'}")
         return "; ".join(facts)
 
     def build(self, pipeline: Sequence[dict] = ()) -> ImageMaskDataset:
-        """The data set.
+        """Builds the dataset.
 
         Args:
-            pipeline: its transforms.
+            pipeline: transforms of the dataset.
         """
         from .image_mask import ImageMaskDataset
 
         return ImageMaskDataset(**{k: v for k, v in self.config(pipeline).items() if k != "type"})
 
     def config(self, pipeline: Sequence[dict]) -> dict[str, Any]:
-        """The data set as a config has it.
+        """Returns the config of the dataset.
 
         Args:
-            pipeline: its transforms.
+            pipeline: transforms of the dataset.
         """
         optional: dict[str, Any] = {
             "seen": self.seen and list(self.seen),
@@ -126,51 +131,56 @@ def describe_folder(
     classes: str | Path | None = None,
     mask_suffix: str | None = None,
 ) -> FolderDescription:
-    """Look at a folder, and say what data set it is; docs/your_data.md shows what is understood.
+    """Describes the dataset in a folder; docs/your_data.md shows the accepted layouts.
 
-    Every picture is paired with its label map and the sizes of all are compared; of label maps
-    spread over the set the values are checked.
+    Every image is paired with its label map and all sizes are compared. The values of some label
+    maps, spread over the dataset, are checked.
 
     Args:
-        folder: the data set.
-        split: ``val`` and the like; ``all`` for everything.
-        images, masks, classes: where to look, as a path or below `folder`; None: found by name.
-        mask_suffix: ``"_labels.png"`` where label maps end so; None: found by looking.
+        folder: folder of the dataset.
+        split: name of a split such as ``val``; ``all`` for everything.
+        images: folder of the images, as a path or below `folder`; None: search by name.
+        masks: folder of the label maps, as a path or below `folder`; None: search by name.
+        classes: class file, as a path or below `folder`; None: search by name.
+        mask_suffix: suffix of label maps such as ``"_labels.png"``; None: detect it.
 
     Raises:
-        FileNotFoundError: a folder, a file, pictures or label maps are missing.
-        LayoutError: it can be read in several ways, or in none; names the flag that decides.
-        ValueError: a class file, a size or a label value that is wrong.
-        ImageError: a label map that cannot be read, or has 8 bits where 16 are needed.
+        FileNotFoundError: a folder, a file, images or label maps are missing.
+        LayoutError: the folder can be read in several ways or in none; the message names the
+            argument that decides.
+        ValueError: a wrong class file, image size or label value.
+        ImageError: a label map cannot be read, or has 8 bits where 16 are needed.
     """
     root = Path(folder)
     if not root.is_dir():
-        kind = "a file, not a folder" if root.exists() else "no such folder"
-        raise FileNotFoundError(f"{root}: {kind}; give the folder of the data set")
+        found = "a file" if root.exists() else "nothing"
+        raise FileNotFoundError(f"Expected a dataset folder, found {found} at {root}")
     if root.resolve().name.endswith(".partial"):
-        raise LayoutError(f"{root} is half made: run the command that makes it again to go on")
-    picture_root = find_folder(root, images, IMAGE_FOLDERS, IMAGE_SUFFIXES, "images")
+        raise LayoutError(
+            f"{root} is incomplete. Run the command that prepares it again to continue"
+        )
+    image_root = find_folder(root, images, IMAGE_FOLDERS, IMAGE_SUFFIXES, "images")
     mask_root = find_folder(root, masks, MASK_FOLDERS, MASK_SUFFIXES, "masks")
     class_file = read_class_file(find_class_file(root, classes))
     records = sibling_facts(root, class_file.path)
     facts = all_facts(class_file, records)
-    told = [(class_file.path, class_file.around), *records]
-    part = choose_split(find_splits(root, picture_root, told), split, root)
-    pictures = picture_root / part.folder if part else picture_root
-    labels = mask_folder_of(mask_root, part)
-    subset, where = (part.subset, part.where) if part else (None, "")
+    json_files = [(class_file.path, class_file.record), *records]
+    chosen = choose_split(find_splits(root, image_root, json_files), split, root)
+    image_folder = image_root / chosen.folder if chosen else image_root
+    mask_folder = mask_folder_of(mask_root, chosen)
+    subset, where = (chosen.subset, chosen.where) if chosen else (None, "")
     suffix = mask_suffix or facts.mask_suffix
     if not suffix:
-        suffix = find_suffix(find_pictures(pictures, subset, where), pictures, labels)
-    pairs = find_pairs(pictures, labels, suffix, subset, where)
+        suffix = find_suffix(find_images(image_folder, subset, where), image_folder, mask_folder)
+    pairs = find_pairs(image_folder, mask_folder, suffix, subset, where)
     modes = compare_sizes([(image, mask) for image, mask in pairs if mask is not None])
     facts = with_palette(facts, root, pairs[0][1] if modes["P"] else None, class_file.raw)
-    color_masks = are_colors(modes, facts, class_file.path)
-    described = FolderDescription(
+    color_masks = has_color_masks(modes, facts, class_file.path)
+    description = FolderDescription(
         folder=root,
-        images=pictures,
-        masks=labels,
-        split=part.name if part else None,
+        images=image_folder,
+        masks=mask_folder,
+        split=chosen.name if chosen else None,
         names=class_file.names,
         seen=facts.seen,
         words=facts.words,
@@ -185,30 +195,37 @@ def describe_folder(
         count=len(pairs),
         unpaired=0
         if subset
-        else sum(f.name.endswith(suffix) for f in files_below(labels)) - len(pairs),
+        else sum(f.name.endswith(suffix) for f in files_below(mask_folder)) - len(pairs),
     )
-    check_labels(described, [mask for _, mask in pairs if mask is not None], facts)
-    return described
+    check_labels(description, [mask for _, mask in pairs if mask is not None], facts)
+    return description
 
 
-def check_labels(described: FolderDescription, masks: Sequence[Path], facts: ClassFacts) -> None:
-    """Read some label maps, spread over the set, as the data set will.
+def check_labels(description: FolderDescription, masks: Sequence[Path], facts: ClassFacts) -> None:
+    """Reads up to `MAX_CHECKED` label maps, spread over the dataset, as the dataset will.
+
+    Args:
+        description: description of the dataset.
+        masks: paths of all label maps.
+        facts: facts of the class file.
 
     Raises:
-        ImageError, ValueError: as `ImageMaskDataset.labels`. LayoutError: masks of two classes that
-            hold 0 and 255, where nothing says whether 255 is the second class or no label.
+        ImageError, ValueError: as `ImageMaskDataset.labels`.
+        LayoutError: label maps of two classes hold 0 and 255, and no file states whether 255 is the
+            second class or means "not labelled".
     """
-    dataset = described.build()
+    dataset = description.build()
     values: set[int] = set()
-    for place in np.unique(np.linspace(0, len(masks) - 1, min(CHECKED, len(masks))).astype(int)):
-        dataset.labels(masks[place])
-        if not described.color_masks:
-            values.update(np.unique(read_labels(masks[place])).tolist())
-    unsaid = facts.ignored is None and described.label_map is None
-    if unsaid and len(described.names) == 2 and values == {0, 255}:
-        first, second = described.names
+    count = min(MAX_CHECKED, len(masks))
+    for index in np.unique(np.linspace(0, len(masks) - 1, count).astype(int)):
+        dataset.labels(masks[index])
+        if not description.color_masks:
+            values.update(np.unique(read_labels(masks[index])).tolist())
+    is_unstated = facts.ignored is None and description.label_map is None
+    if is_unstated and len(description.names) == 2 and values == {0, 255}:
+        first, second = description.names
         raise LayoutError(
-            f"the label maps in {described.masks} hold 0 and 255 and no 1. If 255 is {second!r}, "
-            f'make the class file JSON: {{"0": "{first}", "255": "{second}"}}; if it means '
-            f'"not labelled": {{"classes": ["{first}", "{second}"], "ignored": [255]}}'
+            f"The label maps in {description.masks} hold 0 and 255, which has two meanings. If 255 "
+            f'is {second!r}, write the class file as {{"0": "{first}", "255": "{second}"}}; if it '
+            f'means "not labelled", as {{"classes": ["{first}", "{second}"], "ignored": [255]}}'
         )

@@ -1,4 +1,4 @@
-"""What is said of a folder's classes, put together from its files."""
+"""Facts about the classes of a folder, merged from its files."""
 
 from __future__ import annotations
 
@@ -8,63 +8,89 @@ from pathlib import Path
 from typing import Any
 
 from .class_facts import ClassFacts, read_facts
-from .class_file import INNER, ClassFile
+from .class_file import CLASS_LIST_KEYS, ClassFile
 from .folder_files import palette_of
 from .splits import LayoutError
 
 
 def all_facts(class_file: ClassFile, records: Sequence[tuple[Path, Any]]) -> ClassFacts:
-    """The class file's, completed by its siblings that are of the same classes."""
+    """Merges the facts of a class file with those of other JSON files about the same classes.
+
+    Args:
+        class_file: class file, which takes precedence.
+        records: paths and contents of the other JSON files, as returned by `sibling_facts`.
+    """
     facts = class_file.facts
     for path, content in records:
-        listed = next((content[key] for key in INNER if key in content), None)
-        if listed is not None and _names_in(listed) != class_file.names:
+        classes = next((content[key] for key in CLASS_LIST_KEYS if key in content), None)
+        if classes is not None and _names_in(classes) != class_file.names:
             continue
-        facts = facts.completed(read_facts(content, class_file.names, class_file.raw, str(path)))
+        other = read_facts(content, class_file.names, class_file.raw, str(path))
+        facts = facts.with_defaults(other)
     return facts
 
 
-def _names_in(listed: Any) -> tuple[str, ...] | None:
-    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
-        return tuple(" ".join(name.split()) for name in listed)
+def _names_in(classes: Any) -> tuple[str, ...] | None:
+    if isinstance(classes, list) and all(isinstance(name, str) for name in classes):
+        return tuple(" ".join(name.split()) for name in classes)
     return None
 
 
 def with_palette(
     facts: ClassFacts, root: Path, mask: Path | None, raw: Sequence[int]
 ) -> ClassFacts:
-    """With the colours of palette.png or of a palette label map, where no others are given."""
+    """Adds the colours of palette.png or of a label map with a palette if the facts have none.
+
+    Args:
+        facts: facts of the class files.
+        root: folder of the dataset.
+        mask: label map with a palette, or None.
+        raw: label values of the classes.
+    """
     for path in (root / "palette.png", mask):
         if path is not None and path.is_file():
-            facts = facts.completed(ClassFacts(colors=palette_of(path, raw)))
+            facts = facts.with_defaults(ClassFacts(colors=palette_of(path, raw)))
     return facts
 
 
-def are_colors(modes: Counter[str], facts: ClassFacts, class_file: Path) -> bool:
-    """Whether label maps tell classes by colour.
+def has_color_masks(modes: Counter[str], facts: ClassFacts, class_file: Path) -> bool:
+    """Returns True if label maps encode classes as colours.
+
+    Args:
+        modes: Pillow's modes of the label maps with their counts.
+        facts: facts about the classes.
+        class_file: path of the class file, for messages.
 
     Raises:
-        LayoutError: some do and some do not, or there is no palette.
+        LayoutError: some label maps are in colour and others are not, or no palette is given.
     """
     colored = modes["RGB"] + modes["RGBA"]
     if not colored:
         return False
     if colored < sum(modes.values()):
         raise LayoutError(
-            f"{colored} of {sum(modes.values())} label maps are in colour (RGB) and the others are "
-            f"not: make them alike"
+            f"Label maps must all be in colour (RGB) or all be indices, but {colored} of "
+            f"{sum(modes.values())} label maps are in colour. Convert them to one form"
         )
     if facts.colors is None:
         raise LayoutError(
-            f"the label maps are in colour (RGB), and nothing says which colour means what: add "
-            f"'palette' to {class_file.with_suffix('.json').name}, or write "
-            f'{class_file.with_name("palette.json")}: {{"road": [128, 64, 128], ...}}'
+            f"The label maps are in colour (RGB), but no file states the colours of the classes. "
+            f"Add 'palette' to {class_file.with_suffix('.json').name}, or write "
+            f'{class_file.with_name("palette.json")} with {{"road": [128, 64, 128], ...}}'
         )
     return True
 
 
 def ignored_values(facts: ClassFacts, modes: Counter[str], raw: Sequence[int]) -> tuple[int, ...]:
-    """Values that mean "not labelled": as written, else the highest of the files' type."""
+    """Returns the values that mean "not labelled".
+
+    Default: the largest value of the files' type, unless it is the value of a class.
+
+    Args:
+        facts: facts about the classes; their `ignored` replaces the default.
+        modes: Pillow's modes of the label maps with their counts.
+        raw: label values of the classes.
+    """
     if facts.ignored is not None:
         return facts.ignored
     wide = any(mode.startswith("I") for mode in modes)

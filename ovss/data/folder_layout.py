@@ -1,4 +1,4 @@
-"""Where pictures, label maps and class file lie in a folder: found by looking."""
+"""Search for images, label maps and the class file in a dataset folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ovss.io.advice import advised
 
 from .class_facts import FACT_KEYS, PALETTE_KEYS
 from .class_file import read_json
-from .pairs import holds
+from .pairs import has_files
 from .splits import LayoutError, is_split, listed_splits
 
 # fmt: off
@@ -30,82 +30,98 @@ NOT_CLASSES = re.compile(r"class_?(stats|count|weight|freq|dist)", re.IGNORECASE
 
 
 def find_folder(
-    root: Path, given: str | Path | None, known: Sequence[str], kind: Collection[str], what: str
+    root: Path, path: str | Path | None, known: Sequence[str], suffixes: Collection[str], kind: str
 ) -> Path:
-    """The folder of pictures or of label maps.
+    """Finds the folder of images or of label maps.
 
     Args:
-        root: the data set.
-        given: named by the user, as a path or below `root`; None: look for one.
-        known: what such folders are called, in lower case.
-        kind: file types that it must hold.
-        what: ``images`` or ``masks``: the flag.
+        root: folder of the dataset.
+        path: choice of the user, as a path or below `root`; None: search by name.
+        known: usual names of such folders, in lower case.
+        suffixes: file types of which the folder must have at least one file.
+        kind: ``images`` or ``masks``, for messages.
 
     Raises:
-        FileNotFoundError: no such folder. LayoutError: none is found, or several.
+        FileNotFoundError: `path` does not exist.
+        LayoutError: no folder or several folders fit.
     """
-    if given is not None:
-        return _given(root, given, Path.is_dir, f"folder of {what}: {root / given}")
-    inside = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    named = [p for p in inside if p.name.lower() in known]
-    found = [p for p in named if holds(p, kind)]
+    if path is not None:
+        return _resolve(root, path, Path.is_dir, f"Folder of {kind}")
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    named = [p for p in folders if p.name.lower() in known]
+    found = [p for p in named if has_files(p, suffixes)]
     if len(found) == 1:
         return found[0]
     if found:
-        listed = ", ".join(path.name for path in found)
-        error = LayoutError(f"{root} has several folders that may be the {what}: {listed}")
-        raise advised(error, what)
-    parts = [p for p in inside if is_split(p.name) and any((p / name).is_dir() for name in known)]
-    if parts and not named:
+        listed = ", ".join(p.name for p in found)
+        error = LayoutError(f"{root} has several folders of {kind}: {listed}. Choose one")
+        raise advised(error, kind)
+    splits = [p for p in folders if is_split(p.name) and any((p / name).is_dir() for name in known)]
+    if splits and not named:
         error = LayoutError(
-            f"{root} has {what} within {', '.join(p.name for p in parts)}. Give {parts[0]} as the "
-            f"dataset, and the class file if it is not in there"
+            f"{root} has {kind} inside {', '.join(p.name for p in splits)}. Give {splits[0]} as "
+            f"the dataset, and the class file if it is elsewhere"
         )
         raise advised(error, "classes")
-    empty = f" ({', '.join(p.name for p in named)}: no {_kinds(kind)} in there)" if named else ""
-    there = ", ".join(p.name for p in inside[:8]) or "no folders at all"
+    empty = f" ({', '.join(p.name for p in named)}: no {_examples(suffixes)})" if named else ""
+    listed = ", ".join(p.name for p in folders[:8]) or "no folders"
     error = LayoutError(
-        f"{root} has no folder of {what}{empty}, only {there}. Call the folder {known[0]!r}"
+        f"{root} has no folder of {kind}{empty}, found {listed}. Name the folder {known[0]!r}"
     )
-    raise advised(error, what)
+    raise advised(error, kind)
 
 
-def _given(root: Path, given: str | Path, fits: Callable[[Path], bool], what: str) -> Path:
-    """What a flag names, below the data set or as a path."""
-    place = next(filter(fits, (root / given, Path(given))), None)
-    if place is None:
-        raise FileNotFoundError(f"no such {what}")
-    return place
+def _resolve(root: Path, path: str | Path, fits: Callable[[Path], bool], kind: str) -> Path:
+    """Finds a path that the user named, below the dataset or as it is."""
+    found = next(filter(fits, (root / path, Path(path))), None)
+    if found is None:
+        raise FileNotFoundError(f"{kind} {root / path} does not exist")
+    return found
 
 
-def find_class_file(root: Path, given: str | Path | None) -> Path:
-    """The class file of a data set.
+def find_class_file(root: Path, path: str | Path | None) -> Path:
+    """Finds the class file of a dataset.
+
+    Args:
+        root: folder of the dataset.
+        path: choice of the user, as a path or below `root`; None: search by name.
 
     Raises:
-        FileNotFoundError: no such file. LayoutError: none is found, or several.
+        FileNotFoundError: `path` does not exist.
+        LayoutError: no file or several files fit.
     """
-    if given is not None:
-        return _given(root, given, Path.is_file, f"class file: {root / given}")
+    if path is not None:
+        return _resolve(root, path, Path.is_file, "Class file")
     found = sorted(
-        path
-        for path in root.iterdir()
-        if path.is_file() and CLASS_FILES.match(path.name) and not NOT_CLASSES.match(path.name)
+        p
+        for p in root.iterdir()
+        if p.is_file() and CLASS_FILES.match(p.name) and not NOT_CLASSES.match(p.name)
     )
     if len(found) == 1:
         return found[0]
     if found:
-        listed = ", ".join(path.name for path in found)
-        raise advised(LayoutError(f"{root} has several class files: {listed}"), "classes")
+        listed = ", ".join(p.name for p in found)
+        error = LayoutError(f"{root} has several class files: {listed}. Choose one")
+        raise advised(error, "classes")
     error = LayoutError(
-        f"{root} has no class file. Write {root / 'classes.txt'}, one class a line in the order of "
-        f"the label values"
+        f"{root} has no class file. Write {root / 'classes.txt'} with one class per line in the "
+        f"order of the label values"
     )
     raise advised(error, "classes")
 
 
 def sibling_facts(root: Path, class_file: Path) -> list[tuple[Path, Any]]:
-    """The other JSON files of a data set that speak of its classes or splits, with their content;
-    a file called palette holds nothing but the palette."""
+    """Reads the other JSON files of a dataset that describe its classes or splits.
+
+    A file named palette may hold only the palette.
+
+    Args:
+        root: folder of the dataset.
+        class_file: path of the class file.
+
+    Returns:
+        Paths and contents of the files.
+    """
     found = []
     for path in sorted(root.glob("*.json")):
         if path == class_file:
@@ -118,11 +134,11 @@ def sibling_facts(root: Path, class_file: Path) -> list[tuple[Path, Any]]:
         try:
             content = read_json(path)
         except ValueError:
-            continue  # a file of another purpose
+            continue  # a file for another purpose
         if isinstance(content, dict) and (FACT_KEYS & content.keys() or listed_splits(content)):
             found.append((path, content))
     return found
 
 
-def _kinds(kind: Collection[str]) -> str:
-    return ", ".join(sorted({".png", ".jpg", ".tif"}.intersection(kind))) + " ..."
+def _examples(suffixes: Collection[str]) -> str:
+    return ", ".join(sorted({".png", ".jpg", ".tif"}.intersection(suffixes))) + " ..."

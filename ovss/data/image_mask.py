@@ -1,4 +1,4 @@
-"""Your own pictures and label maps, in two folders."""
+"""Dataset of your own images and label maps, in two folders."""
 
 from __future__ import annotations
 
@@ -21,31 +21,34 @@ from .words import Words, words_of_classes
 
 @DATASETS.register_module()
 class ImageMaskDataset(SegmentationDataset):
-    """A folder of pictures and a folder of label maps with the same names.
+    """Folder of images and folder of label maps with matching file names.
 
     Args:
-        images: folder of the pictures, searched through its subfolders.
-        masks: folder of the label maps, laid out alike; None where there are none (prediction).
-        vocabulary: the T category names: a list, a text file with one a line, or a registered name.
+        images: folder of the images; subfolders are searched too.
+        masks: folder of the label maps, with the same subfolders; None without labels (prediction).
+        vocabulary: T class names as a list, a text file with one per line, or a registered name.
+        pipeline: see `SegmentationDataset`.
         seen: names that training may show (list, file or registered name); None: all.
-        only_seen: True narrows the vocabulary to the seen names and ignores the other pixels, as
-            training must: a word that never has a pixel would be learnt as "never there".
-        label_map: raw value -> category name or index in `vocabulary`; None: raw values are the
-            indices.
+        only_seen: True restricts the vocabulary to the seen names and ignores all other pixels.
+            Training needs this because a model would learn that a category without pixels never
+            occurs.
+        label_map: map from raw values to class names or to indices in `vocabulary`; None: raw
+            values are indices.
         ignored: raw values that mean "not labelled"; they become IGNORE.
-        mask_suffix: how the name of a label map ends where the picture's ends in its file type.
-        subset: pictures to take, as `find_pairs` has them: a list, or a text file with one a line;
-            None: all.
-        words: what a model is asked where that is not the category names, see `words_of_classes`.
-        colors: T RGB triples. The categories are drawn in them; with `color_masks` they tell them.
-        color_masks: True where label maps are RGB pictures in these colours, not indices.
-        ignored_colors: RGB triples that mean "not labelled" there.
-        pipeline, seed: see `SegmentationDataset`.
+        mask_suffix: suffix that replaces an image's file type in the name of its label map.
+        seed: see `SegmentationDataset`.
+        subset: images to use, in the forms of `find_pairs`, as a list or as a text file with one
+            per line; None: all.
+        words: names to segment if they differ from the class names, see `words_of_classes`.
+        colors: T RGB triples, which categories are drawn in. With `color_masks` they also identify
+            the categories in the label maps.
+        color_masks: True if label maps are RGB images in these colours instead of indices.
+        ignored_colors: RGB triples that mean "not labelled" in such label maps.
 
     Raises:
-        FileNotFoundError: a folder is missing or empty, or a picture lacks its label map.
-        ValueError: a name in `seen`, `label_map` or `words` that is not in the vocabulary; two
-            pictures of one name; colours that are not one for each category.
+        FileNotFoundError: a folder is missing or empty, or an image has no label map.
+        ValueError: a name in `seen`, `label_map` or `words` is not in the vocabulary, two images
+            have the same name, or the number of colours is wrong.
     """
 
     names_words = True
@@ -69,15 +72,18 @@ class ImageMaskDataset(SegmentationDataset):
         ignored_colors: Sequence[Sequence[int]] = (),
     ) -> None:
         every = load_names(vocabulary)
-        shown = every if seen is None else load_names(seen) if len(seen) else ()
-        if only_seen and not shown:
-            raise ValueError("only_seen, and no name is seen: nothing would be left to train on")
-        wrong = [name for name, known in zip(shown, seen_mask(shown, every)) if not known]
+        seen_names = every if seen is None else load_names(seen) if len(seen) else ()
+        if only_seen and not seen_names:
+            raise ValueError(
+                "`only_seen` needs at least one seen name because training uses no others. List "
+                "names in `seen`"
+            )
+        wrong = [name for name, ok in zip(seen_names, seen_mask(seen_names, every)) if not ok]
         if wrong:
             raise ValueError(
-                f"seen names {wrong[:5]} that are not in the vocabulary {every[:5]}..."
+                f"Seen names must be in the vocabulary {every[:5]}..., got {wrong[:5]}"
             )
-        is_seen = seen_mask(every, shown)
+        is_seen = seen_mask(every, seen_names)
         kept = tuple(n for n, ok in zip(every, is_seen) if ok or not only_seen)
         _check_colors(colors, every, color_masks, label_map)
         super().__init__(
@@ -95,11 +101,11 @@ class ImageMaskDataset(SegmentationDataset):
             for raw, owner in owners.items()
         }
         self.color_masks, self.highest_raw = color_masks, max(mapping)
-        self.border = LabelMapper(len(kept), mapping, ignored)
+        self.label_mapper = LabelMapper(len(kept), mapping, ignored)
         if color_masks:
             by_color = {_triple(c): mapping[i] for i, c in enumerate(colors or ())}
             by_color.update((_triple(color), IGNORE) for color in ignored_colors)
-            self.color_border = ColorMapper(by_color)
+            self.color_mapper = ColorMapper(by_color)
         if isinstance(subset, str):
             where, subset = subset, read_list(Path(subset))
         else:
@@ -118,27 +124,31 @@ class ImageMaskDataset(SegmentationDataset):
         labels = self.labels(mask_path)
         if labels.shape != image.shape[:2]:
             raise ValueError(
-                f"label map {mask_path} has (height, width) {labels.shape}, its image {image_path} "
-                f"{image.shape[:2]}; they must be the same picture at the same size"
+                f"Image and label map must have equal (height, width), but label map {mask_path} "
+                f"has {labels.shape} and image {image_path} has {image.shape[:2]}"
             )
         return LabeledImage(image, labels, str(image_path))
 
     def labels(self, mask_path: Path) -> np.ndarray:
-        """Categories or IGNORE of a label map, int32 (H, W).
+        """Reads a label map as category indices or IGNORE, int32 (H, W).
+
+        Args:
+            mask_path: path of the label map.
 
         Raises:
-            ImageError: it cannot be read, or has 8 bits where the categories need 16.
-            ValueError: it holds something outside the vocabulary.
+            ImageError: the file cannot be read, or has 8 bits where label values need 16.
+            ValueError: the file holds values outside the vocabulary.
         """
         if self.color_masks:
-            return self.color_border(read_label_colors(mask_path), str(mask_path))
+            return self.color_mapper(read_label_colors(mask_path), str(mask_path))
         raw = read_labels(mask_path)
         if self.highest_raw > 255 and raw.dtype.itemsize == 1:
             raise ImageError(
-                f"{mask_path}: a label map of 8 bits, where label values go up to "
-                f"{self.highest_raw}; store it with 16 (PNG or TIFF): 8 have cut the values"
+                f"{mask_path}: expected a label map with 16 bits because label values go up to "
+                f"{self.highest_raw}, got 8 bits, which truncate them. Export it as PNG or TIFF "
+                f"with 16 bits"
             )
-        return self.border(raw, str(mask_path))
+        return self.label_mapper(raw, str(mask_path))
 
 
 def _check_colors(
@@ -148,9 +158,12 @@ def _check_colors(
     label_map: Mapping | None,
 ) -> None:
     if color_masks and (colors is None or label_map is not None):
-        raise ValueError("color_masks needs `colors`, one for each category, and no `label_map`")
+        raise ValueError("`color_masks` needs one of `colors` per category and no `label_map`")
     if colors is not None and len(colors) != len(every):
-        raise ValueError(f"{len(colors)} colours for {len(every)} categories")
+        raise ValueError(
+            f"`colors` must have one colour per category, got {len(colors)} colours for "
+            f"{len(every)} categories"
+        )
 
 
 def _triple(color: Sequence[int]) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The border that raw label values cross once: afterwards a label is an index or IGNORE."""
+"""Conversion of raw label values to category indices or IGNORE, once, at load time."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _RAW_VALUES = 1 << 16
 
 
 class LabelMapper:
-    """Converts the values of label files into indices of a vocabulary.
+    """Converts the values of label files to indices into a vocabulary.
 
     Args:
-        num_categories: how many categories the vocabulary has.
-        mapping: raw value -> index or IGNORE; None takes a raw value for the index itself.
+        num_categories: number of categories in the vocabulary.
+        mapping: map from raw values to indices or IGNORE; None: raw values are the indices.
         ignored: raw values that mean "not labelled".
 
     Raises:
-        ValueError: the mapping points outside the vocabulary, or a raw value outside 16 bits.
+        ValueError: an index is outside the vocabulary, or a raw value does not fit 16 bits.
 
     >>> import numpy as np
     >>> LabelMapper(3, ignored=(255,))(np.array([[0, 2, 255]]), "a.png").tolist()
@@ -45,17 +45,21 @@ class LabelMapper:
         for raw, index in [*mapping.items(), *((raw, IGNORE) for raw in ignored)]:
             if not (0 <= raw < _RAW_VALUES and IGNORE <= index < num_categories):
                 raise ValueError(
-                    f"label map sends raw value {raw} to {index}: raw values are 0..65535, indices "
-                    f"0..{num_categories - 1}, or {IGNORE} to ignore"
+                    f"Raw values must be in 0..65535 and indices in 0..{num_categories - 1} or "
+                    f"{IGNORE} to ignore, but the mapping sends raw value {raw} to {index}"
                 )
             self.table[raw] = index
 
     def __call__(self, raw_HW: NDArray[np.integer], where: str) -> NDArray[np.int32]:
-        """Indices or IGNORE, int32 (H, W).
+        """Converts a label map to indices or IGNORE, int32 (H, W).
+
+        Args:
+            raw_HW: raw values.
+            where: file of the label map, for messages.
 
         Raises:
-            ValueError: a value that is neither in the vocabulary nor ignored; names `where`, the
-                values and their pixel counts.
+            ValueError: a value is neither in the vocabulary nor ignored; the message gives `where`,
+                the values and their pixel counts.
         """
         inside = (raw_HW >= 0) & (raw_HW < _RAW_VALUES)
         labels_HW = np.where(inside, self.table[np.where(inside, raw_HW, 0)], _UNKNOWN)
@@ -64,18 +68,18 @@ class LabelMapper:
             listed = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:5], counts[:5]))
             more = f" and {len(values) - 5} more" if len(values) > 5 else ""
             raise ValueError(
-                f"label map {where} holds {listed}{more}, outside the vocabulary of "
-                f"{self.num_categories} categories; give the values that mean 'not labelled' as "
-                f"`ignored`, or a `label_map` from raw values to categories"
+                f"Label map {where} holds {listed}{more}, outside the vocabulary of "
+                f"{self.num_categories} categories. List values that mean 'not labelled' in "
+                f"`ignored`, or map raw values to categories with `label_map`"
             )
         return labels_HW.astype(np.int32)
 
 
 class ColorMapper:
-    """Converts the colours of label files into indices of a vocabulary.
+    """Converts the colours of label files to indices into a vocabulary.
 
     Args:
-        colors: RGB triple -> index or IGNORE.
+        colors: map from RGB triples to indices or IGNORE.
 
     >>> import numpy as np
     >>> ColorMapper({(9, 0, 0): 0, (0, 0, 0): -1})(np.array([[[9, 0, 0], [0, 0, 0]]]), "a").tolist()
@@ -88,10 +92,15 @@ class ColorMapper:
         self.index_N = np.array([packed[key] for key in sorted(packed)], np.int32)
 
     def __call__(self, raw_HW3: NDArray[np.uint8], where: str) -> NDArray[np.int32]:
-        """Indices or IGNORE, int32 (H, W).
+        """Converts a colour image to indices or IGNORE, int32 (H, W).
+
+        Args:
+            raw_HW3: RGB image.
+            where: file of the label map, for messages.
 
         Raises:
-            ValueError: a colour that is none of the palette's; names `where`, colours and counts.
+            ValueError: a colour is not in the palette; the message gives `where`, the colours and
+                their pixel counts.
         """
         red, green, blue = np.moveaxis(raw_HW3.astype(np.int32), -1, 0)
         packed_HW = (red << 16) + (green << 8) + blue
@@ -105,14 +114,16 @@ class ColorMapper:
             )
             more = f" and {len(values) - 5} more" if len(values) > 5 else ""
             raise ValueError(
-                f"label map {where} holds the colours {listed}{more}, which the palette lacks; add "
-                f"them to a class, or to its 'ignored' where they mean 'not labelled'"
+                f"Label map {where} holds the colours {listed}{more}, which are not in the "
+                f"palette. Add them to it, or to its 'ignored' if they mean 'not labelled'"
             )
         return self.index_N[place_HW]
 
 
 def category_key(name: str) -> frozenset[str]:
-    """What two names must share to be the same category: any synonym, case and spaces aside.
+    """Set of normalised synonyms; two names are the same category if their sets intersect.
+
+    Case and extra spaces are ignored.
 
     >>> category_key("Sofa,  couch") & category_key("COUCH")
     frozenset({'couch'})
@@ -121,43 +132,56 @@ def category_key(name: str) -> frozenset[str]:
 
 
 def seen_mask(names: Sequence[str], seen: Sequence[str]) -> NDArray[np.bool_]:
-    """Which of T names are in the list of seen ones, by `category_key`; bool (T,)."""
+    """Marks those of T names that share a synonym with a seen name, bool (T,)."""
     known = frozenset().union(*map(category_key, seen))
     return np.array([bool(category_key(name) & known) for name in names], dtype=bool)
 
 
 def class_index(owner: str | int, names: Sequence[str], where: str) -> int:
-    """The class that a config names, by index or by name.
+    """Returns the index of a class that a config names by index or by name.
+
+    Args:
+        owner: index or name of the class.
+        names: T class names.
+        where: key of the config, for messages.
 
     Raises:
-        ValueError: there is none; names `where`.
+        ValueError: the class does not exist.
     """
     if isinstance(owner, str):
         return find_class(owner, names, "the config", where)
     if 0 <= owner < len(names):
         return int(owner)
-    raise ValueError(f"{where} names class {owner}, outside the {len(names)} classes")
+    raise ValueError(f"Class indices in {where} must be in 0..{len(names) - 1}, got class {owner}")
 
 
-def find_class(entry: Any, names: Sequence[str], where: str, what: str) -> int:
-    """The class that an entry means: its full name, or one of its synonyms.
+def find_class(entry: Any, names: Sequence[str], where: str, key: str) -> int:
+    """Returns the index of the class that has the entry as its full name or as a synonym.
+
+    Args:
+        entry: name to look up.
+        names: T class names.
+        where: file of the entry, for messages.
+        key: key of the entry, for messages.
 
     Raises:
-        ValueError: there is none; with the closest names.
+        ValueError: no class or several classes fit; the message gives the closest names.
     """
     if not isinstance(entry, str):
-        raise ValueError(f"{where}: {what} lists names of classes, got {entry!r}")
+        raise ValueError(f"Expected names of classes in {key} of {where}, got {entry!r}")
     wanted = " ".join(entry.split())
     if wanted in names:
         return list(names).index(wanted)
-    key = category_key(entry)
-    found = [i for i, name in enumerate(names) if key & category_key(name)]
-    if len(found) != 1:
-        close = difflib.get_close_matches(wanted, names, n=2)
-        several = f"several classes ({', '.join(repr(names[i]) for i in found)})"
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    synonyms = category_key(entry)
+    found = [i for i, name in enumerate(names) if synonyms & category_key(name)]
+    if len(found) > 1:
+        listed = ", ".join(repr(names[i]) for i in found)
         raise ValueError(
-            f"{where}: {what} names {entry!r}, which is {several if found else 'no class'}"
-            f"{'' if found else hint}"
+            f"Ambiguous class {entry!r} in {key} of {where}, which may be {listed}. Write the full "
+            f"name"
         )
+    if not found:
+        close = difflib.get_close_matches(wanted, names, n=2)
+        hint = f". Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(f"Unknown class {entry!r} in {key} of {where}{hint}")
     return found[0]

@@ -1,4 +1,4 @@
-"""Pictures of noise with labels of noise, as large as real ones: for trying a training dry."""
+"""Random images and labels of realistic size, for a dry run of training."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .base import LabeledImage, SegmentationDataset
 
 @DATASETS.register_module()
 class MadeUpDataset(SegmentationDataset):
-    """Drawn from a seed, no files; nothing can be learnt from it.
+    """Random images and labels, generated from a seed without files; a model learns nothing.
 
     Args:
-        vocabulary: the T category names: a list, a text file with one a line, or a registered name.
+        vocabulary: T class names as a list, a text file with one per line, or a registered name.
         pipeline: see `SegmentationDataset`.
-        size: (height, width) of the pictures; COCO's are mostly 480 x 640.
-        categories: how many a picture shows; COCO-Stuff's show about eight.
-        length: how many pictures.
+        size: (height, width) of the images; most images of COCO have 480 x 640.
+        categories: number of categories in an image; about eight in COCO-Stuff.
+        length: number of images.
         seed: see `SegmentationDataset`.
     """
 
@@ -45,7 +45,7 @@ class MadeUpDataset(SegmentationDataset):
         height, width = self.size
         image = draw.integers(0, 256, (height, width, 3), np.uint8)
         count = min(self.categories, len(self.names))
-        shown = draw.choice(len(self.names), count, replace=False)
-        tiles = draw.choice(shown, (8, 8))
+        present = draw.choice(len(self.names), count, replace=False)
+        tiles = draw.choice(present, (8, 8))
         rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
         return LabeledImage(image, tiles[rows[:, None], columns], f"made_up/{index:06d}")

@@ -1,4 +1,4 @@
-"""The mini world as a data set to train and validate on."""
+"""The mini world as a dataset for training and validation."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from .labels import LabelMapper
 
 @DATASETS.register_module()
 class MiniWorldDataset(SegmentationDataset):
-    """Scenes of the mini world with their masks.
+    """Scenes of the mini world with their label maps.
 
     Args:
-        split: ``train`` (seen categories only; labels index the seen names, since a word that
-            never has a pixel would be learnt as "never there") or ``val`` (all categories).
+        split: ``train`` (seen categories only) or ``val`` (all categories). Labels of ``train``
+            index the seen names because a model would learn that a category without pixels never
+            occurs.
         vocabulary: ``mini_20``, ``mini_150`` or ``mini_556``.
         size: height and width of the scenes, in pixels.
-        length: how many scenes.
-        scenes_seed: another seed, other scenes.
-        pipeline, seed: see `SegmentationDataset`.
+        length: number of scenes.
+        pipeline: see `SegmentationDataset`.
+        scenes_seed: seed of the scenes.
+        seed: see `SegmentationDataset`.
     """
 
     def __init__(
@@ -38,14 +40,14 @@ class MiniWorldDataset(SegmentationDataset):
         seed: int = 0,
     ) -> None:
         if split not in ("train", "val"):
-            raise ValueError(f"split {split!r} has no masks: use 'train' or 'val'")
+            raise ValueError(f"`split` must be 'train' or 'val', got {split!r}")
         self.world = MiniWorld(split, vocabulary, size=size, seed=scenes_seed, length=length)
         every, seen = names(vocabulary), seen_names(vocabulary)
         kept = seen if split == "train" else every
         super().__init__(kept, seen, pipeline, seed)
         index = {name: i for i, name in enumerate(kept)}
         mapping = {raw: index[name] for raw, name in enumerate(every) if name in index}
-        self.border = LabelMapper(len(kept), mapping)
+        self.label_mapper = LabelMapper(len(kept), mapping)
         self.prefix = f"mini_world/{vocabulary}-{split}-{scenes_seed}"
 
     def __len__(self) -> int:
@@ -53,4 +55,4 @@ class MiniWorldDataset(SegmentationDataset):
 
     def load(self, index: int) -> LabeledImage:
         scene, path = self.world[index], f"{self.prefix}-{index:06d}"
-        return LabeledImage(scene.image, self.border(np.asarray(scene.mask), path), path)
+        return LabeledImage(scene.image, self.label_mapper(np.asarray(scene.mask), path), path)

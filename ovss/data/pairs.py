@@ -1,4 +1,4 @@
-"""Which label map belongs to which picture."""
+"""Search for images and for the label map of each image."""
 
 from __future__ import annotations
 
@@ -8,50 +8,52 @@ from pathlib import Path
 
 from ovss.io.images import IMAGE_SUFFIXES
 
-SHOWN = 3  # files that a message names
+MAX_LISTED = 3  # files that a message names
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file in a folder and its subfolders, through links too; hidden ones left out."""
-    walked = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in walked:  # a link that leads back
+    """Yields every file in a folder and its subfolders, including links but not hidden files."""
+    visited = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:  # a link to a parent folder would loop for ever
             folders.clear()
             continue
-        walked.add(real)
+        visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place, name) for name in files if not name.startswith("."))
+        yield from (Path(parent, name) for name in files if not name.startswith("."))
 
 
-def holds(folder: Path, kind: Collection[str]) -> bool:
-    """Whether there is a file of these types below a folder."""
-    return any(path.suffix.lower() in kind for path in files_below(folder))
+def has_files(folder: Path, suffixes: Collection[str]) -> bool:
+    """Returns True if a folder or one of its subfolders has a file of these types."""
+    return any(path.suffix.lower() in suffixes for path in files_below(folder))
 
 
-def find_pictures(
+def find_images(
     folder: Path, subset: Sequence[str] | None = None, subset_name: str = "subset"
 ) -> list[Path]:
-    """The pictures in a folder and its subfolders, sorted; hidden files are none.
+    """Lists the images in a folder and its subfolders, sorted, without hidden files.
 
     Args:
-        subset: those to take, as in `find_pairs`; None: all. subset_name: where they are listed.
+        folder: folder of the images.
+        subset: images to use, in the forms of `find_pairs`; None: all.
+        subset_name: source of `subset`, for messages.
 
     Raises:
-        FileNotFoundError: no such folder, no pictures, or one that the subset names.
-        ValueError: the subset names one that may be several.
+        FileNotFoundError: the folder does not exist, has no images, or lacks one of `subset`.
+        ValueError: an entry of `subset` fits several images.
     """
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"no such folder: {folder} (`ovss prepare` makes benchmarks ready; the environment "
-            f"variable OVSS_DATA says where they are, if not in data/)"
+            f"Folder {folder} does not exist. Prepare a benchmark with `ovss prepare`, or set the "
+            f"environment variable OVSS_DATA if your datasets are not in data/"
         )
     found = sorted(path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
         raise FileNotFoundError(
-            f"no pictures ({', '.join(sorted(IMAGE_SUFFIXES)[:8])} ...) in {folder}"
+            f"Found no images ({', '.join(sorted(IMAGE_SUFFIXES)[:8])} ...) in {folder}"
         )
-    return found if subset is None else _taken(found, folder, subset, subset_name)
+    return found if subset is None else _select(found, folder, subset, subset_name)
 
 
 def find_pairs(
@@ -61,30 +63,34 @@ def find_pairs(
     subset: Sequence[str] | None = None,
     subset_name: str = "subset",
 ) -> list[tuple[Path, Path | None]]:
-    """Every picture with its label map, or None for each.
+    """Pairs every image with the path of its label map.
 
     Args:
-        images: folder of the pictures, with subfolders.
-        masks: folder of the label maps, laid out alike; None: there are none.
-        mask_suffix: how the name of a label map ends where the picture's ends in its file type.
-        subset: pictures to take: paths below `images`, or from its name on, or bare names; with or
-            without file type.
-        subset_name: where those are listed, for messages.
+        images: folder of the images, with subfolders.
+        masks: folder of the label maps, with the same subfolders; None without labels.
+        mask_suffix: suffix that replaces an image's file type in the name of its label map.
+        subset: images to use; None: all. An entry is a path below `images`, a path that starts
+            with the name of `images`, or a file name, each with or without file type.
+        subset_name: source of `subset`, for messages.
+
+    Returns:
+        Paths of each image and its label map, or None in place of the label map without labels.
 
     Raises:
-        FileNotFoundError: no such folder, no pictures, one that the subset names, or label maps.
-        ValueError: two pictures of the same name, which would share a label map.
+        FileNotFoundError: a folder does not exist, has no images, or lacks an image of `subset` or
+            a label map.
+        ValueError: two images have the same name and would share a label map.
     """
-    found = find_pictures(images, subset, subset_name)
+    found = find_images(images, subset, subset_name)
     if masks is not None and not masks.is_dir():
-        raise FileNotFoundError(f"no such folder: {masks}")
+        raise FileNotFoundError(f"Folder {masks} does not exist")
     owner: dict[Path, Path] = {}
     for path in found:
         key = path.relative_to(images).with_suffix("")
         if key in owner:
             raise ValueError(
-                f"{owner[key]} and {path} have the same name, so the same label map would be "
-                f"theirs: rename one, or move one away"
+                f"{owner[key]} and {path} have the same name and would share a label map. Rename "
+                f"one of them"
             )
         owner[key] = path
     if masks is None:
@@ -93,34 +99,34 @@ def find_pairs(
     missing = [mask for _, mask in pairs if not mask.is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} of {len(pairs)} pictures in {images} lack their label map; the first "
-            f"{'is' if len(missing) == 1 else 'are'} {', '.join(map(str, missing[:SHOWN]))}. "
-            f"Add them, or take the pictures that have one: a list val.txt beside the folders"
+            f"{len(missing)} of {len(pairs)} images in {images} have no label map, such as "
+            f"{', '.join(map(str, missing[:MAX_LISTED]))}. Add the label maps, or list the images "
+            f"that have one in a file val.txt next to the folders"
         )
     return list(pairs)
 
 
-def _taken(found: list[Path], images: Path, subset: Sequence[str], where: str) -> list[Path]:
-    keys: dict[str, dict[Path, None]] = {}
+def _select(found: list[Path], images: Path, subset: Sequence[str], where: str) -> list[Path]:
+    keys: dict[str, dict[Path, None]] = {}  # every form that names an image -> images that fit
     for path in found:
         relative = path.relative_to(images)
         for file in (Path(path.name), relative, images.name / relative):
             for key in (file.as_posix(), file.with_suffix("").as_posix()):
                 keys.setdefault(key, {})[path] = None
     if not subset:
-        raise FileNotFoundError(f"{where} lists no pictures")
+        raise FileNotFoundError(f"Expected a list of images, but {where} lists no images")
     subset = [name if name in keys else name.replace("\\", "/") for name in subset]
     unknown = [name for name in subset if name not in keys]
     if unknown:
         raise FileNotFoundError(
-            f"{where} lists {len(unknown)} of {len(subset)} pictures that are not in {images}; the "
-            f"first {'is' if len(unknown) == 1 else 'are'} {', '.join(unknown[:SHOWN])}"
+            f"{len(unknown)} of {len(subset)} images that {where} lists are not in {images}, such "
+            f"as {', '.join(unknown[:MAX_LISTED])}"
         )
-    several = [name for name in subset if len(keys[name]) > 1]
-    if several:
-        first = list(keys[several[0]])
+    ambiguous = [name for name in subset if len(keys[name]) > 1]
+    if ambiguous:
+        first = list(keys[ambiguous[0]])
         raise ValueError(
-            f"{where} lists {several[0]}, which may be {first[0]} or {first[1]}: list the path "
+            f"{where} lists {ambiguous[0]}, which may be {first[0]} or {first[1]}. List its path "
             f"below {images}"
         )
     return sorted({path for name in subset for path in keys[name]})

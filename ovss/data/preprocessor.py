@@ -1,4 +1,4 @@
-"""From what the loader collated to what the segmentor takes."""
+"""Pre-processor of batches, between the data loader and the segmentor."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ovss.selection import IGNORE
 
 @MODELS.register_module()
 class OpenVocabPreProcessor(BaseDataPreprocessor):
-    """Moves a batch to the device; in training stacks it, at test leaves pictures as they are.
+    """Moves a batch to the device; stacks it in training and keeps separate images in testing.
 
-    Normalising is the encoder's, so nothing is subtracted here. In training, size and words are
-    those of the batch of all processes together, however many there are.
+    Pixels are not normalised here because the encoder does that. In training, the size and the
+    vocabulary of a batch are computed over all ranks, so they do not depend on their number.
 
     Args:
-        pad_value: of pixels added at the right and bottom where training crops differ in size;
-            128 as in CAT-Seg's recipe. Their label is IGNORE.
-        sample_words: in training, a batch speaks of no more names than this: all that have a pixel,
-            and a random choice of the others. A step then costs the same whatever the vocabulary,
-            and still meets easy negatives, which a selector of the hardest would keep from it.
-            None: all names.
-        bgr_to_rgb: True where pictures come from mmcv's loader; the data sets here give RGB.
+        pad_value: value of pixels that are added at the right and bottom if training crops differ
+            in size; 128 as in CAT-Seg's recipe. Their label is IGNORE.
+        bgr_to_rgb: True if images come from mmcv's loader; the datasets of ovss return RGB.
+        sample_words: largest number of categories in a training batch; None: all. Categories with
+            pixels always stay and a random choice of the others fills the rest. The cost of a step
+            then does not depend on the size of the vocabulary, and the batch still contains easy
+            negatives, which a selector of the hardest categories would remove.
     """
 
     def __init__(
@@ -37,7 +37,16 @@ class OpenVocabPreProcessor(BaseDataPreprocessor):
         self.sample_words = sample_words
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """`inputs`: list of (3, H, W) at test, (B, 3, H, W) in training; `data_samples` with it."""
+        """Pre-processes a batch.
+
+        Args:
+            data: batch from the data loader, with `inputs` and `data_samples`.
+            training: True to stack, pad and sample categories.
+
+        Returns:
+            `inputs` as a list of (3, H, W) in testing or as (B, 3, H, W) in training, and
+            `data_samples`.
+        """
         data = self.cast_data(data)
         images, samples = list(data["inputs"]), data.get("data_samples")
         if self.bgr_to_rgb:
@@ -53,31 +62,32 @@ class OpenVocabPreProcessor(BaseDataPreprocessor):
                 del sample.gt_sem_seg.data
                 sample.gt_sem_seg.data = _pad(labels, height, width, IGNORE)
         if self.sample_words is not None and samples:
-            narrow_words(samples, self.sample_words)
+            narrow_vocabulary(samples, self.sample_words)
         return {"inputs": inputs, "data_samples": samples}
 
 
-def narrow_words(samples: list, limit: int) -> None:
-    """Cut the vocabulary of a batch down, in place: names with a pixel stay, others by lot.
+def narrow_vocabulary(samples: list, limit: int) -> None:
+    """Reduces the vocabulary of a batch in place: keeps categories with pixels, samples the rest.
 
     Args:
-        samples: of one vocabulary, their labels of one size.
-        limit: how many names; more only where more have a pixel.
+        samples: data samples with one vocabulary and labels of one size.
+        limit: number of categories to keep; exceeded only if more categories have pixels.
     """
     names = samples[0].vocabulary
     labels_B1HW = torch.stack([sample.gt_sem_seg.data for sample in samples])
     keep_T = torch.zeros(len(names), dtype=torch.bool)
     keep_T[labels_B1HW[labels_B1HW != IGNORE].unique().cpu()] = True
-    keep_T = distributed.all_any(keep_T)
+    keep_T = distributed.all_any(keep_T)  # all ranks must keep the same categories
     absent = torch.nonzero(~keep_T).flatten()
     room = max(0, limit - int(keep_T.sum()))
     keep_T[absent[distributed.broadcast(torch.randperm(len(absent)))[:room]]] = True
+    # a category's new index is the number of kept categories before it
     new_T = torch.where(keep_T, keep_T.cumsum(0) - 1, IGNORE).to(labels_B1HW.device)
-    words = tuple(name for name, keep in zip(names, keep_T.tolist()) if keep)
+    kept_names = tuple(name for name, keep in zip(names, keep_T.tolist()) if keep)
     for sample, labels_1HW in zip(samples, labels_B1HW):
         known_1HW = new_T[labels_1HW.clamp(min=0)]
         sample.gt_sem_seg.data = torch.where(labels_1HW == IGNORE, IGNORE, known_1HW)
-        sample.set_metainfo({"vocabulary": words})
+        sample.set_metainfo({"vocabulary": kept_names})
 
 
 def _pad(x: Tensor, height: int, width: int, value: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""An endless stream of samples that can be entered at any step."""
+"""Endless sampler for training, which can start at any step."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from .base import SegmentationDataset
 
 @DATA_SAMPLERS.register_module()
 class EndlessSampler(Sampler):
-    """Shuffled epochs, one after another, shared between the processes of a distributed run.
+    """Endless sequence of shuffled epochs, divided among the ranks of a distributed run.
 
-    Yields items `epoch * len(dataset) + index`, so that the data set draws a new augmentation in
-    every epoch; epoch e is shuffled by (seed, e). Nothing depends on what was drawn before, so
-    `skip` costs nothing.
+    Yields items `epoch * len(dataset) + index`, so that the dataset draws a new augmentation in
+    every epoch. Epoch e is shuffled by (seed, e) and does not depend on earlier epochs, so `skip`
+    is free.
 
     Args:
-        dataset: a `SegmentationDataset`; its augmentation takes the sampler's seed.
-        seed: of the order; the same in all processes.
-        shuffle: False walks in order.
+        dataset: dataset to sample from; its augmentation gets the sampler's seed.
+        seed: seed of the order; equal on all ranks.
+        shuffle: False keeps the order of the dataset.
+
+    Raises:
+        TypeError: `dataset` is not a `SegmentationDataset`.
+        ValueError: `dataset` segments other names than its classes, which is for evaluation only.
     """
 
     def __init__(self, dataset: SegmentationDataset, seed: int, shuffle: bool = True) -> None:
         if not isinstance(dataset, SegmentationDataset):
             raise TypeError(
-                f"EndlessSampler draws from a SegmentationDataset, got {type(dataset).__name__}; "
-                f"use mmengine's InfiniteSampler for other data sets"
+                f"EndlessSampler needs a SegmentationDataset, got {type(dataset).__name__}. Use "
+                f"mmengine's InfiniteSampler for other datasets"
             )
         if dataset.word_class is not None:
             raise ValueError(
-                f"{type(dataset).__name__} asks {len(dataset.words)} words for "
-                f"{len(dataset.names)} classes, so its labels say nothing of single words: train "
+                f"{type(dataset).__name__} has {len(dataset.words)} words for "
+                f"{len(dataset.names)} classes, so its labels do not cover single words. Train "
                 f"without `words`"
             )
         dataset.seed = seed
@@ -44,18 +48,21 @@ class EndlessSampler(Sampler):
         self.start = 0
 
     def skip(self, num_samples: int) -> None:
-        """Start after the first `num_samples` of this process: mmengine's loop calls it on
-        resuming."""
+        """Skips samples of this rank; mmengine's loop calls it when it resumes.
+
+        Args:
+            num_samples: number of samples to skip.
+        """
         self.start = num_samples
 
     def __iter__(self) -> Iterator[int]:
         position = self.start * self.world_size + self.rank
-        drawn, order = -1, list(range(self.length))
+        shuffled, order = -1, list(range(self.length))
         while True:
             epoch, step = divmod(position, self.length)
-            if self.shuffle and epoch != drawn:
+            if self.shuffle and epoch != shuffled:
                 generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-                order, drawn = torch.randperm(self.length, generator=generator).tolist(), epoch
+                order, shuffled = torch.randperm(self.length, generator=generator).tolist(), epoch
             yield epoch * self.length + order[step]
             position += self.world_size
 

@@ -1,4 +1,4 @@
-"""Transforms that mmcv and mmseg lack, or do otherwise than the methods here need."""
+"""Transforms that mmcv and mmseg lack or implement differently from the methods here."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _META = ("img_path", "img_shape", "ori_shape", "vocabulary")
 
 @TRANSFORMS.register_module()
 class ShortestEdge(BaseTransform):
-    """Scale so that the short edge has `size` pixels and the long one no more than `max_size`.
+    """Resizes so that the short edge has `size` pixels and the long edge at most `max_size`.
 
-    The picture is resized bilinearly with anti-aliasing, as detectron2's mapper does (mmseg's
-    ResizeShortestEdge does not anti-alias), labels by the nearest pixel centre.
+    Images are resized bilinearly with anti-aliasing, as in detectron2's mapper (mmseg's
+    ResizeShortestEdge has no anti-aliasing). Labels are resized by the nearest pixel centre.
 
     Args:
-        size: of the short edge, in pixels.
-        max_size: bound of the long edge, in pixels.
-        labels: False leaves the labels as they are: predictions are scored at full size.
-        antialias: False takes the nearest pixels only when it shrinks, as mmcv does.
+        size: length of the short edge, in pixels.
+        max_size: largest length of the long edge, in pixels.
+        labels: False keeps the size of the labels because predictions are scored at full size.
+        antialias: False disables anti-aliasing, as in mmcv.
     """
 
     def __init__(
@@ -35,12 +35,13 @@ class ShortestEdge(BaseTransform):
         self.labels, self.antialias = labels, antialias
 
     def transform(self, results: dict) -> dict:
+        """Resizes `results["img"]` and, with `labels`, the label maps."""
         height, width = results["img"].shape[:2]
         scale = min(self.size / min(height, width), self.max_size / max(height, width))
         shape = (int(height * scale + 0.5), int(width * scale + 0.5))
         if self.antialias:
-            picture = Image.fromarray(results["img"])
-            results["img"] = np.array(picture.resize(shape[::-1], Image.Resampling.BILINEAR))
+            image = Image.fromarray(results["img"])
+            results["img"] = np.array(image.resize(shape[::-1], Image.Resampling.BILINEAR))
         else:
             results["img"] = mmcv.imresize(results["img"], shape[::-1])
         results["img_shape"] = shape
@@ -52,12 +53,15 @@ class ShortestEdge(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackSample(BaseTransform):
-    """Into what the pre-processor takes: `inputs`, a uint8 (3, H, W) RGB tensor, and
-    `data_samples`, an mmseg SegDataSample with `gt_sem_seg` (1, H, W) int64 and, as metainfo,
-    `img_path`, `img_shape`, `ori_shape` and `vocabulary`.
+    """Packs a sample into the input of the pre-processor.
+
+    `inputs` is a uint8 (3, H, W) RGB tensor. `data_samples` is an mmseg SegDataSample with
+    `gt_sem_seg` (1, H, W) int64 and the metainfo `img_path`, `img_shape`, `ori_shape` and
+    `vocabulary`.
     """
 
     def transform(self, results: dict) -> dict:
+        """Returns `inputs` and `data_samples`."""
         sample = SegDataSample(metainfo={key: results[key] for key in _META})
         if "gt_seg_map" in results:
             labels_HW = torch.from_numpy(results["gt_seg_map"].astype(np.int64))
@@ -67,7 +71,11 @@ class PackSample(BaseTransform):
 
 
 def resize_labels(labels_HW: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Labels at another (height, width), each from the pixel under its centre; any int type.
+    """Resizes a label map; each pixel takes the value of the old pixel under its centre.
+
+    Args:
+        labels_HW: labels of any integer type.
+        shape: new (height, width).
 
     >>> resize_labels(np.array([[-1, 300]]), (2, 4)).tolist()
     [[-1, -1, 300, 300], [-1, -1, 300, 300]]

@@ -1,4 +1,4 @@
-"""The words that a model is asked, where they are not the classes that are scored."""
+"""Names that a model segments if they differ from the classes that are scored."""
 
 from __future__ import annotations
 
@@ -18,18 +18,26 @@ Words = str | Sequence[str] | Sequence[tuple[str, str | int]] | Mapping[str, str
 def words_of_classes(
     words: Words | None, names: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
-    """W words, and the class that each counts as; None where the words are the classes.
+    """Assigns each of W names to segment to one of T classes.
+
+    The accepted forms of `words` are:
+
+    - None: the class names.
+    - A map from classes to one or several names. Classes without an entry keep their name.
+    - Pairs (name, class or its index).
+    - A registered vocabulary, a file or a list of names. Each name counts as the class that shares
+      a synonym with it, or as the class ``background`` if none does.
+    - ``"each synonym"``: every synonym of a class is a name of its own.
 
     Args:
-        words: None: each class is asked by its name. A map from classes to their words: classes
-            that it lacks are asked by their names. Pairs (word, class or its index). A registered
-            vocabulary, a file or a list of words: each counts as the class that shares a synonym
-            with it, and those that share none as the class ``background``. ``"each synonym"``:
-            every synonym of a class is asked on its own.
-        names: the T classes.
+        words: names to segment, in one of these forms.
+        names: T class names.
+
+    Returns:
+        W names and W class indices; None if the names are the class names.
 
     Raises:
-        ValueError: a class that is not there, one that no word stands for, words for no class.
+        ValueError: an unknown class, a class without a name, or a name without a class.
 
     >>> words_of_classes({"background": ["sky", "wall"]}, ["cat", "background"])
     (('cat', 'sky', 'wall'), (0, 1, 1))
@@ -39,19 +47,20 @@ def words_of_classes(
     if words is None:
         return None
     pairs = _pairs(words, names)
-    asked = {index for _, index in pairs}
-    never = [name for i, name in enumerate(names) if i not in asked]
-    if never:
+    used = {index for _, index in pairs}
+    missing = [name for i, name in enumerate(names) if i not in used]
+    if missing:
         raise ValueError(
-            f"no word stands for {', '.join(map(repr, never[:5]))}: it could never be predicted. "
-            f"Give it a word, or leave it out of `words` to be asked by its name"
+            f"`words` must have a name for every class, got none for "
+            f"{', '.join(map(repr, missing[:5]))}. Add a name, or in a map leave the class out to "
+            f"use its class name"
         )
     by_word = {" ".join(word.split()).casefold(): index for word, index in pairs}
-    twice = [w for w, i in pairs if by_word[" ".join(w.split()).casefold()] != i]
-    if twice and words != EACH_SYNONYM:
+    ambiguous = [w for w, i in pairs if by_word[" ".join(w.split()).casefold()] != i]
+    if ambiguous and words != EACH_SYNONYM:
         raise ValueError(
-            f"the word {twice[0]!r} stands for two classes, so only the first could ever win it: "
-            f"tell them apart"
+            f"The name {ambiguous[0]!r} in `words` belongs to two classes, so only the first could "
+            f"be predicted. Use different names"
         )
     if [w for w, _ in pairs] == list(names) and [i for _, i in pairs] == list(range(len(names))):
         return None
@@ -60,30 +69,29 @@ def words_of_classes(
 
 def _pairs(words: Words, names: Sequence[str]) -> list[tuple[str, int]]:
     if isinstance(words, Mapping):
-        given = {class_index(key, names, "`words`"): value for key, value in words.items()}
+        entries = {class_index(key, names, "`words`"): value for key, value in words.items()}
         return [
             (word, index)
             for index, name in enumerate(names)
-            for word in _listed(given.get(index, (name,)))
+            for word in _as_sequence(entries.get(index, (name,)))
         ]
     if words == EACH_SYNONYM:
         return [(word, i) for i, name in enumerate(names) for word in split_synonyms(name)]
     if not isinstance(words, str) and words and not isinstance(words[0], str):
         return [(str(word), class_index(owner, names, "`words`")) for word, owner in words]  # type: ignore[misc, str-unpack]
-    asked = load_names(words, duplicates="warn")  # type: ignore[arg-type]
-    ground = next((i for i, n in enumerate(names) if BACKGROUND in category_key(n)), None)
+    background = next((i for i, n in enumerate(names) if BACKGROUND in category_key(n)), None)
     pairs = []
-    for word in asked:
+    for word in load_names(words, duplicates="warn"):  # type: ignore[arg-type]
         index = next((i for i, n in enumerate(names) if category_key(n) & category_key(word)), None)
-        index = ground if index is None else index
+        index = background if index is None else index
         if index is None:
             raise ValueError(
-                f"the word {word!r} shares no synonym with a class, and there is no class "
-                f"{BACKGROUND!r} to take it: give pairs (word, class)"
+                f"The name {word!r} in `words` shares no synonym with a class, and the classes "
+                f"have no {BACKGROUND!r} to count it as. Give pairs (name, class)"
             )
         pairs.append((word, index))
     return pairs
 
 
-def _listed(words: str | Sequence[str]) -> Sequence[str]:
+def _as_sequence(words: str | Sequence[str]) -> Sequence[str]:
     return (words,) if isinstance(words, str) else words

@@ -1,4 +1,4 @@
-"""Named class lists and prompt templates, and words from lists and files, checked."""
+"""Registered vocabularies and prompt templates, and a checked reader for other names."""
 
 from .checks import find_duplicates
 from .reader import list_templates, list_vocabularies, load_names, load_templates, load_vocabulary

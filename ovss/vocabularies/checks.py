@@ -1,4 +1,4 @@
-"""What is wrong with a list of names: said with places, before anything is encoded."""
+"""Checks of a list of class names, which run before anything is encoded."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from ovss.structures import split_synonyms
 
 __all__ = ["check_names", "find_duplicates"]
 
-SHOWN = 5
+MAX_LISTED = 5  # duplicates that a message names
 
 
 def find_duplicates(names: Sequence[str], synonyms: str = "first") -> dict[str, tuple[int, ...]]:
-    """Categories that no model could tell apart: the same words, whatever their case and blanks.
+    """Finds categories with equal names, which no model can tell apart.
+
+    Names are compared without regard to case and extra spaces.
 
     Args:
-        names: T names; ``"sofa, couch"`` is one category with two synonyms.
-        synonyms: under ``"first"`` the first synonym counts; under ``"average"`` two categories
-            are the same if they have the same synonyms in any order.
+        names: T class names; ``"sofa, couch"`` is one category with two synonyms.
+        synonyms: rule of comparison. ``"first"`` compares first synonyms only; ``"average"``
+            compares the sets of synonyms, in any order.
 
     Returns:
-        The repeated word (or words) and the indices of its categories.
+        Each repeated name (or joined set of synonyms) with the indices of its categories.
 
     >>> find_duplicates(["Sofa, couch", "cat", "sofa "])
     {'sofa': (0, 2)}
     >>> find_duplicates(["Sofa, couch", "cat", "sofa "], synonyms="average")
     {}
     """
-    places: dict[str, list[int]] = {}
+    indices: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        words = [" ".join(word.split()).casefold() for word in split_synonyms(name)]
-        word = words[0] if synonyms == "first" and words else ", ".join(sorted(set(words)))
-        places.setdefault(word, []).append(index)
-    return {word: tuple(found) for word, found in places.items() if len(found) > 1}
+        parts = [" ".join(part.split()).casefold() for part in split_synonyms(name)]
+        key = parts[0] if synonyms == "first" and parts else ", ".join(sorted(set(parts)))
+        indices.setdefault(key, []).append(index)
+    return {key: tuple(same) for key, same in indices.items() if len(same) > 1}
 
 
 def check_names(
@@ -43,41 +45,43 @@ def check_names(
     synonyms: str = "first",
     duplicates: str = "error",
 ) -> tuple[str, ...]:
-    """Strip names and refuse what cannot be a vocabulary.
+    """Strips the names and raises an error if they cannot form a vocabulary.
 
     Args:
-        names: the candidates.
-        where: what they come from, for messages.
-        places: where each one stands, for messages; by default its index.
-        synonyms: the rule under which duplicates are looked for.
-        duplicates: ``"error"``, or ``"warn"`` to go on after a warning.
+        names: candidate names.
+        where: source of the names, for messages.
+        places: position of each name in the source, for messages; default: its index.
+        synonyms: rule of comparison for duplicates, see `find_duplicates`.
+        duplicates: ``"error"``, or ``"warn"`` to continue after a warning.
 
     Raises:
-        TypeError: a name that is no string.
-        ValueError: no names, a blank one, or two that are the same.
+        TypeError: a name is not a string.
+        ValueError: no names, a blank name, or duplicates.
     """
     if duplicates not in ("error", "warn"):
         raise ValueError(f"duplicates must be 'error' or 'warn', got {duplicates!r}")
-    given = list(names)
-    places = places or [f"name {index}" for index in range(len(given))]
-    for name, place in zip(given, places, strict=True):
+    candidates = list(names)
+    places = places or [f"name {index}" for index in range(len(candidates))]
+    for name, place in zip(candidates, places, strict=True):
         if not isinstance(name, str):
             raise TypeError(f"{where}, {place}: a name must be a string, got {name!r}")
         if not split_synonyms(name):
-            raise ValueError(f"{where}, {place}: the name is blank ({name!r}). Name it or drop it")
-    if not given:
-        raise ValueError(f"{where} has no names: a vocabulary needs at least one category")
-    cleaned = tuple(" ".join(name.split()) for name in given)
+            raise ValueError(
+                f"{where}, {place}: the name is blank ({name!r}). Write a name or remove the entry"
+            )
+    if not candidates:
+        raise ValueError(f"{where} has no names. Give at least one category")
+    cleaned = tuple(" ".join(name.split()) for name in candidates)
     repeated = find_duplicates(cleaned, synonyms)
     if repeated:
-        shown = "; ".join(
-            f"{word!r} ({', '.join(places[index] for index in indices)})"
-            for word, indices in list(repeated.items())[:SHOWN]
+        listed = "; ".join(
+            f"{name!r} ({', '.join(places[index] for index in indices)})"
+            for name, indices in list(repeated.items())[:MAX_LISTED]
         )
-        more = f" and {len(repeated) - SHOWN} more" if len(repeated) > SHOWN else ""
+        more = f" and {len(repeated) - MAX_LISTED} more" if len(repeated) > MAX_LISTED else ""
         message = (
-            f"{where} names categories twice: {shown}{more}. Their scores would tie, so only the "
-            f"first could ever win. Drop one or tell them apart"
+            f"{where} names categories twice: {listed}{more}. Their scores would tie, so the later "
+            f"one would never be predicted. Remove it or give it a different name"
         )
         if duplicates == "error":
             raise ValueError(message)

@@ -1,4 +1,4 @@
-"""How a method turns names into prompts."""
+"""Prompt settings of a method."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """How names become prompts: what a method says under ``prompts``.
+    """Settings that turn class names into prompts; the ``prompts`` entry of a method.
 
     Args:
-        templates: a registered name, or the templates themselves.
-        synonyms: see `ovss.Vocabulary`.
+        templates: registered name of a list of templates, or the templates themselves.
+        synonyms: rule for synonyms, see `ovss.Vocabulary`.
     """
 
     templates: str | Sequence[str] = "single"
@@ -20,7 +20,7 @@ class PromptConfig:
 
     @property
     def count(self) -> int:
-        """P, how many templates there are."""
+        """Number of templates (P)."""
         from . import load_templates
 
         return len(load_templates(self.templates))

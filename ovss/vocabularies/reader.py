@@ -1,4 +1,4 @@
-"""Vocabularies and prompt templates by name, from a list or from a file."""
+"""Reader of vocabularies and prompt templates: by registered name, from a list or from a file."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ __all__ = ["list_templates", "list_vocabularies", "load_names", "load_templates"
 
 DATA = Path(__file__).parent / "data"
 MARK = re.compile(r"\s*\[(seen|unseen)\]\s*$", re.IGNORECASE)
-"""What a data set's class file may say at the end of a line."""
+"""Mark that a line of a dataset's class file may end with."""
 MINI = ("mini_20", "mini_150", "mini_556")
 MINI_SEEN = tuple(f"{name}_seen" for name in MINI)
 
 
 def list_vocabularies() -> tuple[str, ...]:
-    """Every registered vocabulary: the official class lists, then the mini world's, with the
-    part of each that its training scenes show."""
+    """Lists the registered vocabularies: official class lists, then those of the mini world.
+
+    Names that end in ``_seen`` hold the categories that training scenes of the mini world show.
+    """
     return (*sorted(path.stem for path in (DATA / "names").glob("*.json")), *MINI, *MINI_SEEN)
 
 
 def list_templates() -> tuple[str, ...]:
-    """Every registered list of prompt templates."""
+    """Lists the registered lists of prompt templates."""
     return tuple(sorted(path.stem for path in (DATA / "templates").glob("*.json")))
 
 
@@ -39,7 +41,7 @@ def load_vocabulary(
     synonyms: str = "first",
     duplicates: str = "error",
 ) -> Vocabulary:
-    """A checked vocabulary: `load_names` under the prompts of `load_templates`.
+    """Builds a checked vocabulary from `load_names` and `load_templates`.
 
     Raises:
         FileNotFoundError, TypeError, ValueError: as `load_names` and `load_templates`.
@@ -51,23 +53,24 @@ def load_vocabulary(
 def load_names(
     source: str | Path | Sequence[str], synonyms: str = "first", duplicates: str = "error"
 ) -> tuple[str, ...]:
-    """T category names, stripped and checked.
+    """Loads T class names, stripped and checked.
+
+    In every form ``"sofa, couch"`` is one category with two synonyms.
 
     Args:
-        source: a registered name (`list_vocabularies`); a list of names; or the path of a UTF-8
-            text file with one category a line, where ``#`` in the first column starts a comment
-            and a mark ``[seen]`` or ``[unseen]`` at the end is left out, or of a ``.json`` file
-            with a list of strings. In all of them ``"sofa, couch"`` is one
-            category with two synonyms.
-        synonyms: the rule under which duplicates are looked for, see `find_duplicates`.
-        duplicates: ``"error"`` or ``"warn"``. Registered lists are passed as their data sets define
-            them: ade20k_847 has ten categories that repeat another's first synonym.
+        source: registered name (`list_vocabularies`), list of names, or path of a file. A text
+            file is UTF-8 with one category per line; ``#`` in the first column starts a comment,
+            and a mark ``[seen]`` or ``[unseen]`` at the end of a line is dropped. A ``.json``
+            file holds a list of strings.
+        synonyms: rule of comparison for duplicates, see `find_duplicates`.
+        duplicates: ``"error"`` or ``"warn"``. Registered lists are exempt because their datasets
+            define them so: ten categories of ade20k_847 repeat the first synonym of another.
 
     Raises:
-        FileNotFoundError: a path that is not there.
-        TypeError: a name that is no string.
-        ValueError: an unknown registered name; no names, a blank name or a duplicate; a file that
-            is no text. Files are named with the line.
+        FileNotFoundError: the path does not exist.
+        TypeError: a name is not a string.
+        ValueError: an unknown registered name, no names, a blank name, a duplicate, or a file that
+            is not text. Messages about files give the line.
     """
     if isinstance(source, (str, Path)):
         if isinstance(source, str) and source in list_vocabularies():
@@ -78,29 +81,34 @@ def load_names(
 
 
 def load_templates(source: str | Sequence[str]) -> tuple[str, ...]:
-    """P prompt templates, each with one ``{}`` for the word.
+    """Loads P prompt templates, each with one ``{}`` for the class name.
 
     Args:
-        source: a registered name (`list_templates`) or the templates themselves.
+        source: registered name (`list_templates`) or the templates themselves.
 
     Raises:
-        TypeError: a template that is no string.
-        ValueError: an unknown name, no template, or one without exactly one ``{}``.
+        TypeError: a template is not a string.
+        ValueError: an unknown name, no templates, or a template without exactly one ``{}``.
     """
     if isinstance(source, str):
         if source in list_templates():
             return _registered_templates(source)
         if "{}" in source:
-            raise ValueError(f"give templates as a list: templates=[{source!r}]")
+            raise ValueError(
+                f"Expected a list of templates, got a string. Pass it as a list: "
+                f"templates=[{source!r}]"
+            )
         raise ValueError(_unknown("list of templates", source, list_templates()))
     templates = tuple(source)
     for template in templates:
         if not isinstance(template, str):
-            raise TypeError(f"a prompt template must be a string, got {template!r}")
+            raise TypeError(f"A prompt template must be a string, got {template!r}")
         if template.count("{}") != 1:
-            raise ValueError(f"a prompt template needs exactly one '{{}}', got {template!r}")
+            raise ValueError(f"A prompt template needs exactly one '{{}}', got {template!r}")
     if not templates:
-        raise ValueError("no prompt templates: at least one is needed, such as 'a photo of a {}.'")
+        raise ValueError(
+            "Expected at least one prompt template, got none. Give one such as 'a photo of a {}.'"
+        )
     return templates
 
 
@@ -128,35 +136,33 @@ def _existing_file(source: str | Path) -> Path:
         return path
     looks_like_path = isinstance(source, Path) or "/" in source or "\\" in source or path.suffix
     if looks_like_path:
-        kind = "a folder" if path.is_dir() else "no file there"
-        raise FileNotFoundError(f"cannot read the vocabulary {str(path)!r}: {kind}")
-    hint = (
-        "" if "," not in str(source) else " Several names in one string are not split: pass a list."
-    )
+        reason = "it is a folder" if path.is_dir() else "the file does not exist"
+        raise FileNotFoundError(f"Cannot read the vocabulary {str(path)!r}: {reason}")
+    hint = " To pass several names, use a list, not one string." if "," in str(source) else ""
     raise ValueError(_unknown("vocabulary", str(source), list_vocabularies()) + hint)
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3)
     hint = f"Did you mean {' or '.join(close)}? " if close else ""
-    return f"no {kind} is called {name!r}. {hint}Known: {', '.join(known)}."
+    return f"Unknown {kind} {name!r}. {hint}Known: {', '.join(known)}."
 
 
 def _read_file(path: Path) -> tuple[list[str], list[str]]:
-    """The names in a file and where each one stands."""
+    """Reads the names in a file and their positions, for messages."""
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path} is no UTF-8 text (byte {error.start}): save it as UTF-8"
+            f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8"
         ) from None
     if path.suffix == ".json":
         try:
             names = json.loads(text)
         except ValueError as error:
-            raise ValueError(f"{path} is no JSON: {error}") from None
+            raise ValueError(f"{path} is not valid JSON: {error}") from None
         if not isinstance(names, list):
-            raise ValueError(f"{path}: expected a list of names, got {type(names).__name__}")
+            raise ValueError(f"{path} must hold a list of names, got {type(names).__name__}")
         return names, [f"name {index}" for index in range(len(names))]
     lines = [
         (MARK.sub("", line), f"line {number}")

@@ -1,4 +1,4 @@
-"""Small folders of pictures and label maps, made for tests."""
+"""Small folders of images and label maps for tests."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ import numpy as np
 from PIL import Image
 
 ROW = (0, 1, 2, 255)
-"""Label values of every row of a made label map, unless told otherwise."""
+"""Default label values of every row of a label map."""
 
 
-def picture(path: Path, shape: tuple[int, int] = (3, 4)) -> Path:
-    """A picture of one colour."""
+def save_image(path: Path, shape: tuple[int, int] = (3, 4)) -> Path:
+    """Saves an image of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((*shape, 3), 90, np.uint8)).save(path)
     return path
 
 
 def label_map(path: Path, row: Sequence = ROW, kind: str = "L", height: int = 3) -> Path:
-    """A label map whose rows are all alike.
+    """Saves a label map whose rows are equal.
 
     Args:
-        kind: ``L``, ``P``, ``16`` or ``RGB`` (then `row` holds triples).
+        path: path of the file.
+        row: label values, or RGB triples if `kind` is ``RGB``.
+        kind: ``L``, ``P``, ``16`` or ``RGB``.
+        height: number of rows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.stack([np.array(row)] * height)
@@ -41,15 +44,16 @@ def made(
     stems: Sequence[str] = ("a", "b"),
     **options: object,
 ) -> Path:
-    """A whole folder.
+    """Makes a whole dataset folder.
 
     Args:
-        classes: text of classes.txt, or what classes.json holds; None: no class file.
-        stems: of the pictures.
-        options: of `label_map`.
+        root: path of the folder.
+        classes: text of classes.txt or content of classes.json; None: no class file.
+        stems: names of the images, without file type.
+        options: options of `label_map`.
     """
     for stem in stems:
-        picture(root / f"images/{stem}.png")
+        save_image(root / f"images/{stem}.png")
         label_map(root / f"masks/{stem}.png", **options)
     if isinstance(classes, str):
         (root / "classes.txt").write_text(classes)

@@ -1,4 +1,4 @@
-"""Every form that a folder of one's own may have, against what was put into it."""
+"""Tests of every accepted form of a dataset folder against its content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from made_folder import label_map, made, picture
+from made_folder import label_map, made, save_image
 
 from ovss.data.class_file import read_class_file
 from ovss.data.folder import describe_folder
@@ -37,21 +37,21 @@ def first_row(described) -> list[int]:
         {"categories": [{"id": 2, **CAR}, {"id": 0, "name": "sky"}, {"id": 1, "name": "road"}]},
     ],
 )
-def test_json_forms_say_the_same(tmp_path, content):
+def test_json_forms_are_equivalent(tmp_path, content):
     described = describe_folder(made(tmp_path, content))
     assert described.names == NAMES
     assert described.label_map is None
     assert first_row(described) == [0, 1, 2, -1]
 
 
-def test_text_with_comments_synonyms_and_a_mark(tmp_path):
+def test_a_text_file_with_comments_synonyms_and_a_mark(tmp_path):
     text = "# value 0 and on\nsky\nroad [unseen]\n# another\n  car,  automobile \n\n"
     found = read_class_file(made(tmp_path, text) / "classes.txt")
     assert found.names == NAMES
     assert found.facts.seen == ("sky", "car, automobile")
 
 
-def test_label_values_of_their_own(tmp_path):
+def test_label_values_in_the_class_file(tmp_path):
     classes = {"26": "car", "7": "road", "23": "sky"}
     described = describe_folder(made(tmp_path, classes, row=(7, 23, 26, 255)))
     assert described.names == ("road", "sky", "car")
@@ -94,7 +94,7 @@ def test_marks_and_splits_in_another_file_of_the_same_classes(tmp_path):
     assert described.build().load(0).path.endswith("b.png")
 
 
-def test_words_asked_in_place_of_names(tmp_path):
+def test_words_in_place_of_class_names(tmp_path):
     content = {
         "classes": ["sky", "road", "car"],
         "words": {"car": ["car", "van"], "road": "street"},
@@ -105,7 +105,7 @@ def test_words_asked_in_place_of_names(tmp_path):
     assert meta["word_class"] == (0, 1, 2, 2)
 
 
-def test_a_registered_list_passes_as_its_data_set_defines_it(tmp_path):
+def test_a_registered_list_may_have_duplicates(tmp_path):
     names = load_names("ade20k_847")  # ten of them repeat the first synonym of another
     described = describe_folder(
         made(tmp_path, {"classes": names, "ignored": [65535]}, row=(0, 255, 846, 65535), kind="16")
@@ -117,7 +117,7 @@ def test_a_registered_list_passes_as_its_data_set_defines_it(tmp_path):
 # -- label maps ----------------------------------------------------------------------------------
 
 
-def test_palette_pngs_are_indices_and_bring_their_colours(tmp_path):
+def test_palette_pngs_are_indices_and_provide_colours(tmp_path):
     described = describe_folder(made(tmp_path, kind="P"))
     assert first_row(described) == [0, 1, 2, -1]
     assert described.palette == ((0, 255, 7), (1, 254, 7), (2, 253, 7))
@@ -127,7 +127,7 @@ def test_palette_pngs_are_indices_and_bring_their_colours(tmp_path):
 @pytest.mark.parametrize("kind", [".tif", ".png"])
 def test_16_bits_stay_16_and_255_is_a_class(tmp_path, kind):
     names = [f"thing {i}" for i in range(300)]
-    picture(tmp_path / "images/a.jpg")
+    save_image(tmp_path / "images/a.jpg")
     label_map(tmp_path / f"masks/a{kind}", (0, 255, 299, 65535), "16")
     (tmp_path / "classes.json").write_text(json.dumps(names))
     described = describe_folder(tmp_path)
@@ -135,13 +135,13 @@ def test_16_bits_stay_16_and_255_is_a_class(tmp_path, kind):
     assert first_row(described) == [0, 255, 299, -1]
 
 
-def test_255_is_not_ignored_where_it_is_a_class(tmp_path):
+def test_255_is_not_ignored_if_it_is_a_class(tmp_path):
     described = describe_folder(made(tmp_path, {"0": "road", "255": "sky"}, row=(0, 255, 255, 0)))
     assert described.ignored == ()
     assert first_row(described) == [0, 1, 1, 0]
 
 
-def test_ignored_values_of_the_file_replace_the_usual_one(tmp_path):
+def test_ignored_values_of_the_file_replace_the_default(tmp_path):
     content = {"classes": ["sky", "road"], "ignored": [2, 9]}
     described = describe_folder(made(tmp_path, content, row=(0, 1, 2, 9)))
     assert first_row(described) == [0, 1, -1, -1]
@@ -158,7 +158,7 @@ BLUE, GREY, RED, BLACK = [70, 130, 180], [128, 64, 128], [220, 20, 60], [0, 0, 0
     ],
 )
 @pytest.mark.parametrize("place", ["classes.json", "palette.json"])
-def test_masks_in_colours(tmp_path, palette, place):
+def test_label_maps_in_colour(tmp_path, palette, place):
     inside = {"palette": palette} if place == "classes.json" else {}
     made(tmp_path, {"classes": NAMES, **inside}, row=(BLUE, GREY, RED, BLACK), kind="RGB")
     if not inside:
@@ -169,7 +169,7 @@ def test_masks_in_colours(tmp_path, palette, place):
     assert described.build().metainfo["palette"] == [BLUE, GREY, RED]
 
 
-def test_colours_beside_the_names_and_in_order(tmp_path):
+def test_colours_of_single_classes_and_in_order(tmp_path):
     row = (BLUE, GREY, GREY, BLUE)
     classes = [{"name": "road", "color": GREY}, {"name": "sky", "color": BLUE}]
     described = describe_folder(made(tmp_path / "a", classes, row=row, kind="RGB"))
@@ -179,7 +179,7 @@ def test_colours_beside_the_names_and_in_order(tmp_path):
     assert first_row(described) == [1, 0, 0, 1]
 
 
-def test_a_palette_beside_masks_of_indices_is_for_drawing(tmp_path):
+def test_a_palette_for_label_maps_of_indices_is_for_drawing(tmp_path):
     content = {"classes": NAMES, "palette": [BLUE, GREY, RED]}
     described = describe_folder(made(tmp_path, content))
     assert not described.color_masks
@@ -195,7 +195,7 @@ def test_a_palette_beside_masks_of_indices_is_for_drawing(tmp_path):
     [("imgs", "annotations"), ("JPEGImages", "SegmentationClass"), ("Photos", "Labels")],
 )
 def test_names_of_folders(tmp_path, images, masks):
-    picture(tmp_path / images / "deep/a.jpg")
+    save_image(tmp_path / images / "deep/a.jpg")
     label_map(tmp_path / masks / "deep/a_seg.png")
     (tmp_path / "class_names.txt").write_text("\n".join(NAMES))
     described = describe_folder(tmp_path)
@@ -203,7 +203,7 @@ def test_names_of_folders(tmp_path, images, masks):
     assert first_row(described) == [0, 1, 2, -1]
 
 
-def test_a_folder_without_label_maps_is_passed_over(tmp_path):
+def test_a_folder_without_label_maps_is_skipped(tmp_path):
     made(tmp_path)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.txt").write_text("0 0.5 0.5")
@@ -232,7 +232,7 @@ def test_splits_are_lists(tmp_path, place):
     assert [mask.stem for _, mask in described.build().pairs] == ["b", "c.d"]
 
 
-def test_lists_as_windows_and_other_tools_write_them(tmp_path):
+def test_lists_written_by_windows_and_other_tools(tmp_path):
     made(tmp_path, stems=("a", "sub dir/\u00e4", "c"))
     listed = "\ufeffa.png\r\nsub dir\\\u00e4.png\r\nimages/c.png\r\n"
     (tmp_path / "val.txt").write_bytes(listed.encode())
@@ -243,7 +243,7 @@ def test_lists_as_windows_and_other_tools_write_them(tmp_path):
     assert len(dataset) == 3
 
 
-def test_one_bit_masks_and_grey_or_transparent_pictures(tmp_path):
+def test_one_bit_label_maps_and_grey_or_transparent_images(tmp_path):
     from PIL import Image
 
     made(tmp_path, "ground\nthing", row=(0, 1, 1, 0))
@@ -257,7 +257,7 @@ def test_one_bit_masks_and_grey_or_transparent_pictures(tmp_path):
     assert dataset.load(0).image.shape == (3, 4, 3)
 
 
-def test_flags_name_what_lies_elsewhere(tmp_path):
+def test_arguments_give_other_locations(tmp_path):
     made(tmp_path / "set")
     (tmp_path / "set/images").rename(tmp_path / "photographs")
     (tmp_path / "set/masks").rename(tmp_path / "set/truth")
@@ -271,7 +271,7 @@ def test_flags_name_what_lies_elsewhere(tmp_path):
     assert described.count == 2
 
 
-def test_folders_may_be_links_and_a_link_that_leads_back_is_harmless(tmp_path):
+def test_folders_may_be_links_and_circular_links_are_harmless(tmp_path):
     made(tmp_path / "elsewhere", stems=("a",))
     for kind in ("images", "masks"):
         (tmp_path / "set" / kind).mkdir(parents=True)
@@ -282,12 +282,12 @@ def test_folders_may_be_links_and_a_link_that_leads_back_is_harmless(tmp_path):
     assert (described.split, described.count) == ("val", 1)
 
 
-def test_a_class_file_is_a_words_file_too(tmp_path):
+def test_a_class_file_is_a_vocabulary_file_too(tmp_path):
     path = made(tmp_path, "sky\nroad [unseen]\ncar [seen]") / "classes.txt"
     assert load_names(path) == ("sky", "road", "car")
 
 
-def test_the_ending_of_label_maps_can_be_said(tmp_path):
+def test_the_suffix_of_label_maps_can_be_set(tmp_path):
     made(tmp_path)
     for stem in "ab":
         label_map(tmp_path / f"masks/{stem}_color.png", (9, 9, 9, 9))
@@ -297,30 +297,30 @@ def test_the_ending_of_label_maps_can_be_said(tmp_path):
     assert first_row(describe_folder(tmp_path)) == [0, 1, 2, -1]
 
 
-def test_a_turned_picture_is_measured_as_it_is_shown(tmp_path):
+def test_the_size_of_an_image_follows_its_exif_orientation(tmp_path):
     from PIL import Image
 
     made(tmp_path, stems=("a",))
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
+    exif[0x0112] = 6  # rotated by 90 degrees
     (tmp_path / "images/a.png").unlink()
     Image.fromarray(np.zeros((4, 3, 3), np.uint8)).save(tmp_path / "images/a.jpg", exif=exif)
     described = describe_folder(tmp_path)
     assert described.build().load(0).image.shape == (3, 4, 3)
 
 
-def test_a_description_says_what_was_found(tmp_path):
+def test_the_text_of_a_description(tmp_path):
     text = str(describe_folder(made(tmp_path, "sky\nroad [unseen]\ncar")))
-    assert f"2 pictures in {tmp_path / 'images'}" in text
+    assert f"2 images in {tmp_path / 'images'}" in text
     assert "3 classes" in text
     assert "1 unseen" in text
     assert "not labelled: 255" in text
 
 
-def test_label_maps_without_a_picture_are_told(tmp_path):
+def test_label_maps_without_an_image_are_counted(tmp_path):
     folder = made(tmp_path, list(NAMES))
     assert describe_folder(folder).unpaired == 0
     label_map(folder / "masks" / "lost.png", (0, 1, 2, 255))
     described = describe_folder(folder)
     assert described.count == 2
-    assert "1 more label maps have no picture and are left out" in str(described)
+    assert "1 label maps without an image are left out" in str(described)

@@ -1,4 +1,4 @@
-"""Two real sets through the door of one's own data; and the five lines that the page shows."""
+"""Tests of two real datasets read as your own data, and of the examples in docs/your_data.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ovss.data.folder import describe_folder
 
 
 def counted(masks: Path, names: list[str], classes: int) -> np.ndarray:
-    """Pixels of each class, and last of none, straight from the files."""
+    """Counts pixels of each class, and last the unlabelled ones, directly from the files."""
     total = np.zeros(classes + 1, np.int64)
     for name in names:
         raw = np.asarray(Image.open(masks / f"{name}.png"))
@@ -26,7 +26,7 @@ def counted(masks: Path, names: list[str], classes: int) -> np.ndarray:
     return total
 
 
-def through_the_door(described) -> np.ndarray:
+def pixel_counts(described) -> np.ndarray:
     dataset, total = described.build(), np.zeros(len(described.names) + 1, np.int64)
     for _, mask in dataset.pairs:
         total += np.bincount(dataset.labels(mask).ravel() % (len(total)), minlength=len(total))
@@ -45,7 +45,7 @@ def test_camvid(shared_dir, split, count):
     if split == "val":
         stems = [path.stem for path in (root / "images/val").iterdir()]
         expected = counted(root / "labels/val", stems, 11)
-        assert (through_the_door(described) == expected).all()
+        assert (pixel_counts(described) == expected).all()
 
 
 def test_coco128(shared_dir):
@@ -56,11 +56,11 @@ def test_coco128(shared_dir):
         assert described.count == len(stems)
         assert set(described.names) - set(described.seen) == set(facts["unseen"])
         expected = counted(root / "masks/train2017", stems, 80)
-        assert (through_the_door(described) == expected).all()
+        assert (pixel_counts(described) == expected).all()
     whole = describe_folder(root, split="train2017")
     assert (whole.count, whole.mask_suffix, whole.ignored) == (128, ".png", (255,))
     assert describe_folder(root, split="all").count == 128
-    with pytest.raises(ValueError, match=r"val \(65 pictures listed in split_seen_unseen.json\)"):
+    with pytest.raises(ValueError, match=r"val \(65 images listed in split_seen_unseen.json\)"):
         describe_folder(root)
 
 
@@ -69,14 +69,14 @@ def test_the_python_of_the_page(repo_root, tmp_path, monkeypatch):
     made(tmp_path / "my_data")
     monkeypatch.chdir(tmp_path)
     code = re.search(r"```python\n(.*?)```", page, flags=re.DOTALL)[1]
-    room: dict = {}
-    exec(code, room)
-    assert room["labels"][0].tolist() == [0, 1, 2, -1]
+    namespace: dict = {}
+    exec(code, namespace)
+    assert namespace["labels"][0].tolist() == [0, 1, 2, -1]
 
 
 def test_the_json_of_the_page_is_read(repo_root, tmp_path):
     page = (repo_root / "docs/your_data.md").read_text()
-    block = re.search(r"JSON, any of these:\n\n```\n(.*?)```", page, flags=re.DOTALL)[1]
+    block = re.search(r"A JSON file has one of these forms:\n\n```\n(.*?)```", page, re.DOTALL)[1]
     forms = [json.loads(line) for line in block.splitlines() if "..." not in line]
     assert len(forms) == 4
     for i, form in enumerate(forms):
@@ -87,7 +87,7 @@ def test_the_json_of_the_page_is_read(repo_root, tmp_path):
 
 
 def values_of(form: list | dict) -> list[int]:
-    """The label values of a class file's form, in the order of the classes."""
+    """Returns the label values of a class file in the order of the classes."""
     if isinstance(form, list):
         return [
             item.get("index", n) if isinstance(item, dict) else n for n, item in enumerate(form)
@@ -106,7 +106,7 @@ def five_lines(repo_root) -> list[str]:
 def test_the_five_lines_of_the_page(five_lines, tmp_path):
     source = made(tmp_path, classes=None, stems=("a", "b"), row=(0, 1, 3, 255))
     script = "\n".join(five_lines[:-1])
-    script = script.replace("PICTURES", str(source / "images"))
+    script = script.replace("IMAGES", str(source / "images"))
     script = script.replace("MASKS", str(source / "masks"))
     subprocess.run(["sh", "-e", "-c", script], check=True, cwd=tmp_path)
     described = describe_folder(tmp_path / "my_data")

@@ -1,4 +1,4 @@
-"""Words that a model is asked, and the classes that they count as."""
+"""Tests of names to segment and of the classes that they count as."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def test_words(words, expected):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reason"),
     [
-        ({"boat": ["ship"]}, "'boat', which is no class"),
-        ({"background": []}, "no word stands for 'background'"),
-        (["cat", "sky"], "no word stands for 'sofa, couch'"),
-        ([("cat", 3)], "class 3, outside the 3"),
-        ({"cat": ["kitten"], "couch": ["Kitten"]}, "stands for two classes"),
+        ({"boat": ["ship"]}, "Unknown class 'boat' in `words`"),
+        ({"background": []}, "got none for 'background'"),
+        (["cat", "sky"], "got none for 'sofa, couch'"),
+        ([("cat", 3)], r"must be in 0\.\.2, got class 3"),
+        ({"cat": ["kitten"], "couch": ["Kitten"]}, "belongs to two classes"),
     ],
 )
-def test_words_that_cannot_be(words, said):
-    with pytest.raises(ValueError, match=said):
+def test_malformed_words(words, reason):
+    with pytest.raises(ValueError, match=reason):
         words_of_classes(words, NAMES)
-    with pytest.raises(ValueError, match="no class 'background' to take it"):
+    with pytest.raises(ValueError, match="classes have no 'background' to count it as"):
         words_of_classes(["cat", "sky"], ["cat"])
 
 
@@ -87,7 +87,7 @@ def test_samples_carry_words_and_labels_stay_classes(dataset):
     assert dataset.metainfo["word_class"] == (0, 1, 2, 2)
 
 
-def test_scores_and_pictures_are_of_classes(dataset):
+def test_metrics_and_drawings_show_classes(dataset):
     sample = dataset[0]["data_samples"]
     words_HW = torch.tensor([[0, 1, 3, 0]]).expand(3, 4)
     sample.pred_sem_seg = PixelData(data=words_HW[None])
@@ -98,11 +98,11 @@ def test_scores_and_pictures_are_of_classes(dataset):
     sheet = np.asarray(comparison(np.zeros((3, 4, 3), np.uint8), sample, dataset.metainfo))
     plain = SegDataSample(metainfo={"vocabulary": NAMES}, gt_sem_seg=sample.gt_sem_seg)
     plain.pred_sem_seg = PixelData(data=words_HW.clamp(max=2)[None])
-    alike = np.asarray(comparison(np.zeros((3, 4, 3), np.uint8), plain))
-    assert sheet.shape == alike.shape
-    assert (sheet == alike).all()
+    expected = np.asarray(comparison(np.zeros((3, 4, 3), np.uint8), plain))
+    assert sheet.shape == expected.shape
+    assert (sheet == expected).all()
 
 
-def test_training_refuses_words_beside_classes(dataset):
-    with pytest.raises(ValueError, match=r"4 words for 3 classes.*train without `words`"):
+def test_training_raises_an_error_for_words_that_differ_from_classes(dataset):
+    with pytest.raises(ValueError, match=r"4 words for 3 classes.*Train without `words`"):
         EndlessSampler(dataset, seed=0)

@@ -1,4 +1,4 @@
-"""The label border: raw values become indices or IGNORE once, and anything else is an error."""
+"""Tests of the label mapper: raw values become indices or IGNORE, all others are errors."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from ovss.io.images import ImageError
 
 
 def test_255_is_a_category_of_a_large_vocabulary_and_65535_is_ignored():
-    border = LabelMapper(847, ignored=(65535,))
+    mapper = LabelMapper(847, ignored=(65535,))
     raw = np.array([[0, 255, 846, 65535]], np.uint16)
-    assert border(raw, "a.tif").tolist() == [[0, 255, 846, -1]]
+    assert mapper(raw, "a.tif").tolist() == [[0, 255, 846, -1]]
 
 
-def test_unknown_values_name_the_file_the_values_and_their_pixels():
-    border = LabelMapper(11, ignored=(255,))
+def test_the_error_for_unknown_values_gives_file_values_and_pixels():
+    mapper = LabelMapper(11, ignored=(255,))
     with pytest.raises(ValueError, match=r"street\.png.* 11 \(2 pixels\).*11 categories.*ignored"):
-        border(np.array([[11, 11, 3, 255]], np.uint8), "street.png")
+        mapper(np.array([[11, 11, 3, 255]], np.uint8), "street.png")
 
 
-def test_negative_and_huge_raw_values_are_unknown_not_wrapped():
-    border = LabelMapper(3)
+def test_negative_and_huge_raw_values_are_errors():
+    mapper = LabelMapper(3)
     for value in (-1, 70000):
         with pytest.raises(ValueError, match=rf"{value} \(1 pixels\)"):
-            border(np.array([[0, value]]), "a.png")
+            mapper(np.array([[0, value]]), "a.png")
 
 
-def test_a_mapping_merges_and_drops():
-    border = LabelMapper(2, {7: 0, 9: 0, 24: 1, 3: -1})
-    assert border(np.array([[7, 9, 24, 3]]), "x").tolist() == [[0, 0, 1, -1]]
+def test_a_mapping_can_merge_and_drop_values():
+    mapper = LabelMapper(2, {7: 0, 9: 0, 24: 1, 3: -1})
+    assert mapper(np.array([[7, 9, 24, 3]]), "x").tolist() == [[0, 0, 1, -1]]
     with pytest.raises(ValueError, match="raw value 1 to 2"):
         LabelMapper(2, {1: 2})
 
@@ -49,14 +49,14 @@ def test_label_files_keep_their_bits(tmp_path, mode, dtype):
 
 
 def test_palette_files_give_indices_not_colours(tmp_path):
-    picture = Image.fromarray(np.array([[0, 5]], np.uint8)).convert("P")
-    picture.putdata([0, 5])
-    picture.putpalette([255, 0, 0] * 256)
-    picture.save(tmp_path / "a.png")
+    image = Image.fromarray(np.array([[0, 5]], np.uint8)).convert("P")
+    image.putdata([0, 5])
+    image.putpalette([255, 0, 0] * 256)
+    image.save(tmp_path / "a.png")
     assert read_labels(tmp_path / "a.png").tolist() == [[0, 5]]
 
 
-def test_colours_are_no_label_map_and_damaged_files_are_named(tmp_path):
+def test_colour_images_and_damaged_files_are_errors(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
     with pytest.raises(ImageError, match=r"rgb\.png.*mode RGB"):
         read_labels(tmp_path / "rgb.png")
@@ -65,11 +65,11 @@ def test_colours_are_no_label_map_and_damaged_files_are_named(tmp_path):
     (tmp_path / "half.png").write_bytes(good.read_bytes()[:900])
     with pytest.raises(ImageError, match=r"half\.png"):
         read_labels(tmp_path / "half.png")
-    with pytest.raises(ImageError, match=r"none\.png: no such file"):
+    with pytest.raises(ImageError, match=r"none\.png does not exist"):
         read_labels(tmp_path / "none.png")
 
 
-def test_seen_is_told_by_any_synonym_and_no_case():
+def test_seen_names_match_any_synonym_in_any_case():
     names = ("Sofa, couch", "traffic  light", "car")
     assert seen_mask(names, ["COUCH, settee", "Traffic Light"]).tolist() == [True, True, False]
 

@@ -1,4 +1,4 @@
-"""The mini world as training data: words, labels, and randomness that has an address."""
+"""Tests of the mini world as training data: vocabulary, labels and reproducible augmentation."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def same(a: dict, b: dict) -> bool:
     return torch.equal(a["inputs"], b["inputs"]) and torch.equal(gt_a, gt_b)
 
 
-def test_training_speaks_of_seen_categories_only():
+def test_training_has_seen_categories_only():
     data = dataset("train", [dict(type="PackSample")])
     assert data.metainfo["classes"] == seen_names("mini_20") == data.metainfo["seen"]
     world = MiniWorld("train", "mini_20", size=96, seed=0, length=6)
     for item, scene in zip(map(data.__getitem__, range(6)), world):
         labels = item["data_samples"].gt_sem_seg.data[0].numpy()
-        spoken = np.array(data.names)[labels]
-        assert (spoken == np.array(names("mini_20"))[scene.mask]).all()
+        names_HW = np.array(data.names)[labels]
+        assert (names_HW == np.array(names("mini_20"))[scene.mask]).all()
         assert (item["inputs"].permute(1, 2, 0).numpy() == scene.image).all()
 
 
-def test_validation_speaks_of_all_categories_and_marks_the_seen():
+def test_validation_has_all_categories_and_marks_the_seen():
     data = dataset("val", [dict(type="PackSample")])
     assert data.metainfo["classes"] == names("mini_20")
     assert data.metainfo["seen"] == seen_names("mini_20")
@@ -57,7 +57,7 @@ def test_validation_speaks_of_all_categories_and_marks_the_seen():
     assert sample.img_path.startswith("mini_world/mini_20-val-0-000002")
 
 
-def test_mmseg_transforms_keep_ignore_and_pad_as_asked():
+def test_mmseg_transforms_keep_ignore_and_pad():
     item = dataset()[0]
     labels = item["data_samples"].gt_sem_seg.data
     assert item["inputs"].shape == (3, 88, 88)
@@ -68,17 +68,17 @@ def test_mmseg_transforms_keep_ignore_and_pad_as_asked():
     assert (labels[:, :72, :72] >= 0).all()
 
 
-def test_an_item_is_the_same_whoever_draws_it_and_differs_between_epochs():
-    data, again = dataset(), dataset()
+def test_an_item_depends_on_seed_and_epoch_only():
+    data, other = dataset(), dataset()
     np.random.seed(5)
     first = data[3]
     np.random.seed(6)
-    assert same(first, again[3])
+    assert same(first, other[3])
     assert not same(first, data[3 + len(data)])
-    assert np.random.rand() == np.random.RandomState(6).rand(), "global generators are put back"
+    assert np.random.rand() == np.random.RandomState(6).rand(), "global generators are restored"
 
 
-def test_entering_the_stream_late_gives_what_an_unbroken_run_gives():
+def test_a_resumed_sampler_continues_an_uninterrupted_one():
     whole = list(itertools.islice(EndlessSampler(dataset(), seed=3), 20))
     late = EndlessSampler(dataset(), seed=3)
     late.skip(13)
@@ -92,7 +92,7 @@ def test_entering_the_stream_late_gives_what_an_unbroken_run_gives():
     assert list(itertools.islice(EndlessSampler(dataset(), seed=4), 20)) != whole
 
 
-def test_processes_share_the_stream():
+def test_ranks_divide_the_samples():
     parts = []
     for rank in range(2):
         sampler = EndlessSampler(dataset(), seed=0)
@@ -102,7 +102,7 @@ def test_processes_share_the_stream():
     assert [item for pair in zip(*parts) for item in pair] == whole
 
 
-def test_workers_draw_what_one_process_draws():
+def test_workers_give_the_samples_of_a_single_process():
     streams = []
     for workers in (0, 2):
         data = dataset()
@@ -113,6 +113,6 @@ def test_workers_draw_what_one_process_draws():
     assert all(same(a, b) for a, b in zip(*streams))
 
 
-def test_other_data_sets_are_refused_by_the_sampler():
+def test_the_sampler_raises_an_error_for_other_datasets():
     with pytest.raises(TypeError, match="InfiniteSampler"):
         EndlessSampler([1, 2], seed=0)

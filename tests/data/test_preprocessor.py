@@ -1,4 +1,4 @@
-"""From loader to segmentor: stacked in training, left alone at test."""
+"""Tests of the pre-processor: stacked batches in training, separate images in testing."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def test_training_stacks_and_pads_right_and_bottom_with_ignored_pixels():
     assert (labels[1, :, :, :3] == 0).all()
 
 
-def test_at_test_pictures_keep_their_sizes():
+def test_images_keep_their_sizes_in_testing():
     out = OpenVocabPreProcessor()(batch((4, 6), (5, 3)))
     assert [tuple(image.shape) for image in out["inputs"]] == [(3, 4, 6), (3, 5, 3)]
 
 
-def test_blue_first_pictures_are_turned_once():
+def test_bgr_images_become_rgb():
     data = batch((2, 2))
     data["inputs"][0][0] = 1
     out = OpenVocabPreProcessor(bgr_to_rgb=True)(data)
     assert out["inputs"][0][:, 0, 0].tolist() == [7, 7, 1]
 
 
-def test_a_batch_speaks_of_what_it_shows_and_of_others_by_lot():
+def test_a_batch_keeps_categories_with_pixels_and_samples_others():
     names = tuple(f"word {i}" for i in range(40))
     drawn = set()
     for seed in range(3):
@@ -62,7 +62,7 @@ def test_a_batch_speaks_of_what_it_shows_and_of_others_by_lot():
     assert len(drawn) == 3
 
 
-def test_more_words_than_asked_where_more_have_a_pixel():
+def test_all_categories_with_pixels_stay_beyond_the_limit():
     data = batch((1, 6))
     data["data_samples"][0].set_metainfo({"vocabulary": tuple("abcdefgh")})
     data["data_samples"][0].gt_sem_seg.data[0, 0] = torch.arange(6)

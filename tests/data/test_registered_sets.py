@@ -1,4 +1,4 @@
-"""The benchmark sets by name, read from folders as preparing leaves them."""
+"""Tests of the benchmark datasets by name, read from prepared folders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_folder import label_map, picture
+from made_folder import label_map, save_image
 from mmengine.registry import DATASETS
 
 from ovss.data import register_data
@@ -14,7 +14,7 @@ from ovss.data.folder import describe_folder
 from ovss.models.configs import config_dir, list_configs, read_config
 
 SETS = {
-    # name: classes, words, label values of a row, the classes that they are
+    # name: number of classes, number of words, label values of a row, their classes
     "coco_stuff_171": (171, 171, (0, 170, 80, 255), (0, 170, 80, -1)),
     "ade20k_150": (150, 150, (0, 149, 7, 255), (0, 149, 7, -1)),
     "ade20k_847": (847, 847, (0, 255, 846, 65535), (0, 255, 846, -1)),
@@ -34,7 +34,7 @@ def prepared(tmp_path, monkeypatch):
 
     def prepare(name: str) -> Path:
         wide = name in WIDE
-        picture(tmp_path / name / "images/val/a.jpg")
+        save_image(tmp_path / name / "images/val/a.jpg")
         path = tmp_path / name / "masks/val" / ("a.tif" if wide else "a.png")
         label_map(path, SETS[name][2], "16" if wide else "L")
         return tmp_path / name
@@ -42,12 +42,12 @@ def prepared(tmp_path, monkeypatch):
     return prepare
 
 
-def test_every_set_is_there():
+def test_every_dataset_has_a_config():
     assert set(SETS) <= {path.stem for path in (config_dir() / "_base_/datasets").glob("*.py")}
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_registered_sets_read_what_preparing_leaves(name, prepared):
+def test_registered_datasets_read_prepared_folders(name, prepared):
     register_data()
     prepared(name)
     config = read_config(config_dir() / "_base_/datasets" / f"{name}.py")
@@ -64,7 +64,7 @@ def test_registered_sets_read_what_preparing_leaves(name, prepared):
     assert config.test_evaluator.type == "OpenVocabIoU"
 
 
-def test_a_prepared_set_is_a_folder_of_ones_own(prepared):
+def test_a_prepared_dataset_can_be_read_as_your_own_data(prepared):
     root = prepared("pascal_voc_20b")
     config = read_config(config_dir() / "_base_/datasets/pascal_voc_20b.py")
     registered = DATASETS.build(config.test_dataloader.dataset).metainfo
@@ -79,7 +79,7 @@ def test_a_prepared_set_is_a_folder_of_ones_own(prepared):
     assert described.build().metainfo == {**registered, "seen": registered["classes"]}
 
 
-def test_methods_at_full_size_train_on_what_preparing_leaves(monkeypatch):
+def test_full_size_methods_train_on_prepared_folders(monkeypatch):
     monkeypatch.setenv("OVSS_DATA", "elsewhere")
     for name in ("cat_seg_vit-b16", "sed_convnext-b", "dpseg_convnext-b", "dcp_clip_vit-b16"):
         dataset = read_config(list_configs()[name]).train_dataloader.dataset

@@ -298,7 +298,7 @@ def test_a_background_that_is_not_there_is_refused():
         (None, {"views.window": 1000, "views.mode": "slide"}, "do not fit together"),
         (None, {"canvas.size": -1}, "canvas.size must be a positive number of pixels"),
         (None, {"resize.short": 640}, "needs resize.longest"),
-        (None, {"prompts.templates": "imagenet_8"}, "no list of templates is called 'imagenet_8'"),
+        (None, {"prompts.templates": "imagenet_8"}, "Unknown list of templates 'imagenet_8'"),
         (None, {"scores.absent": "both"}, "scores.absent must be one of ground_truth, union"),
         (None, {"resize.others": ["x"]}, "resize.others is what a data set's pipeline holds"),
         ("sed", {}, r"protocol sed cannot run with this method.*num_templates = 1.*gives 80"),

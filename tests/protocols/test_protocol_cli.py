@@ -48,7 +48,7 @@ def test_own_data_under_a_protocol_with_a_field_of_its_own(tmp_path, folder, cap
     hashes = [plain["protocol"][key] for key in ("method_hash", "full_hash")]
     assert "protocol: mini (method hash {}, full hash {})".format(*hashes) in said
     assert "quoted: mIoU " in said
-    assert "2 pictures in" in said
+    assert "2 images in" in said
     assert plain["data"]["name"] == "mine"
     assert plain["data"]["pictures"] == 2
     assert plain["categories"].keys() == {"sky", "road", "tram, streetcar"}

@@ -1,4 +1,4 @@
-"""Words from whatever a caller gives."""
+"""Tests of the parser of class names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from ovss.vocabularies.parsing import names_of
 
 
-def test_every_way_to_say_the_same(tmp_path):
+def test_strings_lists_and_files_give_equal_names(tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("cat\nsofa, couch\n")
     expected = ("cat", "sofa, couch")
@@ -15,12 +15,12 @@ def test_every_way_to_say_the_same(tmp_path):
         assert names_of(words) == expected
 
 
-def test_vocabularies_by_name():
+def test_registered_vocabularies():
     assert len(names_of("ade20k_150")) == 150
 
 
 @pytest.mark.parametrize("words", ["", "  ", [], "cat,,dog", "cat, Cat", ["cat", " "], "cat, |"])
-def test_no_words_blank_words_and_the_same_word_twice(words):
+def test_empty_blank_and_repeated_names_are_errors(words):
     with pytest.raises(ValueError, match=r"\w"):
         names_of(words)
 
@@ -30,8 +30,6 @@ def test_absent_file(tmp_path):
         names_of(tmp_path / "absent.txt")
 
 
-def test_what_is_no_words_says_what_is():
-    with pytest.raises(
-        TypeError, match=r"words are a list of names, one string, or a Path, not int"
-    ):
+def test_an_argument_of_a_wrong_type_is_an_error():
+    with pytest.raises(TypeError, match="must be a list of names, a string or a Path, got int"):
         names_of(3)

@@ -1,4 +1,4 @@
-"""Vocabularies by name, list and file; and what is wrong with a list, said with its place."""
+"""Tests of vocabularies by name, list and file, and of errors that give the position."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OFFICIAL = {
     "pascal_voc_20b": (59, "aeroplane", None, "voc20b"),
 }
 RESTATED = {"cityscapes": (19, "road", "bicycle"), "coco_object": (81, "background", "toothbrush")}
-"""Lists that no file of one class a line publishes."""
+"""Lists that were not published as a file of one class per line."""
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -99,9 +99,9 @@ def test_templates():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("imagenet80", "did you mean imagenet_80|Did you mean imagenet_80"),
+        ("imagenet80", r"Unknown list of templates 'imagenet80'\. Did you mean imagenet_80"),
         ("a photo of {}", r"as a list: templates=\['a photo of {}'\]"),
-        ([], "no prompt templates"),
+        ([], "at least one prompt template, got none"),
         (["a photo"], "exactly one '{}'"),
         (["{} {}"], "exactly one '{}'"),
     ],
@@ -159,7 +159,7 @@ def test_text_files(tmp_path):
         (b"# only this\n", "has no names"),
         (b"cat\n\ndog\n", r"words.txt, line 2: the name is blank"),
         (b"cat\n#\nCat, kitten\n", r"words.txt names .* 'cat' \(line 1, line 3\)"),
-        (b"cat\n\xff\xfe\n", "no UTF-8 text .byte 4"),
+        (b"cat\n\xff\xfe\n", "not UTF-8 text .byte 4"),
     ],
 )
 def test_bad_files_name_file_and_line(tmp_path, content, message):
@@ -172,8 +172,8 @@ def test_bad_files_name_file_and_line(tmp_path, content, message):
 def test_bad_json_files(tmp_path):
     file = tmp_path / "words.json"
     for content, message in (
-        ("{", "is no JSON"),
-        ('{"a": 1}', "expected a list of names, got dict"),
+        ("{", "is not valid JSON"),
+        ('{"a": 1}', "must hold a list of names, got dict"),
     ):
         file.write_text(content)
         with pytest.raises(ValueError, match=message):
@@ -183,10 +183,10 @@ def test_bad_json_files(tmp_path):
 def test_unknown_names_and_absent_paths(tmp_path):
     with pytest.raises(ValueError, match=r"'ade20k150'. Did you mean ade20k_150.*Known: .*mini_20"):
         load_names("ade20k150")
-    with pytest.raises(ValueError, match="not split: pass a list"):
+    with pytest.raises(ValueError, match="use a list, not one string"):
         load_names("cat, dog")
     for source in (str(tmp_path / "words.txt"), "words.txt", tmp_path / "words"):
-        with pytest.raises(FileNotFoundError, match="no file there"):
+        with pytest.raises(FileNotFoundError, match="the file does not exist"):
             load_names(source)
-    with pytest.raises(FileNotFoundError, match="a folder"):
+    with pytest.raises(FileNotFoundError, match="it is a folder"):
         load_names(tmp_path)

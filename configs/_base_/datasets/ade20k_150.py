@@ -1,6 +1,6 @@
-# ADE20K, 150 classes (SceneParse150): the 2,000 validation pictures. To test on, not to train on.
-# Folder: as `ovss prepare ade20k_150` leaves it; OVSS_DATA moves data/.
-# The other test sets inherit from this file; how pictures are resized is the protocol's.
+# ADE20K, 150 classes (SceneParse150): the 2,000 validation images. For testing, not for training.
+# Folder: prepared by `ovss prepare ade20k_150`; OVSS_DATA replaces data/.
+# The configs of other test datasets inherit from this file. The protocol sets the image size.
 _root = "{{$OVSS_DATA:data}}/ade20k_150"
 test_dataloader = dict(
     batch_size=1,

@@ -1,6 +1,6 @@
-# ADE20K full, 847 classes: the 2,000 validation pictures, their short side 512 at most. 16-bit
-# labels: 255 is a class.
-# Folder: as `ovss prepare ade20k_847` leaves it; OVSS_DATA moves data/.
+# ADE20K full, 847 classes: the 2,000 validation images, with a short side of at most 512. Labels
+# have 16 bits because 255 is a class.
+# Folder: prepared by `ovss prepare ade20k_847`; OVSS_DATA replaces data/.
 _base_ = ["ade20k_150.py"]
 _root = "{{$OVSS_DATA:data}}/ade20k_847"
 test_dataloader = dict(

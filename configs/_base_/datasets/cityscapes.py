@@ -1,5 +1,5 @@
-# Cityscapes, 19 classes: the 500 validation pictures (fine annotations).
-# Folder: as `ovss prepare cityscapes` leaves it; OVSS_DATA moves data/.
+# Cityscapes, 19 classes: the 500 validation images (fine annotations).
+# Folder: prepared by `ovss prepare cityscapes`; OVSS_DATA replaces data/.
 _base_ = ["ade20k_150.py"]
 _root = "{{$OVSS_DATA:data}}/cityscapes"
 test_dataloader = dict(

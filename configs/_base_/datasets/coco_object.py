@@ -1,9 +1,9 @@
-# COCO-Object, background and the 80 things: the 5,000 pictures of val2017.
-# "background" is no word that CLIP knows: 25 words for what surrounds things are asked instead and
-# count as background, as evaluations without training do. Which words moves the figure: they are
-# part of the protocol. By threshold instead: test_dataloader.dataset.words=None, and a
-# post_processor dict(type="Background", threshold=...).
-# Folder: as `ovss prepare coco_object` leaves it; OVSS_DATA moves data/.
+# COCO-Object, background and the 80 things: the 5,000 images of val2017.
+# CLIP does not recognise "background", so models segment 25 names for the surroundings of things,
+# which count as background, as in training-free evaluations. The choice of names affects the
+# results, so they are part of the protocol. To find background by a threshold instead, set
+# test_dataloader.dataset.words=None and a post_processor dict(type="Background", threshold=...).
+# Folder: prepared by `ovss prepare coco_object`; OVSS_DATA replaces data/.
 _base_ = ["ade20k_150.py"]
 _root = "{{$OVSS_DATA:data}}/coco_object"
 test_dataloader = dict(

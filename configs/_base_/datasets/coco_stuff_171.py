@@ -1,6 +1,6 @@
-# COCO-Stuff 164k, 171 classes: crops of 384, 4 pictures a step; tested on the 5,000 of val2017.
-# How test pictures are resized is the protocol's.
-# Folder: as `ovss prepare coco_stuff_171` leaves it; OVSS_DATA moves data/.
+# COCO-Stuff 164k, 171 classes: trains on crops of 384, 4 images per step; tests on the 5,000 images
+# of val2017. The protocol sets the size of test images.
+# Folder: prepared by `ovss prepare coco_stuff_171`; OVSS_DATA replaces data/.
 _root = "{{$OVSS_DATA:data}}/coco_stuff_171"
 _coco = dict(type="ImageMaskDataset", vocabulary="coco_stuff_171", ignored=(255,))
 train_dataloader = dict(

@@ -1,5 +1,5 @@
-# The mini world over its 150 categories: drawn from a seed, no files.
-# Training shows the seen ones only.
+# The mini world with its 150 categories: generated from a seed, without files.
+# Training shows only the seen categories.
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,

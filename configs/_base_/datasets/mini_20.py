@@ -1,5 +1,5 @@
-# The mini world over its 20 categories: drawn from a seed, no files.
-# Training shows the seen ones only.
+# The mini world with its 20 categories: generated from a seed, without files.
+# Training shows only the seen categories.
 _base_ = ["mini_150.py"]
 train_dataloader = dict(dataset=dict(vocabulary="mini_20"))
 val_dataloader = dict(dataset=dict(vocabulary="mini_20"))

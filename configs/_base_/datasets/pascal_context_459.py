@@ -1,6 +1,6 @@
-# PASCAL Context, 459 classes: the 5,104 validation pictures. 16-bit labels: 255 is a class; one is
-# called "unknown" and counts as others do.
-# Folder: as `ovss prepare pascal_context_459` leaves it; OVSS_DATA moves data/.
+# PASCAL Context, 459 classes: the 5,104 validation images. Labels have 16 bits because 255 is a
+# class. The class "unknown" counts as any other.
+# Folder: prepared by `ovss prepare pascal_context_459`; OVSS_DATA replaces data/.
 _base_ = ["ade20k_150.py"]
 _root = "{{$OVSS_DATA:data}}/pascal_context_459"
 test_dataloader = dict(

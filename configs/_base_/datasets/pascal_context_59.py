@@ -1,5 +1,5 @@
-# PASCAL Context, 59 classes: the 5,104 validation pictures.
-# Folder: as `ovss prepare pascal_context_59` leaves it; OVSS_DATA moves data/.
+# PASCAL Context, 59 classes: the 5,104 validation images.
+# Folder: prepared by `ovss prepare pascal_context_59`; OVSS_DATA replaces data/.
 _base_ = ["ade20k_150.py"]
 _root = "{{$OVSS_DATA:data}}/pascal_context_59"
 test_dataloader = dict(

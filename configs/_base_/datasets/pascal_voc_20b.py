@@ -1,6 +1,6 @@
-# PASCAL VOC 2012, 20 classes and background: 1,449 validation pictures. A model is asked 59 words,
-# the 20 and the 39 other names of Context-59; those 39 count as background, the last of 21 classes.
-# Folder: as `ovss prepare pascal_voc_20b` leaves it; OVSS_DATA moves data/.
+# PASCAL VOC 2012, 20 classes and background: the 1,449 validation images. Models segment 59 names:
+# the 20 classes, and 39 other names of Context-59 that count as background, the last of 21 classes.
+# Folder: prepared by `ovss prepare pascal_voc_20b`; OVSS_DATA replaces data/.
 _base_ = ["ade20k_150.py"]
 _root = "{{$OVSS_DATA:data}}/pascal_voc_20b"
 test_dataloader = dict(

@@ -1,5 +1,5 @@
-# AdamW under half a cosine, from the first iteration to train_cfg.max_iters (filled in where a
-# scheduler does not say its end). Methods set lr, rules by name, clipping and length.
+# AdamW with half a cosine, from the first iteration to train_cfg.max_iters (the default end of a
+# scheduler). Methods set the learning rate, rules by parameter name, clipping and length.
 optim_wrapper = dict(
     type="GuardedOptimWrapper",
     constructor="NamedRules",

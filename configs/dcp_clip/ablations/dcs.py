@@ -1,4 +1,4 @@
-"""Table III, dynamic category selection alone: the kept words' cosines, one convolution."""
+"""Table III, dynamic category selection only: cosines of the kept categories, one convolution."""
 
 _base_ = ["../dcp_clip_mini.py"]
 weights = None

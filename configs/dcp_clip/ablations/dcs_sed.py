@@ -1,4 +1,4 @@
-"""Table III, category selection and the spatial-enhanced decoder, over cosines only embedded."""
+"""Table III, category selection and spatial-enhanced decoder, on embedded cosines."""
 
 _base_ = ["../dcp_clip_mini.py"]
 weights = None

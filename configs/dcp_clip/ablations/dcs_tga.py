@@ -1,4 +1,4 @@
-"""Table III, category selection and text-guided alignment: masks at the feature grid."""
+"""Table III, category selection and text-guided alignment: masks on the feature grid."""
 
 _base_ = ["../dcp_clip_mini.py"]
 weights = None

@@ -1,4 +1,4 @@
-"""Table III, everything but tag validation; nothing trains differently, so the weights serve."""
+"""Table III, all modules except tag validation, which is not trained; full model's weights."""
 
 _base_ = ["../dcp_clip_mini.py"]
 model = dict(post_processor=dict(_delete_=True, type="Identity"))

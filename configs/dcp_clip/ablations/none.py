@@ -1,4 +1,4 @@
-"""Table III, without any module: every word is kept, its cosines are embedded, one convolution."""
+"""Table III, no module: all categories are kept, cosines are embedded, one convolution."""
 
 _base_ = ["../dcp_clip_mini.py"]
 weights = None
