@@ -18,6 +18,7 @@ COMMANDS = {
     "segment": "label every pixel of pictures with the words you give",
     "train": "train a method from its config",
     "test": "evaluate a method on a data set",
+    "config": "print a config with its bases and overrides, and check that it builds",
     "reproduce": "run a recorded evaluation again and compare every figure",
     "table": "results side by side, published figures beside them",
     "prepare": "make a benchmark ready from its official files",

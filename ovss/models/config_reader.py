@@ -139,7 +139,7 @@ def _substituted(path: Path, text: str) -> str:
         "fileExtname": path.suffix,
     }
     for name, value in own.items():
-        text = re.sub(rf"\{{\{{\s*{name}\s*\}}\}}", lambda _, value=value: value, text)
+        text = value.join(re.split(rf"\{{\{{\s*{name}\s*\}}\}}", text))
 
     def variable(found: re.Match[str]) -> str:
         value = os.environ.get(found[1]) or found[2]

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+)
 from torch import nn
 
 from ovss.inference import InferenceConfig
@@ -20,6 +28,7 @@ from .config_keys import check_keys
 from .config_reader import ConfigError, TypeChange
 from .parts import DEFAULTS, KINDS
 
+_OF_RUNS = (MODELS, DATASETS, DATA_SAMPLERS, HOOKS, METRICS, OPTIMIZERS, OPTIM_WRAPPERS)
 _NOT_ARGUMENTS = frozenset({"type", "_scope_"})
 
 
@@ -82,7 +91,7 @@ def check_model(model: Any) -> type:
     if not issubclass(segmentor, OpenVocabSegmentor):
         return segmentor
     for kind, registry in KINDS.items():
-        part = model.get(kind) or DEFAULTS.get(kind)
+        part = model.get(kind) or DEFAULTS.get(kind, model.get(kind))
         if not isinstance(part, nn.Module):
             check_component(registry, part, f"model.{kind}")
     for key, cls in (("prompts", PromptConfig), ("inference", InferenceConfig)):
@@ -160,8 +169,8 @@ def parameters(cls: Callable) -> list[str] | None:
 
 
 def find_class(name: str) -> Callable | None:
-    """Class that is registered under a name as a component or a segmentor, if there is one."""
-    for registry in (*REGISTRIES, MODELS):
+    """Class that is registered under a name so far, as a component or for a run; or None."""
+    for registry in (*REGISTRIES, *_OF_RUNS):
         if name in registry.module_dict:
             return registry.module_dict[name]
     return None

@@ -13,6 +13,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from ovss import distributed
+from ovss.models.build import build_model
 
 from .modules import compile_modules, save_memory
 from .sharding import gathered, is_sharded, shard
@@ -29,6 +30,9 @@ class TrainingRunner(Runner):
     """
 
     _train_dataloader: Any
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        return model if isinstance(model, nn.Module) else build_model(model)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         model = model.to(get_device())
