@@ -11,10 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
-    HOOKS,
     METRICS,
     MODELS,
-    OPTIM_WRAPPERS,
     OPTIMIZERS,
 )
 from torch import nn
@@ -28,7 +26,7 @@ from .config_keys import check_keys
 from .config_reader import ConfigError, TypeChange
 from .parts import DEFAULTS, KINDS
 
-_OF_RUNS = (MODELS, DATASETS, DATA_SAMPLERS, HOOKS, METRICS, OPTIMIZERS, OPTIM_WRAPPERS)
+_OF_RUNS = (MODELS, DATASETS, DATA_SAMPLERS, METRICS, OPTIMIZERS)  # all keys are arguments
 _NOT_ARGUMENTS = frozenset({"type", "_scope_"})
 
 
@@ -126,12 +124,12 @@ def check_block(
         cls: class or function that the block is for.
         block: its arguments, with or without ``type``.
         where: dotted key of the block.
-        provided: arguments that the program adds.
+        provided: keys that the program adds, or takes out before `cls` is called.
 
     Raises:
         TypeError: naming the key, the closest known one and what there is.
     """
-    check_names(cls, block, where)
+    check_names(cls, {k: v for k, v in block.items() if k not in provided}, where)
     signature = inspect.signature(cls)
     for name, parameter in signature.parameters.items():
         needed = parameter.default is parameter.empty and parameter.kind not in (

@@ -54,7 +54,7 @@ class Block:
         where: its dotted key.
         value: the block.
         registry: registry of its type.
-        provided: arguments that the program adds.
+        provided: keys that the program adds, or takes out before the type is called.
         default: type of a block that names none.
     """
 
@@ -104,9 +104,9 @@ def blocks(config: Config) -> Iterator[Block]:
             yield Block(f"{part}_evaluator.{index}", metric, METRICS)
     for name, hook in (config.get("default_hooks") or {}).items():
         if hook is not None:
-            yield Block(f"default_hooks.{name}", hook, HOOKS)
+            yield Block(f"default_hooks.{name}", hook, HOOKS, ("priority",))
     for index, hook in enumerate(_list(config.get("custom_hooks"))):
-        yield Block(f"custom_hooks.{index}", hook, HOOKS)
+        yield Block(f"custom_hooks.{index}", hook, HOOKS, ("priority",))
     for key, registry, default in (
         ("data_preprocessor", MODELS, None),
         ("visualizer", VISUALIZERS, None),
@@ -215,7 +215,8 @@ def check_training(config: Config, model: nn.Module) -> None:
     wrapper = _located("optim_wrapper", build_optim_wrapper, model, config.optim_wrapper)
     for index, scheduler in enumerate(_list(config.get("param_scheduler"))):
         where = f"param_scheduler.{index}"
-        check_registered(Block(where, scheduler, PARAM_SCHEDULERS, ("optimizer",)))
+        given = ("optimizer", "convert_to_iter_based")
+        check_registered(Block(where, scheduler, PARAM_SCHEDULERS, given))
         options = {"end": config.train_cfg.max_iters, **scheduler, "optimizer": wrapper}
         options.pop("convert_to_iter_based", None)
         _located(where, PARAM_SCHEDULERS.build, options)
