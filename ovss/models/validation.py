@@ -43,7 +43,10 @@ def check_config(config: Config, changes: Iterable[TypeChange] = ()) -> None:
     """
     check_keys(config)
     check_type_changes(config, changes)
-    check_model(config.get("model"))
+    try:
+        check_model(config.get("model"))
+    except ConfigError as error:
+        raise ConfigError(f"{config.filename or 'The config'}: {error}") from None
 
 
 def check_type_changes(config: Config, changes: Iterable[TypeChange]) -> None:
@@ -76,13 +79,13 @@ def check_model(model: Any) -> type:
         the segmentor's class.
 
     Raises:
-        ConfigError: not a dict.
+        ConfigError: not a dict, or a key that is not a name.
         KeyError, TypeError: as `check_block`, or an unknown component.
     """
     if not isinstance(model, Mapping):
         raise ConfigError(
-            f"The config must set model to dict(type=..., encoder=..., ...), got {model!r}. "
-            f"Set it, or inherit it with _base_"
+            f"model must be dict(type=..., encoder=..., ...), got {model!r}. Set it, or inherit it "
+            f"with _base_"
         )
     segmentor = _segmentor(model)
     check_block(segmentor, model, "model")
@@ -147,7 +150,7 @@ def check_names(cls: Callable, block: Mapping[Any, Any], where: str) -> None:
     takes = parameters(cls)
     for key in block:
         if not isinstance(key, str):
-            raise TypeError(f"Keys of {where} must be names, got {key!r}. Write it as a name")
+            raise ConfigError(f"Keys of {where} must be names, got {key!r}. Write it as a name")
         if takes is None or key in takes or key in _NOT_ARGUMENTS:
             continue
         close = difflib.get_close_matches(key, takes, n=1)

@@ -43,10 +43,14 @@ def test_a_file_that_cannot_be_read(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("model = 3", ConfigError, "model to dict.*got 3"),
-        ("work_dir = 'x'", ConfigError, "model to dict.*got None"),
+        ("model = 3", ConfigError, "mine.py: model must be dict.*got 3"),
+        ("work_dir = 'x'", ConfigError, "mine.py: model must be dict.*got None"),
         (BASED + "custom_imports = 3", ConfigError, "custom_imports must be"),
-        (BASED + "model = dict(encoder={3: 4})", TypeError, "Keys of model.encoder must be names"),
+        (
+            BASED + "model = dict(encoder={3: 4})",
+            ConfigError,
+            "mine.py: Keys of model.encoder must",
+        ),
         (BASED + "model = dict(head=3)", TypeError, "model.head must be dict"),
         (BASED + "model = dict(head=dict(_delete_=True))", KeyError, "model.head.type"),
         (
