@@ -1,16 +1,15 @@
-"""What several sub-commands share."""
+"""Flags and helpers that several subcommands share."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from .values import parse_value
+
 
 class KeyValues(argparse.Action):
-    """``KEY=VALUE ...`` -> a dictionary, by mmengine's rules; a flag given again adds to it.
-
-    mmengine's own `DictAction` ends in a traceback where a pair has no ``=``.
-    """
+    """``KEY=VALUE ...`` -> a dictionary, see `parse_overrides`; a flag given again adds to it."""
 
     def __call__(
         self,
@@ -39,22 +38,21 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """``["model.selector.k=64"]`` -> ``{"model.selector.k": 64}``, by mmengine's rules.
+    """``["model.selector.k=64"]`` -> ``{"model.selector.k": 64}``.
 
     Raises:
-        ValueError: a pair without ``=``, or a value that cannot be read.
+        ValueError: a pair without ``=``, an empty key, or a value that cannot be read.
     """
-    wrong = [pair for pair in pairs if not pair.partition("=")[1] or pair.startswith("=")]
-    if wrong:
-        raise ValueError(f"takes KEY=VALUE pairs, got {wrong[0]!r}")
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", nargs="+", action=DictAction, default={})
-    try:
-        return dict(parser.parse_args(["--pairs", *pairs] if pairs else []).pairs)
-    except AssertionError as error:
-        raise ValueError(str(error)) from error
+    found = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not all(key.strip().split(".")):
+            raise ValueError(f"takes KEY=VALUE pairs, got {pair!r}")
+        try:
+            found[key.strip()] = parse_value(value)
+        except ValueError as error:
+            raise ValueError(f"cannot read the value of {key}: {error}") from None
+    return found
 
 
 def is_out_of_memory(error: BaseException) -> bool:

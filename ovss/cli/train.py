@@ -70,9 +70,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
         parser.error("--dry-run starts from nothing and leaves nothing: leave --resume out")
     from ovss.distributed import rank, stop
     from ovss.models.configs import load_config
-    from ovss.training.build import build_runner
+    from ovss.training.build import build_runner, register_training
     from ovss.training.export import export_weights
 
+    register_training()
     config = load_config(arguments.config, arguments.cfg_options)
     if arguments.micro_batch is not None:
         config.merge_from_dict({"train_cfg.micro_batch": arguments.micro_batch})

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
-from ovss.registry import check_arguments
 from ovss.segmentor import OpenVocabSegmentor
 
 from .configs import load_config
+from .parts import without_pretrained
+from .validation import check_model
 from .weights import load_trained, pretrained_if_needed
 
 
@@ -37,18 +38,20 @@ def build_segmentor(
 
 
 def build_model(model: dict[str, Any]) -> OpenVocabSegmentor:
-    """A segmentor of a config's ``model`` block, as its components make it.
+    """Builds the segmentor of a config's ``model`` block: every command gets its model here.
 
     Raises:
-        KeyError, TypeError: no such segmentor, or arguments that it does not take.
+        ConfigError, KeyError, TypeError: an unknown segmentor, component or argument, see
+            `ovss.models.validation.check_model`.
+        ValueError: components that do not fit together.
     """
-    arguments = {k: v for k, v in model.items() if k not in ("type", "_scope_")}
-    name = model.get("type", "OpenVocabSegmentor")
-    segmentor = MODELS.get(name) if isinstance(name, str) else name
-    if segmentor is None:
-        raise KeyError(
-            f"no segmentor is called {name!r}. If it is in a plugin, name the plugin's module in "
-            f"the config: custom_imports = dict(imports=['the_plugin'])"
-        )
-    check_arguments(segmentor, arguments)
-    return segmentor(**arguments)
+    segmentor = check_model(model)
+    return segmentor(**{k: v for k, v in model.items() if k not in ("type", "_scope_")})
+
+
+def build_on_meta(model: Mapping[str, Any]) -> OpenVocabSegmentor:
+    """Builds a segmentor without memory and without reading pretrained files, to check it."""
+    check_model(model)
+    block = {**model, "encoder": without_pretrained(model["encoder"])}
+    with torch.device("meta"):
+        return build_model(block)

@@ -24,7 +24,7 @@ docs/protocols.md. Helper variables start with an underscore."""
 
 
 def check_keys(config: Config) -> None:
-    """Refuse top-level keys that nothing reads: mmengine passes over them without a word.
+    """Refuse unknown top-level keys, which mmengine ignores silently.
 
     Raises:
         KeyError: naming the key, the file and the closest known one.
@@ -34,9 +34,9 @@ def check_keys(config: Config) -> None:
             continue
         close = difflib.get_close_matches(key, RUNNER_KEYS, n=1)
         hint = (
-            f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(RUNNER_KEYS))}"
+            f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(RUNNER_KEYS))}."
         )
         raise KeyError(
-            f"{config.filename or 'config'}: nothing reads the key {key!r}; {hint} (helper "
-            f"variables start with an underscore)"
+            f"Unknown config key {key!r} in {config.filename or 'the config'}. {hint} Start the "
+            f"names of helper variables with an underscore"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib.util
 import os
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 
 from ovss.registry import register_all
 
+from .config_reader import ConfigError, TypeChange, read_file, type_changes, without_delete
 from .plugins import find_plugins, import_modules
+from .validation import check_config
 
 DEFAULT_METHOD = "dcp_clip_mini"
 """Config of the bundled model, used where none is named."""
@@ -83,39 +85,102 @@ def find_config(name_or_path: str | Path) -> Path:
     raise FileNotFoundError(f"no config is called {str(name_or_path)!r}; {hint}")
 
 
+def find_base(name: str) -> Path | None:
+    """File of a base that is not found relative to the config that names it.
+
+    Args:
+        name: name of a config, with or without ``.py``, or a path inside the folder of the bundled
+            configs such as ``_base_/default_runtime.py``.
+    """
+    known, inside = list_configs(), config_dir() / name
+    if inside.is_file():
+        return inside
+    return known.get(name.removeprefix("./").removesuffix(".py"))
+
+
 def read_config(path: str | Path) -> Config:
     """A config file with its bases; nothing is imported.
 
-    A file anywhere inherits from ours by mmengine's rule for environment variables:
-    ``_base_ = ["{{$OVSS_CONFIGS:}}/_base_/default_runtime.py"]``.
+    A file anywhere inherits from ours by name, ``_base_ = ["cat_seg_mini.py"]``, or by path,
+    ``_base_ = ["{{$OVSS_CONFIGS:}}/_base_/default_runtime.py"]``. A file that is found relative to
+    the config wins over a bundled one.
+
+    Raises:
+        ConfigError: the file or a base cannot be read; with file and line.
     """
-    os.environ["OVSS_CONFIGS"] = config_dir().as_posix()
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel("WARNING")  # it tells of the variable on standard output, where JSON goes
-    try:
-        return Config.fromfile(path, import_custom_modules=False)
-    finally:
-        logger.setLevel(level)
+    return _read(path)[0]
 
 
 def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
-    """Read a config with its bases, import the plugins it names, apply overrides.
+    """Read a config with its bases, import the plugins it names, apply overrides, check its keys.
 
     Args:
         name_or_path: see `find_config`.
         overrides: dotted keys, e.g. ``{"model.selector.k": 64}``.
 
     Raises:
+        ConfigError: the config cannot be read, or a key does not fit the type that it is set for.
         PluginError: a module in ``custom_imports`` cannot be imported.
+        KeyError, TypeError: an unknown key, component or argument, with the closest known one.
     """
     path = find_config(name_or_path)
-    config = read_config(path)
+    config, changes = _read(path)
     if overrides:
-        config.merge_from_dict(overrides)
+        changes += override(config, overrides)
     register_all()
-    import_modules(config.get("custom_imports", {}).get("imports", []), str(path))
+    import_modules(_imports(config, path), str(path))
+    check_config(config, changes)
     return config
+
+
+def override(config: Config, overrides: dict[str, Any]) -> list[TypeChange]:
+    """Set keys of a config, in place.
+
+    Args:
+        config: changed.
+        overrides: see `load_config`.
+
+    Returns:
+        blocks that got another type and kept keys of the earlier one.
+
+    Raises:
+        ConfigError: a key that leads through something that is not a dict or a list.
+    """
+    own: dict[str, Any] = {}
+    try:
+        for key, value in overrides.items():
+            *parents, last = key.split(".")
+            block = own
+            for parent in parents:
+                block = block.setdefault(parent, {})
+            block[last] = copy.deepcopy(value)
+        changes = list(type_changes(own, config, "the config"))
+        config.merge_from_dict(own)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        text = error.args[0] if error.args else error
+        raise ConfigError(f"Cannot set {', '.join(overrides)}: {text}. Correct the key") from None
+    without_delete(config._cfg_dict)
+    return changes
+
+
+def _read(path: str | Path) -> tuple[Config, list[TypeChange]]:
+    os.environ["OVSS_CONFIGS"] = config_dir().as_posix()
+    values, changes = read_file(Path(path), find_base)
+    if not values:
+        raise ConfigError(f"{path} is empty. Set at least `model`, or `_base_`")
+    try:
+        return Config(values, filename=str(path)), changes
+    except KeyError as error:  # a name that mmengine keeps for itself
+        raise ConfigError(f"{path}: {error.args[0]}. Rename the key") from None
+
+
+def _imports(config: Config, path: Path) -> Any:
+    imports = config.get("custom_imports") or {}
+    if not isinstance(imports, dict):
+        raise ConfigError(
+            f"{path}: custom_imports must be dict(imports=[...]), got {imports!r}. Correct it"
+        )
+    return imports.get("imports", [])
 
 
 def use_dataset(config: Config, name: str) -> None:

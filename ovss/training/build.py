@@ -18,6 +18,7 @@ from ovss.io.advice import advised
 from ovss.io.files import ensure_writable
 from ovss.models.checkpoint import CheckpointError, load_weights
 from ovss.models.config_keys import check_keys
+from ovss.models.validation import check_model
 from ovss.models.weights import find_weights
 
 _MATMUL = ("highest", "high", "medium")
@@ -80,18 +81,42 @@ def build_runner(
     if not testing:
         check_trainable(config)
     register_training()
-    from ovss.protocols.write import write_protocol
-
-    from .checkpoints import find_checkpoint, read_training_checkpoint
     from .runner import TrainingRunner, share_of_batch, switch
+
+    config = _with_flags(config, amp, seed, testing)
+    config.work_dir, config.launcher = str(work_dir), launcher
+    ensure_work_dir(work_dir)
+    distributed.start(launcher, **config.get("env_cfg", {}).get("dist_cfg", {}))
+    if not testing:
+        share_of_batch(config.train_dataloader, config.train_cfg, distributed.world_size())
+    torch.set_float32_matmul_precision(matmul_precision(config))
+    average = switch(config, "ema")
+    if average is not None and not testing:
+        config.custom_hooks = [*config.get("custom_hooks", ()), {"type": "EMAHook", **average}]
+    start = config.get("load_from")
+    config.load_from = config.resume = None
+    if resume is not None and _go_on(config, work_dir, resume, average is not None):
+        start = None
+    runner = TrainingRunner.from_cfg(config)
+    if resume is not None and config.resume is None:
+        runner.logger.warning(
+            f"no checkpoint in {work_dir} to resume from, so training starts at the first step"
+        )
+    if start:
+        load_weights(unwrap(runner.model), find_weights(start))
+    return runner
+
+
+def _with_flags(config: Config, amp: bool | str, seed: int | None, testing: bool) -> Config:
+    """Copy of a config, checked, with its protocol written out and flags applied."""
+    from ovss.protocols.write import write_protocol
 
     config = Config(config.to_dict(), filename=config.filename)
     check_keys(config)
+    check_model(config.get("model"))
     write_protocol(config)  # a tested config was settled before; validation needs its fields too
-    config.work_dir, config.launcher = str(work_dir), launcher
     for key in ("weights", *(_TRAINING_KEYS if testing else ())):
         config.pop(key, None)
-    ensure_work_dir(work_dir)
     if seed is not None:
         config.randomness = {**config.get("randomness", {}), "seed": seed}
     if amp:
@@ -101,38 +126,43 @@ def build_runner(
         scheduler.setdefault("end", config.train_cfg.max_iters)
     # mmengine keeps logs and messages by this name, for as long as the process lives
     config.experiment_name = f"{Path(config.filename or 'run').stem}-{uuid.uuid4().hex[:8]}"
-    distributed.start(launcher, **config.get("env_cfg", {}).get("dist_cfg", {}))
-    if not testing:
-        share_of_batch(config.train_dataloader, config.train_cfg, distributed.world_size())
-    matmul = config.get("matmul_precision", "highest")
-    if matmul not in _MATMUL:  # torch only warns, and stays at what it was
-        raise ValueError(f"matmul_precision is {' or '.join(_MATMUL)}, got {matmul!r}")
-    torch.set_float32_matmul_precision(matmul)
-    average = switch(config, "ema")
-    if average is not None and not testing:
-        config.custom_hooks = [*config.get("custom_hooks", ()), {"type": "EMAHook", **average}]
-    start = config.get("load_from")
-    config.load_from = config.resume = None
-    if resume is not None:
-        path = find_checkpoint(work_dir) if resume == "auto" else Path(resume)
-        if path is not None:
-            saved = read_training_checkpoint(path)
-            if "ema_state_dict" in saved and average is None:
-                error = CheckpointError(
-                    f"{path} holds an average of weights, which this config does not keep. Set "
-                    f"ema in the config, or start from the average with load_from={path}"
-                )
-                raise advised(error, "average")
-            config.load_from, config.resume = str(path), True
-            seed = saved["meta"]["seed"]
-            config.randomness = {**config.get("randomness", {}), "seed": seed}
-            start = None
-    runner = TrainingRunner.from_cfg(config)
-    if resume is not None and config.resume is None:
-        runner.logger.warning(f"no checkpoint in {work_dir} to resume from: it begins anew")
-    if start:
-        load_weights(unwrap(runner.model), find_weights(start))
-    return runner
+    return config
+
+
+def _go_on(config: Config, work_dir: str | Path, resume: str, averaged: bool) -> bool:
+    """Make a config continue from a checkpoint, in place; False if there is none to find.
+
+    Raises:
+        CheckpointError: the checkpoint holds an average of weights and the config asks for none.
+    """
+    from .checkpoints import find_checkpoint, read_training_checkpoint
+
+    path = find_checkpoint(work_dir) if resume == "auto" else Path(resume)
+    if path is None:
+        return False
+    saved = read_training_checkpoint(path)
+    if "ema_state_dict" in saved and not averaged:
+        error = CheckpointError(
+            f"{path} holds an average of weights, which this config does not keep. Set "
+            f"ema in the config, or start from the average with load_from={path}"
+        )
+        raise advised(error, "average")
+    config.load_from, config.resume = str(path), True
+    seed = saved["meta"]["seed"]
+    config.randomness = {**config.get("randomness", {}), "seed": seed}
+    return True
+
+
+def matmul_precision(config: Config) -> str:
+    """Precision of float32 products that a config asks for.
+
+    Raises:
+        ValueError: a name that torch does not know; it would only warn and change nothing.
+    """
+    precision: str = config.get("matmul_precision", "highest")
+    if precision not in _MATMUL:
+        raise ValueError(f"matmul_precision is {' or '.join(_MATMUL)}, got {precision!r}")
+    return precision
 
 
 def register_training() -> None:

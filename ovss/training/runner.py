@@ -14,6 +14,7 @@ from torch import nn
 
 from ovss import distributed
 from ovss.io.advice import advised
+from ovss.models.build import build_model
 
 from .modules import compile_modules, save_memory
 from .sharding import gathered, is_sharded, shard
@@ -30,6 +31,9 @@ class TrainingRunner(Runner):
     """
 
     _train_dataloader: Any
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        return model if isinstance(model, nn.Module) else build_model(model)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         model = model.to(get_device())

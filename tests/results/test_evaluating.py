@@ -8,6 +8,7 @@ import pytest
 
 from ovss.cli.test import main
 from ovss.models.checkpoint import CheckpointError
+from tests.tiny_config import write_tiny_config
 from tests.tiny_training import tiny_config, train
 
 SMALL = "test_dataloader.dataset.length=2"
@@ -56,7 +57,6 @@ def test_weights_of_another_method_are_refused(tmp_path):
 
 
 def test_a_config_without_data_asks_for_some(tmp_path):
-    config = tmp_path / "bare.py"
-    config.write_text("model = dict(type='OpenVocabSegmentor')\n")
+    config = write_tiny_config(tmp_path)
     with pytest.raises(KeyError, match="--on DATASET"):
         main([str(config), "--work-dir", str(tmp_path / "t")])

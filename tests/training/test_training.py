@@ -206,7 +206,7 @@ def test_weights_alone_are_no_checkpoint_to_resume_from(tmp_path):
 @pytest.mark.parametrize(
     ("option", "error", "message"),
     [
-        ("optim_wraper.amp=1", KeyError, "did you mean 'optim_wrapper'"),
+        ("optim_wraper.amp=1", KeyError, "Did you mean 'optim_wrapper'"),
         ("train_dataloader.dataset.lenght=3", TypeError, "MiniWorldDataset.*lenght"),
         ("train_cfg.max_iter=3", TypeError, "TrainLoop.*max_iter"),
         ("model.decoder.dims=3", TypeError, "CATSegDecoder.*dims"),

@@ -1,0 +1,213 @@
+"""Keys of a config, checked against what reads them: one sentence for every command."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    METRICS,
+    MODELS,
+    OPTIMIZERS,
+)
+from torch import nn
+
+from ovss.inference import InferenceConfig
+from ovss.registry import REGISTRIES, ComponentRegistry
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.vocabularies.prompts import PromptConfig
+
+from .config_keys import check_keys
+from .config_reader import ConfigError, TypeChange
+from .parts import DEFAULTS, KINDS
+
+_OF_RUNS = (MODELS, DATASETS, DATA_SAMPLERS, METRICS, OPTIMIZERS)  # all keys are arguments
+_NOT_ARGUMENTS = frozenset({"type", "_scope_"})
+
+
+def check_config(config: Config, changes: Iterable[TypeChange] = ()) -> None:
+    """Refuse a config whose keys nothing takes; nothing is built.
+
+    Args:
+        config: complete, its plugins imported.
+        changes: blocks that got another type when bases and overrides were merged.
+
+    Raises:
+        ConfigError: the model is not a dict, or a block kept keys of an earlier type.
+        KeyError, TypeError: an unknown key, component or argument, or a missing one.
+    """
+    check_keys(config)
+    check_type_changes(config, changes)
+    try:
+        check_model(config.get("model"))
+    except ConfigError as error:
+        raise ConfigError(f"{config.filename or 'The config'}: {error}") from None
+
+
+def check_type_changes(config: Config, changes: Iterable[TypeChange]) -> None:
+    """Refuse blocks that kept keys of an earlier type which the present type does not take."""
+    for change in changes:
+        block: Any = config
+        for name in change.key.split("."):
+            block = block.get(name) if isinstance(block, (Config, dict)) else None
+        cls = find_class(change.after)
+        if not isinstance(block, dict) or block.get("type") != change.after or cls is None:
+            continue
+        takes = parameters(cls)
+        if takes is None:
+            continue
+        left = [key for key in change.left if key in block and key not in takes]
+        if left:
+            remedy = "_delete_=True"
+            if change.origin == "the config":
+                remedy = f"{change.key}._delete_=True"
+            raise ConfigError(
+                f"{change.key}: {change.after} does not take {' and '.join(left)}, which "
+                f"{change.origin} set for {change.before}. Add {remedy} to replace the block"
+            )
+
+
+def check_model(model: Any) -> type:
+    """Refuse a ``model`` block with unknown components or arguments; nothing is built.
+
+    Returns:
+        the segmentor's class.
+
+    Raises:
+        ConfigError: not a dict, or a key that is not a name.
+        KeyError, TypeError: as `check_block`, or an unknown component.
+    """
+    if not isinstance(model, Mapping):
+        raise ConfigError(
+            f"model must be dict(type=..., encoder=..., ...), got {model!r}. Set it, or inherit it "
+            f"with _base_"
+        )
+    segmentor = _segmentor(model)
+    check_block(segmentor, model, "model")
+    if not issubclass(segmentor, OpenVocabSegmentor):
+        return segmentor
+    for kind, registry in KINDS.items():
+        part = model.get(kind) or DEFAULTS.get(kind, model.get(kind))
+        if not isinstance(part, nn.Module):
+            check_component(registry, part, f"model.{kind}")
+    for key, cls in (("prompts", PromptConfig), ("inference", InferenceConfig)):
+        if model.get(key) is not None:
+            check_block(cls, _dict(model[key], f"model.{key}", "dict(...)"), f"model.{key}")
+    return segmentor
+
+
+def check_component(registry: ComponentRegistry, part: Any, where: str) -> None:
+    """Refuse a component's block: its type, its arguments, and those of components inside it.
+
+    Args:
+        registry: registry of its kind.
+        part: the block.
+        where: its dotted key.
+    """
+    part = _dict(part, where, "dict(type=..., ...)")
+    if "type" not in part:
+        raise KeyError(f"Missing config key '{where}.type', the name of a {registry.name}. Add it")
+    kind = part["type"]
+    cls = registry.find(kind) if isinstance(kind, str) else kind
+    check_block(cls, part, where)
+    _check_inside(part, where)
+
+
+def check_block(
+    cls: Callable, block: Mapping[Any, Any], where: str, provided: Sequence[str] = ()
+) -> None:
+    """Refuse arguments that `cls` does not take, and a block that lacks one it needs.
+
+    Args:
+        cls: class or function that the block is for.
+        block: its arguments, with or without ``type``.
+        where: dotted key of the block.
+        provided: keys that the program adds, or takes out before `cls` is called.
+
+    Raises:
+        TypeError: naming the key, the closest known one and what there is.
+    """
+    check_names(cls, {k: v for k, v in block.items() if k not in provided}, where)
+    signature = inspect.signature(cls)
+    for name, parameter in signature.parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if needed and name not in block and name not in provided:
+            raise TypeError(
+                f"Missing config key '{where}.{name}', which {_name(cls)} needs. Add it"
+            )
+
+
+def check_names(cls: Callable, block: Mapping[Any, Any], where: str) -> None:
+    """Refuse arguments that `cls` does not take; TypeError as `check_block`."""
+    takes = parameters(cls)
+    for key in block:
+        if not isinstance(key, str):
+            raise ConfigError(f"Keys of {where} must be names, got {key!r}. Write it as a name")
+        if takes is None or key in takes or key in _NOT_ARGUMENTS:
+            continue
+        close = difflib.get_close_matches(key, takes, n=1)
+        advice = f"Did you mean {close[0]!r}?" if close else "Remove it."
+        raise TypeError(
+            f"Unknown config key '{where}.{key}'. {advice} {_name(cls)} takes "
+            f"{', '.join(takes) or 'no options'}"
+        )
+
+
+def parameters(cls: Callable) -> list[str] | None:
+    """Names of the arguments of a class or function; None if it takes any."""
+    found = inspect.signature(cls).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in found):
+        return None
+    return [parameter.name for parameter in found if parameter.kind is not parameter.VAR_POSITIONAL]
+
+
+def find_class(name: str) -> Callable | None:
+    """Class that is registered under a name so far, as a component or for a run; or None."""
+    for registry in (*REGISTRIES, *_OF_RUNS):
+        if name in registry.module_dict:
+            return registry.module_dict[name]
+    return None
+
+
+def _segmentor(model: Mapping[str, Any]) -> type:
+    name = model.get("type", "OpenVocabSegmentor")
+    found = MODELS.get(name) if isinstance(name, str) else name
+    if not inspect.isclass(found):
+        close = difflib.get_close_matches(str(name), MODELS.module_dict, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise KeyError(
+            f"Unknown segmentor {name!r} in model.type. {hint}If a plugin has it, name the "
+            f"plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
+        )
+    return found
+
+
+def _check_inside(block: Mapping[str, Any], where: str) -> None:
+    """Components inside a component may get arguments from it: only unknown ones are refused."""
+    for key, value in block.items():
+        items = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
+        for index, item in items:
+            if isinstance(item, Mapping) and isinstance(item.get("type"), str):
+                place = f"{where}.{key}" if index is None else f"{where}.{key}.{index}"
+                cls = find_class(item["type"])
+                if cls is not None:
+                    check_names(cls, item, place)
+                _check_inside(item, place)
+
+
+def _dict(block: Any, where: str, form: str) -> Mapping[str, Any]:
+    if not isinstance(block, Mapping):
+        raise TypeError(f"{where} must be {form}, got {block!r}. Correct the config")
+    return block
+
+
+def _name(cls: Callable) -> str:
+    return getattr(cls, "__name__", str(cls))
