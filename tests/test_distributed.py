@@ -252,9 +252,9 @@ def test_a_step_sees_the_same_pictures_however_many_share_it(monkeypatch, world)
 @pytest.mark.parametrize(
     ("launcher", "message"),
     [
-        ("pytorch", r"without RANK, WORLD_SIZE, LOCAL_RANK.*torchrun"),
-        ("slurm", r"without SLURM_PROCID.*srun"),
-        ("mpi", r"without OMPI_COMM_WORLD_RANK.*mpirun"),
+        ("pytorch", r"expects RANK, WORLD_SIZE, LOCAL_RANK.*not set.*torchrun"),
+        ("slurm", r"expects SLURM_PROCID.*srun"),
+        ("mpi", r"expects OMPI_COMM_WORLD_RANK.*mpirun"),
     ],
 )
 def test_a_launcher_that_did_not_start_us_is_named(tmp_path, monkeypatch, launcher, message):
