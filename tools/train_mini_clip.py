@@ -1,4 +1,4 @@
-"""Train the mini CLIP on the captioned images of the mini world, on one CPU core in about an hour.
+"""Trains the mini CLIP on the captioned images of the mini world, on one CPU core in about an hour.
 
     python tools/train_mini_clip.py --work-dir work_dirs/mini_clip
     python tools/train_mini_clip.py --work-dir work_dirs/mini_clip --resume --export FILE
