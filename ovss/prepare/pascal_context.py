@@ -171,17 +171,12 @@ def _check_names(path: Path, expected: Sequence[str]) -> None:
         if not colon or not number.strip().isdigit():
             continue
         index = int(number) - 1
-        if not 0 <= index < len(expected):
+        known = expected[index] if 0 <= index < len(expected) else None
+        if name.strip() != known:
+            wanted = f"the name {known!r}" if known else f"class numbers 1..{len(expected)}"
             raise SourceError(
-                f"{path}: expected class numbers 1..{len(expected)}, found the line "
-                f"{line.strip()!r}. Use the official labels.txt of PASCAL-Context, or remove the "
-                f"file."
-            )
-        if name.strip() != expected[index]:
-            raise SourceError(
-                f"{path}: expected class {index + 1} to be {expected[index]!r}, found the line "
-                f"{line.strip()!r}. Use the official labels.txt of PASCAL-Context, or remove the "
-                f"file."
+                f"{path}: expected {wanted}, found the line {line.strip()!r}. Use the official "
+                f"labels.txt of PASCAL-Context, or remove the file."
             )
 
 
