@@ -1,7 +1,7 @@
-"""Several processes as one: how they meet, agree on numbers, and name the one that is lost.
+"""Distributed runs: joining the ranks, collective operations, and detection of lost ranks.
 
-With one process every function here is the identity, so that what runs alone and what runs on
-sixteen GPUs is the same code.
+In a run with one process, every collective returns its input. The same code therefore runs on one
+device and on sixteen GPUs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ovss.io.advice import advised
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 TIMEOUT = 1800
-"""Seconds that a process waits for the others before it gives up."""
+"""Seconds that a rank waits for the others before it raises an error."""
 
 _VARIABLES = {
     "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -30,28 +30,35 @@ _VARIABLES = {
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
 _STARTED_BY = {"pytorch": "torchrun", "slurm": "srun", "mpi": "mpirun of Open MPI"}
-_SIGNS_OF_LOSS = (
-    *("connection closed", "connection reset", "connection refused", "broken pipe"),
-    *("timed out", "timeout", "nccl", "gloo"),
+# Backends raise plain RuntimeErrors for a lost connection; these parts of messages identify them.
+_LOSS_MESSAGES = (
+    "connection closed",
+    "connection reset",
+    "connection refused",
+    "broken pipe",
+    "timed out",
+    "timeout",
+    "nccl",
+    "gloo",
 )
-_alone = False
+_is_single = False
 
 
 class ProcessLostError(RuntimeError):
-    """Another process of this run ended or does not answer."""
+    """Another rank of this run has ended or does not answer."""
 
 
 def start(launcher: str, backend: str | None = None, timeout: float = TIMEOUT) -> None:
-    """Join the other processes of a run; nothing to do for ``none`` or when already joined.
+    """Joins the other ranks of a run; does nothing for ``none`` or if already joined.
 
     Args:
-        launcher: who started the processes, of `LAUNCHERS`.
-        backend: ``nccl`` or ``gloo``; None: nccl where there are GPUs, else gloo.
-        timeout: seconds to wait for the others, at the start and at every step.
+        launcher: program that started the ranks, one of `LAUNCHERS`.
+        backend: ``nccl`` or ``gloo``. None selects nccl if there are GPUs, else gloo.
+        timeout: seconds to wait for the other ranks, at the start and in every collective.
 
     Raises:
-        ValueError: the launcher's variables are not in the environment, or a process of this node
-            has no GPU of its own.
+        ValueError: the launcher's environment variables are not set, this node has fewer GPUs than
+            ranks, or nccl is requested without GPUs.
     """
     if launcher == "none" or dist.is_initialized():
         return
@@ -69,70 +76,73 @@ def start(launcher: str, backend: str | None = None, timeout: float = TIMEOUT) -
     if torch.cuda.is_available():
         if local >= torch.cuda.device_count():
             raise ValueError(
-                f"process {local} of this node has no GPU: there are {torch.cuda.device_count()}; "
-                f"start as many processes a node as it has GPUs"
+                f"process {local} of this node has no GPU, because the node has only "
+                f"{torch.cuda.device_count()}. Start one process per GPU."
             )
         torch.cuda.set_device(local)
     elif backend == "nccl":
         raise ValueError(
-            "env_cfg.dist_cfg.backend is 'nccl', which needs GPUs, and there are none here; leave "
-            "it out (gloo is taken then)"
+            "env_cfg.dist_cfg.backend is 'nccl', which needs GPUs, but this machine has none. "
+            "Remove the key to use 'gloo'."
         )
-    chosen = backend or ("nccl" if torch.cuda.is_available() else "gloo")
-    dist.init_process_group(chosen, timeout=timedelta(seconds=timeout))
+    backend = backend or ("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
 
 
 def stop() -> None:
-    """Leave the other processes in good order."""
+    """Leaves the run in an orderly way; does nothing if it was never joined."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def world_size() -> int:
-    """How many processes work together."""
-    if _alone or not (dist.is_available() and dist.is_initialized()):
+    """Number of ranks in this run."""
+    if _is_single or not (dist.is_available() and dist.is_initialized()):
         return 1
     return dist.get_world_size()
 
 
 def rank() -> int:
-    """Which of them this is."""
+    """Index of this process in the run, 0..world_size - 1."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """Within it this process asks no other: for work that the others do not do."""
-    global _alone
-    before, _alone = _alone, True
+    """Context in which this rank acts as a single process.
+
+    Use it for work that the other ranks do not do, because a collective would wait for them.
+    """
+    global _is_single
+    previous, _is_single = _is_single, True
     try:
         yield
     finally:
-        _alone = before
+        _is_single = previous
 
 
 def unwrap(model: nn.Module) -> Any:
-    """A model without what distributed training wraps around it."""
+    """Removes the wrapper of distributed training from a model."""
     return model.module if is_model_wrapper(model) else model
 
 
 def all_mean(x: Tensor) -> Tensor:
-    """The mean over all processes, in double precision; without gradient."""
-    return _reduced(x.detach().double(), dist.ReduceOp.SUM) / world_size()
+    """Mean over all ranks, in double precision and without gradient."""
+    return _all_reduce(x.detach().double(), dist.ReduceOp.SUM) / world_size()
 
 
 def all_any(x: Tensor) -> Tensor:
-    """Element by element: True if it is in any process."""
-    return _reduced(x.int(), dist.ReduceOp.MAX).bool()
+    """Logical or over all ranks, element by element."""
+    return _all_reduce(x.int(), dist.ReduceOp.MAX).bool()
 
 
 def all_max(values: Sequence[int]) -> list[int]:
-    """Element by element the greatest of all processes."""
-    return _reduced(torch.tensor(values), dist.ReduceOp.MAX).tolist()
+    """Maximum over all ranks, element by element."""
+    return _all_reduce(torch.tensor(values), dist.ReduceOp.MAX).tolist()
 
 
 def broadcast(x: Tensor) -> Tensor:
-    """What the first process has; the same shape and number type in all."""
+    """Copies the tensor of rank 0 to all ranks; shape and dtype must agree on all of them."""
     if world_size() == 1:
         return x
     shared = x.to(_device(), copy=True)
@@ -141,25 +151,25 @@ def broadcast(x: Tensor) -> Tensor:
 
 
 def all_gather(item: object) -> list:
-    """What each process holds, in their order."""
+    """Collects one object from each rank, in rank order."""
     if world_size() == 1:
         return [item]
-    found: list = [None] * world_size()
-    dist.all_gather_object(found, item)
-    return found
+    items: list = [None] * world_size()
+    dist.all_gather_object(items, item)
+    return items
 
 
 def is_process_lost(error: BaseException) -> bool:
-    """Whether an error means that another process is gone rather than that this one is wrong."""
+    """Checks whether an error was caused by the loss of another rank, not by this one."""
     if world_size() == 1 or not isinstance(error, RuntimeError):
         return False
     if isinstance(error, dist.DistError):
         return True
-    words = str(error).lower()
-    return any(sign in words for sign in _SIGNS_OF_LOSS)
+    message = str(error).lower()
+    return any(part in message for part in _LOSS_MESSAGES)
 
 
-def _reduced(x: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+def _all_reduce(x: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
     if world_size() == 1:
         return x
     shared = x.to(_device(), copy=True)
@@ -168,7 +178,7 @@ def _reduced(x: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
 
 
 def _device() -> torch.device:
-    """Where tensors must lie to travel."""
+    """Device that the backend can communicate from."""
     if dist.get_backend() == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
@@ -185,5 +195,5 @@ def _first_host(launcher: str) -> str:
 
 
 def _port() -> int:
-    """The same in all processes of a job, and another for another job."""
+    """Port that all ranks of a job share and that differs between jobs."""
     return 20000 + int(os.environ.get("SLURM_JOB_ID", "9500")) % 20000

@@ -1,13 +1,14 @@
-"""Train the mini CLIP on the mini world's captioned pictures, on one CPU core in about an hour.
+"""Trains the mini CLIP on the captioned images of the mini world, on one CPU core in about an hour.
 
     python tools/train_mini_clip.py --work-dir work_dirs/mini_clip
     python tools/train_mini_clip.py --work-dir work_dirs/mini_clip --resume --export FILE
 
-Contrastive learning, with what the world's one hard attribute, shape, was found to need: phrases of
-every category as negatives in every step, an auxiliary loss on the attributes (its heads are thrown
-away), and a curriculum from large upright objects on calm ground to the world as it is. Patch
-tokens are trained to agree with the captions too, by their best match over the picture. No mask is
-ever used. Everything random follows from (seed, step), so a resumed run repeats the same curve.
+Training is contrastive. Shape is the hardest attribute to learn and needs three additions: the
+phrases of all categories as negatives in every step, an auxiliary loss on the attributes whose
+heads are discarded at the end, and a curriculum from large upright objects on ground of low
+contrast to the full difficulty. Patch tokens are trained to agree with the captions as well,
+through their best match in the image. Masks are never used. All random numbers are determined by
+(seed, step), so a resumed run repeats the curve of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -51,20 +52,21 @@ TEMPLATES = (
     "there is a {} in the scene.",
     *(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES),
 )
-_COMMON = 8  # the templates above those of ImageNet; half of all draws take one of them
-_VISIBLE = 30
+_COMMON = 8  # number of templates before those of ImageNet; half of all draws use one of them
+_MIN_PIXELS = 30  # objects with fewer visible pixels do not count as shown
 
 
 def build_model() -> nn.Module:
-    """The untrained mini CLIP, by open_clip from this project's model config."""
+    """Builds the untrained mini CLIP with open_clip from the model config of this project."""
     open_clip.add_model_config(MODEL_CONFIG.parent)
     return open_clip.create_model("mini_clip", precision="fp32", device="cpu")
 
 
 def place_positions(model: nn.Module) -> None:
-    """Start the position embedding as waves over the grid, as strong as the patches themselves.
+    """Initialises the position embedding as waves over the grid, as strong as the patches.
 
-    open_clip's own start is a tenth of that, and noise; shape is a matter of where things are.
+    open_clip initialises it with noise of a tenth of that strength. Shape cannot be recognised
+    without positions, so a stronger signal helps.
     """
     embedding = model.visual.positional_embedding
     side, quarter = model.visual.grid_size[0], embedding.shape[1] // 4
@@ -78,7 +80,7 @@ def place_positions(model: nn.Module) -> None:
 
 @lru_cache(maxsize=1)
 def prompt_tokens() -> Tensor:
-    """Token ids (templates, phrases, longest prompt)."""
+    """Token ids of all prompts, (templates, phrases, longest prompt)."""
     tokenizer = open_clip.SimpleTokenizer(context_length=77)
     rows = [tokenizer([t.format(p) for p in PHRASES]) for t in TEMPLATES]
     tokens = torch.stack(rows)
@@ -86,6 +88,7 @@ def prompt_tokens() -> Tensor:
 
 
 def normalise(image_B3HW: Tensor) -> Tensor:
+    """Normalises uint8 images with the mean and standard deviation of CLIP."""
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
     return (image_B3HW.float() / 255 - mean) / std
 
@@ -94,17 +97,17 @@ def normalise(image_B3HW: Tensor) -> Tensor:
 
 
 def is_large(step: int, steps: int) -> bool:
-    """Whether a step shows larger pictures: every third does after three tenths of the run."""
+    """Checks whether a step uses larger images, as every third does after 30 % of the run."""
     return step / steps >= 0.3 and step % 3 == 2
 
 
-def pictures(step: int, steps: int, batch: int) -> int:
-    """How many pictures a step shows; of the larger ones fewer, for about the same time."""
+def images_per_step(step: int, steps: int, batch: int) -> int:
+    """Number of images in a step; fewer if they are larger, so that a step takes equally long."""
     return batch * 3 // 8 if is_large(step, steps) else batch
 
 
 class Batches(Dataset):
-    """Batch number ``step`` of the run: a pure function of the seed, the step and the length."""
+    """Batches of a run by step, each a pure function of the seed, the step and the run length."""
 
     def __init__(self, seed: int, batch: int, steps: int) -> None:
         self.seed, self.batch, self.steps = seed, batch, steps
@@ -121,10 +124,11 @@ class Batches(Dataset):
                          difficulty=level / 20)  # fmt: skip
 
     def _scenes(self, step: int) -> list[mini_world.Scene]:
-        """Single objects first, the whole world later, and larger pictures now and then."""
+        """Scenes of a step: first single objects, later several, and sometimes larger images."""
         progress, length = step / self.steps, self.steps * self.batch
+        # difficulty in twentieths, so that few different worlds are built and cached
         level = min(20, max(0, int(21 * (progress - 0.03) / 0.22)))
-        large, count = is_large(step, self.steps), pictures(step, self.steps, self.batch)
+        large, count = is_large(step, self.steps), images_per_step(step, self.steps, self.batch)
         singles = 0 if large else self.batch if progress < 0.08 else int(0.4 * self.batch)
         return [
             self._world(self.seed, length, LARGE if large else SIZE, level, slot < singles)[
@@ -145,7 +149,7 @@ class Batches(Dataset):
 
 
 def _targets(scenes: list[mini_world.Scene]) -> dict[str, Tensor]:
-    """Which phrases and attribute values each picture shows, as boolean (B, n) tables."""
+    """Phrases and attribute values that each image shows, as boolean tables (B, n)."""
     index = {name: position for position, name in enumerate(PHRASES)}
     table = {key: torch.zeros(len(scenes), n, dtype=torch.bool) for key, n in (
         ('phrase', len(PHRASES)), ('surface', len(SURFACES)), ('colour', len(COLOURS)),
@@ -155,7 +159,7 @@ def _targets(scenes: list[mini_world.Scene]) -> dict[str, Tensor]:
             table["phrase"][row, index[name]] = True
             table["stuff"][row, STUFF.index(name)] = True
         for item in scene.objects:
-            if item.pixels >= _VISIBLE:
+            if item.pixels >= _MIN_PIXELS:
                 table["phrase"][row, index[item.category]] = True
                 table["surface"][row, SURFACES.index(item.attributes.surface)] = True
                 table["colour"][row, COLOURS.index(item.attributes.colour)] = True
@@ -164,6 +168,7 @@ def _targets(scenes: list[mini_world.Scene]) -> dict[str, Tensor]:
 
 
 def loader(args: argparse.Namespace, first: int) -> Iterator[dict[str, Tensor]]:
+    """Iterates over the batches from step `first` to the end of the run."""
     batches = Batches(args.seed, args.batch, args.steps)
 
     def pin(_: int) -> None:
@@ -180,7 +185,10 @@ def loader(args: argparse.Namespace, first: int) -> Iterator[dict[str, Tensor]]:
 
 
 def encode_text(model: nn.Module, tokens_NL: Tensor) -> Tensor:
-    """Unit embeddings (N, C). Only L tokens are run: exact, since attention is causal."""
+    """Unit-length text embeddings (N, C).
+
+    Running only the first L tokens is exact, because the attention is causal.
+    """
     length = tokens_NL.shape[1]
     x = model.token_embedding(tokens_NL) + model.positional_embedding[:length]
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
@@ -189,7 +197,7 @@ def encode_text(model: nn.Module, tokens_NL: Tensor) -> Tensor:
 
 
 def embed_patches(visual: nn.Module, image_B3HW: Tensor) -> Tensor:
-    """Tokens (B, 1 + N, D) before the first block, positions stretched to the picture's grid."""
+    """Tokens (B, 1 + N, D) before the first block, with positions resized to the image's grid."""
     x_BDhw = visual.conv1(image_B3HW)
     positions = visual.positional_embedding
     if x_BDhw.shape[-2:] != visual.grid_size:
@@ -202,11 +210,16 @@ def embed_patches(visual: nn.Module, image_B3HW: Tensor) -> Tensor:
 
 
 def encode_image(model: nn.Module, image_B3HW: Tensor, own: bool) -> tuple[Tensor, Tensor]:
-    """Pooled (B, C), not normalised, and unit dense tokens (B, N, C).
+    """Pooled embeddings (B, C), not normalised, and unit-length dense embeddings (B, N, C).
 
-    The last block runs twice: as it is for the class token alone, and with its attention replaced
-    by the value path for the patches, as dense methods use it (MaskCLIP), on the patch's own
-    residual or, as CAT-Seg has it, on the class token's.
+    In the last block, the class token uses the attention. The patches use its value path instead,
+    as dense methods do (MaskCLIP).
+
+    Args:
+        model: the mini CLIP.
+        image_B3HW: normalised images.
+        own: adds the value path to the patch's own residual; if False, to the residual of the
+            class token, as CAT-Seg does.
     """
     visual = model.visual
     *blocks, block = visual.transformer.resblocks
@@ -221,6 +234,7 @@ def encode_image(model: nn.Module, image_B3HW: Tensor, own: bool) -> tuple[Tenso
         t.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
         for t in (F.linear(y[:, :1], q_w, q_b), k, v)
     )
+    # only the class token needs a query; for a patch, the value itself replaces the attention
     pooled = F.scaled_dot_product_attention(q, *kv).transpose(1, 2).flatten(2)
     mixed = torch.cat((pooled, v[:, 1:]), 1)
     residual = x if own else x[:, :1]
@@ -231,6 +245,7 @@ def encode_image(model: nn.Module, image_B3HW: Tensor, own: bool) -> tuple[Tenso
 
 
 def build_heads(width: int) -> nn.ModuleDict:
+    """Builds the auxiliary heads, one for each attribute."""
     counts = {"surface": SURFACES, "colour": COLOURS, "shape": SHAPES, "stuff": STUFF}
     return nn.ModuleDict({name: nn.Linear(width, len(values)) for name, values in counts.items()})
 
@@ -239,14 +254,17 @@ def build_heads(width: int) -> nn.ModuleDict:
 
 
 def match(logits_MN: Tensor, positive_MN: Tensor) -> Tensor:
-    """Mean over the positives of -log softmax against the negatives of its row alone."""
+    """Contrastive loss: mean over the positives of -log softmax against the negatives of the row.
+
+    Other positives of the row are left out of the softmax, because an image shows several.
+    """
     negative = logits_MN.masked_fill(positive_MN, -1e4).logsumexp(1, keepdim=True)
     cost = F.softplus(negative - logits_MN) * positive_MN
     return cost.sum() / positive_MN.sum().clamp(min=1)
 
 
 def draw_templates(seed: int, step: int) -> Tensor:
-    """A template for each phrase, half of them from the common few."""
+    """Template index of each phrase; half of the draws are from the common templates."""
     rng = np.random.default_rng((seed, step, 7))
     common = rng.random(len(PHRASES)) < 0.5
     picks = np.where(common, rng.integers(_COMMON, size=len(PHRASES)),
@@ -258,6 +276,7 @@ def losses(
     model: nn.Module, heads: nn.ModuleDict, batch: dict[str, Tensor], args: argparse.Namespace,
     step: int,
 ) -> dict[str, Tensor]:  # fmt: skip
+    """Terms of the loss of one step, before their weights."""
     tokens = prompt_tokens()[draw_templates(args.seed, step), torch.arange(len(PHRASES))]
     tokens = tokens[:, : int((tokens != 0).sum(1).max())]
     with torch.autocast("cpu", torch.bfloat16, enabled=not args.float32):
@@ -270,7 +289,7 @@ def losses(
     pairs, same = scale * image @ caption.T, torch.arange(len(image))
     with torch.autocast("cpu", torch.bfloat16, enabled=not args.float32):
         local = 15 * dense @ phrase.T
-    best = local.float().exp().mean(1).log() / 15
+    best = local.float().exp().mean(1).log() / 15  # soft maximum over the patches
     attributes = {name: match(head(pooled), batch[name]) for name, head in heads.items()}
     return {
         "phrase": match(logits, positive),
@@ -283,7 +302,7 @@ def losses(
 
 
 def weights(progress: float, args: argparse.Namespace) -> dict[str, float]:
-    """The attribute heads lead at first and accompany later."""
+    """Weights of the loss terms; the attribute heads dominate the first tenth of the run."""
     lead = min(1.0, max(0.0, 2.0 - progress / 0.1))
     return {
         "phrase": 1.0,
@@ -300,7 +319,7 @@ def weights(progress: float, args: argparse.Namespace) -> dict[str, float]:
 
 @torch.no_grad()
 def zero_shot(model: nn.Module, count: int, template: str = "a photo of a {}.") -> dict[str, float]:
-    """Top-1 over all object categories on held-out single-object pictures, and each attribute's."""
+    """Top-1 accuracy on held-out single-object images: over all categories and by attribute."""
     world = MiniWorld("web", size=SIZE, seed=HELD_OUT_SEED, length=count, objects=(1, 1))
     scenes = [world[index] for index in range(count)]
     images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2)
@@ -317,7 +336,10 @@ def zero_shot(model: nn.Module, count: int, template: str = "a photo of a {}.") 
 
 
 def build_optimizer(model: nn.Module, heads: nn.ModuleDict, lr: float) -> torch.optim.AdamW:
-    """Weight decay on matrices only; unused word embeddings must not fade."""
+    """Builds AdamW with weight decay on matrices only.
+
+    Embeddings are excluded, because decay would shrink those of unused tokens to zero.
+    """
     matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     groups = [
@@ -328,22 +350,24 @@ def build_optimizer(model: nn.Module, heads: nn.ModuleDict, lr: float) -> torch.
 
 
 def learning_rate(step: int, args: argparse.Namespace) -> float:
+    """Learning rate of a step: linear warmup, then a cosine that ends at 1 % of its peak."""
     warm = min(1.0, (step + 1) / args.warmup)
     return args.lr * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * step / args.steps)))
 
 
 def save(path: Path, step: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
+    """Writes a checkpoint with the step and the state of each part."""
     state = {name: part.state_dict() for name, part in parts.items()} | {"step": step}
     write_atomic(path, lambda file: torch.save(state, file))
 
 
 def samples(done: int, args: argparse.Namespace) -> int:
-    """Pictures shown after so many steps."""
-    return sum(pictures(step, args.steps, args.batch) for step in range(done))
+    """Number of images used in the first `done` steps."""
+    return sum(images_per_step(step, args.steps, args.batch) for step in range(done))
 
 
 def export(model: nn.Module, path: Path, step: int, args: argparse.Namespace, count: int) -> None:
-    """Write float16 weights as open_clip loads them, with how they came about as metadata."""
+    """Writes float16 weights that open_clip can load, with details of the training as metadata."""
     state = {k: v.detach().half().contiguous().clone() for k, v in model.state_dict().items()}
     metadata = {'model': 'mini_clip', 'seed': args.seed, 'steps': step,
                 'samples': samples(step, args), 'zero_shot': zero_shot(model, count)}  # fmt: skip
@@ -353,14 +377,15 @@ def export(model: nn.Module, path: Path, step: int, args: argparse.Namespace, co
 
 
 def restore(path: Path, **parts: nn.Module | torch.optim.Optimizer) -> int:
-    """Load what `save` wrote, and the step to go on from."""
-    saved = torch.load(path, weights_only=True)
+    """Loads a checkpoint written by `save` and returns the step to continue from."""
+    state = torch.load(path, weights_only=True)
     for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    return saved["step"]
+        part.load_state_dict(state[name])
+    return state["step"]
 
 
 def log(args: argparse.Namespace, record: dict) -> None:
+    """Prints a record and appends it to ``log.jsonl``."""
     line = json.dumps(record)
     print(line, flush=True)
     with (args.work_dir / "log.jsonl").open("a") as stream:
@@ -371,14 +396,17 @@ def learn(
     model: nn.Module, heads: nn.ModuleDict, optimizer: torch.optim.Optimizer,
     batch: dict[str, Tensor], step: int, args: argparse.Namespace,
 ) -> dict[str, float]:  # fmt: skip
-    """One step of training; the losses before it."""
+    """Runs one training step and returns its losses."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, args)
     parts = losses(model, heads, batch, args, step)
     weight = weights(step / args.steps, args)
     loss = sum(weight[name] * value for name, value in parts.items())
     if not math.isfinite(loss.item()):
-        raise FloatingPointError(f"loss {loss.item()} at step {step}; lower --lr or resume")
+        raise FloatingPointError(
+            f"expected a finite loss at step {step}, got {loss.item()}. Lower --lr, or continue "
+            f"from the last checkpoint with --resume."
+        )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -388,10 +416,10 @@ def learn(
     return {"loss": round(loss.item(), 5)} | {k: round(v.item(), 4) for k, v in parts.items()}
 
 
-# At 65 tokens fused attention is slower on a CPU than plain products.
+# With 65 tokens on a CPU, fused attention is slower than plain matrix products.
 @sdpa_kernel(SDPBackend.MATH)
 def train(args: argparse.Namespace) -> nn.Module:
-    """Train from the start, or from the last checkpoint, to the schedule's end or ``stop_at``."""
+    """Trains from the start or the last checkpoint to the end of the schedule or ``stop_at``."""
     torch.manual_seed(args.seed)
     model = build_model()
     place_positions(model)
@@ -420,25 +448,27 @@ def train(args: argparse.Namespace) -> nn.Module:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/mini_clip"))
-    parser.add_argument("--steps", type=int, default=4800, help="length of the whole schedule")
-    parser.add_argument("--stop-at", type=int, help="stop early at this step of the schedule")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--warmup", type=int, default=150, help="steps")
-    parser.add_argument("--dense-weight", type=float, default=0.5)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on from WORK_DIR/last.pt")
-    parser.add_argument("--export", type=Path, help="write the weights here at the end")
-    parser.add_argument("--export-count", type=int, default=2000, help="pictures of its test")
-    parser.add_argument("--float32", action="store_true", help="no bfloat16 autocast")
-    parser.add_argument("--workers", type=int, default=1, help="rendering processes, 0 for none")
-    parser.add_argument("--worker-core", type=int, help="pin rendering to this core")
-    parser.add_argument("--log-every", type=int, default=25, help="steps")
-    parser.add_argument("--test-every", type=int, default=250, help="steps")
-    parser.add_argument("--test-count", type=int, default=400)
-    parser.add_argument("--save-every", type=int, default=250, help="steps")
+    add = parser.add_argument
+    add("--work-dir", type=Path, default=Path("work_dirs/mini_clip"), help="folder for checkpoints")
+    add("--steps", type=int, default=4800, help="length of the schedule in steps")
+    add("--stop-at", type=int, help="stop early at this step of the schedule")
+    add("--batch", type=int, default=128, help="images per step")
+    add("--lr", type=float, default=1e-3, help="highest learning rate")
+    add("--warmup", type=int, default=150, help="warmup in steps")
+    add("--dense-weight", type=float, default=0.5, help="weight of the loss on patch tokens")
+    add("--seed", type=int, default=0, help="seed of the data and the initial weights")
+    add("--resume", action="store_true", help="continue from WORK_DIR/last.pt")
+    add("--export", type=Path, help="write the weights to this file at the end")
+    add("--export-count", type=int, default=2000, help="images in the test before the export")
+    add("--float32", action="store_true", help="train in float32, without bfloat16 autocast")
+    add("--workers", type=int, default=1, help="rendering processes, or 0 to render in this one")
+    add("--worker-core", type=int, help="pin the rendering processes to this CPU core")
+    add("--log-every", type=int, default=25, help="steps between log lines")
+    add("--test-every", type=int, default=250, help="steps between zero-shot tests")
+    add("--test-count", type=int, default=400, help="images in a zero-shot test")
+    add("--save-every", type=int, default=250, help="steps between checkpoints")
     return parser.parse_args(argv)
 
 

@@ -1,1 +1,1 @@
-"""Python API: an `Inferencer` and the result that it gives."""
+"""Python API: `Inferencer` and the result it returns."""

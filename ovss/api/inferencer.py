@@ -1,4 +1,4 @@
-"""Pictures and words in, label maps out: the main job, from Python."""
+"""Segmentation from Python: an image and category names in, a label map out."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ CACHED_VOCABULARIES = 8
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called `name`; ``"auto"`` is the first GPU, or else the CPU.
+    """Returns the device called `name`; ``"auto"`` is the first GPU if there is one, else the CPU.
 
     Raises:
-        ValueError: no such device here.
+        ValueError: the device does not exist or cannot be used.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -42,22 +42,24 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used here: {error}") from error
+        raise ValueError(f"device {name!r} cannot be used on this machine: {error}") from error
     return device
 
 
 class Inferencer:
-    """A model, built once, for any number of pictures and vocabularies.
+    """Model that segments images; it is built once and works with any vocabulary.
 
     Args:
-        model: a config's name (``"dcp_clip_mini"``) or path.
-        weights: ``"default"``: the file that the config names; a path; or None: as initialised.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ...
-        overrides: config keys to change, e.g. ``{"model.inference.views_per_batch": 2}``.
+        model: name of a config (``"dcp_clip_mini"``) or path of a config file.
+        weights: ``"default"`` for the file that the config names, a path, or None for random
+            initialisation.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` and so on.
+        overrides: config keys to change, for example ``{"model.inference.views_per_batch": 2}``.
 
     Raises:
-        FileNotFoundError, KeyError: no such config, weights or component, with the closest names.
-        ValueError: weights of another model, or the device is not there.
+        FileNotFoundError, KeyError: the config, the weights or a component does not exist. The
+            message suggests the closest names.
+        ValueError: the weights belong to another model, or the device cannot be used.
 
     Example:
         >>> run = Inferencer("dcp_clip_mini")                       # doctest: +SKIP
@@ -79,35 +81,36 @@ class Inferencer:
         self._texts: OrderedDict[tuple[str, ...], TextFeatures] = OrderedDict()
 
     def __call__(self, image: ImageLike, words: Words) -> SegmentationResult:
-        """Segment one picture.
+        """Segments one image.
 
         Args:
-            image: path, PIL image, array (H, W[, 1, 3 or 4]) or tensor ([1, 3 or 4,] H, W); ranges
-                as in `ovss.io.images.to_rgb`.
-            words: what to look for, as in `ovss.vocabularies.parsing.names_of`:
-                ``"cat, dog, grass"``, a sequence of names, a `Path` of a text file, or a
-                vocabulary's name.
+            image: path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or tensor
+                (H, W), (1, H, W), (3, H, W) or (4, H, W). See `ovss.io.images.to_rgb` for the
+                value ranges.
+            words: categories to look for: one string such as ``"cat, dog, grass"``, a sequence of
+                names, the name of a vocabulary, or a `Path` of a text file. See
+                `ovss.vocabularies.parsing.names_of`.
 
         Raises:
-            ImageError: the picture cannot be read or means no picture.
-            ValueError: no words, blank ones, or the same twice.
+            ImageError: the image cannot be read, or the input does not describe an image.
+            ValueError: the vocabulary is empty, or a name is blank or repeated.
         """
         return self.label(image, names_of(words))
 
     def many(self, images: Iterable[ImageLike], words: Words) -> Iterator[SegmentationResult]:
-        """Segment pictures one after the other, with one vocabulary; lazy."""
+        """Segments images with one vocabulary; each is processed when you ask for its result."""
         names = names_of(words)
         return (self.label(image, names) for image in images)
 
     def label(self, image: ImageLike, names: tuple[str, ...]) -> SegmentationResult:
-        """Segment one picture with names that were checked already."""
+        """Segments one image with category names that `names_of` has already checked."""
         rgb_HW3 = to_rgb(image)
         labels_HW, scores_T = self._predict(rgb_HW3, self.encode(names))
         source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         return SegmentationResult(labels_HW, names, scores_T, rgb_HW3, source, self.name)
 
     def encode(self, names: tuple[str, ...]) -> TextFeatures:
-        """Text features of a vocabulary; the last few are kept."""
+        """Text features of a vocabulary, cached for the last few vocabularies."""
         if names not in self._texts:
             with torch.inference_mode():
                 self._texts[names] = self.model.encode_vocabulary(names)
@@ -118,7 +121,7 @@ class Inferencer:
 
     @torch.inference_mode()
     def _predict(self, rgb_HW3: np.ndarray, text: TextFeatures) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W) labels, and (T,) mean probability of each category over the pixels it won."""
+        """Label map (H, W), and (T,) mean probability of each category over its pixels."""
         image_3HW = torch.from_numpy(rgb_HW3).to(self.device).permute(2, 0, 1)
         scores = self.model.scores(image_3HW, text)
         labels_1HW, probs_1HW = best_labels(scores, rgb_HW3.shape[:2])
@@ -136,8 +139,14 @@ def segment(
     model: str | Path = DEFAULT_METHOD,
     **options: Any,
 ) -> SegmentationResult:
-    """Segment one picture, in one line; `options` are those of `Inferencer`.
+    """Segments one image with one call.
 
-    Builds the model at each call: make an `Inferencer` for more than one picture.
+    The model is built again in each call. For more than one image, create an `Inferencer`.
+
+    Args:
+        image: image, as in `Inferencer.__call__`.
+        words: categories to look for, as in `Inferencer.__call__`.
+        model: name of a config or path of a config file.
+        options: other arguments of `Inferencer`.
     """
     return Inferencer(model, **options)(image, words)

@@ -1,4 +1,4 @@
-"""What segmenting one picture gives, and the files that it becomes."""
+"""Result of segmenting one image, and the files it is saved to."""
 
 from __future__ import annotations
 
@@ -26,21 +26,20 @@ from ovss.structures import split_synonyms
 __all__ = ["OUTPUT_ENDINGS", "SegmentationResult"]
 
 OUTPUT_ENDINGS = ("_overlay.png", "_labels.png", ".json")
-"""What `SegmentationResult.save` appends to a stem, one file each."""
+"""Endings that `SegmentationResult.save` appends to the stem, one for each file."""
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:
-    """A label for each pixel of one picture.
+    """Segmentation of one image: a category for each pixel.
 
     Args:
         label_map: (H, W) integers, indices into `categories`.
-        categories: T names, as they were asked for.
-        scores: (T,) float32: mean probability of a category over the pixels that it won, 0 where
-            it won none.
-        image: (H, W, 3) RGB uint8, the picture as it was read.
-        source: path of the picture, None if it came from memory.
-        model: name of the config that made it.
+        categories: T category names, as requested.
+        scores: (T,) float32, mean probability of a category over its pixels; 0 if it has none.
+        image: (H, W, 3) RGB uint8, the image as it was read.
+        source: path of the image, or None if it came from memory.
+        model: name of the config of the model.
     """
 
     label_map: np.ndarray
@@ -52,45 +51,58 @@ class SegmentationResult:
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """(T,) int64: pixels that each category won."""
+        """Number of pixels of each category, (T,) int64."""
         return np.bincount(self.label_map.ravel(), minlength=len(self.categories))
 
     def __repr__(self) -> str:
-        """One line, as prompts and notebooks show results: size and what was found."""
+        """Summary in one line for prompts and notebooks: size and largest categories."""
         height, width = self.label_map.shape
-        found = ", ".join(
+        shares = ", ".join(
             f"{self.categories[i]} {self.pixels[i] / self.label_map.size:.1%}"
             for i in self._present_indices[:5]
         )
         more = f", {len(self.present) - 5} more" if len(self.present) > 5 else ""
-        return f"<SegmentationResult {width} x {height}: {found}{more}>"
+        return f"<SegmentationResult {width} x {height}: {shares}{more}>"
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Names of the categories that won a pixel, largest first."""
+        """Names of the categories that have at least one pixel, the largest first."""
         return tuple(self.categories[i] for i in self._present_indices)
 
     def mask(self, category: str | int) -> np.ndarray:
-        """(H, W) bool: where a category, by name or index, won.
+        """Mask of one category, (H, W) bool.
+
+        Args:
+            category: name or index of the category.
 
         Raises:
             KeyError: the name is not among the categories.
         """
         if isinstance(category, str):
             if category not in self.categories:
-                raise KeyError(f"no category is called {category!r}; there are {self.categories}")
+                raise KeyError(
+                    f"no category is called {category!r}; the categories are "
+                    f"{', '.join(map(repr, self.categories))}"
+                )
             category = self.categories.index(category)
         return self.label_map == category
 
     @cached_property
     def colors(self) -> np.ndarray:
-        """(T, 3) RGB uint8, as in every file of this result; distinct for what is present."""
+        """Colours of the categories, (T, 3) RGB uint8; those that are present are distinct.
+
+        Every file and drawing of this result uses them.
+        """
         return distinct_palette(len(self.categories), self._present_indices)
 
     def draw(self, opacity: float = 0.55, legend: bool = True) -> Image.Image:
-        """The picture tinted by category over a legend of names and shares of the pixels.
+        """Draws the image tinted by category, above a legend of names and shares of the pixels.
 
-        Without the legend it has the picture's size; with it, a small picture is enlarged.
+        With a legend, a small image is enlarged. Without one, the drawing has the image's size.
+
+        Args:
+            opacity: weight of the colours; 0 shows only the image, 1 only the colours.
+            legend: adds the legend.
         """
         if not legend:
             return overlay(self.image, self.label_map, self.colors, opacity)
@@ -104,7 +116,7 @@ class SegmentationResult:
         return add_legend(overlay(image_HW3, labels_HW, self.colors, opacity), entries)
 
     def summary(self) -> dict[str, Any]:
-        """The result without its maps, ready for JSON; present categories only, largest first."""
+        """Summary for JSON: no arrays, and only the categories that are present, largest first."""
         height, width = self.label_map.shape
         return {
             "image": None if self.source is None else os.path.abspath(self.source),
@@ -126,14 +138,19 @@ class SegmentationResult:
         }
 
     def save(self, folder: str | os.PathLike[str], stem: str) -> tuple[Path, Path, Path]:
-        """Write the overlay, the label map and the summary; an older file gives way.
+        """Writes the overlay, the label map and the summary, replacing existing files.
+
+        Args:
+            folder: folder to write into, created if missing.
+            stem: start of the file names.
 
         Returns:
-            paths of ``STEM_overlay.png``, ``STEM_labels.png`` (palette image up to 256 categories,
-            16-bit grey beyond) and ``STEM.json``.
+            Paths of ``STEM_overlay.png``, ``STEM_labels.png`` and ``STEM.json``. The label map is
+            a palette image for up to 256 categories, else a 16-bit grey image.
 
         Raises:
-            OSError: the folder cannot be written or the disk is full; no file is left half-written.
+            OSError: the folder cannot be written, or the disk is full. A partial file is never
+                left behind.
         """
         overlay_path, labels_path, json_path = (
             Path(folder) / f"{stem}{ending}" for ending in OUTPUT_ENDINGS

@@ -1,1 +1,1 @@
-"""Files, images, drawings, weight files and hashes. Imports nothing else of the project."""
+"""Files, images, drawings, weight files and hashes. Imports nothing else from the project."""

@@ -1,4 +1,4 @@
-"""Files out: all or nothing."""
+"""Atomic file writing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ __all__ = ["ensure_writable", "write_atomic", "write_text"]
 
 
 def write_atomic(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: never half a file.
+    """Writes a file atomically, so that `path` never holds a partial file.
+
+    `write` fills a temporary file in the same folder, which is then renamed to `path`.
+
+    Args:
+        path: file to create or replace. Missing folders are created.
+        write: function that writes the content to the binary file it receives.
 
     Raises:
-        OSError: the folder cannot be made or written, or the disk is full; the message names
-            `path`, and the temporary file is gone.
+        OSError: the folder cannot be created or written, or the disk is full. The message names
+            `path`, and the temporary file is removed.
     """
     path, temporary = Path(path), None
     try:
@@ -26,6 +32,7 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
         ) as file:
             temporary = Path(file.name)
             write(file)
+        # Temporary files are private (0600). The umask can only be read by setting it.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -39,15 +46,17 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """A UTF-8 file, whole or not at all; errors as in `write_atomic`."""
+    """Writes a UTF-8 text file atomically; raises the errors of `write_atomic`."""
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
 def ensure_writable(folder: str | os.PathLike[str]) -> None:
-    """Make a folder if need be and write into it, before work is done whose result it shall hold.
+    """Creates a folder if it does not exist and checks that it can be written.
+
+    Call this before long work whose result goes into the folder.
 
     Raises:
-        OSError: naming the folder and the reason.
+        OSError: the folder cannot be created or written. The message names it and the reason.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Has a tensor changed? A cheap checksum of every byte, and a SHA-256 only when it says so.
+"""Detection of changed tensors: a fast checksum of every byte, and a SHA-256 when it differs.
 
-PyTorch's version counters do not see edits through ``.data``, as an averaged copy of the weights is
-swapped in, so the bytes themselves are read.
+PyTorch's version counters miss edits through ``.data``, which is how averaged weights are swapped
+in. The bytes themselves are read instead.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from torch import Tensor
 __all__ = ["Fingerprint", "checksum", "sha256"]
 
 ROW = 4096  # 8-byte words per row
-KEPT = 8
+MAX_STATES = 8
 
 
 def checksum(tensor: Tensor) -> Tensor:
-    """Two 64-bit sums of a tensor's bytes, on its device: different sums, different content.
+    """Checksum of a tensor's bytes: two 64-bit sums, computed on the tensor's device.
 
-    Words of 8 bytes lie in rows; the rows' sums and the columns' sums are each weighted by fixed
-    odd-looking multipliers, all modulo 2^64. Reads memory once or twice at about its full speed.
+    Different sums mean different content. The bytes are arranged as a matrix of 8-byte words. Its
+    row sums and its column sums are each multiplied by fixed pseudo-random weights and added up,
+    all modulo 2^64. Memory is read once or twice at close to full bandwidth.
     """
     flat = tensor.detach().contiguous().flatten()
+    # viewing bytes as int64 needs an offset that is a multiple of 8
     if flat.storage_offset() * flat.element_size() % 8:
         flat = flat.clone()
     flat = flat.view(torch.uint8)
@@ -38,13 +40,14 @@ def checksum(tensor: Tensor) -> Tensor:
 
 
 def _weights(like: Tensor) -> Tensor:
-    place = torch.arange(1, len(like) + 1, dtype=torch.int64, device=like.device)
-    mixed = place * 0x1E3779B97F4A7C15
+    """Pseudo-random odd multipliers: a hash of each position, one per element of `like`."""
+    position = torch.arange(1, len(like) + 1, dtype=torch.int64, device=like.device)
+    mixed = position * 0x1E3779B97F4A7C15
     return (mixed ^ (mixed >> 29)) * 0x3F58476D1CE4E5B9 | 1
 
 
 def sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Digest of names, types, shapes and bytes."""
+    """SHA-256 of the names, dtypes, shapes and bytes of tensors."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -54,9 +57,10 @@ def sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 class Fingerprint:
-    """SHA-256 of a set of tensors, recomputed only when a checksum of their bytes has changed.
+    """SHA-256 of a set of tensors, recomputed only when the checksum of their bytes changes.
 
-    Remembers the last few states, so that swapping averaged weights in and out costs nothing.
+    The hashes of the last `MAX_STATES` states are kept, so swapping averaged weights in and out
+    does not hash again.
     """
 
     def __init__(self) -> None:
@@ -69,6 +73,6 @@ class Fingerprint:
         if state not in self._known:
             self._known[state] = sha256(tensors)
         self._known.move_to_end(state)
-        while len(self._known) > KEPT:
+        while len(self._known) > MAX_STATES:
             self._known.popitem(last=False)
         return self._known[state]

@@ -1,4 +1,4 @@
-"""The same content, the same digits: hashes of plain values."""
+"""Hashes of plain values; equal content gives equal hashes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["content_hash", "short_hash"]
 
 
 def content_hash(content: Any) -> str:
-    """SHA-256 of plain values (mappings in any order, sequences, strings, numbers).
+    """SHA-256 of plain values: mappings in any order, sequences, strings and numbers.
 
-    What JSON does not know is taken by its text.
+    Values that JSON cannot represent are hashed by their `str`.
 
     >>> content_hash({"a": 1, "b": (2, 3)}) == content_hash({"b": [2, 3], "a": 1})
     True
@@ -22,5 +22,5 @@ def content_hash(content: Any) -> str:
 
 
 def short_hash(content: Any) -> str:
-    """The first twelve hexadecimal digits."""
+    """First twelve hexadecimal digits of `content_hash`."""
     return content_hash(content)[:12]

@@ -1,4 +1,4 @@
-"""Pictures in, from wherever they come: always (H, W, 3) RGB uint8."""
+"""Image reading: files, PIL images, arrays and tensors become (H, W, 3) RGB uint8 arrays."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ IMAGE_SUFFIXES = frozenset(
     for kind in ("bmp", "gif", "jfif", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tga")
     + ("tif", "tiff", "webp")
 )
-"""What counts as a picture when a folder is named; a file named itself may be called anything."""
+"""Suffixes of the files that are read from a folder; a file passed by itself may have any name."""
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used; the message names it and says why."""
+    """An image that cannot be used; the message names it and gives the reason."""
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """A picture file as (H, W, 3) RGB uint8, turned upright by its EXIF orientation.
+    """Reads an image file as (H, W, 3) RGB uint8, rotated by its EXIF orientation.
 
-    Grey, palette, CMYK and 16-bit files are converted; transparency is laid over white; of an
-    animation the first frame counts.
+    Grey, palette, CMYK and 16-bit files are converted. Transparent pixels are blended with white.
+    Of an animation, the first frame is read.
 
     Raises:
-        ImageError: no such file, not a picture, truncated, or past Pillow's size limit.
+        ImageError: the file does not exist, is not an image, is truncated, or exceeds Pillow's
+            size limit.
     """
     path = Path(path)
     if not path.exists():
         raise ImageError(f"{path}: no such file")
     if path.is_dir():
-        raise ImageError(f"{path}: a folder, not a picture")
+        raise ImageError(f"{path} is a folder; expected an image file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -54,23 +55,23 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not a picture that Pillow can read") from error
+        raise ImageError(f"{path}: not an image that Pillow can read") from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
         reason = str(error) or type(error).__name__
-        raise ImageError(f"{path}: cannot be read: {reason}") from error
+        raise ImageError(f"{path}: cannot be read ({reason})") from error
 
 
 def to_rgb(image: Any) -> np.ndarray:
-    """A picture in memory, or the path of one, as (H, W, 3) RGB uint8.
+    """Converts an image to (H, W, 3) RGB uint8.
 
     Args:
-        image: a path; a PIL image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); or a torch
-            tensor (H, W), (1, H, W), (3, H, W) or (4, H, W). Integers up to 8 bits are 0..255,
-            uint16 is 0..65535, other integers must lie in 0..255; floats are 0..1, or 0..255
-            where any value is above 1. Channels are RGB or RGBA (laid over white).
+        image: path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or torch tensor
+            (H, W), (1, H, W), (3, H, W) or (4, H, W). Values of uint8 are 0..255 and of uint16
+            0..65535. Other integers must lie in 0..255. Floats are 0..1, or 0..255 if any value is
+            above 1. Channels are RGB or RGBA; transparent pixels are blended with white.
 
     Raises:
-        ImageError: a shape, type or value range that means no picture.
+        ImageError: the type, shape or value range does not describe an image.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
@@ -78,21 +79,21 @@ def to_rgb(image: Any) -> np.ndarray:
         return _from_pil(ImageOps.exif_transpose(image))
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if hasattr(image, "detach"):  # a torch tensor, told without importing torch
+    if hasattr(image, "detach"):  # recognises a torch tensor without importing torch
         array = image.detach().cpu()
         array = array.float() if array.is_floating_point() else array
         return _from_array(np.moveaxis(array.numpy(), 0, -1) if array.ndim == 3 else array.numpy())
     raise ImageError(
-        f"expected a path, PIL image, numpy array or tensor, got {type(image).__name__}"
+        f"expected a path, PIL image, numpy array or torch tensor, got {type(image).__name__}"
     )
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:
     if 0 in image.size:
-        raise ImageError(f"an empty picture: {image.size[0]} x {image.size[1]} pixels")
+        raise ImageError(f"the image is empty: {image.size[0]} x {image.size[1]} pixels")
     if image.mode == "F":
         return _from_array(np.asarray(image))
-    if image.mode.startswith("I"):  # 16-bit grey, under one of several names
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow has several mode names for it
         return _from_array(np.asarray(image).clip(0, 65535).astype(np.uint16))
     if image.has_transparency_data:
         return _over_white(np.asarray(image.convert("RGBA")))
@@ -104,8 +105,8 @@ def _from_array(array: np.ndarray) -> np.ndarray:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise ImageError(
-            f"shape {array.shape} is no picture: expected (H, W), (H, W, 1), (H, W, 3) or "
-            "(H, W, 4) of an array, channels first of a tensor"
+            f"shape {array.shape} is not the shape of an image; expected (H, W), (H, W, 1), "
+            "(H, W, 3) or (H, W, 4) for an array, or channels first for a tensor"
         )
     array = _to_uint8(array)
     if array.shape[2] == 4:
@@ -121,10 +122,14 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint16:
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if array.dtype.kind not in "iuf":
-        raise ImageError(f"values of type {array.dtype} are no pixels")
+        raise ImageError(
+            f"dtype {array.dtype} cannot hold pixel values; expected integers, floats or booleans"
+        )
     low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= 255):  # also where a value is NaN
-        raise ImageError(f"values from {low:g} to {high:g}: expected 0..255, or 0..1 of floats")
+    if not (low >= 0 and high <= 255):  # written so that NaN fails too
+        raise ImageError(
+            f"pixel values lie in {low:g}..{high:g}; expected 0..255, or 0..1 for floats"
+        )
     scale = 255 if array.dtype.kind == "f" and high <= 1 else 1
     return (array * scale).round().astype(np.uint8)
 
@@ -136,21 +141,22 @@ def _over_white(rgba_HW4: np.ndarray) -> np.ndarray:
 
 
 def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Files, folders and glob patterns as one list of files, in the order given, none twice.
+    """Expands files, folders and glob patterns to a list of files without duplicates.
 
-    A folder stands for the pictures directly in it, a pattern (``photos/**/*.jpg``) for the files
-    that it matches. A file that does not exist is kept, to be reported where it is read.
+    A folder contributes the images directly inside it, sorted by name. A pattern such as
+    ``photos/**/*.jpg`` contributes the files it matches. A file that does not exist is kept, so
+    that reading it reports the error.
 
     Raises:
-        ImageError: a folder without a picture, or a pattern without a match.
+        ImageError: a folder contains no images, or a pattern matches no file.
     """
-    found: dict[Path, Path] = {}
-    for given in sources:
-        source, path = os.fspath(given), Path(given)
+    files: dict[Path, Path] = {}
+    for item in sources:
+        source, path = os.fspath(item), Path(item)
         if path.is_dir():
             matches = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
             if not matches:
-                raise ImageError(f"{path}: no pictures in this folder")
+                raise ImageError(f"{path}: found no images in this folder")
         elif not path.exists() and glob.has_magic(source):
             matches = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
             if not matches:
@@ -158,5 +164,5 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
         else:
             matches = [path]
         for match in matches:
-            found.setdefault(match.resolve(), match)
-    return list(found.values())
+            files.setdefault(match.resolve(), match)
+    return list(files.values())

@@ -1,7 +1,7 @@
-"""Weights of a TorchScript archive, read as data: nothing in it is ever run.
+"""Reader for the weights in a TorchScript archive; code in the archive is never executed.
 
-OpenAI published CLIP in this form: a zip file of code, of raw numbers, and of a pickle that says
-how the modules hang together. Only the numbers and their places are taken.
+OpenAI published CLIP in this format. An archive is a zip file with code, raw numbers, and a pickle
+that describes the module tree. Only the numbers and their names are read.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ _LISTS = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorli
 
 
 def is_torchscript(path: str | Path) -> bool:
-    """Whether a file is an archive that `torch.jit.save` wrote."""
+    """Checks whether a file is an archive written by `torch.jit.save`."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        places = {PurePosixPath(name).parts[1:] for name in archive.namelist()}
-    return ("constants.pkl",) in places and ("data.pkl",) in places
+        members = {PurePosixPath(name).parts[1:] for name in archive.namelist()}
+    return ("constants.pkl",) in members and ("data.pkl",) in members
 
 
 def read_torchscript(path: str | Path) -> dict[str, Tensor]:
-    """Dotted name -> tensor, of parameters, buffers and other tensors of the modules.
+    """Reads parameters, buffers and other tensor attributes of all modules, by dotted name.
 
     Raises:
-        pickle.UnpicklingError: it holds something else than modules, tensors and plain values.
-        KeyError, zipfile.BadZipFile: a damaged archive.
+        pickle.UnpicklingError: the archive refers to anything but modules, tensors and plain
+            values.
+        KeyError, zipfile.BadZipFile: the archive is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         root = next(n for n in archive.namelist() if PurePosixPath(n).parts[1:] == ("data.pkl",))
@@ -57,7 +58,7 @@ def read_torchscript(path: str | Path) -> dict[str, Tensor]:
 
 
 class _Module:
-    """What stands for a module: its attributes, no behaviour."""
+    """Stand-in for a module: keeps its attributes and has no behaviour."""
 
     def __init__(self) -> None:
         self.attributes: dict[str, Any] = {}
@@ -67,13 +68,13 @@ class _Module:
 
 
 class _Storage(NamedTuple):
-    """Numbers of one kind in a row."""
+    """Flat array of numbers that tensors are views of."""
 
     values_N: Tensor
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that knows modules, tensors and lists of numbers, and refuses all else."""
+    """Unpickler that accepts modules, tensors and lists of numbers, and rejects all other types."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(io.BytesIO(archive.read(f"{root}/data.pkl")))

@@ -1,4 +1,4 @@
-"""Weight files: read without running any code of theirs, written in one go or not at all."""
+"""Weight files: read without executing code from them, written atomically."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ __all__ = [
     "write_weights",
 ]
 
-_SHOWN = 5
+_MAX_LISTED = 5
 
 
 class CheckpointError(RuntimeError):
-    """A weights file that cannot be read, or does not belong to the model it was given to."""
+    """A weights file that cannot be read, or that does not fit the model."""
 
 
 def file_sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """SHA-256 of the bytes of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -43,33 +43,37 @@ def file_sha256(path: str | Path) -> str:
 def write_weights(
     tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors and string metadata as safetensors, whole or not at all.
+    """Writes tensors and string metadata atomically to a safetensors file.
 
     Raises:
-        CheckpointError: the folder cannot be written, or the disk is full; no partial file stays.
+        CheckpointError: the file name does not end in ``.safetensors``, the folder cannot be
+            written, or the disk is full. A partial file is never left behind.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path}: weights are written as .safetensors, choose such a name")
+        raise CheckpointError(
+            f"{path}: expected a file name ending in .safetensors. Choose such a name."
+        )
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     notes = {"format": "pt", **(metadata or {})}
     try:
         write_atomic(path, lambda file: save_file(plain, file.name, notes))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{path}: weights could not be written ({error}); check the folder's permissions and "
-            f"the free space, nothing was changed"
+            f"{path}: weights could not be written ({error}), and nothing was changed. Check the "
+            f"permissions of the folder and the free disk space."
         ) from error
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a weights file, on the CPU; no code of it is ever run.
+    """Reads tensors (on the CPU) and metadata of a weights file without executing code from it.
 
-    Wrappers of training tools (``state_dict``, ``model``) are taken off, as is the ``module.``
-    prefix of distributed training. TorchScript archives are read as data.
+    The ``state_dict`` and ``model`` entries that training tools wrap weights in are removed, and
+    so is the ``module.`` prefix of distributed training. TorchScript archives are supported.
 
     Raises:
-        CheckpointError: no such file, truncated, or holding more than tensors and numbers.
+        CheckpointError: the file does not exist, is truncated, or contains more than tensors and
+            numbers.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,10 +84,10 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_notes(path: str | Path) -> dict[str, str]:
-    """Metadata of a safetensors file; no tensor is read.
+    """Reads the metadata of a safetensors file without its tensors.
 
     Raises:
-        CheckpointError: truncated, or none of this kind.
+        CheckpointError: the file is truncated or is not a safetensors file.
     """
     return _read_safetensors(Path(path), tensors=False)[1]
 
@@ -95,8 +99,8 @@ def _read_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tenso
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or no safetensors file "
-            f"({error}); fetch or write it again"
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file "
+            f"({error}). Download or export it again."
         ) from error
 
 
@@ -110,14 +114,14 @@ def _read_pickled(path: Path) -> Any:
         lines = str(error).splitlines() or [type(error).__name__]
         reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
         raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated, or holds more than tensors and "
-            f"numbers, which is not read for safety ({reason}); fetch it again, or save its state "
-            f"dict alone"
+            f"{path} ({path.stat().st_size:,} bytes) is truncated, or it contains more than "
+            f"tensors and numbers, which is not read for safety ({reason}). Download it again, or "
+            f"save only its state dict."
         ) from error
 
 
 def _harmless() -> list[Any]:
-    """Classes in the log that mmengine keeps in its checkpoints; all of them only hold numbers."""
+    """Classes of the log in mmengine checkpoints; they hold numbers only and are safe to load."""
     import numpy as np
     from mmengine.logging.history_buffer import HistoryBuffer
 
@@ -125,6 +129,7 @@ def _harmless() -> list[Any]:
     multiarray = core.multiarray
     kinds = {type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "uint32")}
 
+    # The log's pickle calls `getattr` to name its statistics; this version serves those only.
     def statistic(owner: type, name: str) -> Any:
         if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
             raise ValueError(f"Unsupported attribute {name!r} of {owner!r}")
@@ -139,17 +144,22 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{path}: holds no state dict but a {type(content).__name__}")
+        raise CheckpointError(
+            f"{path}: expected a state dict, found {type(content).__name__}. Save the model's "
+            f"state dict to a file of its own."
+        )
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     other = [str(name) for name in content if name not in tensors]
     if other:
-        raise CheckpointError(f"{path}: entries that are no tensors: {some_of(other)}")
+        raise CheckpointError(
+            f"{path}: expected tensors only, but these entries are not: {some_of(other)}"
+        )
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     return tensors
 
 
 def some_of(names: list[str]) -> str:
-    """The first few names, and how many more there are."""
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    """Text that lists the first few names and counts the rest."""
+    rest = len(names) - _MAX_LISTED
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,8 +1,8 @@
-"""A small open-vocabulary world that needs no files.
+"""Synthetic open-vocabulary dataset that is rendered on the fly and needs no files.
 
-Object categories compose a surface, a colour and a shape ("striped red star"); stuff fills the
-background ("brick wall"). Scenes are drawn from a split, a seed and an index, with exact masks.
-Needs numpy alone.
+An object category combines a surface, a colour and a shape ("striped red star"). Stuff categories
+such as "brick wall" fill the background. A split, a seed and an index determine a scene and its
+exact label map. Only numpy is required.
 """
 
 from .categories import (

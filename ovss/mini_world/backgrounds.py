@@ -1,7 +1,7 @@
-"""Textures of the mini world's stuff: each is a function of a generator and a height and width.
+"""Textures of the mini world's stuff, each a function of a random generator, height and width.
 
-They return float32 pictures (H, W, 3) in [0, 1] and cost a fraction of a millisecond at 64 pixels.
-Feature sizes are in pixels, whatever the picture's size.
+They return float32 images (H, W, 3) in [0, 1] and take a fraction of a millisecond at 64 pixels.
+The size of their features is fixed in pixels and does not depend on the image size.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from .shapes import Array
 
 @lru_cache(maxsize=256)
 def _stretch(length: int, knots: int) -> Array:
-    """Matrix (length, knots) of linear interpolation between evenly spaced knots."""
+    """Matrix (length, knots) that interpolates linearly between evenly spaced knots."""
     position = np.linspace(0, knots - 1, length, dtype=np.float32)
     return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(knots, dtype=np.float32)))
 
 
 def _smooth(rng: Generator, height: int, width: int, cell_y: float, cell_x: float) -> Array:
-    """Value noise (H, W) in [0, 1] with features about a cell in size."""
+    """Value noise (H, W) in [0, 1] with features about as large as a cell.
+
+    The two products with `_stretch` matrices are one bilinear upsampling of the random knots.
+    """
     rows, columns = max(2, round(height / cell_y) + 1), max(2, round(width / cell_x) + 1)
     knots = rng.random((rows, columns), np.float32)
     return _stretch(height, rows) @ knots @ _stretch(width, columns).T
@@ -42,7 +45,7 @@ def _axes(height: int, width: int) -> tuple[Array, Array]:
 
 
 def _ramp(level: NDArray[np.floating], low: tuple[float, ...], high: tuple[float, ...]) -> Array:
-    """Level 0 is the low colour, level 1 the high one."""
+    """Blends two colours: level 0 gives the low colour and level 1 the high one."""
     first = np.asarray(low, np.float32)
     return first + level[..., None] * (np.asarray(high, np.float32) - first)
 
@@ -79,9 +82,9 @@ def _water(rng: Generator, h: int, w: int) -> Array:
 
 
 def _night_sky(rng: Generator, h: int, w: int) -> Array:
-    picture = _ramp(_smooth(rng, h, w, 28, 28), (0.02, 0.02, 0.09), (0.10, 0.08, 0.26))
+    sky = _ramp(_smooth(rng, h, w, 28, 28), (0.02, 0.02, 0.09), (0.10, 0.08, 0.26))
     stars = rng.random((h, w), np.float32)
-    return picture + np.maximum(0, stars - 0.975)[..., None] * 38
+    return sky + np.maximum(0, stars - 0.975)[..., None] * 38
 
 
 def _snow(rng: Generator, h: int, w: int) -> Array:
@@ -173,9 +176,9 @@ TEXTURES: dict[str, Callable[[Generator, int, int], Array]] = {
 
 
 def texture(name: str, rng: Generator, height: int, width: int, contrast: float) -> Array:
-    """Paint one stuff, (H, W, 3); contrast below 1 draws it towards its mean colour."""
-    picture = TEXTURES[name](rng, height, width).astype(np.float32, copy=False)
+    """Renders one stuff category, (H, W, 3); contrast below 1 moves it towards its mean colour."""
+    image = TEXTURES[name](rng, height, width).astype(np.float32, copy=False)
     if contrast >= 1:
-        return picture
-    mean = picture.mean((0, 1), keepdims=True)
-    return mean + np.float32(contrast) * (picture - mean)
+        return image
+    mean = image.mean((0, 1), keepdims=True)
+    return mean + np.float32(contrast) * (image - mean)

@@ -1,4 +1,4 @@
-"""What the mini world contains: its words, its three vocabularies, and which of them are seen."""
+"""Categories of the mini world, its three vocabularies, and the categories seen in training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLOURS = (
     "black",
 )
 SURFACES = ("plain", "striped", "dotted", "checkered", "bordered", "halved")
-#: Stuff, in two halves: the first eight belong to every vocabulary.
+#: Stuff categories. The first eight belong to every vocabulary, the others to the larger two.
 STUFF = (
     "grass",
     "brick wall",
@@ -42,14 +42,14 @@ UNSEEN_STUFF = frozenset({"sand", "night sky", "gravel", "lava", "curtain", "ivy
 
 _OBJECTS = {"mini_20": 12, "mini_150": 134, "mini_556": 540}
 _STUFF = {"mini_20": 8, "mini_150": 16, "mini_556": 16}
-# A walk over all 540 combinations in strides prime to 540. This stride and start make even the
-# first 12 show all ten colours, nine shapes and six surfaces, and keep the share of seen
-# combinations at about 60 % in each vocabulary.
+# The vocabularies are prefixes of a walk over all 540 combinations. The stride is coprime to 540,
+# so the walk visits each once. With this stride and start, the first 12 already show all colours,
+# shapes and surfaces, and about 60 % of the combinations in each vocabulary are seen.
 _STRIDE, _START = 161, 49
 
 
 class Attributes(NamedTuple):
-    """The three words that make an object category."""
+    """Surface, colour and shape of an object category."""
 
     surface: str
     colour: str
@@ -57,6 +57,7 @@ class Attributes(NamedTuple):
 
     @property
     def category(self) -> str:
+        """Name of the category."""
         return f"{self.surface} {self.colour} {self.shape}"
 
 
@@ -74,29 +75,30 @@ def _by_category() -> dict[str, Attributes]:
     return {attributes.category: attributes for attributes in _walk()}
 
 
-def _known(vocabulary: str) -> str:
+def _check_vocabulary(vocabulary: str) -> None:
     if vocabulary not in _OBJECTS:
         raise KeyError(
-            f"mini world has no vocabulary {vocabulary!r}; choose one of {', '.join(_OBJECTS)}"
+            f"The mini world has no vocabulary {vocabulary!r}. Choose one of {', '.join(_OBJECTS)}."
         )
-    return vocabulary
 
 
 def object_names(vocabulary: str = "mini_556") -> tuple[str, ...]:
-    """Object categories of a vocabulary; the smaller vocabularies' objects come first."""
-    return tuple(a.category for a in _walk()[: _OBJECTS[_known(vocabulary)]])
+    """Object categories of a vocabulary; those of the smaller vocabularies come first."""
+    _check_vocabulary(vocabulary)
+    return tuple(a.category for a in _walk()[: _OBJECTS[vocabulary]])
 
 
 def stuff_names(vocabulary: str = "mini_556") -> tuple[str, ...]:
-    """Background categories of a vocabulary."""
-    return STUFF[: _STUFF[_known(vocabulary)]]
+    """Stuff categories of a vocabulary."""
+    _check_vocabulary(vocabulary)
+    return STUFF[: _STUFF[vocabulary]]
 
 
 def names(vocabulary: str) -> tuple[str, ...]:
     """All categories of ``mini_20``, ``mini_150`` or ``mini_556``: objects, then stuff.
 
     Raises:
-        KeyError: for another vocabulary's name.
+        KeyError: the vocabulary does not exist.
     """
     return object_names(vocabulary) + stuff_names(vocabulary)
 
@@ -105,26 +107,26 @@ def attributes_of(category: str) -> Attributes:
     """Surface, colour and shape of an object category.
 
     Raises:
-        KeyError: for a name that is no object of the mini world (stuff has no attributes).
+        KeyError: the name is not an object category of the mini world. Stuff has no attributes.
     """
     try:
         return _by_category()[category]
     except KeyError:
         raise KeyError(
-            f"{category!r} is no object category of the mini world: expected 'SURFACE COLOUR "
-            f"SHAPE', for instance 'striped red star'"
+            f"The mini world has no object category {category!r}. Object categories have the form "
+            f"'SURFACE COLOUR SHAPE', for example 'striped red star'."
         ) from None
 
 
 def is_seen(name: str) -> bool:
-    """Whether a category may occur in the ``train`` split.
+    """Checks whether a category may occur in the ``train`` split.
 
-    A combination is seen by a rule modulo five, three residues of five, in which each attribute
-    takes part: every colour, shape and surface, and nearly every pair of them, is met in training,
-    while two fifths of the combinations are not.
+    Each attribute contributes to a code, and a combination is seen if the code modulo five is one
+    of three residues. Every colour, shape and surface, and nearly every pair of them, therefore
+    occurs in training, while two fifths of the combinations do not.
 
     Raises:
-        KeyError: for a name that is no category of the mini world.
+        KeyError: the name is not a category of the mini world.
     """
     if name in STUFF:
         return name not in UNSEEN_STUFF
@@ -134,5 +136,5 @@ def is_seen(name: str) -> bool:
 
 
 def seen_names(vocabulary: str) -> tuple[str, ...]:
-    """The seen categories of a vocabulary, in its order."""
+    """Seen categories of a vocabulary, in the order of the vocabulary."""
     return tuple(name for name in names(vocabulary) if is_seen(name))

@@ -1,4 +1,4 @@
-"""One category by itself, as a text-to-image model would draw its name."""
+"""Images of a single category, similar to what a text-to-image model draws for its name."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .scenes import _paint, _photograph
 def portrait(
     name: str, index: int = 0, size: int = 96, seed: int = 0, difficulty: float = 0.5
 ) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) of one category: an object large in the middle of some stuff, or stuff.
+    """Renders one category, (H, W, 3): a large object in the middle of random stuff, or stuff only.
 
     Args:
-        name: a category of the mini world, seen or not.
-        index: another index, another picture of it.
+        name: category of the mini world, seen or unseen.
+        index: number of the image; each index gives a different one.
         size: height and width in pixels.
-        seed: another seed, other pictures.
-        difficulty: light, noise and tilt, as of `MiniWorld`.
+        seed: seed of the images.
+        difficulty: strength of light, noise and tilt, as in `MiniWorld`.
 
     Raises:
-        KeyError: for a name that is no category of the mini world.
+        KeyError: the name is not a category of the mini world.
     """
     is_stuff = name in STUFF
     if not is_stuff:
@@ -37,6 +37,6 @@ def portrait(
     if not is_stuff:
         radius = size * (0.32 + 0.1 * rng.random())
         x, y = size * (0.5 + 0.08 * (rng.random(2) - 0.5))
-        unused = np.zeros((size, size), np.int16)
-        _paint(rng, image, unused, 1, name, (float(x), float(y), float(radius)), difficulty)
+        mask = np.zeros((size, size), np.int16)  # required by _paint, not returned
+        _paint(rng, image, mask, 1, name, (float(x), float(y), float(radius)), difficulty)
     return _photograph(rng, image, difficulty)

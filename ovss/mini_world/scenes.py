@@ -1,4 +1,4 @@
-"""Scenes of the mini world, drawn from (split, seed, index): no files, the same on every run."""
+"""Scenes of the mini world, rendered from (split, seed, index) and identical in every run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .categories import Attributes, attributes_of, is_seen, names, object_names,
 from .shapes import OUTLINES, RGB, Array, second_tone, surface_mix
 
 SPLITS = ("train", "val", "web")
-#: Smallest and largest diameter of an object in pixels, whatever the picture's size.
+#: Smallest and largest diameter of an object in pixels, for every image size.
 DIAMETER = (26.0, 58.0)
 _TILT = np.pi * 25 / 180
-_CAPTIONED = 30  # visible pixels from which a caption names an object
+_MIN_CAPTION_PIXELS = 30  # captions name objects with at least this many visible pixels
 
 
 class SceneObject(NamedTuple):
-    """One object of a scene: what it is and how many of its pixels can be seen."""
+    """One object of a scene: category, attributes, and number of visible pixels."""
 
     category: str
     attributes: Attributes
@@ -30,11 +30,15 @@ class SceneObject(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and all that is known of it.
+    """Image with its annotations.
 
-    ``image`` is uint8 (H, W, 3) in RGB. ``mask`` is int16 (H, W), indices into the vocabulary's
-    names and never negative, since some stuff fills every background; it is None in the ``web``
-    split. ``objects`` runs from back to front, ``stuff`` from the most to the fewest pixels.
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        mask: label map, (H, W) int16, indices into the names of the vocabulary. It is never
+            negative, because stuff fills the background. None in the ``web`` split.
+        caption: sentence that describes the image.
+        objects: objects from back to front.
+        stuff: stuff categories, the largest first.
     """
 
     image: NDArray[np.uint8]
@@ -45,22 +49,25 @@ class Scene:
 
 
 class MiniWorld:
-    """A sequence of scenes.
+    """Sequence of scenes.
 
     Args:
-        split: ``train`` has masks and shows seen categories only; ``val`` has masks and shows all
-            categories of the vocabulary; ``web`` has captions instead of masks.
-        vocabulary: ``mini_20``, ``mini_150`` or ``mini_556``; ``web`` spans ``mini_556``.
-        size: height and width of the square picture in pixels, at least 64.
-        seed: another seed, other scenes.
-        length: how many scenes there are.
-        objects: fewest and most objects in a scene. By default up to what fits the picture: 2 at
-            64 pixels, 4 from 96, none in one of twenty web scenes.
-        difficulty: 1 is the world as it is. Towards 0 objects grow, stand straight in the
-            middle, and lie on calm, evenly lit, noiseless ground: an easy start for training.
+        split: ``train`` has label maps and shows only seen categories; ``val`` has label maps and
+            shows all categories of the vocabulary; ``web`` has captions instead of label maps.
+        vocabulary: ``mini_20``, ``mini_150`` or ``mini_556``; ``web`` always uses ``mini_556``.
+        size: height and width of the image in pixels, at least 64.
+        seed: seed of the scenes.
+        length: number of scenes.
+        objects: minimum and maximum number of objects in a scene. The default maximum is 2 below
+            96 pixels and 4 from there on. The default minimum is 1, or 0 in the ``web`` split,
+            where one scene in twenty has no object.
+        difficulty: 1 for the full difficulty. Towards 0, objects are larger, upright and central,
+            on ground of low contrast with even light and no noise, which makes training start
+            easily.
 
     Raises:
-        KeyError: unknown split or vocabulary. ValueError: a number out of its range.
+        KeyError: the split or the vocabulary does not exist.
+        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -74,18 +81,22 @@ class MiniWorld:
         difficulty: float = 1.0,
     ) -> None:
         if split not in SPLITS:
-            raise KeyError(f"mini world has no split {split!r}; choose one of {', '.join(SPLITS)}")
+            raise KeyError(
+                f"The mini world has no split {split!r}. Choose one of {', '.join(SPLITS)}."
+            )
         if split == "web":
             vocabulary = "mini_556"
         most = 4 if size >= 96 else 2
         self.objects = objects or (0 if split == "web" else 1, most)
         if size < 64 or length < 0 or seed < 0 or not 0 <= difficulty <= 1:
             raise ValueError(
-                f"mini world needs size >= 64, length and seed >= 0 and difficulty in [0, 1]; "
-                f"got size={size}, length={length}, seed={seed}, difficulty={difficulty}"
+                f"expected size >= 64, length >= 0, seed >= 0 and difficulty in [0, 1]; got "
+                f"size={size}, length={length}, seed={seed} and difficulty={difficulty}"
             )
         if not 0 <= self.objects[0] <= self.objects[1]:
-            raise ValueError(f"objects is (fewest, most) with 0 <= fewest <= most, got {objects}")
+            raise ValueError(
+                f"expected objects=(minimum, maximum) with 0 <= minimum <= maximum, got {objects}"
+            )
         self.split, self.vocabulary, self.size, self.seed = split, vocabulary, size, seed
         self.length, self.difficulty = length, difficulty
         self.names = names(vocabulary)
@@ -99,7 +110,9 @@ class MiniWorld:
 
     def __getitem__(self, index: int) -> Scene:
         if not 0 <= index < self.length:
-            raise IndexError(f"scene {index} of a mini world of {self.length} scenes")
+            raise IndexError(
+                f"scene index {index} is out of range for a mini world of {self.length} scenes"
+            )
         entropy = (SPLITS.index(self.split), self.seed, index)
         rng = Generator(PCG64(SeedSequence(entropy)))
         image, mask = self._background(rng)
@@ -108,14 +121,14 @@ class MiniWorld:
         objects = tuple(
             SceneObject(name, attributes_of(name), int(pixels[self._index[name]])) for name in drawn
         )
-        shown = [name for name in self.stuff_names if pixels[self._index[name]] > 0]
-        stuff = tuple(sorted(shown, key=lambda name: -pixels[self._index[name]]))
+        visible = [name for name in self.stuff_names if pixels[self._index[name]] > 0]
+        stuff = tuple(sorted(visible, key=lambda name: -pixels[self._index[name]]))
         caption = _caption(rng, objects, stuff)
-        picture = _photograph(rng, image, self.difficulty)
-        return Scene(picture, None if self.split == "web" else mask, caption, objects, stuff)
+        photo = _photograph(rng, image, self.difficulty)
+        return Scene(photo, None if self.split == "web" else mask, caption, objects, stuff)
 
     def _background(self, rng: Generator) -> tuple[Array, NDArray[np.int16]]:
-        """One stuff, or two that meet along a wavy line."""
+        """Image and label map of one stuff category, or of two that meet along a wavy line."""
         size, contrast = self.size, 0.25 + 0.75 * self.difficulty
         two = rng.random() < (0.5 if size >= 96 else 0.25) * self.difficulty
         picks = rng.choice(len(self.stuff_names), 2, replace=False)
@@ -135,7 +148,10 @@ class MiniWorld:
     def _draw_objects(
         self, rng: Generator, image: Array, mask: NDArray[np.int16]
     ) -> tuple[str, ...]:
-        """Draw distinct categories from back to front; those without a place are left out."""
+        """Draws objects of distinct categories from back to front and returns their names.
+
+        Objects for which no free place is found are skipped.
+        """
         fewest, most = self.objects
         count = int(rng.integers(max(fewest, 1), most + 1)) if most else 0
         if fewest == 0 and rng.random() < 0.05:
@@ -164,9 +180,10 @@ def _find_place(
     placed: list[tuple[float, float, float]],
     difficulty: float,
 ) -> tuple[float, float] | None:
-    """A centre (x, y) that hides no earlier object too far; up to a fifth may leave the picture.
+    """Finds a centre (x, y) that does not hide too much of the objects placed before, or None.
 
-    Easy scenes keep near the middle, at difficulty 0 within a twentieth of the way to the edge.
+    Up to a fifth of the radius may lie outside the image. Easy scenes stay near the middle; at
+    difficulty 0, within a twentieth of the way to the edge.
     """
     reach = (0.05 + 0.95 * difficulty) * (size - 1.6 * radius)
     for x, y in 0.5 * size + reach * (rng.random((8, 2)) - 0.5):
@@ -184,7 +201,7 @@ def _paint(
     circle: tuple[float, float, float],
     difficulty: float,
 ) -> None:
-    """Paint one object into the picture and its exact outline into the mask, in place."""
+    """Paints one object into the image and its exact outline into the mask, in place."""
     centre_x, centre_y, radius = circle
     attributes = attributes_of(name)
     angle = (2 * rng.random() - 1) * _TILT * difficulty
@@ -215,7 +232,7 @@ def _paint(
 
 
 def _photograph(rng: Generator, image: Array, difficulty: float) -> NDArray[np.uint8]:
-    """Light that falls unevenly and is tinted, and the sensor's noise."""
+    """Applies uneven, tinted light and sensor noise, and converts the image to uint8."""
     size = image.shape[0]
     gain, cast, fall, noise = rng.random(), rng.random(3), rng.random(2), rng.random()
     cast = 1 + 0.12 * difficulty * (cast - 0.5) + difficulty * (0.4 * gain - 0.25)
@@ -229,8 +246,8 @@ def _photograph(rng: Generator, image: Array, difficulty: float) -> NDArray[np.u
 
 
 def _caption(rng: Generator, objects: tuple[SceneObject, ...], stuff: tuple[str, ...]) -> str:
-    """Names the visible objects in a drawn order and, two times in three, what they lie on."""
-    visible = [item.category for item in objects if item.pixels >= _CAPTIONED]
+    """Caption with the visible objects in random order and, two times in three, the stuff."""
+    visible = [item.category for item in objects if item.pixels >= _MIN_CAPTION_PIXELS]
     order = rng.permutation(len(visible))
     with_stuff = rng.random() < 2 / 3
     phrases = [f"a {visible[position]}" for position in order]

@@ -1,8 +1,8 @@
 """Outlines, surfaces and colours of the mini world's objects.
 
-Coordinates are in units of the object's radius, x to the right and y upwards; every outline fits
-in the unit circle (the square's corners and the cross's nearly touch it). Distances are signed,
-negative inside, and exact to first order at the outline, which is what antialiasing needs.
+Coordinates are in units of the object's radius, with x to the right and y upwards. Every outline
+fits in the unit circle, up to the corners of the square and the cross. Distances are signed and
+negative inside. They are exact to first order at the outline, which is enough for antialiasing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def _triangle(x: Array, y: Array) -> Array:
 
 
 def _star(x: Array, y: Array) -> Array:
-    """Five points: the plane is folded into one half of a point, whose edge is a straight line."""
+    """Star with five points.
+
+    Folding the plane by symmetry leaves half of one point, whose edge is a straight line.
+    """
     radius = np.hypot(x, y)
     angle = np.abs((np.arctan2(x, y) + _DEGREES_36) % (2 * _DEGREES_36) - _DEGREES_36)
     inner = np.float32(0.42)
@@ -66,7 +69,7 @@ def _ring(x: Array, y: Array) -> Array:
 
 
 def _heart(x: Array, y: Array) -> Array:
-    """A square on its tip, and a half circle on each of its two upper sides."""
+    """Heart: a square on its tip with a half circle on each of its two upper sides."""
     side = np.float32(0.79)
     ax, up = np.abs(x), y + np.float32(0.16)
     diamond = (ax + np.abs(up) - side) * np.float32(0.7071)
@@ -80,7 +83,7 @@ def _moon(x: Array, y: Array) -> Array:
 
 
 def _arrow(x: Array, y: Array) -> Array:
-    """Pointing up: a broad head on a shaft."""
+    """Arrow that points up: a broad head on a shaft."""
     ax = np.abs(x)
     slope = np.float32(0.76), np.float32(0.9)
     head = (ax * slope[1] + (y - 1) * slope[0]) / np.hypot(*slope)
@@ -103,10 +106,12 @@ OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def second_tone(colour: str, strength: float) -> Array:
-    """The tone a surface paints with: a darker one of the same colour, of black a lighter one.
+    """Second tone of a surface: a darker tone of the colour, or a lighter one if it is black.
 
     Args:
-        strength: 0 leaves the colour as it is, 1 makes it black (of black, white).
+        colour: name of the colour.
+        strength: difference from the colour; 0 gives the colour itself, 1 gives black (for black,
+            nearly white).
     """
     base = np.asarray(RGB[colour], np.float32)
     target = 1.0 if colour == "black" else 0.0
@@ -117,12 +122,13 @@ def second_tone(colour: str, strength: float) -> Array:
 def surface_mix(
     surface: str, u: Array, v: Array, edge: Array, draw: NDArray[np.floating]
 ) -> Array | None:
-    """How much of the second tone each pixel takes, or None where a surface has one tone only.
+    """Share of the second tone in each pixel, or None if the surface has one tone only.
 
     Args:
-        u, v: coordinates in the object's turned frame, in pixels.
+        surface: name of the surface.
+        u, v: coordinates in the rotated frame of the object, in pixels.
         edge: signed distance to the outline in pixels.
-        draw: three random numbers in [0, 1): period, phase and phase.
+        draw: three random numbers in [0, 1) for the period and two phases.
     """
     two_pi = np.float32(2 * np.pi)
     period, phase_u, phase_v = np.float32(draw[0]), two_pi * draw[1], two_pi * draw[2]

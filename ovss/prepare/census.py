@@ -1,4 +1,4 @@
-"""What the labels of a split hold: counted from the records of its pictures."""
+"""Statistics of the labels of a split, computed from the records of its images."""
 
 from __future__ import annotations
 
@@ -9,27 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from .recipe import Found, LabelError, Labels
+from .recipe import LabelError, Labels, SplitFiles
 
 __all__ = ["count_values", "label_hash", "split_census"]
 
 
 def count_values(labels: Labels, num_classes: int, ignored: tuple[int, ...], where: object) -> dict:
-    """Pixels of each value that occurs, ``{"3": 120}``.
+    """Number of pixels of each value that occurs, for example ``{"3": 120}``.
+
+    Args:
+        labels: converted label map.
+        num_classes: number of classes T.
+        ignored: values that mean "unlabelled".
+        where: file that an error message names.
 
     Raises:
-        LabelError: a value that is neither a class nor ignored.
+        LabelError: a value is neither a class nor ignored.
     """
     counts = np.bincount(labels.ravel())
     values = np.flatnonzero(counts)
     wrong = [int(v) for v in values if v >= num_classes and v not in ignored]
     if wrong:
-        raise LabelError(f"{where}: converted labels hold {wrong[:5]}, of {num_classes} classes")
+        raise LabelError(
+            f"{where}: the converted labels contain the values {', '.join(map(str, wrong[:5]))}, "
+            f"but the dataset has only {num_classes} classes"
+        )
     return {str(value): int(counts[value]) for value in values}
 
 
 def label_hash(labels: Labels) -> str:
-    """SHA-256 of shape and values, whatever file they are kept in."""
+    """SHA-256 of the shape and values of a label map, independent of its file format."""
     digest = hashlib.sha256(repr(labels.shape).encode())
     digest.update(np.ascontiguousarray(labels.astype("<u2")).tobytes())
     return digest.hexdigest()
@@ -39,19 +48,21 @@ def split_census(
     records: Iterable[Mapping[str, Any]],
     num_classes: int,
     ignored: tuple[int, ...],
-    found: Found,
+    files: SplitFiles,
     official: int | None,
 ) -> tuple[dict[str, Any], list[list[int]]]:
-    """What ``dataset.json`` says of one split, and [pixels, files] of each class.
+    """Entry of ``dataset.json`` for one split, and [pixels, files] of each class.
 
     Args:
-        records: of its items, sorted by key.
-        found: what the source had.
-        official: how many pictures the official split has, if known.
+        records: records of the items of the split, sorted by key.
+        num_classes: number of classes T.
+        ignored: values that mean "unlabelled".
+        files: files of the split in the source.
+        official: number of images in the official split, if known.
     """
     per_class = np.zeros((num_classes, 2), np.int64)
     sizes: Counter[str] = Counter()
-    dropped, pixels, not_labelled = [], 0, 0
+    dropped, pixels, unlabelled = [], 0, 0
     digest = hashlib.sha256()
     for record in records:
         if record["dropped"]:
@@ -63,7 +74,7 @@ def split_census(
         digest.update(f"{record['key']} {record['sha256']}\n".encode())
         for value, count in record["counts"].items():
             if int(value) in ignored:
-                not_labelled += count
+                unlabelled += count
             else:
                 per_class[int(value)] += (count, 1)
     summary = {
@@ -73,12 +84,12 @@ def split_census(
         "labels_sha256": digest.hexdigest(),
         "sizes": dict(sizes.most_common()),
         "pixels": pixels,
-        "ignored_pixels": not_labelled,
+        "ignored_pixels": unlabelled,
         "source": {
-            "images": found.images,
-            "masks": found.masks,
-            "unpaired": len(found.unpaired),
+            "images": files.images,
+            "masks": files.masks,
+            "unpaired": len(files.unpaired),
         },
-        "notes": found.notes,
+        "notes": files.notes,
     }
     return summary, per_class.tolist()

@@ -1,4 +1,4 @@
-"""Whether a prepared folder still is what it was when it was made."""
+"""Verification that a prepared folder still holds what was written to it."""
 
 from __future__ import annotations
 
@@ -15,35 +15,37 @@ from ovss.io.images import ImageError
 
 from .census import label_hash
 from .finished import DESCRIPTION
-from .label_files import image_size, read_picture
+from .label_files import image_size, read_rgb
 from .recipe import LabelError
 
 __all__ = ["check_folder"]
 
 
 def check_folder(folder: str | Path, progress: bool = True) -> list[str]:
-    """Read every label map and every picture again.
+    """Reads every image and label map of a prepared folder again and checks the labels' hash.
 
     Args:
-        folder: a prepared one.
-        progress: show a progress bar, where the output is a terminal.
+        folder: prepared folder.
+        progress: shows a progress bar if the output is a terminal.
 
     Returns:
-        what is wrong, a line each; empty: the labels are those that were made, value for value.
+        Problems found, one line each. An empty list means that every label value is unchanged.
 
     Raises:
-        FileNotFoundError: no prepared folder.
-        ValueError: a description that cannot be read.
+        FileNotFoundError: the folder was not prepared completely.
+        ValueError: the description cannot be read.
     """
     folder = Path(folder).expanduser()
     path = folder / DESCRIPTION
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} has no {DESCRIPTION}: it is not whole, or not prepared")
+        raise FileNotFoundError(
+            f"{folder} has no {DESCRIPTION}, so it is incomplete or was not made by `ovss prepare`"
+        )
     try:
-        said = json.loads(path.read_text("utf-8"))
-        splits, suffix = said["splits"], said["mask_suffix"]
+        description = json.loads(path.read_text("utf-8"))
+        splits, suffix = description["splits"], description["mask_suffix"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read ({error})") from None
+        raise ValueError(f"{path} cannot be read ({error}). Prepare the folder again.") from None
     problems: list[str] = []
     for split, summary in splits.items():
         problems += _check_split(folder, split, summary, suffix, progress)
@@ -55,10 +57,10 @@ def _check_split(
 ) -> Iterable[str]:
     images = {path.stem: path for path in (folder / "images" / split).glob("[!.]*")}
     masks = {path.stem: path for path in (folder / "masks" / split).glob(f"[!.]*{suffix}")}
-    alone = sorted(images.keys() ^ masks.keys())
-    problems = [f"{split}/{key}: the picture or its label map is gone" for key in alone]
+    unpaired = sorted(images.keys() ^ masks.keys())
+    problems = [f"{split}/{key}: the image or its label map is missing" for key in unpaired]
     if len(masks) != summary["images"]:
-        problems.append(f"{split}: {len(masks)} label maps, {summary['images']} were made")
+        problems.append(f"{split}: expected {summary['images']} label maps, found {len(masks)}")
     from tqdm import tqdm
 
     keys = sorted(images.keys() & masks.keys())
@@ -66,23 +68,23 @@ def _check_split(
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         results = pool.map(lambda key: _read(images[key], masks[key]), keys)
         bar = tqdm(results, total=len(keys), desc=split, disable=None if progress else True)
-        for key, (found, problem) in zip(keys, bar):
-            digest.update(f"{key} {found}\n".encode())
+        for key, (sha256, problem) in zip(keys, bar):
+            digest.update(f"{key} {sha256}\n".encode())
             if problem:
                 problems.append(problem)
     if not problems and digest.hexdigest() != summary["labels_sha256"]:
-        problems.append(f"{split}: label maps hold other values than were made")
+        problems.append(f"{split}: label values have changed since the folder was prepared")
     return problems
 
 
 def _read(image: Path, mask: Path) -> tuple[str, str]:
-    """The hash of a label map, and what is wrong with the pair."""
+    """Hash of a label map, and the problem of the pair or an empty string."""
     try:
         labels = read_labels(mask)
         size = image_size(image)
-        read_picture(image)  # a download that broke off has a size too
+        read_rgb(image)  # reads all pixels, because a truncated file still has a valid header
     except (ImageError, LabelError) as error:
         return "", str(error)
     if size != labels.shape:
-        return "", f"{mask}: (height, width) {labels.shape}, {image}: {size}"
+        return "", f"{mask} has (height, width) {labels.shape}, but {image} has {size}"
     return label_hash(labels), ""

@@ -1,4 +1,4 @@
-"""Cityscapes: the fine annotations in the 19 evaluated classes."""
+"""Cityscapes: fine annotations in the 19 evaluated classes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from .label_files import read_indices
-from .recipe import Converted, Found, Item, Recipe
+from .recipe import Conversion, Item, Recipe, SplitFiles
 from .sources import add, by_key, pair
 from .tables import Table, load_table
 
@@ -15,46 +15,50 @@ _IDS = "_gtFine_labelIds.png"
 _TRAIN_IDS = "_gtFine_labelTrainIds.png"
 
 
-def _find(recipe: Recipe, source: Path, split: str) -> Found:
-    """Towns' folders side by side; labelIds of the official download before derived trainIds."""
+def _find(recipe: Recipe, source: Path, split: str) -> SplitFiles:
+    """Files of all towns; official labelIds take precedence over the derived labelTrainIds."""
     images_root, masks_root = source / "leftImg8bit" / split, source / "gtFine" / split
-    lacks = [
+    missing = [
         str(root.relative_to(source)) for root in (images_root, masks_root) if not root.is_dir()
     ]
-    if lacks:
-        raise recipe.missing(source, lacks)
+    if missing:
+        raise recipe.missing(source, missing)
     images, ids, train_ids = (
-        _of_towns(root, ending)
+        _files_of_towns(root, ending)
         for root, ending in ((images_root, _IMAGE), (masks_root, _IDS), (masks_root, _TRAIN_IDS))
     )
-    found = pair(split, images, {**train_ids, **ids})
+    files = pair(split, images, {**train_ids, **ids})
     derived = train_ids.keys() - ids.keys()
     if derived:
-        found.notes.append(f"{len(derived)} masks are labelTrainIds, for want of labelIds")
-    return found
+        files.notes.append(
+            f"labelIds are missing for {len(derived)} images, so their labelTrainIds were used"
+        )
+    return files
 
 
-def _of_towns(root: Path, ending: str) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+def _files_of_towns(root: Path, ending: str) -> dict[str, Path]:
+    files: dict[str, Path] = {}
     for town in sorted(path for path in root.iterdir() if path.is_dir()):
         for key, path in by_key(town, ending).items():
-            add(found, key, path)
-    return found
+            add(files, key, path)
+    return files
 
 
 @cache
 def _table(train_ids: bool) -> Table:
     if train_ids:
         pairs = {index: index for index in range(19)}
-        return Table(pairs, 255, [255], "Values of labelTrainIds are 0..18 and 255")
+        return Table(
+            pairs, 255, [255], "Values of labelTrainIds are 0..18 and 255. Generate them again."
+        )
     pairs = load_table("cityscapes")["pairs"]
     rest = [255, *(raw for raw in range(34) if raw not in pairs)]
-    return Table(pairs, 255, rest, "Values of labelIds are 0..33; take gtFine_trainvaltest.zip")
+    return Table(pairs, 255, rest, "Values of labelIds are 0..33. Use gtFine_trainvaltest.zip.")
 
 
-def _convert(item: Item) -> Converted:
+def _convert(item: Item) -> Conversion:
     table = _table(item.label.name.endswith(_TRAIN_IDS))
-    return Converted(table(read_indices(item.label), item.label))
+    return Conversion(table(read_indices(item.label), item.label))
 
 
 CITYSCAPES = Recipe(
@@ -75,5 +79,5 @@ CITYSCAPES = Recipe(
         "https://www.cityscapes-dataset.com/downloads (after registration): "
         "leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip",
     ),
-    licence="Cityscapes' own licence, not commercial: https://www.cityscapes-dataset.com/license",
+    licence="Cityscapes licence, non-commercial: https://www.cityscapes-dataset.com/license",
 )

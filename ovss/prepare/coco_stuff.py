@@ -1,24 +1,24 @@
-"""COCO-Stuff 164k in 171 classes, and COCO-Object: its 80 things before a background."""
+"""COCO-Stuff 164k with 171 classes, and COCO-Object: its 80 things and a background class."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from .recipe import Found, Recipe
+from .recipe import Recipe, SplitFiles
 from .sources import by_key, first_existing, pair
 from .tables import Table, index_maps, load_table
 
 _UNLABELLED = 255
 _OTHER_CODES = (
-    "Pixels of stuffthingmaps are 0..181 and 255; the stuff-only pixel maps (183 is 'other') and "
-    "the .mat files of COCO-Stuff 10k use other codes. Take stuffthingmaps_trainval2017.zip"
+    "Values of stuffthingmaps are 0..181 and 255. The stuff-only label maps (183 is 'other') and "
+    "the .mat files of COCO-Stuff 10k use other values. Use stuffthingmaps_trainval2017.zip."
 )
 _DERIVED = ("_labeltrainids.png", "_instancetrainids.png")
 _THINGS = 80
 
 
-def _find(recipe: Recipe, source: Path, split: str) -> Found:
+def _find(recipe: Recipe, source: Path, split: str) -> SplitFiles:
     folder = f"{split}2017"
     images_at = (f"images/{folder}", folder, f"coco/images/{folder}", f"coco/{folder}")
     masks_at = (
@@ -33,20 +33,21 @@ def _find(recipe: Recipe, source: Path, split: str) -> Found:
     return pair(split, by_key(images, (".jpg", ".jpeg")), by_key(masks, ".png", other=_DERIVED))
 
 
-def _never(pairs: dict[int, int]) -> list[int]:
-    """What counts as not labelled: 255, and the official ids that no picture uses."""
+def _unlabelled_values(pairs: dict[int, int]) -> list[int]:
+    """Raw values that count as unlabelled: 255, and the official ids that no image uses."""
     return [_UNLABELLED, *(raw for raw in range(182) if raw not in pairs)]
 
 
 def _stuff() -> Table:
     pairs = load_table("coco_stuff_171")["pairs"]
-    return Table(pairs, _UNLABELLED, _never(pairs), _OTHER_CODES)
+    return Table(pairs, _UNLABELLED, _unlabelled_values(pairs), _OTHER_CODES)
 
 
 def _object() -> Table:
+    """Things become 1..80, stuff becomes 0, the background."""
     pairs = load_table("coco_stuff_171")["pairs"]
-    counted = {raw: index + 1 if index < _THINGS else 0 for raw, index in pairs.items()}
-    return Table(counted, _UNLABELLED, _never(pairs), _OTHER_CODES)
+    classes = {raw: index + 1 if index < _THINGS else 0 for raw, index in pairs.items()}
+    return Table(classes, _UNLABELLED, _unlabelled_values(pairs), _OTHER_CODES)
 
 
 COCO_STUFF_171 = Recipe(
@@ -60,20 +61,20 @@ COCO_STUFF_171 = Recipe(
     find=_find,
     convert=index_maps(_stuff),
     layout=(
-        "train2017/*.jpg, val2017/*.jpg (or within images/)",
+        "train2017/*.jpg, val2017/*.jpg (or inside images/)",
         "stuffthingmaps/train2017/*.png, stuffthingmaps/val2017/*.png",
     ),
     homepage=(
-        "pictures: http://images.cocodataset.org/zips/train2017.zip and .../val2017.zip",
+        "images: http://images.cocodataset.org/zips/train2017.zip and .../val2017.zip",
         "labels: http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/"
         "stuffthingmaps_trainval2017.zip (https://github.com/nightrome/cocostuff)",
     ),
-    licence="labels CC BY 4.0; pictures under the Flickr terms of each, see cocodataset.org",
+    licence="labels CC BY 4.0; images under their own Flickr terms, see cocodataset.org",
 )
 COCO_OBJECT = replace(
     COCO_STUFF_171,
     name="coco_object",
-    title="COCO-Object, background and 80 things (of stuffthingmaps)",
+    title="COCO-Object, background and 80 things (from stuffthingmaps)",
     vocabulary="coco_object",
     num_classes=81,
     default_splits=("val",),

@@ -1,4 +1,4 @@
-"""A whole data set: what is written about it, and how it takes its place."""
+"""Completion of a prepared dataset: its description, and the rename to its final folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ovss.io.advice import advised
 from ovss.io.files import write_text
 
 from .census import split_census
-from .recipe import Found, Recipe
+from .recipe import Recipe, SplitFiles
 from .staging import MANIFEST, Staging
 
 __all__ = ["describe", "install", "read_description", "write_description"]
@@ -26,15 +26,27 @@ DESCRIPTION = "dataset.json"
 def describe(
     recipe: Recipe,
     staging: Staging,
-    found: dict[str, Found],
+    files: dict[str, SplitFiles],
     partial: bool,
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """The content of ``dataset.json``; `ovss.prepare` lists its keys."""
+    """Content of ``dataset.json``; the docstring of `ovss.prepare` lists its keys.
+
+    Args:
+        recipe: recipe of the dataset.
+        staging: staging folder in which every item is done.
+        files: files of each split in the source.
+        partial: True if some official files are missing.
+        options: options of the run, including the ``"source"``.
+    """
     splits, census = {}, {}
-    for split, one in found.items():
+    for split, split_files in files.items():
         splits[split], census[split] = split_census(
-            staging.records(split), recipe.num_classes, recipe.ignored, one, recipe.splits[split]
+            staging.records(split),
+            recipe.num_classes,
+            recipe.ignored,
+            split_files,
+            recipe.splits[split],
         )
     return {
         "name": recipe.name,
@@ -57,7 +69,7 @@ def describe(
 
 
 def write_description(folder: Path, recipe: Recipe, description: dict[str, Any]) -> None:
-    """``classes.json``, then ``dataset.json``, both all or nothing."""
+    """Writes ``classes.json`` and then ``dataset.json``, each atomically."""
     classes: dict[str, Any] = {"classes": list(recipe.names()), "ignored": list(recipe.ignored)}
     if recipe.word_class is not None:
         from ovss.vocabularies import load_names
@@ -65,7 +77,7 @@ def write_description(folder: Path, recipe: Recipe, description: dict[str, Any])
         classes["words"] = list(load_names(recipe.vocabulary))
         classes["word_class"] = list(recipe.word_class)
     rest = {key: value for key, value in description.items() if key != "census"}
-    census = json.dumps(description["census"])  # on one line: thousands of numbers
+    census = json.dumps(description["census"])  # thousands of numbers, so on one line
     for name, text in (
         ("classes.json", _readable(classes)),
         (DESCRIPTION, f'{_readable(rest)[:-2]},\n "census": {census}\n}}'),
@@ -78,79 +90,103 @@ def _readable(content: dict[str, Any]) -> str:
 
 
 def install(staging: Path, out: Path, replace: bool) -> None:
-    """Rename a staging folder to what it was made for.
+    """Renames a finished staging folder to the output folder.
 
     Args:
-        replace: there is a folder, which goes once the new one is in its place.
+        staging: staging folder, complete with its description.
+        out: output folder.
+        replace: True if `out` existed at the start. It is deleted after the new folder has taken
+            its place.
 
     Raises:
-        FileExistsError: there is one, and none was there to be replaced.
+        FileExistsError: `out` was created by someone else in the meantime, or a folder that is not
+            ours occupies the name needed for the old one.
     """
     if hasattr(os, "sync"):
-        os.sync()  # a machine that stops now must not leave a folder that only looks whole
-    replaced = out.with_name(f"{out.name}.replaced")
-    if replaced.exists() and not (replaced / DESCRIPTION).is_file():
-        raise FileExistsError(f"{replaced} is in the way: move it away, run the same command again")
+        os.sync()  # after a power loss, a folder with a description must have all its files
+    old = out.with_name(f"{out.name}.replaced")
+    if old.exists() and not (old / DESCRIPTION).is_file():
+        raise FileExistsError(
+            f"{old} is in the way, because the old output folder is renamed to it. Move it away "
+            f"and run the same command again."
+        )
     if out.exists():
         if not replace:
             raise FileExistsError(
-                f"{out} was not there when this began, and was not touched. What was made is whole "
-                f"and stays in {staging}: move {out} away and run the same command again"
+                f"{out} was created by someone else during this run and was left unchanged. The "
+                f"complete new dataset is in {staging}. Move {out} away and run the same command "
+                f"again."
             )
-        if replaced.exists():
-            shutil.rmtree(replaced)
-        out.rename(replaced)
+        if old.exists():
+            shutil.rmtree(old)
+        out.rename(old)
     staging.rename(out)
     for name in (MANIFEST, ".lock"):
         (out / name).unlink(missing_ok=True)
-    if replaced.exists():
-        shutil.rmtree(replaced)
+    if old.exists():
+        shutil.rmtree(old)
 
 
 def read_description(
     out: Path, recipe: Recipe, splits: Sequence[str], allow_partial: bool, force: bool
 ) -> dict[str, Any] | None:
-    """What a folder that is there says of itself; None where there is none, or an empty one.
+    """Reads the description of an existing output folder and compares it with the request.
+
+    Args:
+        out: output folder.
+        recipe: recipe of the requested dataset.
+        splits: requested splits.
+        allow_partial: accepts a dataset that lacks official files.
+        force: skips the comparison, because the folder will be replaced.
+
+    Returns:
+        Description, or None if the folder does not exist or is empty.
 
     Raises:
-        FileExistsError: it is not a prepared folder, or not what is wanted.
+        FileExistsError: the folder was not made by `ovss prepare`, or differs from the request.
     """
     if not out.exists():
         return None
     if not out.is_dir():
-        raise FileExistsError(f"{out} is a file; name a folder that is not there yet")
+        raise FileExistsError(
+            f"expected a folder, found the file {out}. Choose another output folder."
+        )
     if not any(out.iterdir()):
         out.rmdir()
         return None
     path = out / DESCRIPTION
     if not path.is_file():
         error = FileExistsError(
-            f"{out} is there and has no {DESCRIPTION}, so it was not prepared here: nothing in it "
-            f"was touched. Name another folder, or move it away"
+            f"{out} exists and has no {DESCRIPTION}, so it was not made by `ovss prepare` and was "
+            f"left unchanged. Choose another output folder or move it away"
         )
         raise advised(error, "out")
     try:
         content = json.loads(path.read_text("utf-8"))
-        name, done = content["name"], content["splits"]
+        name, summaries = content["name"], content["splits"]
     except (ValueError, KeyError, TypeError) as error:
-        unread = FileExistsError(
-            f"{path} cannot be read ({error}). Name another folder, or move {out} away"
+        unreadable = FileExistsError(
+            f"{path} cannot be read ({error}). Choose another output folder or move {out} away"
         )
-        raise advised(unread, "out") from None
+        raise advised(unreadable, "out") from None
     if name != recipe.name:
-        other = FileExistsError(f"{out} holds {name}, not {recipe.name}. Name another folder")
+        other = FileExistsError(
+            f"{out} contains {name}, not {recipe.name}. Choose another output folder"
+        )
         raise advised(other, "out")
     if force:
         return content
-    reasons = [f"has no split {split!r}" for split in splits if split not in done]
+    reasons = [f"has no split {split!r}" for split in splits if split not in summaries]
     if content.get("partial") and not allow_partial:
         reasons.append("was made from part of the official files")
-    for split, summary in done.items():
+    for split, summary in summaries.items():
         for kind in ("images", "masks"):
-            have = sum(1 for _ in (out / kind / split).glob("[!.]*"))
-            if have != summary["images"]:
-                reasons.append(f"has {have} files in {kind}/{split} instead of {summary['images']}")
+            count = sum(1 for _ in (out / kind / split).glob("[!.]*"))
+            if count != summary["images"]:
+                reasons.append(
+                    f"has {count} files in {kind}/{split} instead of {summary['images']}"
+                )
     if reasons:
-        stale = FileExistsError(f"{out} is {recipe.name}, but {', '.join(reasons)}")
+        stale = FileExistsError(f"{out} contains {recipe.name}, but it {' and '.join(reasons)}")
         raise advised(stale, "force")
     return content

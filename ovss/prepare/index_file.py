@@ -1,7 +1,7 @@
-"""The file list inside ADE20K's index_ade20k.pkl, read without running anything in it.
+"""Reader for the file list in ADE20K's index_ade20k.pkl that executes nothing from the file.
 
-A pickle names functions to call. Here every name that numpy's arrays need stands for a holder that
-only keeps what it was given, and any other name is an error: nothing of the file is ever executed.
+A pickle names functions to call. This reader replaces every function that numpy arrays need by a
+class that only stores its arguments, and rejects all other names.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ _ARRAY_NAMES = {
 
 
 class _Holder:
-    """Stands in for an array, its type and its parts; keeps the list of an array of objects."""
+    """Stand-in for an array, its dtype and its parts; keeps the values of an object array."""
 
     def __init__(self, *args: Any) -> None:
         self.values: list[Any] | None = None
 
     def __setstate__(self, state: Any) -> None:
+        # numpy's state is (version, shape, dtype, is_fortran, values)
         last = state[-1] if isinstance(state, tuple) and state else None
         self.values = last if isinstance(last, list) else None
 
@@ -40,28 +41,28 @@ class _ListReader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ARRAY_NAMES:
             return _Holder
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which no file list needs")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which no file list needs")
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("it refers to objects outside itself")
 
 
 def read_file_list(path: Path) -> list[tuple[str, str]]:
-    """(folder, file name) of every picture, as relative posix paths.
+    """Reads (folder, file name) of every image, as relative paths with forward slashes.
 
     Raises:
-        SourceError: no pickle, one that wants more than data, without the lists, or with paths that
-            lead out of the data set.
+        SourceError: the file is not a pickle, refers to code, lacks the lists, or contains paths
+            that leave the dataset folder.
     """
     try:
         with path.open("rb") as file:
             index = _ListReader(file).load()
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+        raise SourceError(f"{path} cannot be read ({error.strerror})") from error
     except Exception as error:  # damaged pickles raise nearly anything
         raise SourceError(
-            f"{path}: not read as an index of ADE20K ({error}); take the official file, or remove "
-            f"it and the folders are searched instead"
+            f"{path} cannot be read as an index of ADE20K ({error}). Use the official file, or "
+            f"remove it to have the folders searched instead."
         ) from error
     columns = []
     for key in ("folder", "filename"):
@@ -69,14 +70,20 @@ def read_file_list(path: Path) -> list[tuple[str, str]]:
         column = column.values if isinstance(column, _Holder) else column
         if not isinstance(column, list | tuple) or not all(isinstance(v, str) for v in column):
             raise SourceError(
-                f"{path} has no list of strings under {key!r}; take the official index_ade20k.pkl, "
-                f"or remove it and the folders are searched instead"
+                f"{path} has no list of strings under {key!r}. Use the official index_ade20k.pkl, "
+                f"or remove it to have the folders searched instead."
             )
         columns.append([value.replace("\\", "/") for value in column])
     folders, names = columns
     if len(folders) != len(names):
-        raise SourceError(f"{path} lists {len(folders)} folders for {len(names)} files")
+        raise SourceError(
+            f"{path} lists {len(folders)} folders for {len(names)} files. Use the official "
+            f"index_ade20k.pkl."
+        )
     for folder, name in zip(folders, names):
         if folder.startswith("/") or ".." in folder.split("/") or "/" in name:
-            raise SourceError(f"{path} lists {folder}/{name}, which leads out of the data set")
+            raise SourceError(
+                f"{path} lists {folder}/{name}, which is outside the dataset folder. Use the "
+                f"official index_ade20k.pkl."
+            )
     return list(zip(folders, names))

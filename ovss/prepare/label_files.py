@@ -1,4 +1,4 @@
-"""Label files in and out, strictly: what an official file cannot be is an error that names it."""
+"""Strict reading and writing of label files: unexpected content raises an error with the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
     "read_colours",
     "read_indices",
     "read_label_map",
-    "read_picture",
+    "read_rgb",
     "write_labels",
 ]
 
@@ -27,116 +27,126 @@ _WIDE = ("u2", "u4", "i2", "i4", "f4", "f8")
 _ROTATED = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
 
-
 T = TypeVar("T")
 
 
-def _read(path: Path, take: Callable[[Image.Image], T]) -> T:
-    """What is taken from a picture while its file is open."""
+def _read(path: Path, extract: Callable[[Image.Image], T]) -> T:
+    """Result of `extract` for an image, called while the file is open."""
     try:
-        with Image.open(path) as picture:
-            return take(picture)
+        with Image.open(path) as image:
+            return extract(image)
     except FileNotFoundError:
         raise LabelError(f"{path}: no such file") from None
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
         reason = str(error) or type(error).__name__
         raise LabelError(
-            f"{path}: cannot be read ({reason}); unpack or download this file again"
+            f"{path} cannot be read ({reason}). Unpack or download this file again."
         ) from error
 
 
 def read_indices(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit map of indices, (H, W): grey values as they are, of palettes the indices.
+    """Reads an 8-bit label map (H, W): the values of a grey image, the indices of a palette image.
 
     Raises:
-        LabelError: missing, damaged, colours, or 16 bits.
+        LabelError: the file is missing or damaged, or holds colours or 16 bits.
     """
-    mode, raw_HW = _read(path, lambda picture: (picture.mode, np.array(picture)))
+    mode, raw_HW = _read(path, lambda image: (image.mode, np.array(image)))
     if mode not in ("L", "P"):
         raise LabelError(
-            f"{path}: a picture of mode {mode}; the official file has one channel of 8-bit "
-            f"indices (grey or palette). Colours cannot be told apart safely, so take the file of "
-            f"the official archive"
+            f"{path}: expected one channel of 8-bit indices (grey or palette), found an image of "
+            f"mode {mode}. Colours cannot be mapped back to classes reliably. Use the file from "
+            f"the official archive."
         )
     return raw_HW
 
 
 def read_colours(path: Path) -> NDArray[np.uint8]:
-    """An RGB file whose channels are numbers, (H, W, 3).
+    """Reads an RGB label file whose channels encode numbers, (H, W, 3).
 
     Raises:
-        LabelError: missing, damaged, or of another mode.
+        LabelError: the file is missing, damaged or not RGB.
     """
-    mode, raw_HW3 = _read(path, lambda picture: (picture.mode, np.array(picture)))
+    mode, raw_HW3 = _read(path, lambda image: (image.mode, np.array(image)))
     if mode != "RGB":
         raise LabelError(
-            f"{path}: a picture of mode {mode}; the official file is RGB, since 8 bits in "
-            f"one channel cannot hold its classes. Take the file of the official archive"
+            f"{path}: expected an RGB image, found mode {mode}. The official file is RGB because "
+            f"8 bits cannot hold its classes. Use the file from the official archive."
         )
     return raw_HW3
 
 
 def read_label_map(path: Path) -> NDArray[np.int32]:
-    """The variable LabelMap of a MATLAB file, (H, W).
+    """Reads the variable LabelMap of a MATLAB file, (H, W).
 
     Raises:
-        ImportError: no scipy.
-        LabelError: no MATLAB file, no LabelMap in it, not two-dimensional, 8 bits, or fractions.
+        ImportError: scipy is not installed.
+        LabelError: the file is not a MATLAB file, or LabelMap is missing, not two-dimensional,
+            stored in 8 bits, or contains fractions.
     """
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise ImportError("reading .mat files needs scipy: pip install scipy") from None
+        raise ImportError("scipy is needed to read .mat files. Run `pip install scipy`.") from None
     try:
-        # as MATLAB would have it: small numbers are stored in fewer bytes than their type has
+        # mat_dtype gives the MATLAB type; files store small numbers in fewer bytes than that
         content = loadmat(path, variable_names=["LabelMap"], mat_dtype=True)
     except Exception as error:  # damaged and newer files raise nearly anything
         reason = str(error) or type(error).__name__
         raise LabelError(
-            f"{path}: cannot be read as a MATLAB file ({reason}); unpack trainval.tar.gz again"
+            f"{path} cannot be read as a MATLAB file ({reason}). Unpack trainval.tar.gz again."
         ) from error
-    map_HW = content.get("LabelMap")
-    if map_HW is None or map_HW.ndim != 2 or map_HW.dtype.kind not in "uif":
-        raise LabelError(f"{path}: has no LabelMap of numbers; take the file of trainval.tar.gz")
-    if map_HW.dtype.str[1:] not in _WIDE:
+    label_map_HW = content.get("LabelMap")
+    if label_map_HW is None or label_map_HW.ndim != 2 or label_map_HW.dtype.kind not in "uif":
+        raise LabelError(f"{path} has no numeric LabelMap. Use the file from trainval.tar.gz.")
+    if label_map_HW.dtype.str[1:] not in _WIDE:
         raise LabelError(
-            f"{path}: LabelMap has type {map_HW.dtype}, 8 bits: 459 classes do not fit, some are "
-            f"lost. Take the official file, which has 16"
+            f"{path}: LabelMap has 8 bits ({label_map_HW.dtype}), so some of the 459 classes are "
+            f"lost. Use the official file, which has 16."
         )
-    if map_HW.dtype.kind == "f" and not (np.isfinite(map_HW) & (map_HW == np.floor(map_HW))).all():
-        raise LabelError(f"{path}: LabelMap has fractions; take the file of trainval.tar.gz")
-    return map_HW.astype(np.int32)
+    if label_map_HW.dtype.kind == "f" and not _are_whole(label_map_HW):
+        raise LabelError(f"{path}: LabelMap has fractions. Use the file from trainval.tar.gz.")
+    return label_map_HW.astype(np.int32)
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """A photograph as its pixels lie, (H, W, 3) RGB, not turned by what EXIF says.
+def _are_whole(values: NDArray[np.floating]) -> bool:
+    return bool((np.isfinite(values) & (values == np.floor(values))).all())
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Reads the pixels of an image as stored, (H, W, 3) RGB, ignoring the EXIF orientation.
 
     Raises:
-        LabelError: missing or damaged.
+        LabelError: the file is missing or damaged.
     """
-    return _read(path, lambda picture: np.array(picture.convert("RGB")))
+    return _read(path, lambda image: np.array(image.convert("RGB")))
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) as a reader sees the picture, from its header.
+    """(height, width) of an image, read from its header.
 
     Raises:
-        LabelError: missing, no picture, or one that EXIF lays on its side.
+        LabelError: the file is missing, is not an image, or has an EXIF orientation that swaps
+            height and width.
     """
-    (width, height), turned = _read(path, lambda p: (p.size, p.getexif().get(_ORIENTATION)))
-    if turned in _ROTATED:
+    (width, height), orientation = _read(
+        path, lambda image: (image.size, image.getexif().get(_ORIENTATION))
+    )
+    if orientation in _ROTATED:
         raise LabelError(
-            f"{path}: EXIF lays this picture on its side, its labels are not. The official file "
-            f"has no such mark; take that one"
+            f"{path}: EXIF rotates this image by 90 degrees, but its label map is not rotated. Use "
+            f"the official file, which has no such tag."
         )
     return height, width
 
 
 def write_labels(path: Path, labels: Labels) -> int:
-    """Write class indices: uint8 as PNG, uint16 as TIFF; all or nothing.
+    """Writes a label map atomically: uint8 as PNG, uint16 as TIFF.
 
     Returns:
-        the bytes of the file.
+        Size of the file in bytes.
+
+    Raises:
+        TypeError: the labels have another dtype.
     """
     if labels.dtype == np.uint8:
         write_atomic(path, lambda file: Image.fromarray(labels).save(file, "PNG"))
@@ -146,5 +156,5 @@ def write_labels(path: Path, labels: Labels) -> int:
             lambda file: Image.fromarray(labels).save(file, "TIFF", compression="tiff_lzw"),
         )
     else:
-        raise TypeError(f"labels of {labels.dtype}: expected uint8 or uint16")
+        raise TypeError(f"expected labels of dtype uint8 or uint16, got {labels.dtype}")
     return path.stat().st_size

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012: 20 classes without background, and with it as the last of 21."""
+"""PASCAL VOC 2012: 20 classes without background, and 21 with background as the last."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from .recipe import Found, Recipe
-from .sources import by_key, first_existing, listed
+from .recipe import Recipe, SplitFiles
+from .sources import by_key, first_existing, pair_listed
 from .tables import Table, index_maps
 
 _CLASSES = 20
 _WORDS_20B = 59
 _HINT = (
-    "Labels are 0 (background), 1..20 and 255 (border). Take the files of SegmentationClassAug or "
-    "SegmentationClass"
+    "Labels are 0 (background), 1..20 and 255 (border). Use the files from SegmentationClassAug or "
+    "SegmentationClass."
 )
 
 
-def _find(recipe: Recipe, source: Path, split: str) -> Found:
+def _find(recipe: Recipe, source: Path, split: str) -> SplitFiles:
     roots = ("VOCdevkit/VOC2012/", "VOC2012/", "")
     listing = first_existing(
         source, [f"{root}ImageSets/Segmentation/{split}.txt" for root in roots]
@@ -28,18 +28,20 @@ def _find(recipe: Recipe, source: Path, split: str) -> Found:
     root = listing.parent.parent.parent
     masks = first_existing(root, ("SegmentationClassAug", "SegmentationClass"))
     if masks is None or not (root / "JPEGImages").is_dir():
-        lacks = ("SegmentationClassAug", "SegmentationClass") if masks is None else ("JPEGImages",)
-        raise recipe.missing(root, lacks)
+        missing = (
+            ("SegmentationClassAug", "SegmentationClass") if masks is None else ("JPEGImages",)
+        )
+        raise recipe.missing(root, missing)
     images = by_key(root / "JPEGImages", (".jpg", ".jpeg"))
     keys = listing.read_text("utf-8-sig").split()
-    found = listed(split, keys, images, by_key(masks, ".png"), str(listing))
+    files = pair_listed(split, keys, images, by_key(masks, ".png"), str(listing))
     if masks.name == "SegmentationClass":
-        found.notes.append("no SegmentationClassAug: SegmentationClass was read")
-    return found
+        files.notes.append("SegmentationClassAug is missing, so SegmentationClass was used")
+    return files
 
 
 def _table(background: int) -> Table:
-    """Raw 1..20 -> 0..19; 0 -> `background`, where 255 is not labelled."""
+    """Table that maps 1..20 to 0..19 and 0 to `background`; 255 means unlabelled."""
     pairs = {raw: raw - 1 for raw in range(1, _CLASSES + 1)}
     if background == 255:
         return Table(pairs, 255, [0, 255], _HINT)
@@ -63,10 +65,10 @@ PASCAL_VOC_20 = Recipe(
     ),
     homepage=(
         "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
-        "SegmentationClassAug: the masks that DeepLab's users pass on, of "
+        "SegmentationClassAug: label maps derived from SBD, as distributed for DeepLab; see "
         "http://home.bharathh.info/pubs/codes/SBD/download.html",
     ),
-    licence="pictures under the Flickr terms of use; see http://host.robots.ox.ac.uk/pascal/VOC",
+    licence="images under the Flickr terms of use, see http://host.robots.ox.ac.uk/pascal/VOC",
     drop_unlabelled=True,
 )
 PASCAL_VOC_20B = replace(

@@ -1,4 +1,4 @@
-"""Many pictures at once: bounded, each noted as soon as it is done, errors gathered."""
+"""Parallel conversion of images with a bounded queue; errors are collected."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .work import begin_worker, convert_item
 
 __all__ = ["convert_all"]
 
-_AHEAD = 4
-_TOO_MANY = 20
-_SHOWN = 5
+_QUEUED_PER_JOB = 4
+_MAX_PROBLEMS = 20
+_MAX_LISTED = 5
 
 
 def convert_all(
@@ -30,14 +30,20 @@ def convert_all(
     done: int = 0,
     progress: bool = True,
 ) -> None:
-    """Convert items into the staging folder; the good ones stay even where others are bad.
+    """Converts items into the staging folder; finished items are kept if others fail.
 
     Args:
-        jobs: processes; with 1 the work is done in this one.
-        done: how many were done before, for the progress bar.
+        recipe: recipe of the dataset.
+        items: items to convert.
+        staging: staging folder, which records each item as soon as it is done.
+        link: how images are placed in the folder, one of `LINKS`.
+        jobs: number of processes. With 1, the work is done in this process.
+        done: number of items finished earlier, for the progress bar.
+        progress: shows a progress bar if the output is a terminal.
 
     Raises:
-        LabelError: files that cannot be used, the first ones named; after 20 the rest is not tried.
+        LabelError: some files cannot be used; the message lists the first ones. After 20 problems
+            the conversion stops.
         RuntimeError: a process was killed.
         OSError: the folder cannot be written.
     """
@@ -45,14 +51,14 @@ def convert_all(
 
     problems: list[str] = []
     results = (
-        _here(recipe, items, staging, link)
+        _convert_serially(recipe, items, staging, link)
         if jobs == 1
-        else _in_parallel(recipe, items, staging, link, jobs)
+        else _convert_in_parallel(recipe, items, staging, link, jobs)
     )
     with tqdm(
         total=done + len(items),
         initial=done,
-        unit="picture",
+        unit="image",
         desc=recipe.name,
         disable=None if progress else True,
     ) as bar:
@@ -60,30 +66,31 @@ def convert_all(
             bar.update()
             if isinstance(result, str):
                 problems.append(result)
-                if len(problems) >= _TOO_MANY:
+                if len(problems) >= _MAX_PROBLEMS:
                     break
             else:
                 staging.add(result)
     if problems:
-        more = f" | and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        more = f" | and {len(problems) - _MAX_LISTED} more" if len(problems) > _MAX_LISTED else ""
         raise LabelError(
-            f"{' | '.join(problems[:_SHOWN])}{more}. What is done stays in {staging.folder}: mend "
-            f"the files and run the same command again"
+            f"{' | '.join(problems[:_MAX_LISTED])}{more} | Finished images are kept in "
+            f"{staging.folder}. Fix the files and run the same command again."
         )
 
 
-def _here(
+def _convert_serially(
     recipe: Recipe, items: Sequence[Item], staging: Staging, link: str
 ) -> Iterator[dict[str, Any] | str]:
     for item in items:
         yield convert_item(recipe.name, item, str(staging.folder), link)
 
 
-def _in_parallel(
+def _convert_in_parallel(
     recipe: Recipe, items: Sequence[Item], staging: Staging, link: str, jobs: int
 ) -> Iterator[dict[str, Any] | str]:
-    """Results as they come; a few items wait at each process, not all of them."""
+    """Yields results as they are finished; only a few items per process are queued at a time."""
     methods = multiprocessing.get_all_start_methods()
+    # never "fork": a forked worker would inherit the threads' locks, such as tqdm's
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload(["ovss.prepare.work"])
@@ -92,7 +99,7 @@ def _in_parallel(
     rest = iter(items)
     try:
         while True:
-            while len(waiting) < jobs * _AHEAD and (item := next(rest, None)) is not None:
+            while len(waiting) < jobs * _QUEUED_PER_JOB and (item := next(rest, None)) is not None:
                 waiting.add(pool.submit(convert_item, recipe.name, item, str(staging.folder), link))
             if not waiting:
                 return
@@ -101,8 +108,8 @@ def _in_parallel(
                 yield future.result()
     except BrokenProcessPool:
         error = RuntimeError(
-            f"a process ended before its image was done (killed, or out of memory?). What is "
-            f"done stays in {staging.folder}. Run the same command again with fewer processes"
+            f"a worker process ended unexpectedly, perhaps because memory ran out. Finished images "
+            f"are kept in {staging.folder}. Run the same command again with fewer jobs"
         )
         raise advised(error, "jobs") from None
     finally:

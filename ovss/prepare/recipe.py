@@ -1,4 +1,4 @@
-"""What a data set says about itself, and what the engine asks of it."""
+"""Recipe of a dataset: its files, labels and terms, and the functions that convert them."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Converted", "Found", "Item", "LabelError", "Labels", "Recipe", "SourceError"]
+__all__ = ["Conversion", "Item", "LabelError", "Labels", "Recipe", "SourceError", "SplitFiles"]
 
 Labels = NDArray[np.integer]
 
 
 class SourceError(ValueError):
-    """The source is not what it should be; the message says what is missing and where to get it."""
+    """An unsuitable source; the message says what is wrong or missing and where to get it."""
 
 
 class LabelError(ValueError):
-    """A file of the source that cannot be converted; the message names it and the mend."""
+    """A source file that cannot be converted; the message names it and says how to fix it."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture with its labels.
+    """One image with its labels in the source.
 
     Args:
         split: ``"train"`` or ``"val"``.
-        key: the name of both files that will be written, without folder and file type.
-        image: the official picture.
-        label: the official file that holds its labels (one for all where it is a single json).
-        payload: what else the recipe needs to make the labels; picklable.
+        key: name of both output files, without folder and suffix.
+        image: official image file.
+        label: official file with its labels. All items share it if the labels are one JSON file.
+        payload: further input of the recipe's conversion; picklable.
     """
 
     split: str
@@ -43,12 +43,21 @@ class Item:
 
     @property
     def name(self) -> str:
+        """Split and key, which identify the item."""
         return f"{self.split}/{self.key}"
 
 
 @dataclass
-class Found:
-    """What a source has of one split: pairs, and files that are no pair, each said in words."""
+class SplitFiles:
+    """Files of one split in a source.
+
+    Args:
+        items: images that have labels.
+        images: number of image files.
+        masks: number of label files.
+        unpaired: descriptions of files without a partner.
+        notes: remarks for the user, also written to ``dataset.json``.
+    """
 
     items: list[Item] = field(default_factory=list)
     images: int = 0
@@ -58,8 +67,13 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Converted:
-    """Labels of one picture, (H, W) uint8 or uint16; the picture itself, (H, W, 3), if changed."""
+class Conversion:
+    """Result of converting one item.
+
+    Args:
+        labels: label map, (H, W) uint8 or uint16.
+        image: resized image, (H, W, 3) uint8, or None if the official file is used unchanged.
+    """
 
     labels: Labels
     image: NDArray[np.uint8] | None = None
@@ -67,26 +81,29 @@ class Converted:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one data set is made.
+    """Recipe to prepare one dataset.
 
     Args:
-        name: as the command line has it.
-        title: for people.
-        vocabulary: registered name of the words that a model is asked.
-        num_classes: T, said here so that worker processes need not load names (and torch).
-        splits: split -> how many pictures the official set has; None where nobody has counted.
-        default_splits: what is made when none is named.
-        ignored: label values that mean "not labelled"; the first is the one that is written.
-        find: (recipe, source, split) -> `Found`; raises SourceError where folders are missing.
-        convert: `Item` -> `Converted`; raises LabelError.
-        layout: the files that the source must have, as lines for people.
-        homepage: where they are from, as lines for people.
-        licence: words to read before use.
-        bits: of a label value, 8 or 16.
-        drop_unlabelled: leave out pictures in which nothing is labelled.
-        first_classes: registered name of the classes, where they are not the vocabulary's.
-        last_classes: names after those.
-        word_class: as which class each word counts, where words and classes differ.
+        name: name on the command line.
+        title: title shown to users.
+        vocabulary: name of the registered vocabulary that a model receives.
+        num_classes: number of classes T. Stored here so that worker processes need not import the
+            vocabularies, and with them torch.
+        splits: number of images in each official split, or None if unknown.
+        default_splits: splits that are prepared by default.
+        ignored: label values that mean "unlabelled"; the first one is written.
+        find: function (recipe, source, split) -> `SplitFiles`. Raises SourceError if folders are
+            missing.
+        convert: function `Item` -> `Conversion`. Raises LabelError.
+        layout: required files of the source, one line each.
+        homepage: origin of the files, one line each.
+        licence: terms to read before use.
+        bits: bits of a label value, 8 or 16.
+        drop_unlabelled: skips images without any labelled pixel.
+        first_classes: name of the registered vocabulary with the class names, if they are not
+            those of `vocabulary`.
+        last_classes: class names that follow those.
+        word_class: class index of each name of the vocabulary, if the two differ.
     """
 
     name: str
@@ -96,8 +113,8 @@ class Recipe:
     splits: Mapping[str, int | None]
     default_splits: tuple[str, ...]
     ignored: tuple[int, ...]
-    find: Callable[[Recipe, Path, str], Found]
-    convert: Callable[[Item], Converted]
+    find: Callable[[Recipe, Path, str], SplitFiles]
+    convert: Callable[[Item], Conversion]
     layout: tuple[str, ...]
     homepage: tuple[str, ...]
     licence: str
@@ -109,18 +126,24 @@ class Recipe:
 
     @property
     def mask_suffix(self) -> str:
+        """Suffix of the label maps."""
         return ".png" if self.bits == 8 else ".tif"
 
     def names(self) -> tuple[str, ...]:
-        """The T classes that labels index."""
+        """Names of the T classes that label values index."""
         from ovss.vocabularies import load_names
 
         return (*load_names(self.first_classes or self.vocabulary), *self.last_classes)
 
-    def missing(self, source: Path, tried: Sequence[str]) -> SourceError:
-        """The error for a source that lacks a folder or file: what, where to get it, and terms."""
-        wrong = f"has no {' or '.join(tried)}" if source.is_dir() else "is no folder"
+    def missing(self, source: Path, expected: Sequence[str]) -> SourceError:
+        """Error for a source that lacks files, with the download location and the licence.
+
+        Args:
+            source: source folder.
+            expected: relative paths, at least one of which is required.
+        """
+        problem = f"has no {' or '.join(expected)}" if source.is_dir() else "is not a folder"
         return SourceError(
-            f"{source} {wrong}. {self.name} needs {'; '.join(self.layout)}. "
+            f"{source} {problem}. {self.name} needs {'; '.join(self.layout)}. "
             f"Get it from {'; '.join(self.homepage)}. Licence: {self.licence}"
         )

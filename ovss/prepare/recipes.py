@@ -1,4 +1,4 @@
-"""Every data set that can be prepared."""
+"""Recipes of all datasets that can be prepared."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a data set.
+    """Returns the recipe of a dataset.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: the name is unknown; the message suggests similar ones.
     """
     if name in RECIPES:
         return RECIPES[name]
     close = difflib.get_close_matches(name, RECIPES, n=3)
     hint = f"Did you mean {' or '.join(close)}? " if close else ""
-    raise ValueError(f"no data set is called {name!r}. {hint}Known: {', '.join(RECIPES)}.")
+    raise ValueError(f"Unknown dataset {name!r}. {hint}Known datasets: {', '.join(RECIPES)}.")

@@ -1,4 +1,4 @@
-"""COCO's run lengths: columns first, runs of 0 and 1 in turn, beginning with 0."""
+"""Decoder for COCO's run-length masks: alternating runs of 0 and 1, column by column from 0."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ __all__ = ["decode_counts", "decode_mask"]
 
 
 def decode_counts(text: str | bytes) -> list[int]:
-    """Run lengths from their compressed string.
+    """Decodes run lengths from their compressed string.
 
-    Each number is written 5 bits a character, low ones first, 48 added and 32 where more follow, in
-    two's complement; from the fourth on it is the difference to the number two before.
+    A number is stored in two's complement with 5 bits per character, the lowest bits first. Each
+    character is 48 plus those bits, plus 32 if the number continues. From the fourth number on,
+    the difference to the number two places earlier is stored.
 
     Raises:
-        ValueError: a character outside the code, or an end within a number.
+        ValueError: a character is not part of the code, or the string ends within a number.
 
     >>> decode_counts("52203")  # 5, 2, 2, then 2 + 0 and 2 + 3
     [5, 2, 2, 2, 5]
@@ -27,15 +28,18 @@ def decode_counts(text: str | bytes) -> list[int]:
         text = text.encode("ascii", "replace")
     counts: list[int] = []
     value = shift = 0
-    for place, byte in enumerate(text):
+    for position, byte in enumerate(text):
         code = byte - 48
         if not 0 <= code < 64:
-            raise ValueError(f"character {place} of the run lengths is {chr(byte)!r}")
+            raise ValueError(
+                f"character {position} of the run lengths is {chr(byte)!r}, which is not part of "
+                f"the code"
+            )
         value |= (code & 31) << shift
         shift += 5
         if code & 32:
             continue
-        if code & 16:
+        if code & 16:  # sign bit of the two's complement
             value -= 1 << shift
         counts.append(value + counts[-2] if len(counts) > 2 else value)
         value = shift = 0
@@ -45,10 +49,10 @@ def decode_counts(text: str | bytes) -> list[int]:
 
 
 def decode_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """A mask from ``{"size": [H, W], "counts": string or list}``; bool (H, W).
+    """Decodes ``{"size": [H, W], "counts": string or list}`` to a mask, (H, W) bool.
 
     Raises:
-        ValueError: no run-length mask, or runs that do not fill the size.
+        ValueError: the input is not a run-length mask, or its runs do not fill the size.
 
     >>> decode_mask({"size": [2, 3], "counts": [1, 2, 3]}).astype(int).tolist()
     [[0, 1, 0], [1, 0, 0]]
@@ -62,7 +66,7 @@ def decode_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     runs = decode_counts(counts) if isinstance(counts, str | bytes) else [int(n) for n in counts]
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise ValueError(
-            f"runs of {sum(runs)} pixels for {height} x {width} = {height * width} pixels"
+            f"expected runs of {height} x {width} = {height * width} pixels, found {sum(runs)}"
         )
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return flat.reshape(width, height).T

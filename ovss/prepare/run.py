@@ -1,4 +1,4 @@
-"""From a source to a prepared folder: look, convert in parallel, count, and only then rename."""
+"""Preparation of a dataset: find the files, convert in parallel, count, and rename at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ovss.io.advice import advised
 
 from .finished import describe, install, read_description, write_description
 from .pool import convert_all
-from .recipe import Found, Recipe, SourceError
+from .recipe import Recipe, SourceError, SplitFiles
 from .recipes import find_recipe
 from .staging import Staging
 from .work import LINKS
@@ -20,21 +20,21 @@ from .work import LINKS
 __all__ = ["Options", "Outcome", "prepare"]
 
 _RULES = 1
-"""Raised when a recipe writes something else than before: what was begun so is then begun anew."""
-_SHOWN = 5
+"""Version of the recipes, increased when one changes its output; earlier partial runs restart."""
+_MAX_LISTED = 5
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a data set is prepared.
+    """Options of `prepare`.
 
     Args:
-        splits: which; empty: the recipe's default.
-        jobs: processes; None: one for each core that this process may use, at most 16.
-        link: how pictures come into the folder, one of "hard", "symlink", "copy".
-        allow_partial: take what pairs there are where the official files are not all there.
-        force: make a complete folder anew; throw away what another run left half-made.
-        progress: show a progress bar, where the output is a terminal.
+        splits: splits to prepare; empty for the recipe's default.
+        jobs: number of processes. None uses one per available core, at most 16.
+        link: how images are placed in the folder, one of "hard", "symlink" and "copy".
+        allow_partial: accepts a source that lacks official files, and prepares the rest.
+        force: prepares a complete folder again, and discards an unfinished run with other options.
+        progress: shows a progress bar if the output is a terminal.
     """
 
     splits: tuple[str, ...] = ()
@@ -47,13 +47,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `prepare` leaves.
+    """Result of `prepare`.
 
     Args:
-        folder: the prepared folder.
-        description: the content of its ``dataset.json``.
-        made: pictures converted by this call.
-        resumed: pictures that an earlier call had finished.
+        folder: prepared folder.
+        description: content of its ``dataset.json``.
+        made: number of images that this call converted.
+        resumed: number of images that an earlier call had converted.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def already(self) -> bool:
-        """Whether the folder was there, whole, and was left alone."""
+        """True if the folder was already complete and was left unchanged."""
         return not (self.made or self.resumed)
 
 
@@ -72,38 +72,41 @@ def prepare(
     source: str | Path,
     out: str | Path,
     options: Options = Options(),
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Outcome:
-    """Make one data set ready; docs/datasets.md tells what is read and written.
+    """Prepares one dataset; docs/datasets.md describes the input and the output.
 
-    A call that was ended, in whatever way, is taken up where it was by the same call. A folder that
-    is whole is left alone.
+    If a call is interrupted, calling it again continues where it stopped. A complete folder is left
+    unchanged.
 
     Args:
-        name: of the data set, see `RECIPES`.
-        source: folder of the official files, as their archives unpack.
-        out: folder to be made. Until it is whole it is called ``OUT.partial``.
-        say: gets a line now and then.
+        name: name of the dataset, one of `RECIPES`.
+        source: folder with the official files, unpacked.
+        out: output folder. Until it is complete, it is called ``OUT.partial``.
+        options: options of the preparation.
+        log: function that receives progress messages and warnings.
 
     Raises:
-        ValueError: an unknown name, split or option; a source that is not what it should be
-            (`SourceError`), a file that is not (`LabelError`); each names it and the mend.
-        FileExistsError: `out` holds something else.
-        OSError: no room, no right to write.
+        ValueError: the name, a split or an option is invalid. `SourceError`: the source is
+            unsuitable. `LabelError`: a file cannot be converted.
+        FileExistsError: `out` contains something else.
+        OSError: the disk is full, or a folder cannot be written.
     """
     recipe = find_recipe(name)
     source, out = (Path(path).expanduser().resolve() for path in (source, out))
-    splits = _checked(recipe, options)
+    splits = _valid_splits(recipe, options)
     if not source.is_dir():
         raise recipe.missing(source, ())
     if out in (source, *source.parents):
-        error = ValueError(f"the folder to make is the source or holds it: {out}. Name another one")
+        error = ValueError(
+            f"the output folder {out} is the source folder or contains it. Choose another folder"
+        )
         raise advised(error, "out")
-    before = read_description(out, recipe, splits, options.allow_partial, options.force)
-    if before is not None and not options.force:
-        return Outcome(out, before)
-    found = {split: recipe.find(recipe, source, split) for split in splits}
-    partial = _check_found(recipe, source, found, options, say)
+    existing = read_description(out, recipe, splits, options.allow_partial, options.force)
+    if existing is not None and not options.force:
+        return Outcome(out, existing)
+    files = {split: recipe.find(recipe, source, split) for split in splits}
+    partial = _is_partial(recipe, source, files, options, log)
     header = {
         "name": name,
         "rules": _RULES,
@@ -113,69 +116,76 @@ def prepare(
     }
     staging = Staging(out.with_name(f"{out.name}.partial"), header, options.force)
     try:
-        items = [item for one in found.values() for item in one.items]
+        items = [item for split_files in files.values() for item in split_files.items]
         todo = [item for item in items if not staging.is_done(item, recipe)]
         resumed = len(items) - len(todo)
         if resumed:
-            say(f"{staging.folder}: {resumed} of {len(items)} pictures are done, going on")
-        jobs = min(options.jobs or _cores(), max(len(todo), 1))
+            log(f"{staging.folder}: continuing, {resumed} of {len(items)} images are done")
+        jobs = min(options.jobs or _num_cores(), max(len(todo), 1))
         convert_all(recipe, todo, staging, options.link, jobs, resumed, options.progress)
         staging.keep_only(items, recipe)
-        description = describe(recipe, staging, found, partial, {**header, "jobs": jobs})
+        description = describe(recipe, staging, files, partial, {**header, "jobs": jobs})
         write_description(staging.folder, recipe, description)
         staging.file.close()
-        install(staging.folder, out, replace=before is not None)  # nobody else begins meanwhile
+        # the lock is still held here, so that no other process starts during the rename
+        install(staging.folder, out, replace=existing is not None)
     finally:
         staging.close()
     return Outcome(out, description, len(todo), resumed)
 
 
-def _checked(recipe: Recipe, options: Options) -> tuple[str, ...]:
+def _valid_splits(recipe: Recipe, options: Options) -> tuple[str, ...]:
+    """Requested splits without duplicates; invalid options raise ValueError."""
     splits = options.splits or recipe.default_splits
-    wrong = [split for split in splits if split not in recipe.splits]
-    if wrong:
+    unknown = [split for split in splits if split not in recipe.splits]
+    if unknown:
         raise ValueError(
-            f"{recipe.name} has no split {wrong[0]!r}; it has {', '.join(recipe.splits)}"
+            f"{recipe.name} has no split {unknown[0]!r}; its splits are {', '.join(recipe.splits)}"
         )
     if options.link not in LINKS:
-        raise ValueError(f"link must be one of {', '.join(LINKS)}, got {options.link!r}")
+        raise ValueError(f"expected link to be one of {', '.join(LINKS)}, got {options.link!r}")
     if options.jobs is not None and options.jobs < 1:
-        raise ValueError(f"jobs must be at least 1, got {options.jobs}")
+        raise ValueError(f"expected jobs to be at least 1, got {options.jobs}")
     return tuple(dict.fromkeys(splits))
 
 
-def _cores() -> int:
+def _num_cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     return min(len(affinity(0)) if affinity else os.cpu_count() or 1, 16)
 
 
-def _check_found(
+def _is_partial(
     recipe: Recipe,
     source: Path,
-    found: dict[str, Found],
+    files: dict[str, SplitFiles],
     options: Options,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> bool:
-    """Compare what was found with what there should be; whether it is less."""
-    lacking = []
-    for split, one in found.items():
-        for note in one.notes:
-            say(f"{split}: {note}")
-        official = recipe.splits[split]
-        if one.unpaired:
-            more = f"; and {len(one.unpaired) - _SHOWN} more" if len(one.unpaired) > _SHOWN else ""
-            lacking.append(f"{split}: {'; '.join(one.unpaired[:_SHOWN])}{more}")
-        if official is not None and len(one.items) != official:
-            lacking.append(f"{split} has {len(one.items)} pairs, the official set {official}")
-        if not one.items:
-            raise recipe.missing(source, (f"picture of split {split!r} with its labels",))
-    if lacking and not options.allow_partial:
+    """Checks whether the source lacks official files, and raises SourceError if that is an error.
+
+    Notes of the recipe and warnings about missing files are logged.
+    """
+    problems = []
+    for split, split_files in files.items():
+        for note in split_files.notes:
+            log(f"{split}: {note}")
+        official, unpaired = recipe.splits[split], split_files.unpaired
+        if unpaired:
+            more = f"; {len(unpaired) - _MAX_LISTED} more" if len(unpaired) > _MAX_LISTED else ""
+            problems.append(f"{split}: {'; '.join(unpaired[:_MAX_LISTED])}{more}")
+        if official is not None and len(split_files.items) != official:
+            problems.append(
+                f"{split} has {len(split_files.items)} labelled images instead of {official}"
+            )
+        if not split_files.items:
+            raise recipe.missing(source, (f"labelled image of split {split!r}",))
+    if problems and not options.allow_partial:
         error = SourceError(
-            f"{source} is not the whole of {recipe.name}: {'. '.join(lacking)}. Complete it from "
-            f"{'; '.join(recipe.homepage)} (licence: {recipe.licence}). Scores on the pairs that "
-            f"are there cannot be compared with published ones"
+            f"{source} does not contain all of {recipe.name}. {'. '.join(problems)}. Complete it "
+            f"from {'; '.join(recipe.homepage)} (licence: {recipe.licence}). Scores on the existing "
+            f"images are not comparable with published ones"
         )
         raise advised(error, "allow_partial")
-    for line in lacking:
-        say(f"warning: {line}")
-    return bool(lacking)
+    for problem in problems:
+        log(f"warning: {problem}")
+    return bool(problems)

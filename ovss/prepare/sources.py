@@ -1,4 +1,4 @@
-"""Looking at a source: folders by their official names, pictures beside their labels."""
+"""Search of a source: official folder names, and pairs of image and label files."""
 
 from __future__ import annotations
 
@@ -6,81 +6,93 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .recipe import Found, Item, SourceError
+from .recipe import Item, SourceError, SplitFiles
 
-__all__ = ["add", "by_key", "first_existing", "listed", "pair"]
+__all__ = ["add", "by_key", "first_existing", "pair", "pair_listed"]
 
 
 def first_existing(source: Path, candidates: Sequence[str]) -> Path | None:
-    """The first of some relative paths that is there."""
+    """First of some relative paths that exists in the source, or None."""
     return next((source / name for name in candidates if (source / name).exists()), None)
 
 
 def by_key(
     folder: Path, ending: str | tuple[str, ...], other: tuple[str, ...] = ()
 ) -> dict[str, Path]:
-    """The files of a folder whose names end so, by what stands before; hidden ones left out.
+    """Files of a folder whose names have a given ending, by the part of the name before it.
+
+    Hidden files are skipped.
 
     Args:
-        ending: of the name, upper or lower case; may be more than a file type.
-        other: endings that, though they fit, are other files.
+        folder: folder to search, without its subfolders.
+        ending: ending or endings, compared without case. It may be longer than a suffix.
+        other: lower-case endings of files to skip although they match `ending`.
 
     Raises:
-        SourceError: two files with the same key.
+        SourceError: two files have the same key.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        low = entry.name.lower()
-        if low.startswith(".") or (other and low.endswith(other)) or not entry.is_file():
+        lower = entry.name.lower()
+        if lower.startswith(".") or (other and lower.endswith(other)) or not entry.is_file():
             continue
         endings = (ending,) if isinstance(ending, str) else ending
-        end = next((e for e in endings if low.endswith(e.lower())), None)
-        if end is not None:
-            add(found, entry.name[: -len(end)], folder / entry.name)
-    return found
+        match = next((e for e in endings if lower.endswith(e.lower())), None)
+        if match is not None:
+            add(files, entry.name[: -len(match)], folder / entry.name)
+    return files
 
 
-def add(found: dict[str, Path], key: str, path: Path) -> None:
-    """Note a file under its key.
+def add(files: dict[str, Path], key: str, path: Path) -> None:
+    """Adds a file under its key.
 
     Raises:
-        SourceError: the key is taken.
+        SourceError: another file has the same key.
     """
-    if key in found:
+    if key in files:
         raise SourceError(
-            f"two files are called {key!r}: {found[key]} and {path}. They would become one; "
-            f"remove the one that is not of the official download"
+            f"two files have the same key {key!r}: {files[key]} and {path}. Remove the one that is "
+            f"not part of the official download."
         )
-    found[key] = path
+    files[key] = path
 
 
-def pair(split: str, images: dict[str, Path], masks: dict[str, Path]) -> Found:
-    """Pictures beside their labels, sorted by key; what is alone is told."""
-    unpaired = [f"picture without labels: {images[key]}" for key in images.keys() - masks.keys()]
-    unpaired += [f"labels without picture: {masks[key]}" for key in masks.keys() - images.keys()]
+def pair(split: str, images: dict[str, Path], masks: dict[str, Path]) -> SplitFiles:
+    """Pairs images with label files of the same key; files without a partner are reported."""
+    unpaired = [f"image without labels: {images[key]}" for key in images.keys() - masks.keys()]
+    unpaired += [f"labels without image: {masks[key]}" for key in masks.keys() - images.keys()]
     items = [
         Item(split, key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys())
     ]
-    return Found(items, len(images), len(masks), sorted(unpaired))
+    return SplitFiles(items, len(images), len(masks), sorted(unpaired))
 
 
-def listed(
+def pair_listed(
     split: str, keys: Iterable[str], images: dict[str, Path], masks: dict[str, Path], where: str
-) -> Found:
-    """As `pair`, of the keys that an official list names; other files are none of its business.
+) -> SplitFiles:
+    """Pairs images with label files for the keys of an official list; other files are ignored.
+
+    Args:
+        split: name of the split.
+        keys: keys of the list.
+        images: image files by key.
+        masks: label files by key.
+        where: name of the list, for messages.
 
     Raises:
-        SourceError: a key stands twice in the list.
+        SourceError: a key occurs twice in the list.
     """
     keys = list(keys)
     if len(set(keys)) != len(keys):
         twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise SourceError(f"{where} names {twice[0]!r} twice; use the official list")
-    found = Found(images=len(images), masks=len(masks))
+        raise SourceError(f"{where} contains {twice[0]!r} twice. Use the official list.")
+    files = SplitFiles(images=len(images), masks=len(masks))
     for key in sorted(keys):
-        lacks = [what for what, have in (("picture", images), ("labels", masks)) if key not in have]
-        if lacks:
-            found.unpaired.append(f"no {' and no '.join(lacks)} of {key}, which {where} names")
+        missing = [
+            kind for kind, paths in (("image", images), ("labels", masks)) if key not in paths
+        ]
+        if missing:
+            files.unpaired.append(f"missing {' and '.join(missing)} of {key}, listed in {where}")
         else:
-            found.items.append(Item(split, key, images[key], masks[key]))
-    return found
+            files.items.append(Item(split, key, images[key], masks[key]))
+    return files

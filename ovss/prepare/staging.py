@@ -1,4 +1,4 @@
-"""The folder in which a data set grows until it is whole, and the list of what is done in it."""
+"""Staging folder of a dataset under preparation, with a manifest of the finished items."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ _LOCK = ".lock"
 
 
 class Staging:
-    """``DIR.partial``: pictures, masks, and one line in the manifest for each finished item.
+    """Folder ``DIR.partial`` with images, label maps and a manifest.
 
-    A line is written after its files are; a line cut short by a kill is dropped, and its item is
-    made again. So is an item whose files are gone or whose source has changed.
+    The manifest has one line for each finished item, written after the item's files. A line that
+    was cut off by a kill is dropped, and its item is converted again. The same happens to an item
+    whose files are missing or whose source has changed.
 
     Args:
-        folder: the staging folder; made, or taken up where it was left.
-        header: what it is made of; the first line of the manifest.
-        restart: throw away what another header left.
+        folder: staging folder, created or continued.
+        header: options that determine the content, written to the first line of the manifest.
+        restart: discards a staging folder that has another header.
 
     Raises:
-        FileExistsError: it was begun with another header, or is no staging folder.
-        BlockingIOError: another process is working in it.
+        FileExistsError: the folder has another header, or is not a staging folder.
+        BlockingIOError: another process is using the folder.
     """
 
     def __init__(self, folder: Path, header: dict[str, Any], restart: bool = False) -> None:
@@ -44,16 +45,16 @@ class Staging:
             difference = _difference(folder, manifest, header)
             if difference and (not restart or not manifest.is_file()):
                 error = FileExistsError(
-                    f"{folder} was left by another run ({difference}). Finish that one, or remove "
-                    f"the folder"
+                    f"{folder} was left by a different run ({difference}). Finish that run, or "
+                    f"remove the folder"
                 )
                 raise advised(error, "force")
             if difference:
-                with _locked(folder):
-                    pass  # nobody works in it
+                with _lock_folder(folder):
+                    pass  # raises if another process is using the folder
                 shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = _locked(folder)
+        self.lock = _lock_folder(folder)
         self.lines: dict[str, str] = {}
         for line in _whole_lines(manifest)[1:]:
             record = _parse(line)
@@ -66,7 +67,7 @@ class Staging:
         self.file: IO[str] = manifest.open("a", encoding="utf-8")
 
     def is_done(self, item: Item, recipe: Recipe) -> bool:
-        """Whether an earlier run finished this item, and its files are still what they were."""
+        """Checks whether an item is finished and its files are unchanged."""
         line = self.lines.get(item.name)
         if line is None:
             return False
@@ -82,19 +83,19 @@ class Staging:
             return False
 
     def add(self, record: dict[str, Any]) -> None:
-        """Note that an item is done."""
+        """Records a finished item in the manifest."""
         line = json.dumps(record)
         self.lines[f"{record['split']}/{record['key']}"] = line
         self.file.write(line + "\n")
         self.file.flush()
 
     def records(self, split: str) -> Iterator[dict[str, Any]]:
-        """What is done of a split, sorted by key."""
+        """Yields the records of the finished items of a split, sorted by key."""
         for name in sorted(name for name in self.lines if name.startswith(f"{split}/")):
             yield json.loads(self.lines[name])
 
     def keep_only(self, items: list[Item], recipe: Recipe) -> None:
-        """Remove the files and lines of everything else: the source may have shrunk since."""
+        """Removes the files and records of all other items, since the source may have shrunk."""
         wanted = {item.name for item in items}
         self.lines = {name: line for name, line in self.lines.items() if name in wanted}
         files: set[Path] = set()
@@ -108,6 +109,7 @@ class Staging:
                     path.unlink()
 
     def close(self) -> None:
+        """Closes the manifest and releases the lock."""
         self.file.close()
         self.lock.close()
 
@@ -132,28 +134,31 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 
 def _difference(folder: Path, manifest: Path, header: dict[str, Any]) -> str:
-    """In what a folder that is there differs from the one wanted; empty: in nothing."""
+    """Difference between an existing staging folder and the requested one, or an empty string."""
     lines = _whole_lines(manifest)
     if not lines:
-        strange = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-        return f"it holds {strange[0]} and no manifest" if strange else ""
+        strays = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+        return f"it contains {strays[0]} and no manifest" if strays else ""
     try:
-        before = json.loads(lines[0])
+        previous = json.loads(lines[0])
     except ValueError:
         return "its manifest cannot be read"
     return "; ".join(
-        f"{key} was {before.get(key)!r}, is {value!r}"
+        f"{key} was {previous.get(key)!r} and is now {value!r}"
         for key, value in header.items()
-        if before.get(key) != value
+        if previous.get(key) != value
     )
 
 
-def _locked(folder: Path) -> IO[str]:
-    """The lock file, held until it is closed or the process ends; closed where none can be held."""
+def _lock_folder(folder: Path) -> IO[str]:
+    """Lock file of a folder, held until it is closed or the process ends.
+
+    Where locks are not available, the returned file is already closed.
+    """
     file = (folder / _LOCK).open("w")
     try:
         import fcntl
-    except ImportError:  # not on Windows, where an open file would also forbid the renaming
+    except ImportError:  # Windows, where an open file would also prevent renaming the folder
         file.close()
         return file
     try:
@@ -161,7 +166,7 @@ def _locked(folder: Path) -> IO[str]:
     except BlockingIOError:
         file.close()
         raise BlockingIOError(
-            f"another `ovss prepare` is working in {folder}; wait for it or end it"
+            f"another `ovss prepare` is using {folder}. Wait for it or stop it."
         ) from None
     file.write(str(os.getpid()))
     file.flush()

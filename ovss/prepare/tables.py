@@ -1,4 +1,4 @@
-"""Raw label values -> class indices, by tables kept as data."""
+"""Lookup tables from raw label values to class indices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .label_files import read_indices
-from .recipe import Converted, Item, LabelError, Labels
+from .recipe import Conversion, Item, LabelError, Labels
 
 __all__ = ["Table", "index_maps", "load_table", "load_text"]
 
@@ -21,13 +21,13 @@ _VALUES = 1 << 16
 
 
 class Table:
-    """A lookup of raw values that refuses what the official files cannot hold.
+    """Lookup table that rejects raw values that official files cannot contain.
 
     Args:
-        pairs: raw value -> class index.
-        ignore: what is written for "not labelled", 255 or 65535.
+        pairs: class index of each raw value.
+        ignore: value that is written for "unlabelled", 255 or 65535.
         unlabelled: raw values that become `ignore`.
-        hint: what a value outside both means, for the error.
+        hint: explanation for other values, appended to the error message.
     """
 
     def __init__(
@@ -40,10 +40,15 @@ class Table:
         self.hint = hint
 
     def __call__(self, raw_HW: Labels, where: Path) -> Labels:
-        """Class indices or the ignored value, (H, W) uint8 or uint16.
+        """Maps raw values to class indices or the ignored value, (H, W) uint8 or uint16.
+
+        Args:
+            raw_HW: raw label values.
+            where: file that an error message names.
 
         Raises:
-            LabelError: values that are in no list; names the file, the values and pixel counts.
+            LabelError: a value is not in the table. The message gives the file, the values and
+                their pixel counts.
         """
         if raw_HW.dtype in (np.uint8, np.uint16):
             out = self.lookup[raw_HW]
@@ -52,28 +57,26 @@ class Table:
             out = np.where(inside, self.lookup[np.where(inside, raw_HW, 0)], _IMPOSSIBLE)
         if out.min(initial=0) == _IMPOSSIBLE:
             values, counts = np.unique(raw_HW[out == _IMPOSSIBLE], return_counts=True)
-            told = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:5], counts[:5]))
+            listing = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:5], counts[:5]))
             more = f" and {len(values) - 5} more" if len(values) > 5 else ""
-            raise LabelError(
-                f"{where}: holds {told}{more}, which no official file does. {self.hint}"
-            )
+            raise LabelError(f"{where} contains the unexpected values {listing}{more}. {self.hint}")
         return out.astype(self.dtype)
 
 
-def index_maps(make_table: Callable[[], Table]) -> Callable[[Item], Converted]:
-    """The conversion of 8-bit index maps by one table, which is made when it is first needed."""
+def index_maps(make_table: Callable[[], Table]) -> Callable[[Item], Conversion]:
+    """Conversion function for 8-bit label maps; the table is created on first use."""
     table = cache(make_table)
-    return lambda item: Converted(table()(read_indices(item.label), item.label))
+    return lambda item: Conversion(table()(read_indices(item.label), item.label))
 
 
 @cache
 def load_table(name: str) -> dict[str, Any]:
-    """A table of this package: `pairs` as raw -> class, and what else its file holds."""
+    """Reads a bundled table: `pairs` as a dict raw value -> class, and the file's other entries."""
     content = json.loads((DATA / f"{name}.json").read_text("utf-8"))
     return {**content, "pairs": dict(content["pairs"])}
 
 
 @cache
 def load_text(name: str) -> tuple[str, ...]:
-    """The lines of a list of this package, blank ones left out."""
+    """Reads the entries of a bundled list."""
     return tuple((DATA / name).read_text("utf-8").split())

@@ -1,4 +1,4 @@
-"""One picture, from the source into the staging folder: what a worker process does."""
+"""Conversion of one image from the source into the staging folder, as run by a worker process."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .recipes import find_recipe
 __all__ = ["LINKS", "begin_worker", "convert_item", "fingerprint"]
 
 LINKS = ("hard", "symlink", "copy")
-"""How pictures may come into the folder."""
+"""Ways to place images in the folder."""
 
 
 def begin_worker() -> None:
-    """Leave Ctrl-C to the process that asked for this one, and end when that one is gone."""
+    """Sets up a worker: it ignores Ctrl-C, and ends when its parent process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -41,28 +41,31 @@ def begin_worker() -> None:
 
 
 def fingerprint(item: Item) -> list[int]:
-    """Sizes and times of the official files: other ones, and the item is made again.
+    """Sizes and modification times of an item's files; if they change, it is converted again.
 
     Raises:
-        SourceError: a file is gone.
+        SourceError: a file is missing.
     """
     try:
         stats = [path.stat() for path in (item.image, item.label)]
     except OSError as error:
-        raise SourceError(f"{error.filename}: {error.strerror}, though it was listed") from error
+        raise SourceError(
+            f"{error.filename} was found earlier but cannot be read now ({error.strerror})"
+        ) from error
     return [number for stat in stats for number in (stat.st_size, stat.st_mtime_ns)]
 
 
 def convert_item(name: str, item: Item, folder: str, link: str) -> dict[str, Any] | str:
-    """Convert, check, write.
+    """Converts one item, checks it and writes its files.
 
     Args:
-        name: of the recipe.
-        folder: the staging folder.
-        link: how pictures get there, one of `LINKS`.
+        name: name of the recipe.
+        item: item to convert.
+        folder: staging folder.
+        link: how the image is placed in the folder, one of `LINKS`.
 
     Returns:
-        the record for the manifest; or, as a string, why a file of the source cannot be used.
+        Record for the manifest, or an error message if a source file cannot be used.
 
     Raises:
         OSError: the staging folder cannot be written.
@@ -75,24 +78,24 @@ def convert_item(name: str, item: Item, folder: str, link: str) -> dict[str, Any
 
 
 def _convert(recipe: Recipe, item: Item, folder: Path, link: str) -> dict[str, Any]:
-    print_of = fingerprint(item)
-    converted = recipe.convert(item)
-    labels = converted.labels
-    size = image_size(item.image) if converted.image is None else converted.image.shape[:2]
+    source_state = fingerprint(item)  # before reading, so that a change while reading is noticed
+    conversion = recipe.convert(item)
+    labels = conversion.labels
+    size = image_size(item.image) if conversion.image is None else conversion.image.shape[:2]
     if tuple(size) != labels.shape:
         raise LabelError(
-            f"{item.label}: labels of (height, width) {labels.shape} for {item.image} of "
-            f"{tuple(size)}; they are not of one download, get both again"
+            f"{item.label}: the label map has (height, width) {labels.shape}, but {item.image} has "
+            f"{tuple(size)}, so they are not from the same download. Download both again."
         )
     counts = count_values(labels, recipe.num_classes, recipe.ignored, item.label)
     dropped = recipe.drop_unlabelled and all(int(value) in recipe.ignored for value in counts)
-    suffix = item.image.suffix.lower() if converted.image is None else ".png"
+    suffix = item.image.suffix.lower() if conversion.image is None else ".png"
     mask = folder / "masks" / item.split / f"{item.key}{recipe.mask_suffix}"
     image = folder / "images" / item.split / f"{item.key}{suffix}"
     record = {
         "split": item.split,
         "key": item.key,
-        "from": print_of,
+        "from": source_state,
         "size": list(labels.shape),
         "counts": counts,
         "sha256": label_hash(labels),
@@ -101,27 +104,28 @@ def _convert(recipe: Recipe, item: Item, folder: Path, link: str) -> dict[str, A
         "bytes": 0,
     }
     if not dropped:
-        if converted.image is None:
+        if conversion.image is None:
             _place(item.image, image, link)
         else:
-            picture = Image.fromarray(converted.image)
-            write_atomic(image, lambda file: picture.save(file, "PNG"))
+            resized = Image.fromarray(conversion.image)
+            write_atomic(image, lambda file: resized.save(file, "PNG"))
         record["bytes"] = write_labels(mask, labels)
     return record
 
 
 def _place(source: Path, target: Path, link: str) -> None:
-    """Put `source` at `target`, in one step: a hard link, a symbolic one, or a copy.
+    """Places `source` at `target` atomically, as a hard link, a symbolic link or a copy.
 
-    Where a hard link is impossible (another disk, no right to), it is a copy.
+    If a hard link is not possible (another disk, missing permission), the file is copied.
 
     Raises:
-        OSError: neither can be made.
+        OSError: the file cannot be placed.
     """
     if target.exists() and link == "hard" and target.samefile(source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     source = source.resolve()
+    # a link cannot replace an existing file, but a rename can
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     if link == "symlink":

@@ -156,7 +156,7 @@ def test_inputs_and_strangers_files_are_never_written_over(here):
         (["photos", "--words-file", "absent.txt"], "absent.txt"),
         (["photos", "--vocabulary", "ade20k_15"], "ade20k_150"),
         (["photos/*.bmp", "--words", "cat"], "no file matches"),
-        (["empty", "--words", "cat"], "no pictures in this folder"),
+        (["empty", "--words", "cat"], "no images in this folder"),
         (["photos", "--words", "cat", "--out", "tiny.py"], "tiny.py"),
         (["photos", "--words", "cat", "--model", "cat_seg_mimi"], "did you mean cat_seg_mini"),
         (["photos", "--words", "cat", "--weights", "absent.safetensors"], "absent.safetensors"),

@@ -1,4 +1,4 @@
-"""Pictures of label maps: sizes, modes, colours, and legends that stay in proportion."""
+"""Drawings of label maps: sizes, modes, colours, and legends that stay in proportion."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def test_palette_neighbours_differ():
     assert min(steps) > 60
 
 
-def test_categories_of_one_picture_get_colours_apart():
+def test_categories_of_one_image_get_different_colours():
     """Indices 0 and 21 look alike in the fixed palette."""
-    shown = [0, 21, 8, 42, 63, 84, 105, 126]
-    colors = distinct_palette(150, shown).astype(int)
-    apart = np.abs(colors[shown][:, None] - colors[shown]).sum(2) + np.eye(len(shown)) * 999
-    assert apart.min() >= 130
+    present = [0, 21, 8, 42, 63, 84, 105, 126]
+    colors = distinct_palette(150, present).astype(int)
+    distance = np.abs(colors[present][:, None] - colors[present]).sum(2)
+    assert (distance + np.eye(len(present)) * 999).min() >= 130
     assert (colors[0] == palette(1)[0]).all()
-    untouched = [i for i in range(150) if i not in shown]
-    assert (colors[untouched] == palette(150)[untouched]).all()
+    others = [i for i in range(150) if i not in present]
+    assert (colors[others] == palette(150)[others]).all()
 
 
 @pytest.mark.parametrize("count", [1, 256, 847])
-def test_colours_of_a_picture_with_everything_in_it(count):
+def test_colours_of_an_image_that_shows_every_category(count):
     assert distinct_palette(count, range(count)).shape == (count, 3)
 
 
@@ -48,17 +48,17 @@ def test_label_image_has_the_colours_of_the_overlay():
 
 
 @pytest.mark.parametrize("label", [-1, 3])
-def test_label_outside_the_vocabulary_is_refused(label):
+def test_label_outside_the_vocabulary_is_rejected(label):
     with pytest.raises(ValueError, match=r"outside 0\.\.2"):
         label_image(np.array([[0, label]]), palette(3))
 
 
-def test_overlay_refuses_another_size():
+def test_overlay_rejects_another_size():
     with pytest.raises(ValueError, match="does not fit"):
         overlay(np.zeros((4, 5, 3), np.uint8), np.zeros((5, 4), int), palette(1))
 
 
-def test_overlay_opacity_runs_from_picture_to_colours():
+def test_overlay_opacity_runs_from_image_to_colours():
     image_HW3 = np.random.randint(0, 256, (8, 8, 3), dtype=np.uint8)
     labels_HW = np.random.randint(0, 5, (8, 8))
     assert (np.asarray(overlay(image_HW3, labels_HW, palette(5), 0.0)) == image_HW3).all()
@@ -69,7 +69,7 @@ def test_overlay_opacity_runs_from_picture_to_colours():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (40, 30), (1200, 800)])
 @pytest.mark.parametrize("count", [1, 12, 150])
-def test_legend_fits_any_picture(size, count):
+def test_legend_fits_any_image(size, count):
     from PIL import Image
 
     entries = [

@@ -1,4 +1,4 @@
-"""Every kind of picture becomes (H, W, 3) uint8; every kind of wreck becomes one clear error."""
+"""Every kind of image becomes (H, W, 3) uint8; every kind of damage becomes one clear error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLOURS = np.stack([RAMP, 255 - RAMP, RAMP // 2], axis=2)
 def test_any_mode(tmp_path, mode, kind):
     image = Image.fromarray(COLOURS if mode not in ("I", "F", "I;16") else RAMP)
     image = Image.fromarray(RAMP.astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
-    path = tmp_path / f"picture.{kind}"
+    path = tmp_path / f"image.{kind}"
     try:
         image.save(path)
     except OSError:
@@ -74,17 +74,17 @@ def test_tensors_are_channels_first():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (np.zeros((3, 20, 20), np.uint8), "no picture"),
-        (np.zeros((0, 4, 3), np.uint8), "no picture"),
+        (np.zeros((3, 20, 20), np.uint8), "not the shape of an image"),
+        (np.zeros((0, 4, 3), np.uint8), "not the shape of an image"),
         (np.full((4, 4), 300), "expected 0..255"),
         (np.full((4, 4), np.nan), "expected 0..255"),
         (np.full((4, 4), -0.1), "expected 0..255"),
-        (np.zeros((4, 4), complex), "no pixels"),
-        (torch.zeros(20, 20, 3), "no picture"),
+        (np.zeros((4, 4), complex), "cannot hold pixel values"),
+        (torch.zeros(20, 20, 3), "not the shape of an image"),
         (7, "got int"),
     ],
 )
-def test_what_is_no_picture_is_refused(wrong, message):
+def test_what_is_not_an_image_is_rejected(wrong, message):
     with pytest.raises(ImageError, match=message):
         to_rgb(wrong)
 
@@ -93,7 +93,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     good = tmp_path / "good.jpg"
     Image.fromarray(COLOURS.repeat(20, 0).repeat(20, 1)).save(good)
     (tmp_path / "cut.jpg").write_bytes(good.read_bytes()[:500])
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").touch()
     for name in ("cut.jpg", "text.png", "empty.png", "absent.png", "."):
         with pytest.raises(ImageError, match=name if name != "." else "a folder"):

@@ -1,4 +1,4 @@
-"""The mini world: its words, its splits, and scenes that follow from split, seed and index."""
+"""Mini world: its categories, its splits, and scenes determined by split, seed and index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = {"mini_20": (12, 8), "mini_150": (134, 16), "mini_556": (540, 16)}
 
 
 def fingerprint(split: str, indices: list[int], seed: int = 3) -> str:
-    """One hash of images, masks and captions, joined in index order whatever the drawing order."""
+    """Hash of images, masks and captions, joined in the order of the indices."""
     scenes = MiniWorld(split, "mini_150", size=96, seed=seed, length=50)
     parts = {}
     for index in indices:
@@ -28,10 +28,10 @@ def fingerprint(split: str, indices: list[int], seed: int = 3) -> str:
 
 @pytest.mark.parametrize("vocabulary", SIZES)
 def test_vocabulary_is_unique_and_of_its_size(vocabulary: str) -> None:
-    words = world.names(vocabulary)
-    assert len(set(words)) == len(words) == sum(SIZES[vocabulary])
+    names = world.names(vocabulary)
+    assert len(set(names)) == len(names) == sum(SIZES[vocabulary])
     assert len(world.object_names(vocabulary)) == SIZES[vocabulary][0]
-    assert words == world.object_names(vocabulary) + world.stuff_names(vocabulary)
+    assert names == world.object_names(vocabulary) + world.stuff_names(vocabulary)
 
 
 def test_vocabularies_are_nested() -> None:
@@ -84,7 +84,7 @@ def test_split_seed_and_index_each_change_the_scene() -> None:
 
 
 def test_needs_neither_torch_nor_mmseg() -> None:
-    """The renderer's own files import numpy alone."""
+    """The renderer's files import only numpy and the standard library."""
     imported = set()
     folder = __import__("pathlib").Path(world.__file__).parent
     for path in folder.glob("*.py"):
@@ -103,7 +103,7 @@ def test_needs_neither_torch_nor_mmseg() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_mask_and_records_tell_the_same(split: str) -> None:
+def test_mask_and_records_agree(split: str) -> None:
     scenes = MiniWorld(split, "mini_150", size=96, length=60, seed=5)
     for index in range(60):
         scene = scenes[index]
@@ -121,7 +121,7 @@ def test_mask_and_records_tell_the_same(split: str) -> None:
 
 
 def test_mask_lies_where_the_object_is_painted() -> None:
-    """Without noise and uneven light, a plain object's pixels are the mask's, to the last one."""
+    """Without noise and uneven light, the pixels of a plain object are those of its mask."""
     scenes = MiniWorld("val", "mini_556", size=64, length=400, objects=(1, 1), difficulty=0.0)
     checked = 0
     for index in range(400):
@@ -134,9 +134,9 @@ def test_mask_lies_where_the_object_is_painted() -> None:
         cyan = (np.minimum(green, blue) - red > 90) & (abs(green - blue) < 40)
         grown = np.pad(inside, 1)
         near = sum(grown[dy : dy + 64, dx : dx + 64] for dy in range(3) for dx in range(3))
-        assert cyan[near == 9].all()  # the whole inside
+        assert cyan[near == 9].all()  # inside
         if scene.stuff[0] != "water":
-            assert not cyan[near == 0].any()  # nothing outside
+            assert not cyan[near == 0].any()  # outside
         checked += 1
     assert checked >= 3
 
@@ -157,19 +157,19 @@ def test_train_shows_seen_names_only_and_val_all() -> None:
 def test_web_has_captions_without_masks_over_all_categories() -> None:
     scenes = MiniWorld("web", size=64, length=3000)
     assert scenes.names == world.names("mini_556")
-    met, counts = set(), set()
+    occurring, counts = set(), set()
     for index in range(3000):
         scene = scenes[index]
         assert scene.mask is None
         named = [item.category for item in scene.objects if item.pixels >= 30]
         assert all(f"a {name}" in scene.caption for name in named)
-        met.update(named, scene.stuff)
+        occurring.update(named, scene.stuff)
         counts.add(len(scene.objects))
     assert counts == {0, 1, 2}
-    assert len(met) > 0.97 * 556
+    assert len(occurring) > 0.97 * 556
 
 
-def test_object_sizes_are_in_pixels_whatever_the_picture() -> None:
+def test_object_sizes_do_not_depend_on_the_image_size() -> None:
     for size in (64, 128):
         scenes = MiniWorld("val", "mini_150", size=size, length=60, objects=(1, 1), seed=1)
         widths = []
@@ -182,21 +182,21 @@ def test_object_sizes_are_in_pixels_whatever_the_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "error", "words"),
+    ("arguments", "error", "message"),
     [
         ({"split": "test"}, KeyError, "train, val, web"),
         ({"vocabulary": "mini_99"}, KeyError, "mini_20, mini_150, mini_556"),
         ({"size": 32}, ValueError, "size >= 64"),
         ({"difficulty": 1.5}, ValueError, "difficulty"),
-        ({"objects": (3, 1)}, ValueError, "fewest"),
+        ({"objects": (3, 1)}, ValueError, "minimum <= maximum"),
     ],
 )
-def test_bad_arguments_are_named(bad: dict, error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words.replace("(", r"\(")):
-        MiniWorld(**bad)
+def test_invalid_arguments_are_named(arguments: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        MiniWorld(**arguments)
 
 
-def test_unknown_names_are_refused() -> None:
+def test_unknown_names_are_rejected() -> None:
     with pytest.raises(KeyError, match="striped red star"):
         world.is_seen("striped red dog")
     with pytest.raises(IndexError, match="10 scenes"):

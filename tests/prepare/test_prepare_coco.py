@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from official_files import SOME, colour_png, index_png, mask, picture, run
+from official_files import SOME, colour_png, index_png, mask, run, write_image
 
 from ovss.data.files import read_labels
 from ovss.prepare import Options, SourceError
@@ -34,7 +34,7 @@ def official(root, spade):
 
 def test_real_samples_equal_their_reference(spade, tmp_path):
     out = tmp_path / "out"
-    said = run("coco_stuff_171", official(tmp_path / "coco", spade), out).description
+    description = run("coco_stuff_171", official(tmp_path / "coco", spade), out).description
     stats = json.loads((spade / "class_stats.json").read_text())
     compared = 0
     for split in ("train", "val"):
@@ -43,21 +43,25 @@ def test_real_samples_equal_their_reference(spade, tmp_path):
             assert made.dtype == np.uint8
             assert np.array_equal(made, read_labels(path)), path
             compared += 1
-        assert len(list((out / "images" / split).iterdir())) == said["splits"][split]["images"]
+        assert (
+            len(list((out / "images" / split).iterdir())) == description["splits"][split]["images"]
+        )
     assert compared == 21
-    pixels = np.array([said["census"][split] for split in said["splits"]])[..., 0].sum(0)
+    pixels = np.array([description["census"][split] for split in description["splits"]])[
+        ..., 0
+    ].sum(0)
     assert (pixels > 0).sum() == 87
     assert len(stats) > 0
-    ignored = sum(counted["ignored_pixels"] for counted in said["splits"].values())
-    total = sum(counted["pixels"] for counted in said["splits"].values())
+    ignored = sum(summary["ignored_pixels"] for summary in description["splits"].values())
+    total = sum(summary["pixels"] for summary in description["splits"].values())
     assert f"{ignored / total:.3f}" == "0.040"
-    assert said["partial"] is True
+    assert description["partial"] is True
 
 
 def test_every_value_of_coco_stuff(tmp_path):
-    """Ids in order without gaps: what is below a value, less what never occurs below it."""
+    """Class indices are the ids without gaps: an id minus the number of unused ids below it."""
     values = [*range(182), 255]
-    picture(tmp_path / "s/val2017/a.jpg", 1, len(values))
+    write_image(tmp_path / "s/val2017/a.jpg", 1, len(values))
     index_png(tmp_path / "s/stuffthingmaps/val2017/a.png", [values])
     splits = Options(("val",), jobs=1, allow_partial=True, progress=False)
     run("coco_stuff_171", tmp_path / "s", tmp_path / "o", splits)
@@ -76,10 +80,12 @@ def test_every_value_of_coco_stuff(tmp_path):
 
 
 @pytest.mark.parametrize("value", [182, 183, 254])
-def test_other_codes_of_coco_are_refused(tmp_path, value):
-    picture(tmp_path / "s/val2017/a.jpg", 1, 2)
+def test_other_codes_of_coco_are_rejected(tmp_path, value):
+    write_image(tmp_path / "s/val2017/a.jpg", 1, 2)
     path = index_png(tmp_path / "s/stuffthingmaps/val2017/a.png", [[0, value]])
-    with pytest.raises(LabelError, match=rf"a\.png: holds {value} \(1 pixels\).*stuffthingmaps"):
+    with pytest.raises(
+        LabelError, match=rf"a\.png contains .*{value} \(1 pixels\).*stuffthingmaps"
+    ):
         run("coco_object", tmp_path / "s", tmp_path / "o")
     assert path.exists()
     assert not (tmp_path / "o").exists()
@@ -87,39 +93,39 @@ def test_other_codes_of_coco_are_refused(tmp_path, value):
 
 def test_what_is_wrong_with_a_source_is_named(tmp_path):
     source, out = tmp_path / "s", tmp_path / "o"
-    with pytest.raises(SourceError, match=r"is no folder.*CC BY 4\.0"):
+    with pytest.raises(SourceError, match=r"is not a folder.*CC BY 4\.0"):
         run("coco_object", source, out)
-    picture(source / "val2017/a.jpg")
+    write_image(source / "val2017/a.jpg")
     with pytest.raises(SourceError, match=r"stuffthingmaps_trainval2017\.zip.*CC BY"):
         run("coco_object", source, out)
     masks = source / "stuffthingmaps/val2017"
     index_png(masks / "a.png", np.zeros((4, 6)))
     index_png(masks / "a_labelTrainIds.png", np.zeros((4, 6)))  # another tool's, left alone
-    picture(source / "val2017/b.jpg")
+    write_image(source / "val2017/b.jpg")
     whole = Options(jobs=1, progress=False)
-    with pytest.raises(SourceError, match=r"without labels: .*b\.jpg.*1 pairs.*5000.*partial"):
+    with pytest.raises(SourceError, match=r"without labels: .*b\.jpg.*has 1 .*5000.*partial"):
         run("coco_object", source, out, whole)
     assert run("coco_object", source, out).description["splits"]["val"]["images"] == 1
-    picture(source / "val2017/a.jpeg")
-    with pytest.raises(SourceError, match=r"two files are called 'a': .*a\.jpeg and .*a\.jpg"):
+    write_image(source / "val2017/a.jpeg")
+    with pytest.raises(SourceError, match=r"the same key 'a': .*a\.jpeg and .*a\.jpg"):
         run("coco_object", source, tmp_path / "p")
 
 
-def test_files_that_are_no_official_labels_are_named(tmp_path):
+def test_files_that_are_not_official_labels_are_named(tmp_path):
     source = tmp_path / "s"
     masks = source / "stuffthingmaps/val2017"
     for name in "abcd":
-        picture(source / f"val2017/{name}.jpg")
+        write_image(source / f"val2017/{name}.jpg")
     colour_png(masks / "a.png", np.zeros((4, 6, 3)))
     index_png(masks / "b.png", np.zeros((6, 4)))
-    (masks / "c.png").write_bytes(b"no picture")
+    (masks / "c.png").write_bytes(b"not an image")
     index_png(masks / "d.png", np.zeros((4, 6)))
-    with pytest.raises(LabelError) as told:
+    with pytest.raises(LabelError) as error:
         run("coco_object", source, tmp_path / "o")
-    assert "a.png: a picture of mode RGB" in str(told.value)
-    assert "b.png: labels of (height, width) (6, 4)" in str(told.value)
-    assert "c.png: cannot be read" in str(told.value)
-    assert "d.png" not in str(told.value)
+    assert "a.png: expected one channel of 8-bit indices" in str(error.value)
+    assert "b.png: the label map has (height, width) (6, 4)" in str(error.value)
+    assert "c.png cannot be read" in str(error.value)
+    assert "d.png" not in str(error.value)
     assert not (tmp_path / "o").exists()
     for name in "abc":
         index_png(masks / f"{name}.png", np.zeros((4, 6)))
@@ -127,12 +133,12 @@ def test_files_that_are_no_official_labels_are_named(tmp_path):
     assert (outcome.made, outcome.resumed) == (3, 1)
 
 
-def test_a_picture_laid_on_its_side_by_exif_is_refused(tmp_path):
+def test_an_image_rotated_by_exif_is_rejected(tmp_path):
     from PIL import Image
 
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture(tmp_path / "s/val2017/a.jpg", exif=exif)
+    write_image(tmp_path / "s/val2017/a.jpg", exif=exif)
     index_png(tmp_path / "s/stuffthingmaps/val2017/a.png", np.zeros((4, 6)))
     with pytest.raises(LabelError, match=r"a\.jpg: EXIF"):
         run("coco_object", tmp_path / "s", tmp_path / "o", SOME)

@@ -1,4 +1,4 @@
-"""The engine: parallel as serial, killed and resumed, whole or not there, nothing written over."""
+"""Preparation: parallel equals serial, interrupted runs continue, output is complete or absent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from official_files import SOME, index_png, mask, picture, run
+from official_files import SOME, index_png, mask, run, write_image
 
 from ovss.cli import main
 from ovss.prepare import RECIPES, SourceError, check_folder, work
@@ -20,30 +20,30 @@ from ovss.prepare.recipe import LabelError
 
 @pytest.fixture
 def source(tmp_path):
-    """Six pictures of COCO; picture i shows thing i alone, which is class i + 1."""
+    """Six images of COCO; image i shows only thing i, which is class i + 1."""
     for number in range(6):
         add(tmp_path / "s", number)
     return tmp_path / "s"
 
 
 def add(root, number, value=None):
-    picture(root / f"val2017/{number}.jpg")
+    write_image(root / f"val2017/{number}.jpg")
     values = np.full((4, 6), number if value is None else value)
     return index_png(root / f"stuffthingmaps/val2017/{number}.png", values)
 
 
 def contents(folder):
-    """Every file but the description, whose time and options differ; and what it counts."""
+    """All files but the description, whose time and options differ, and its counts."""
     files = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "dataset.json"
     }
-    said = json.loads((folder / "dataset.json").read_text())
-    return files, said["splits"], said["census"]
+    description = json.loads((folder / "dataset.json").read_text())
+    return files, description["splits"], description["census"]
 
 
-def test_processes_make_what_one_makes(source, tmp_path):
+def test_several_processes_give_the_output_of_one(source, tmp_path):
     run("coco_object", source, tmp_path / "one")
     run("coco_object", source, tmp_path / "three", replace(SOME, jobs=3))
     assert contents(tmp_path / "one") == contents(tmp_path / "three")
@@ -54,13 +54,13 @@ def test_processes_make_what_one_makes(source, tmp_path):
 
 
 def test_counts(source, tmp_path):
-    said = run("coco_object", source, tmp_path / "o").description
-    assert said["census"]["val"][:8] == [[0, 0], *[[24, 1]] * 6, [0, 0]]
-    val = said["splits"]["val"]
+    description = run("coco_object", source, tmp_path / "o").description
+    assert description["census"]["val"][:8] == [[0, 0], *[[24, 1]] * 6, [0, 0]]
+    val = description["splits"]["val"]
     assert (val["pixels"], val["ignored_pixels"], val["sizes"]) == (144, 0, {"6x4": 6})
     assert (val["official"], val["source"]["masks"]) == (5000, 6)
-    assert said["licence"] == RECIPES["coco_object"].licence
-    # the hash is of labels, not of files: another source, the same labels
+    assert description["licence"] == RECIPES["coco_object"].licence
+    # the hash is computed from labels, not from files: another source with the same labels
     copy = shutil.copytree(source, tmp_path / "copy")
     again = run("coco_object", copy, tmp_path / "p").description["splits"]["val"]
     assert again["labels_sha256"] == val["labels_sha256"]
@@ -87,7 +87,7 @@ main(sys.argv[1:])
 
 
 def test_killed_and_resumed(source, tmp_path):
-    """SIGKILL after three pictures: nothing of the name is there; the rest is made, once."""
+    """SIGKILL after three images leaves no output folder; the next run converts only the rest."""
     out = tmp_path / "o"
     command = [sys.executable, "-c", KILLED, "prepare", "coco_object", "--allow-partial"]
     command += ["--source", str(source), "--out", str(out), "--jobs", "2", "--quiet"]
@@ -104,23 +104,22 @@ def test_killed_and_resumed(source, tmp_path):
 
 
 def stop_after(monkeypatch, count):
-    """Fail as a full disk would, after some pictures."""
+    """Fails like a full disk after some images."""
     from ovss.prepare import pool
 
-    made = []
+    calls = []
 
     def convert(*args):
-        if len(made) == count:
+        if len(calls) == count:
             raise OSError(28, "No space left on device")
-        made.append(args)
+        calls.append(args)
         return original(*args)
 
     original = pool.convert_item
     monkeypatch.setattr(pool, "convert_item", convert)
-    return made
 
 
-def test_what_is_done_is_made_again_only_where_it_changed(source, tmp_path, monkeypatch):
+def test_finished_items_are_converted_again_only_if_they_changed(source, tmp_path, monkeypatch):
     out = tmp_path / "o"
     stop_after(monkeypatch, 4)
     with pytest.raises(OSError, match="No space"):
@@ -128,7 +127,7 @@ def test_what_is_done_is_made_again_only_where_it_changed(source, tmp_path, monk
     monkeypatch.undo()
     staging = tmp_path / "o.partial"
     add(source, 0, value=9)  # the source has changed
-    (staging / "masks/val/1.png").unlink()  # and somebody tidied up
+    (staging / "masks/val/1.png").unlink()  # and someone deleted a file
     (staging / "masks/val/2.png").write_bytes(b"half")
     (staging / "masks/val/stray.png").write_bytes(b"left over")
     for folder in (source / "val2017", source / "stuffthingmaps/val2017"):
@@ -140,19 +139,19 @@ def test_what_is_done_is_made_again_only_where_it_changed(source, tmp_path, monk
     assert outcome.description["splits"]["val"]["images"] == 5
 
 
-def test_begun_otherwise_is_not_mixed(source, tmp_path, monkeypatch):
+def test_runs_with_other_options_are_not_mixed(source, tmp_path, monkeypatch):
     stop_after(monkeypatch, 2)
     with pytest.raises(OSError, match="No space"):
         run("coco_object", source, tmp_path / "o")
     monkeypatch.undo()
     other = replace(SOME, link="copy")
-    with pytest.raises(FileExistsError, match=r"link was 'hard', is 'copy'"):
+    with pytest.raises(FileExistsError, match=r"link was 'hard' and is now 'copy'"):
         run("coco_object", source, tmp_path / "o", other)
     outcome = run("coco_object", source, tmp_path / "o", replace(other, force=True))
     assert (outcome.resumed, outcome.made) == (0, 6)
 
 
-def test_whole_folders_are_left_alone(source, tmp_path):
+def test_complete_folders_are_left_unchanged(source, tmp_path):
     out = tmp_path / "o"
     run("coco_object", source, out)
     stamp = (out / "dataset.json").stat().st_mtime_ns
@@ -164,7 +163,7 @@ def test_whole_folders_are_left_alone(source, tmp_path):
     ):
         with pytest.raises(FileExistsError, match=match):
             run("coco_object", source, out, options)
-    with pytest.raises(FileExistsError, match="holds coco_object, not coco_stuff_171"):
+    with pytest.raises(FileExistsError, match="contains coco_object, not coco_stuff_171"):
         run("coco_stuff_171", source, out, replace(SOME, splits=("val",)))
     (out / "masks/val/3.png").unlink()
     with pytest.raises(FileExistsError, match="5 files in masks/val instead of 6"):
@@ -174,12 +173,12 @@ def test_whole_folders_are_left_alone(source, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o", "s"]
 
 
-def test_forced_and_failed_leaves_the_old_one(source, tmp_path):
+def test_a_failed_forced_run_keeps_the_old_folder(source, tmp_path):
     out = tmp_path / "o"
     run("coco_object", source, out)
     before = contents(out)
     add(source, 3, value=183)
-    with pytest.raises(LabelError, match="holds 183"):
+    with pytest.raises(LabelError, match="unexpected values 183"):
         run("coco_object", source, out, replace(SOME, force=True))
     assert contents(out) == before
 
@@ -188,7 +187,7 @@ def test_folders_of_others_are_not_touched(source, tmp_path):
     (tmp_path / "o").mkdir()
     (tmp_path / "o/thesis.tex").write_text("mine")
     for force in (False, True):
-        with pytest.raises(FileExistsError, match=r"no dataset\.json.*nothing in it was touched"):
+        with pytest.raises(FileExistsError, match=r"no dataset\.json.*was left unchanged"):
             run("coco_object", source, tmp_path / "o", replace(SOME, force=force))
     assert (tmp_path / "o/thesis.tex").read_text() == "mine"
     for name in ("p.partial", "q.replaced"):
@@ -207,15 +206,15 @@ def test_folders_of_others_are_not_touched(source, tmp_path):
 
 
 def test_the_source_is_not_replaced(source, tmp_path):
-    """However it is spelt: what an existing folder holds would go when the new one is whole."""
+    """The source is recognised in any spelling, because an existing output folder is deleted."""
     (tmp_path / "link").symlink_to(source)
     for out in (source, tmp_path / "none/../s", tmp_path / "link", tmp_path):
-        with pytest.raises(ValueError, match="is the source or holds it"):
+        with pytest.raises(ValueError, match="is the source folder or contains it"):
             run("coco_object", source, out)
     assert len(list(source.rglob("*.png"))) == 6
 
 
-def test_a_folder_that_turns_up_meanwhile_is_kept(source, tmp_path, monkeypatch):
+def test_a_folder_created_during_the_run_is_kept(source, tmp_path, monkeypatch):
     from ovss.prepare import pool
 
     def convert(*args):
@@ -225,7 +224,7 @@ def test_a_folder_that_turns_up_meanwhile_is_kept(source, tmp_path, monkeypatch)
 
     original = pool.convert_item
     monkeypatch.setattr(pool, "convert_item", convert)
-    with pytest.raises(FileExistsError, match=r"was not there when this began.*o\.partial"):
+    with pytest.raises(FileExistsError, match=r"was created by someone else.*o\.partial"):
         run("coco_object", source, tmp_path / "o")
     monkeypatch.undo()
     (tmp_path / "o").rename(tmp_path / "mine")
@@ -240,7 +239,7 @@ def test_one_at_a_time(source, tmp_path, monkeypatch):
     from ovss.prepare.staging import Staging
 
     def install(*args, **options):
-        with pytest.raises(BlockingIOError, match="is working in"):
+        with pytest.raises(BlockingIOError, match="is using"):
             run("coco_object", source, tmp_path / "x")
         original(*args, **options)
 
@@ -252,14 +251,14 @@ def test_one_at_a_time(source, tmp_path, monkeypatch):
 
     header = {"name": "x"}
     staging = Staging(tmp_path / "o.partial", header)
-    with pytest.raises(BlockingIOError, match=r"another `ovss prepare` is working in .*partial"):
+    with pytest.raises(BlockingIOError, match=r"another `ovss prepare` is using .*partial"):
         Staging(tmp_path / "o.partial", header)
     staging.close()
     Staging(tmp_path / "o.partial", header).close()
 
 
 @pytest.mark.parametrize("link", ["hard", "symlink", "copy"])
-def test_pictures_are_linked(source, tmp_path, link):
+def test_images_are_linked(source, tmp_path, link):
     run("coco_object", source, tmp_path / "o", replace(SOME, link=link))
     made, original = tmp_path / "o/images/val/1.jpg", source / "val2017/1.jpg"
     assert made.read_bytes() == original.read_bytes()
@@ -267,7 +266,7 @@ def test_pictures_are_linked(source, tmp_path, link):
     assert made.samefile(original) == (link != "copy")
 
 
-def test_a_copy_where_no_link_can_be(source, tmp_path, monkeypatch):
+def test_files_that_cannot_be_linked_are_copied(source, tmp_path, monkeypatch):
     def refuse(*args):
         raise OSError(18, "Invalid cross-device link")
 
@@ -285,41 +284,41 @@ def test_a_folder_is_checked_again(source, tmp_path, capsys):
     assert main(["prepare", "--check", str(out)]) == 0
     assert "every label map is what was made" in capsys.readouterr().out
     index_png(out / "masks/val/2.png", np.full((4, 6), 9))
-    assert check_folder(out) == ["val: label maps hold other values than were made"]
+    assert check_folder(out) == ["val: label values have changed since the folder was prepared"]
     index_png(out / "masks/val/2.png", np.zeros((6, 4)))
     broken = out / "images/val/1.jpg"
     content = broken.read_bytes()
-    broken.unlink()  # else the source, a hard link, would break too
+    broken.unlink()  # otherwise the source, a hard link, would break too
     broken.write_bytes(content[:-40])
     (out / "masks/val/3.png").unlink()
     (out / "masks/val/4.png").write_bytes(b"")
     problems = check_folder(out)
-    assert problems[0] == "val/3: the picture or its label map is gone"
-    assert "5 label maps, 6 were made" in problems[1]
-    assert "1.jpg: cannot be read" in problems[2]
-    assert "2.png: (height, width) (6, 4)" in problems[3]
-    assert "4.png: cannot be read" in problems[4]
+    assert problems[0] == "val/3: the image or its label map is missing"
+    assert "expected 6 label maps, found 5" in problems[1]
+    assert "1.jpg cannot be read" in problems[2]
+    assert "2.png has (height, width) (6, 4)" in problems[3]
+    assert "4.png" in problems[4]
     assert main(["prepare", "--check", str(out)]) == 1
     with pytest.raises(FileNotFoundError, match=r"no dataset\.json"):
         check_folder(source)
 
 
-def test_many_bad_files_end_it_early(tmp_path):
+def test_many_bad_files_stop_the_run(tmp_path):
     for number in range(30):
         add(tmp_path / "s", number, value=200)
     with pytest.raises(LabelError, match=r"and 15 more.*run the same command again"):
         run("coco_object", tmp_path / "s", tmp_path / "o")
 
 
-def test_options_that_are_wrong(source, tmp_path):
+def test_invalid_options(source, tmp_path):
     for options, match in (
-        (replace(SOME, splits=("test",)), "no split 'test'; it has train, val"),
-        (replace(SOME, link="soft"), "link must be one of hard, symlink, copy"),
-        (replace(SOME, jobs=0), "jobs must be at least 1"),
+        (replace(SOME, splits=("test",)), "no split 'test'; its splits are train, val"),
+        (replace(SOME, link="soft"), "expected link to be one of hard, symlink, copy"),
+        (replace(SOME, jobs=0), "expected jobs to be at least 1"),
     ):
         with pytest.raises(ValueError, match=match):
             run("coco_object", source, tmp_path / "o", options)
-    with pytest.raises(ValueError, match=r"no data set is called 'ade20k'\. Did you mean ade20k_"):
+    with pytest.raises(ValueError, match=r"Unknown dataset 'ade20k'\. Did you mean ade20k_"):
         run("ade20k", source, tmp_path / "o")
     with pytest.raises(SourceError, match="train2017"):
         run("coco_stuff_171", source, tmp_path / "o")
@@ -338,7 +337,7 @@ def test_command_line(source, tmp_path, capsys):
     assert all(row["licence"] and row["homepage"] for row in rows.values())
     command = ["prepare", "coco_object", "--source", str(source), "--out", str(tmp_path / "o")]
     assert main([*command, "--jobs", "1"]) == 1
-    assert "val has 6 pairs, the official set 5000" in capsys.readouterr().err
+    assert "val has 6 labelled images instead of 5000" in capsys.readouterr().err
     assert main([*command, "--jobs", "1", "--allow-partial"]) == 0
     assert "6 pictures, 1 sizes, 6 of 81 classes occur" in capsys.readouterr().out
     assert main([*command, "--allow-partial"]) == 0

@@ -1,4 +1,4 @@
-"""What is prepared is what the registered data sets read, and what a folder says of itself."""
+"""Prepared folders are read alike by the registered datasets and by their own description."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from mmengine.config import Config
-from official_files import colour_png, index_png, picture, run
+from official_files import colour_png, index_png, run, write_image
 
 from ovss.data.folder import describe_folder
 from ovss.data.image_mask import ImageMaskDataset
@@ -19,7 +19,7 @@ from ovss.vocabularies import load_names
 
 def ade20k_847(root):
     folder = root / "ADE20K_2021_17_01/images/ADE/validation/home/room"
-    picture(folder / "ADE_val_00000001.jpg", 1, 3)
+    write_image(folder / "ADE_val_00000001.jpg", 1, 3)
     raw = {index: value for value, index in load_table("ade20k_847")["pairs"].items()}
     pixels = [[(raw[i] // 256 * 10, raw[i] % 256, 0) for i in (255, 846)] + [(0, 0, 0)]]
     colour_png(folder / "ADE_val_00000001_seg.png", np.array(pixels))
@@ -30,7 +30,7 @@ def pascal_context_459(root):
     from scipy.io import savemat
 
     name = load_text("pascal_context_val.txt")[0]
-    picture(root / f"VOC2010/JPEGImages/{name}.jpg", 1, 4)
+    write_image(root / f"VOC2010/JPEGImages/{name}.jpg", 1, 4)
     (root / "VOC2010/trainval").mkdir()
     values = np.array([[256, 459, 0, 460]], np.uint16)
     savemat(root / f"VOC2010/trainval/{name}.mat", {"LabelMap": values})
@@ -38,7 +38,7 @@ def pascal_context_459(root):
 
 
 def voc(root):
-    picture(root / "JPEGImages/2007_000033.jpg", 1, 3)
+    write_image(root / "JPEGImages/2007_000033.jpg", 1, 3)
     index_png(root / "SegmentationClassAug/2007_000033.png", [[0, 20, 255]], palette=True)
     (root / "ImageSets/Segmentation").mkdir(parents=True)
     (root / "ImageSets/Segmentation/val.txt").write_text("2007_000033\n")
@@ -55,13 +55,13 @@ def pascal_voc_20b(root):
 
 
 def coco_object(root):
-    picture(root / "val2017/000000000139.jpg", 1, 3)
+    write_image(root / "val2017/000000000139.jpg", 1, 3)
     index_png(root / "stuffthingmaps/val2017/000000000139.png", [[0, 181, 255]])
     return [[1, 0, -1]]
 
 
 def cityscapes(root):
-    picture(root / "leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png", 1, 3)
+    write_image(root / "leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png", 1, 3)
     index_png(root / "gtFine/val/ulm/ulm_000000_000019_gtFine_labelIds.png", [[7, 33, 0]])
     return [[0, 18, -1]]
 
@@ -77,9 +77,9 @@ def test_read_as_it_was_prepared(make, tmp_path, monkeypatch, repo_root):
     run(name, tmp_path / "s", tmp_path / "data" / name)
     monkeypatch.setenv("OVSS_DATA", str(tmp_path / "data"))
     config = Config.fromfile(repo_root / "configs" / "_base_" / "datasets" / f"{name}.py")
-    asked = dict(config.test_dataloader.dataset)
-    assert asked.pop("type") == "ImageMaskDataset"
-    registered = ImageMaskDataset(**{**asked, "pipeline": []})
+    options = dict(config.test_dataloader.dataset)
+    assert options.pop("type") == "ImageMaskDataset"
+    registered = ImageMaskDataset(**{**options, "pipeline": []})
     described = describe_folder(tmp_path / "data" / name).build()
     for dataset in (registered, described):
         assert len(dataset) == 1
@@ -91,9 +91,9 @@ def test_read_as_it_was_prepared(make, tmp_path, monkeypatch, repo_root):
 def test_as_many_names_as_classes(name):
     recipe = RECIPES[name]
     assert len(recipe.names()) == recipe.num_classes
-    words = recipe.word_class or range(recipe.num_classes)
-    assert len(load_names(recipe.vocabulary)) == len(words)
-    assert set(words) == set(range(recipe.num_classes))
+    classes = recipe.word_class or range(recipe.num_classes)
+    assert len(load_names(recipe.vocabulary)) == len(classes)
+    assert set(classes) == set(range(recipe.num_classes))
 
 
 def test_every_recipe_is_registered(repo_root):
@@ -110,25 +110,25 @@ PUBLISHED = {
     "pascal_voc_20": (partial(pascal_voc._table, 255), "pascal_voc", "voc20"),
     "pascal_voc_20b": (partial(pascal_voc._table, 20), "pascal_voc", "voc20b"),
 }
-"""Our table, and where the one parsed from the authors' script is."""
+"""Function that makes our table; file and entry of the table parsed from the authors' script."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_number_goes_where_the_published_rules_send_it(name, shared_dir):
+def test_tables_equal_the_published_ones(name, shared_dir):
     make_table, file, part = PUBLISHED[name]
     path = shared_dir / "data" / "labels" / "mappings" / f"{file}.json"
     if not path.is_file():
         pytest.skip(f"no {path}")
     rules = json.loads(path.read_text())
     rules = rules[part] if part else rules
-    sent = rules.get("raw_to_train") or {row["raw"]: row["train_id"] for row in rules["classes"]}
-    published = {int(raw): index for raw, index in sent.items()}
+    pairs = rules.get("raw_to_train") or {row["raw"]: row["train_id"] for row in rules["classes"]}
+    published = {int(raw): index for raw, index in pairs.items()}
     lookup = make_table().lookup
     assert {raw: int(lookup[raw]) for raw in published} == published
     others = {int(lookup[raw]) for raw in set(range(len(lookup))) - published.keys()}
     assert others <= {-1, *RECIPES[name].ignored}  # -1: an error, since no official file has it
 
 
-def test_the_number_that_is_table_in_459_and_diningtable_in_59():
+def test_category_397_is_table_in_459_and_diningtable_in_59():
     assert load_names("pascal_context_459")[397 - 1] == "table"
     assert load_names("pascal_context_59")[pascal_context._table_59().lookup[397]] == "diningtable"
