@@ -182,8 +182,8 @@ def _is_partial(
     if problems and not options.allow_partial:
         error = SourceError(
             f"{source} does not contain all of {recipe.name}. {'. '.join(problems)}. Complete it "
-            f"from {'; '.join(recipe.homepage)} (licence: {recipe.licence}). Scores on the existing "
-            f"images are not comparable with published ones"
+            f"from {'; '.join(recipe.homepage)} (licence: {recipe.licence}). Scores on the "
+            f"existing images are not comparable with published ones"
         )
         raise advised(error, "allow_partial")
     for problem in problems:
