@@ -8,9 +8,10 @@ from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import Selection
 
 from .certain import check_certain_scores
+from .compare import compare, compare_predictions
 from .report import Law, LawError, component, law
 from .tiny import make_images, make_names
-from .trace import check_finite, compare, compare_predictions, traced
+from .trace import check_finite, traced
 from .training import ground_truth_survives_training, labels_have_no_influence_at_inference
 
 

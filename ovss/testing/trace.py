@@ -1,11 +1,8 @@
-"""Traces: the output of every component for one call, and how two of them are compared.
-
-A law compares two calls that must agree. If they do not, the first component whose outputs differ
-is the broken one.
-"""
+"""Traces: the output of every component for one call."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,17 +14,7 @@ from ovss.ops import resize
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
 
-from .report import LawError, component, without_post_processing
-
-TOLERANCE = 2e-5
-"""Largest difference of two outputs of a component, as a share of their largest value."""
-
-SCORE_TOLERANCE = 1e-3
-"""Largest difference of two probabilities: a softmax enlarges differences of its logits."""
-
-PIXELS = 0.005
-"""Share of a category's pixels that may differ after post-processing. It decides by regions and
-by ties, which numerical noise can turn."""
+from .report import LawError, component
 
 
 @dataclass(frozen=True)
@@ -84,6 +71,9 @@ def traced(
 ) -> Trace:
     """Runs every component on a batch of views.
 
+    The post-processor gets `clear_logits` of the categories that the decoder kept: it decides by
+    regions, and those of an untrained decoder may be ties that numerical noise turns.
+
     Args:
         selection: categories kept; None: as the selector decides.
 
@@ -96,7 +86,8 @@ def traced(
     masks = model.decoder(aligned)
     batch = len(image_B3HW)
     _check_batch(model, "decoder", masks.logits_BKHW, masks.selection, batch)
-    before = whole(image_B3HW, text, lambda _: (image, masks), model.inference)
+    clear = Masks(clear_logits(image_B3HW, masks.selection, text), masks.selection)
+    before = whole(image_B3HW, text, lambda _: (image, clear), model.inference)
     scores = model.post_processor(before)
     _check_batch(model, "post_processor", scores.probs_BKHW, scores.selection, batch)
 
@@ -111,6 +102,18 @@ def traced(
         Output("post_processor", "scores", probs_BT, True),
     )
     return Trace(outputs, masks, scores)
+
+
+def clear_logits(image_B3HW: Tensor, selection: Selection, text: TextFeatures) -> Tensor:
+    """(B, K, H, W) logits without ties: each category likes a colour of its own."""
+    if text.vocabulary is None:
+        raise ValueError("expected the names of the categories in TextFeatures.vocabulary")
+    seeds = [zlib.crc32(name.encode()) for name in text.vocabulary.names]
+    generator = torch.Generator()
+    colour_T3 = torch.stack([torch.randn(3, generator=generator.manual_seed(s)) for s in seeds])
+    pixels_B13HW = resize(image_B3HW.float() / 64 - 2, (48, 48))[:, None]
+    colour_BK311 = selection.gather(colour_T3)[..., None, None].to(pixels_B13HW)
+    return 4 * (colour_BK311 * pixels_B13HW).sum(2)
 
 
 def _features(image: ImageFeatures, text: TextFeatures) -> list[Output]:
@@ -134,99 +137,11 @@ def _check_batch(
             )
 
 
-def compare(model: OpenVocabSegmentor, one: Trace, other: Trace, what: str) -> None:
-    """Compares two traces that must agree.
-
-    Args:
-        what: the two calls, such as ``of image 0 alone and in a batch``.
-
-    Raises:
-        LawError: the logits or the post-processed scores differ; it names the first component
-            whose outputs differ.
-    """
-    pairs = list(zip(one.outputs, other.outputs, strict=True))
-    found = [difference(a, b) for a, b in pairs]
-    if any(text for text, (a, _) in zip(found, pairs) if a.part in ("decoder", "post_processor")):
-        text, part = next((text, a.part) for text, (a, _) in zip(found, pairs) if text)
-        raise LawError(component(model, part), text.format(what=what))
-
-
-def difference(one: Output, other: Output) -> str:
-    """Sentence that says by how much two outputs differ, with ``{what}`` for the calls; or ""."""
-    a, b = one.values_B.float(), other.values_B.float()
-    if a.shape != b.shape:
-        return f"{one.name} {{what}} have shapes {tuple(a.shape)} and {tuple(b.shape)}"
-    if one.part == "post_processor":
-        return score_difference(a, b)
-    worst = float((a - b).abs().max()) / max(1.0, float(b.abs().max()))
-    if worst <= TOLERANCE:
-        return ""
-    return (
-        f"{one.name} {{what}} differ by {worst:.2g} of their largest value, "
-        f"which is more than {TOLERANCE:g}"
-    )
-
-
-def score_difference(a_BTHW: Tensor, b_BTHW: Tensor) -> str:
-    """As `difference`, for post-processed scores."""
-    far_BTHW = ~((a_BTHW - b_BTHW).abs() <= SCORE_TOLERANCE)
-    share_T = far_BTHW.float().mean((0, 2, 3))
-    worst = int(share_T.argmax())
-    if share_T[worst] <= PIXELS:
-        return ""
-    most = float((a_BTHW - b_BTHW)[:, worst].abs().max())
-    return (
-        f"scores {{what}} differ by up to {most:.2g} at {share_T[worst]:.1%} of the pixels of "
-        f"category {worst}, which is more than {PIXELS:.1%}"
-    )
-
-
-def compare_predictions(
-    model: OpenVocabSegmentor,
-    image_3HW: Tensor,
-    texts: tuple[TextFeatures, TextFeatures],
-    order_T: Tensor,
-    what: str,
-) -> None:
-    """Compares merged scores and label maps of one image under two orders of the vocabulary.
-
-    Args:
-        texts: features of the vocabulary in its own order, and in the order of `order_T`.
-
-    Raises:
-        LawError: they differ; it names the segmentor if they do without post-processing too.
-    """
-
-    def scores_1THW(text: TextFeatures) -> Tensor:
-        scores = model.scores(image_3HW, text)
-        return scores.selection.scatter(scores.probs_BKHW, fill=-1.0)
-
-    maps = [scores_1THW(text) for text in texts]
-    found = score_difference(maps[0][:, order_T], maps[1])
-    if found:
-        with without_post_processing(model):
-            plain = [scores_1THW(text) for text in texts]
-        early = score_difference(plain[0][:, order_T], plain[1])
-        part = "segmentor" if early else "post_processor"
-        raise LawError(component(model, part), found.format(what=what))
-    size = (40, 50)
-    labels = [model.label_map(model.scores(image_3HW, text), size) for text in texts]
-    large_THW = resize(maps[0].float(), size)[0]
-    twin_HW = order_T[labels[1]]
-    scores = [large_THW.gather(0, each[None])[0] for each in (labels[0], twin_HW)]
-    wrong_HW = (labels[0] != twin_HW) & ((scores[0] - scores[1]).abs() > SCORE_TOLERANCE)
-    if wrong_HW.float().mean() > PIXELS:
-        share = float(wrong_HW.float().mean())
-        raise LawError(
-            component(model, "segmentor"),
-            f"label maps {what} differ at {share:.1%} of the pixels, more than {PIXELS:.1%}",
-        )
-
-
 def check_finite(model: OpenVocabSegmentor, trace: Trace) -> None:
-    """
+    """Checks that every output is finite.
+
     Raises:
-        LawError: an output is not finite; it names the first component that gave one.
+        LawError: it names the first component that gave a value that is not.
     """
     for output in trace.outputs:
         bad = float((~torch.isfinite(output.values_B)).float().mean())

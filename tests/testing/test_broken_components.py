@@ -171,7 +171,7 @@ class FavoursFirst(PostProcessor):
 
 class SharesBatch(PostProcessor):
     def forward(self, scores):
-        return replace(scores, probs_BKHW=scores.probs_BKHW / scores.probs_BKHW.amax())
+        return replace(scores, probs_BKHW=scores.probs_BKHW - scores.probs_BKHW.mean(0))
 
 
 class EightBits(PostProcessor):

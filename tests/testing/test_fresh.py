@@ -41,7 +41,7 @@ POST = 'model["post_processor"] = dict(_delete_=True, type="TagValidation", seen
 
 @pytest.fixture
 def package(tmp_path, monkeypatch) -> Path:
-    """Folder of an importable plugin; its two configs are left to the test."""
+    """Folder of an importable plugin without configs."""
     folder = tmp_path / "ovss_first"
     (folder / "configs").mkdir(parents=True)
     (folder / "__init__.py").write_text(SELECTOR)
