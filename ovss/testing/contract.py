@@ -1,7 +1,6 @@
-"""What the interfaces promise about classes, as functions that anyone's tests can call.
+"""Rules for the classes of components, as functions that any test can call.
 
-Each takes a registered class and raises AssertionError where it breaks its promise. They live in
-`ovss.testing` beside the laws.
+Each takes a registered class and raises AssertionError if it breaks the rule.
 """
 
 from __future__ import annotations
@@ -9,29 +8,30 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from ovss.interfaces import AlignmentHead, Decoder, Encoder, PostProcessor, Selector
 from ovss.registry import REGISTRIES
 
-KINDS = (Encoder, Selector, AlignmentHead, Decoder, PostProcessor)
+KINDS = tuple(registry.kind for registry in REGISTRIES)
+"""The interfaces: a component subclasses exactly one."""
 
 
 def has_exactly_one_interface_as_base(cls: type) -> None:
     bases = [base.__name__ for base in cls.__bases__]
     kinds = ", ".join(kind.__name__ for kind in KINDS)
     assert cls.__bases__ in {(kind,) for kind in KINDS}, (
-        f"{_where(cls)} subclasses {', '.join(bases)}: it must subclass exactly one of {kinds}; "
-        f"share code by calling functions or holding modules"
+        f"{_where(cls)} subclasses {', '.join(bases)}, but must subclass exactly one of {kinds}. "
+        f"Share code by calling functions or holding modules"
     )
 
 
 def init_is_annotated_without_kwargs(cls: type) -> None:
     for parameter in inspect.signature(cls).parameters.values():
         assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL), (
-            f"{_where(cls)}.__init__ takes {parameter}: write one that names every argument, so "
-            f"that a misspelt key is found"
+            f"{_where(cls)}.__init__ takes {parameter}, so that a misspelt key is not found. Write "
+            f"one that names every argument"
         )
         assert parameter.annotation is not parameter.empty, (
-            f"{_where(cls)}: annotate the argument {parameter.name!r} of __init__"
+            f"{_where(cls)}.__init__ has an argument without annotation. Annotate the "
+            f"argument {parameter.name!r}"
         )
 
 
@@ -41,9 +41,12 @@ def is_concrete_and_documented(cls: type) -> None:
     assert cls.__doc__, f"{_where(cls)} has no docstring: its first line is what `ovss list` shows"
 
 
-def is_registered_under_its_own_name(cls: type) -> None:
-    assert any(registry.module_dict.get(cls.__name__) is cls for registry in REGISTRIES), (
-        f"{_where(cls)} is not registered as {cls.__name__!r}"
+def is_registered(cls: type) -> None:
+    """Under its own name, or a short one such as ``bce``, where configs look for its kind."""
+    registries = [registry for registry in REGISTRIES if issubclass(cls, registry.kind)]
+    assert any(cls in registry.module_dict.values() for registry in registries), (
+        f"{_where(cls)} is not registered, so that no config can name it. Decorate it with "
+        f"register_module() of the registry for its kind"
     )
 
 
@@ -63,13 +66,13 @@ CONTRACT: tuple[Callable[[type], None], ...] = (
     has_exactly_one_interface_as_base,
     is_concrete_and_documented,
     init_is_annotated_without_kwargs,
-    is_registered_under_its_own_name,
+    is_registered,
     overrides_only_what_its_interface_leaves_open,
 )
 
 
 def registered_by(package: str = "") -> list[type]:
-    """Every registered class that a package, or one of its modules, defines; all without one."""
+    """Registered classes that a package or one of its modules defines; without one, all."""
     return sorted(
         {
             cls

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ovss import DECODERS, Decoder
+from ovss import DECODERS, SELECTORS, Decoder
 from ovss.models.configs import load_config, shipped_configs
-from ovss.registry import register_all
+from ovss.registry import REGISTRIES, register_all
 from ovss.testing import check_class
-from ovss.testing.contract import CONTRACT, registered_by
+from ovss.testing.contract import CONTRACT, KINDS, registered_by
 
 register_all()
 for _name in shipped_configs():
@@ -45,8 +45,8 @@ class Loose(Decoder):
         return aligned
 
 
-class Untold(Decoder):
-    "Does not say what it takes."
+class Unannotated(Decoder):
+    "Has an argument without annotation."
 
     def __init__(self, scale) -> None:
         super().__init__()
@@ -81,26 +81,41 @@ class Clash(Decoder):
 
 
 @pytest.mark.parametrize(
-    ("cls", "told"),
+    ("cls", "message"),
     [
         (Plain, ""),
         (Heir, "must subclass exactly one of"),
         (Loose, "names every argument"),
-        (Untold, "annotate the argument 'scale'"),
+        (Unannotated, "Annotate the argument 'scale'"),
         (Half, "does not define forward"),
         (Silent, "has no docstring"),
         (Clash, "overrides parameters of Decoder"),
     ],
 )
-def test_a_broken_promise_is_named(cls, told, monkeypatch):
+def test_a_broken_promise_is_named(cls, message, monkeypatch):
     monkeypatch.setitem(DECODERS.module_dict, cls.__name__, cls)
-    if not told:
+    if not message:
         check_class(cls)
     else:
-        with pytest.raises(AssertionError, match=f"{cls.__name__}.*{told}"):
+        with pytest.raises(AssertionError, match=f"{cls.__name__}.*{message}"):
             check_class(cls)
 
 
-def test_a_class_that_nobody_can_name_is_no_component():
+def test_a_class_that_no_config_can_name_breaks_the_contract():
     with pytest.raises(AssertionError, match="Plain is not registered"):
         check_class(Plain)
+
+
+def test_a_class_may_be_registered_under_a_short_name(monkeypatch):
+    monkeypatch.setitem(DECODERS.module_dict, "plain", Plain)
+    check_class(Plain)
+
+
+def test_a_class_in_the_registry_of_another_kind_breaks_the_contract(monkeypatch):
+    monkeypatch.setitem(SELECTORS.module_dict, "Plain", Plain)
+    with pytest.raises(AssertionError, match="Plain is not registered"):
+        check_class(Plain)
+
+
+def test_every_interface_with_a_registry_is_allowed_as_base():
+    assert [registry.kind for registry in REGISTRIES] == list(KINDS)

@@ -1,0 +1,139 @@
+"""A small encoder, and small data: what laws and tests run a method on.
+
+Laws work from features, so that an encoder that costs nothing can replace the real one.
+"""
+
+from __future__ import annotations
+
+import copy
+import zlib
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.structures import BaseDataElement, PixelData
+from torch import Tensor, nn
+
+from ovss.interfaces import Encoder
+from ovss.models.build import build_model
+from ovss.models.parts import without_pretrained
+from ovss.registry import ENCODERS
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
+
+
+@ENCODERS.register_module()
+class TinyEncoder(Encoder):
+    """Encoder for tests: fixed random projections of patch colours, prompts embedded by hash.
+
+    Args:
+        joint_dim, level_dims, level_scales, text_level_dims, attention: dimensions it declares.
+        patch: side of a feature cell in pixels.
+        image_size: side that images are resized to; None: a whole number of patches.
+    """
+
+    def __init__(
+        self,
+        joint_dim: int = 16,
+        level_dims: tuple[int, ...] = (),
+        level_scales: tuple[int, ...] = (),
+        attention: bool = False,
+        text_level_dims: tuple[int, ...] = (),
+        patch: int = 16,
+        image_size: int | None = 96,
+    ) -> None:
+        super().__init__()
+        self.joint_dim = joint_dim
+        self.level_dims = tuple(level_dims)
+        self.level_scales = tuple(level_scales)
+        self.text_level_dims = tuple(text_level_dims)
+        self.gives_attention = attention
+        self.patch = patch
+        self.image_size = image_size
+        self.hashed: dict[Vocabulary, Tensor] = {}
+        generator = torch.Generator().manual_seed(0)
+        widths = (joint_dim, *self.level_dims)
+        self.projections = nn.ParameterList(
+            torch.randn(width, 3, 3, 3, generator=generator) for width in widths
+        )
+
+    def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
+        height, width = image_B3HW.shape[-2:]
+        if self.image_size is not None:
+            height = width = self.image_size
+        grid = (max(height // self.patch, 1), max(width // self.patch, 1))
+        pixels_B3HW, maps = image_B3HW.float() / 128 - 1, []
+        scales = (1, *(self.level_scales or (1,) * len(self.level_dims)))
+        for weight, scale in zip(self.projections, scales, strict=True):
+            size = (grid[0] * scale, grid[1] * scale)
+            small_B3hw = F.interpolate(pixels_B3HW, size=size, mode="bilinear")
+            maps.append(F.conv2d(small_B3hw, weight, padding=1).tanh())
+        dense, *levels = maps
+        attention = None
+        if self.gives_attention:
+            flat_BNC = dense.flatten(2).transpose(1, 2)
+            attention = (flat_BNC @ flat_BNC.transpose(1, 2)).softmax(-1)
+        return ImageFeatures(dense, dense.mean((2, 3)), tuple(levels), attention)
+
+    def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
+        if vocabulary not in self.hashed:  # several laws use the same names
+            with torch.inference_mode(mode=False):  # so that training can use it later
+                self.hashed[vocabulary] = self._hashed(vocabulary)
+        hashed_TPC = self.hashed[vocabulary].to(self.projections[0])
+        embeds_TPC, *levels = hashed_TPC.split([self.joint_dim, *self.text_level_dims], dim=2)
+        return TextFeatures(F.normalize(embeds_TPC, dim=2), tuple(levels), vocabulary)
+
+    def _hashed(self, vocabulary: Vocabulary) -> Tensor:
+        """(T, P, C) random numbers, seeded by the text of each prompt."""
+        generator = torch.Generator()
+        dim = self.joint_dim + sum(self.text_level_dims)
+        hashed_TPC = torch.empty(len(vocabulary.names), len(vocabulary.templates), dim)
+        for row_PC, name in zip(hashed_TPC, vocabulary.names, strict=True):
+            for row_C, template in zip(row_PC, vocabulary.templates, strict=True):
+                seed = zlib.crc32(template.format(name).encode())
+                row_C.copy_(torch.randn(len(row_C), generator=generator.manual_seed(seed)))
+        return hashed_TPC
+
+
+def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
+    """Builds the method of a config, in evaluation mode, with a `TinyEncoder` of equal dimensions.
+
+    Parameters of the decoder that start at zero get random values, so that they cannot hide a
+    broken law.
+    """
+    model_config = copy.deepcopy(config.model.to_dict())
+    with torch.device("meta"):
+        real = ENCODERS.build(without_pretrained(model_config["encoder"]))
+    model_config["encoder"] = {
+        "type": "TinyEncoder",
+        "joint_dim": real.joint_dim,
+        "level_dims": real.level_dims,
+        "level_scales": real.level_scales,
+        "attention": real.gives_attention,
+        "text_level_dims": real.text_level_dims,
+    }
+    torch.manual_seed(seed)
+    model = build_model(model_config)
+    for parameter in model.decoder.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def make_images(count: int, size: int = 96, seed: int = 0) -> Tensor:
+    """(count, 3, size, size) smooth random images, RGB in 0..255."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 6, 6, generator=generator) * 255
+    return F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 255)
+
+
+def make_names(count: int) -> tuple[str, ...]:
+    """`count` different category names."""
+    return tuple(f"thing {i}" for i in range(count))
+
+
+def make_sample(count: int, size: int = 96) -> BaseDataElement:
+    """Data sample of an image: `count` category names and random labels, some ignored."""
+    element = BaseDataElement(metainfo=dict(vocabulary=make_names(count), ori_shape=(40, 50)))
+    element.gt_sem_seg = PixelData(data=torch.randint(-1, count, (1, size, size)))
+    return element
