@@ -79,7 +79,10 @@ class InferenceConfig:
                 "Set global_view=False or merge='probs'."
             )
         if min(self.window, self.stride, self.views_at_once("cpu")) < 1:
-            raise ValueError("window, stride and views_per_batch must be at least 1.")
+            raise ValueError(
+                "window, stride and views_per_batch must be at least 1, got "
+                f"{self.window}, {self.stride} and {self.views_per_batch}."
+            )
         if self.keep_ratio and not isinstance(self.size, int):
             raise ValueError(
                 f"keep_ratio=True needs a single number as size, got size={self.size}."

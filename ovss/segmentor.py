@@ -48,7 +48,7 @@ class OpenVocabSegmentor(BaseModel):
         criterion: config of a `Criterion`; None means binary cross-entropy, ``dict(type="bce")``.
         prompts: arguments of `ovss.vocabularies.prompts.PromptConfig`. They set the prompt
             templates, by registered name or as a list, and the use of synonyms.
-        inference: arguments of `ovss.inference.InferenceConfig`, such as ``dict(mode="slide", ...)``.
+        inference: arguments of `ovss.inference.InferenceConfig`.
         data_preprocessor: see `mmengine.model.BaseModel`.
         init_cfg: see `mmengine.model.BaseModel`.
 
