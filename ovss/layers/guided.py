@@ -78,8 +78,8 @@ def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: 
         return function(x)
     out = x.new_empty(0)
     for start in range(0, x.shape[dim], size):
-        done = function(x.narrow(dim, start, min(size, x.shape[dim] - start)))
+        part = function(x.narrow(dim, start, min(size, x.shape[dim] - start)))
         if start == 0:
-            out = done.new_empty((*done.shape[:dim], x.shape[dim], *done.shape[dim + 1 :]))
-        out.narrow(dim, start, done.shape[dim]).copy_(done)
+            out = part.new_empty((*part.shape[:dim], x.shape[dim], *part.shape[dim + 1 :]))
+        out.narrow(dim, start, part.shape[dim]).copy_(part)
     return out
