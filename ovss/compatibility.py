@@ -34,7 +34,7 @@ class Rule:
     gives: str | None = None
 
     def required(self, part: Any, source: Any) -> Any:
-        """Required value, or None or False if there is no requirement."""
+        """Required value, or None or False if nothing is required."""
         if callable(self.needs):
             return self.needs(part, source)
         return getattr(part, self.needs or self.dim)

@@ -22,7 +22,7 @@ SHAPES = {
 
 
 class Slow:
-    """One picture through open_clip's module, a block at a time; lists instead of batches."""
+    """One image through open_clip's module, a block at a time; lists instead of batches."""
 
     def __init__(self, visual, image_3HW: Tensor) -> None:
         mean, std = (torch.tensor(value).view(3, 1, 1) for value in (CLIP_MEAN, CLIP_STD))
@@ -166,7 +166,7 @@ def test_dense_mode_equals_its_slow_formula(tiny, reference, shape, case):
 
 @pytest.mark.parametrize("name", DENSE_MODES)
 @torch.no_grad()
-def test_every_mode_takes_any_grid_and_keeps_pictures_apart(tiny, name):
+def test_every_mode_takes_any_grid_and_keeps_images_apart(tiny, name):
     dense = dict(type=name, depth=2) if name in ("gem", "clip_surgery") else name
     encoder = OpenCLIPEncoder(str(tiny()), dense=dense, levels=(0, 2)).eval()
     images = 255 * torch.rand(2, 3, 48, 72)
@@ -187,13 +187,13 @@ def test_every_mode_takes_any_grid_and_keeps_pictures_apart(tiny, name):
         (
             dict(type="naclip", std=-1),
             ValueError,
-            "std of dense mode naclip must be a number of at least 0, got -1",
+            "std of .* at least 0, got -1",
         ),
         (dict(type="gem", iterations=1.5), ValueError, "iterations of .* must be a whole number"),
         (
             dict(type="gem", depth=2, inv_temperature=-1.0),
             ValueError,
-            "inv_temperature of .* must be",
+            "inv_temperature of",
         ),
         ("gem", ValueError, r"gem reads the last 7 blocks.*tower has 3.*depth=N.*1\.\.3"),
         (dict(type="clip_surgery", depth=0), ValueError, "reads the last 0 blocks"),
