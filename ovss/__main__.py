@@ -1,4 +1,4 @@
-"""``python -m ovss`` is the console command."""
+"""Entry point of ``python -m ovss``, which is the same command as ``ovss``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Checks and slices of records by the axes in their field names: ``cost_BKDhw`` has five.
+"""Checking and slicing records by the axes in their field names: ``cost_BKDhw`` has five.
 
-Axes are the letters after the last underscore. An upper- or lower-case letter names a length that
-must be the same everywhere in the record, a digit a fixed length. A field that holds a tuple of
-tensors names their common leading axes in its metadata: `leading`.
+The axes of a field are the characters after the last underscore of its name. A letter, upper or
+lower case, stands for a length that must be the same in the whole record. A digit stands for that
+fixed length. A field that holds a tuple of tensors declares the axes they share with `leading`.
 
 >>> from dataclasses import dataclass
 >>> import torch
@@ -12,7 +12,7 @@ tensors names their common leading axes in its metadata: `leading`.
 ...     right_BC: torch.Tensor
 >>> check_axes(Pair(torch.zeros(2, 3), torch.zeros(2, 4)))
 Traceback (most recent call last):
-ValueError: Pair.right_BC has shape (2, 4): C is 4 here but 3 in left_BC
+ValueError: Pair.right_BC has shape (2, 4): C is 4 here but 3 in left_BC.
 >>> take(Pair(torch.zeros(2, 3), torch.zeros(2, 3)), B=slice(0, 1)).right_BC.shape
 torch.Size([1, 3])
 """
@@ -33,23 +33,23 @@ Record = TypeVar("Record")
 
 
 def leading(axes: str) -> Any:
-    """Dataclass field for a tuple of tensors, empty by default, that share leading axes.
+    """Dataclass field for a tuple of tensors that share their leading axes; empty by default.
 
     Args:
-        axes: letters of the leading axes, e.g. ``"B"`` for (B, level_dim, h, w).
+        axes: letters of the leading axes, such as ``"B"`` for (B, level_dim, h, w).
     """
     return field(default=(), metadata={_LEADING: axes})
 
 
 def check_axes(record: Any, **known: int) -> None:
-    """Checks every tensor of a dataclass against the axes that its field names.
+    """Checks every tensor of a dataclass against the axes in its field name.
 
     Args:
-        record: dataclass instance; fields without tensors are skipped.
-        known: lengths fixed from outside, e.g. ``T=150``.
+        record: dataclass instance. Fields without tensors are skipped.
+        known: lengths of axes that are known in advance, such as ``T=150``.
 
     Raises:
-        ValueError: a wrong number of axes, or two lengths of one axis. The message names the
+        ValueError: a wrong number of axes, or two lengths for one axis. The message names the
             record, the field, the axis and the field with the other length.
     """
     lengths = {axis: (size, "its selection or arguments") for axis, size in known.items()}
@@ -61,38 +61,38 @@ def check_axes(record: Any, **known: int) -> None:
 
 
 def take(record: Record, **index: Any) -> Record:
-    """Slices a record along named axes, records within it included.
+    """Slices a record, and the records inside it, along named axes.
 
     Args:
         record: dataclass instance.
-        index: axis -> slice or 1-D index tensor, e.g. ``B=slice(i, i + 1)`` for one image.
+        index: slice or 1-D index tensor per axis, such as ``B=slice(i, i + 1)`` for one image.
 
     Returns:
         A record of the same type. Fields without the axis are shared with `record`.
 
     Raises:
-        ValueError: no field has one of the axes.
+        ValueError: an axis that no field has.
     """
-    for axis, where in index.items():
-        taken = _take(record, axis, where)
-        if taken is record:
-            raise ValueError(f"{type(record).__name__} has no field with the axis {axis}")
-        record = taken
+    for axis, part in index.items():
+        sliced = _take(record, axis, part)
+        if sliced is record:
+            raise ValueError(f"{type(record).__name__} has no field with the axis {axis}.")
+        record = sliced
     return record
 
 
-def _take(value: Any, axis: str, where: Any) -> Any:
-    """`value` itself where nothing in it has the axis."""
+def _take(value: Any, axis: str, part: Any) -> Any:
+    """Slices along one axis. It returns `value` itself if no field has the axis."""
     changes = {}
     for spec in fields(value):
         old = getattr(value, spec.name)
         axes, _ = _axes_of(spec)
         if is_dataclass(old):
-            new = _take(old, axis, where)
+            new = _take(old, axis, part)
         elif axis in axes and isinstance(old, Tensor):
-            new = old[(slice(None),) * axes.index(axis) + (where,)]
+            new = old[(slice(None),) * axes.index(axis) + (part,)]
         elif axis in axes and old:
-            new = tuple(x[(slice(None),) * axes.index(axis) + (where,)] for x in old)
+            new = tuple(x[(slice(None),) * axes.index(axis) + (part,)] for x in old)
         else:
             continue
         if new is not old:
@@ -101,7 +101,7 @@ def _take(value: Any, axis: str, where: Any) -> Any:
 
 
 def _axes_of(spec: Field) -> tuple[str, bool]:
-    """Axes of a field, and whether they are all of them."""
+    """Axes of a field, and True if the tensor must not have others."""
     if _LEADING in spec.metadata:
         return spec.metadata[_LEADING], False
     match = _AXES.search(spec.name)
@@ -119,15 +119,15 @@ def _check_tensor(
 ) -> None:
     if value.ndim != len(axes) if exact else value.ndim < len(axes):
         raise ValueError(
-            f"{where} has shape {tuple(value.shape)}: expected {len(axes)} axes ({axes})"
-            + ("" if exact else " or more")
+            f"{where} has shape {tuple(value.shape)}, expected {len(axes)} axes ({axes})"
+            + ("." if exact else " or more.")
         )
     for axis, size in zip(axes, value.shape, strict=False):
-        seen, source = lengths.setdefault(axis, (size, where.rpartition(".")[2]))
+        expected, source = lengths.setdefault(axis, (size, where.rpartition(".")[2]))
         if axis.isdigit():
-            seen, source = int(axis), "its name"
-        if size != seen:
+            expected, source = int(axis), "its name"
+        if size != expected:
             raise ValueError(
                 f"{where} has shape {tuple(value.shape)}: {axis} is {size} here "
-                f"but {seen} in {source}"
+                f"but {expected} in {source}."
             )

@@ -1,6 +1,7 @@
-"""Which components fit together: one table of rules over what they declare.
+"""Rules that decide whether components fit together, checked on the attributes they declare.
 
-The segmentor refuses by it what cannot work, and ``ovss list --compatible-with`` answers by it.
+The segmentor checks these rules when a model is built, and ``ovss list --compatible-with`` uses the
+same rules to find components that can be combined.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from .vocabularies.prompts import PromptConfig
 
 @dataclass(frozen=True)
 class Rule:
-    """One need of one part of a method, met or not by another.
+    """One requirement of one component on another.
 
     Args:
-        dim: what it is called.
-        part, source: who needs it, and who gives it: arguments of `OpenVocabSegmentor`.
-        needs, gives: their attributes; None: called like `dim`. What is needed may also be a
-            function of both. A need of None or False is none.
+        dim: name of the requirement in error messages.
+        part: component with the requirement, as an argument name of `OpenVocabSegmentor`.
+        source: component that must meet it.
+        needs: attribute of `part` that holds the required value, or a function of `part` and
+            `source` that returns it; None means the attribute `dim`. A required value of None or
+            False imposes nothing.
+        gives: attribute of `source` that holds the provided value; None means the attribute `dim`.
     """
 
     dim: str
@@ -29,16 +33,17 @@ class Rule:
     needs: str | Callable[[Any, Any], Any] | None = None
     gives: str | None = None
 
-    def needed(self, part: Any, source: Any) -> Any:
+    def required(self, part: Any, source: Any) -> Any:
+        """Required value, or None or False if nothing is required."""
         if callable(self.needs):
             return self.needs(part, source)
         return getattr(part, self.needs or self.dim)
 
 
-def _on_the_grid(part: Any, encoder: Any) -> tuple[int, ...] | None:
-    """Scales of the levels, for who reads them on the feature grid only."""
-    on_grid = part.level_dims and not part.any_level_scale
-    return (1,) * len(encoder.level_scales) if on_grid else None
+def _scales_on_grid(part: Any, encoder: Any) -> tuple[int, ...] | None:
+    """Required scales of the levels if `part` reads them on the feature grid only."""
+    needs_grid = part.level_dims and not part.any_level_scale
+    return (1,) * len(encoder.level_scales) if needs_grid else None
 
 
 RULES = (
@@ -47,7 +52,7 @@ RULES = (
         for part in ("head", "decoder")
         for dim in ("joint_dim", "level_dims")
     ),
-    *(Rule("level_scales", part, "encoder", _on_the_grid) for part in ("head", "decoder")),
+    *(Rule("level_scales", part, "encoder", _scales_on_grid) for part in ("head", "decoder")),
     *(
         Rule("attention", part, "encoder", "needs_attention", "gives_attention")
         for part in ("head", "decoder")
@@ -62,25 +67,25 @@ RULES = (
 
 
 def misfits(parts: Mapping[str, Any]) -> list[str]:
-    """What keeps parts from working together, one sentence each; empty if they fit.
+    """Lists the requirements that are not met, one clause each; empty if everything fits.
 
     Args:
-        parts: some of the parts of a method by their kind, ``encoder``, ``head``, ``decoder``,
-            ``post_processor``, ``prompts``, ``inference``. Rules about absent ones are passed over.
+        parts: some parts of a model by kind: ``encoder``, ``head``, ``decoder``,
+            ``post_processor``, ``prompts`` or ``inference``. Rules about missing parts are skipped.
     """
-    found = []
+    messages = []
     for rule in RULES:
         part, source = parts.get(rule.part), parts.get(rule.source)
         if part is None or source is None:
             continue
-        needs = rule.needed(part, source)
+        needs = rule.required(part, source)
         gives = getattr(source, rule.gives or rule.dim)
         if needs is not None and needs is not False and needs != gives:
-            found.append(
-                f"{type(part).__name__} needs {rule.dim} = {needs}, "
-                f"{type(source).__name__} gives {gives}"
+            messages.append(
+                f"{type(part).__name__} expects {rule.dim}={needs}, "
+                f"but {type(source).__name__} produces {rule.dim}={gives}"
             )
-    return found
+    return messages
 
 
 def check_dimensions(
@@ -91,12 +96,13 @@ def check_dimensions(
     prompts: PromptConfig | None = None,
     inference: Any = None,
 ) -> None:
-    """Refuse a composition whose declared dimensions do not fit.
+    """Checks that the declared dimensions of the components fit together.
 
     Raises:
-        ValueError: naming each dimension and the two components.
+        ValueError: requirements that are not met. The message names each dimension and the two
+            components.
     """
-    found = misfits(
+    messages = misfits(
         {
             "encoder": encoder,
             "head": head,
@@ -106,5 +112,5 @@ def check_dimensions(
             "inference": inference,
         }
     )
-    if found:
-        raise ValueError("the components do not fit together: " + "; ".join(found))
+    if messages:
+        raise ValueError(f"Incompatible components: {'; '.join(messages)}.")

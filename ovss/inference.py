@@ -1,8 +1,8 @@
-"""Pixels to views to merged scores.
+"""Inference on one image: cut it into views, segment each view, merge the scores.
 
-A view is a window of the picture, or the whole of it, at the size the method works at. Each view
-has its own selection; scores are merged on the union of them, so no map is ever made for a category
-that no view kept.
+The canvas is the image resized as the protocol asks. A view is a window of the canvas, or the whole
+image, at the size on which the method works. Each view has its own selection of categories. Scores
+are merged on the union of these selections, so a category that no view kept never gets a map.
 """
 
 from __future__ import annotations
@@ -18,40 +18,42 @@ from .ops import resize
 from .structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
 
 Segment = Callable[[Tensor], tuple[ImageFeatures, Masks]]
-"""(V, 3, H, W) views -> their features and masks."""
+"""Function that computes the features and masks of a batch of views (V, 3, H, W)."""
 
 LONGEST_RATIO = 8
-"""Longer to shorter side of a canvas that keeps the picture's shape; beyond, it is squashed. A
-strip of 2 x 9000 pixels would otherwise become a million pixels wide."""
-
+"""Largest aspect ratio of a canvas that keeps the image's aspect ratio. A narrower image is
+squashed to it: a strip of 2 x 9000 pixels would otherwise become a million pixels wide."""
 
 VIEWS_PER_BATCH = 8
-"""Views computed at once on an accelerator, unless a config says otherwise."""
+"""Default number of views per batch on an accelerator."""
 
 VIEWS_ON_CPU = 2
-"""The same on a CPU: one uses the weights once for each time that they are fetched, of many the
-intermediate results no longer fit the caches."""
+"""Default number of views per batch on a CPU. With one view, all weights are read again for every
+view; with many, the activations no longer fit into the cache."""
 
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """How a picture becomes views, and views become scores: the geometric half of a protocol.
+    """Geometric part of a protocol: how an image is cut into views, and how views are merged.
 
     Args:
-        mode: ``"whole"`` (one view) or ``"slide"`` (windows).
-        size: the canvas that the picture is resized to, one side or (height, width); None: as it
-            is (``"whole"`` only).
-        keep_ratio: `size` is the shorter side and the picture keeps its shape, up to
-            `LONGEST_RATIO`; otherwise it is squashed to the canvas.
-        window: side of a window in canvas pixels.
-        stride: step of the windows; the last one is moved back inside the canvas.
-        global_view: blend the mean of the windows half and half with the whole picture, itself
-            resized (from its own size, not the canvas's) to one window.
+        mode: ``"whole"`` for one view, ``"slide"`` for overlapping windows.
+        size: size of the canvas, as one side or (height, width); None keeps the size of the image
+            (``"whole"`` only).
+        keep_ratio: True if `size` is the shorter side and the image keeps its aspect ratio, up to
+            `LONGEST_RATIO`; otherwise the image is squashed to the canvas.
+        window: side of a window, in canvas pixels.
+        stride: step between windows. The last window is moved back into the canvas.
+        global_view: True to average the merged windows with one more view, the whole image. This
+            view is resized from the original image, not from the canvas, to the size of a window.
         activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories.
-        merge: what is averaged where windows overlap: ``"probs"``, or ``"logits"``, as training-
-            free methods have it; a window then counts for the categories that it kept.
-        views_per_batch: views computed at once; None: up to `VIEWS_PER_BATCH`, on a CPU
-            `VIEWS_ON_CPU`.
+        merge: values to average where windows overlap, ``"probs"`` or ``"logits"``. Logits suit
+            training-free methods; each category is then averaged over the windows that kept it.
+        views_per_batch: number of views computed at once; None means `VIEWS_PER_BATCH`, or
+            `VIEWS_ON_CPU` on a CPU.
+
+    Raises:
+        ValueError: an unknown option, or options that contradict each other.
     """
 
     mode: str = "whole"
@@ -66,38 +68,49 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         if self.mode not in ("whole", "slide"):
-            raise ValueError(f"inference mode must be 'whole' or 'slide', got {self.mode!r}")
+            raise ValueError(f"inference mode must be 'whole' or 'slide', got {self.mode!r}.")
         if self.activation not in ("sigmoid", "softmax"):
-            raise ValueError(f"activation must be 'sigmoid' or 'softmax', got {self.activation!r}")
+            raise ValueError(f"activation must be 'sigmoid' or 'softmax', got {self.activation!r}.")
         if self.merge not in ("probs", "logits"):
-            raise ValueError(f"merge must be 'probs' or 'logits', got {self.merge!r}")
+            raise ValueError(f"merge must be 'probs' or 'logits', got {self.merge!r}.")
         if self.mode == "slide" and self.merge == "logits" and self.global_view:
             raise ValueError(
-                "windows' logits are not blended with a global view's: set "
-                "global_view=False or merge='probs'"
+                "merge='logits' cannot be combined with a global view. "
+                "Set global_view=False or merge='probs'."
             )
         if min(self.window, self.stride, self.views_at_once("cpu")) < 1:
-            raise ValueError("window, stride and views_per_batch must be at least 1")
+            raise ValueError(
+                "window, stride and views_per_batch must be at least 1, got "
+                f"{self.window}, {self.stride} and {self.views_per_batch}."
+            )
         if self.keep_ratio and not isinstance(self.size, int):
-            raise ValueError(f"keep_ratio needs one side as size, got size={self.size}")
+            raise ValueError(
+                f"keep_ratio=True needs a single number as size, got size={self.size}."
+            )
         if self.mode == "slide" and (self.size is None or min(self.canvas(1, 1)) < self.window):
-            raise ValueError(f"sliding needs a size of at least the window, got size={self.size}")
+            raise ValueError(
+                f"mode='slide' needs a canvas of at least the window of {self.window} pixels, got "
+                f"size={self.size}. Increase size or reduce window."
+            )
         if self.mode == "slide" and self.stride > self.window:
-            raise ValueError(f"stride {self.stride} beyond window {self.window} leaves gaps")
+            raise ValueError(
+                f"stride={self.stride} leaves gaps between windows of {self.window} pixels. Choose "
+                f"a stride of at most the window."
+            )
 
     @property
     def gives_whole_view(self) -> bool:
-        """Whether `Scores.features`, those of the whole picture, is there."""
+        """True if `Scores.features`, the features of the whole image, are provided."""
         return self.mode == "whole" or self.global_view
 
     def views_at_once(self, device: torch.device | str) -> int:
-        """Views computed at once on a device."""
+        """Number of views computed at once on a device."""
         if self.views_per_batch is not None:
             return self.views_per_batch
         return VIEWS_ON_CPU if torch.device(device).type == "cpu" else VIEWS_PER_BATCH
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the canvas for a picture of height x width.
+        """Size (height, width) of the canvas for an image of height x width pixels.
 
         >>> InferenceConfig(size=336, keep_ratio=True).canvas(480, 640)
         (336, 448)
@@ -117,13 +130,13 @@ class InferenceConfig:
 def merged_scores(
     image_3HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
 ) -> Scores:
-    """Scores of one picture under a protocol.
+    """Segments one image and merges the scores of its views.
 
     Args:
         image_3HW: RGB in 0..255.
-        text: features of the vocabulary, carried into the scores.
-        segment: computes a batch of views.
-        config: the protocol's geometry.
+        text: features of the vocabulary, stored in the result.
+        segment: function that computes the features and masks of a batch of views.
+        config: geometry of the views.
     """
     image_13HW = image_3HW[None].float()
     if config.mode == "whole":
@@ -133,14 +146,14 @@ def merged_scores(
 
 
 def whole(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
-    """One view; probabilities stay at the resolution of the masks."""
+    """Scores from one view of the whole image, at the resolution of the masks."""
     features, masks = segment(image_13HW)
     probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)
     return Scores(probs_BKHW, masks.selection, features, text, image_13HW)
 
 
 def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
-    """Overlapping windows of the canvas, averaged where they overlap; see `InferenceConfig`."""
+    """Scores from windows of the canvas, averaged where they overlap; see `InferenceConfig`."""
     height, width = config.canvas(*image_13HW.shape[-2:])
     canvas_13HW = resize(image_13HW, (height, width))
     window = config.window
@@ -157,16 +170,19 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     results = list(_segment_views(torch.cat(views), segment, at_once))
     selection = union([masks.selection for _, masks in results])
     device = selection.index_BK.device
+    # Localizing the labels 0..T - 1 gives a table: slot in the union for each category.
     every_11T = torch.arange(selection.num_categories, device=device)[None, None]
     slot_T = selection.localize(every_11T)[0, 0]
     shape_KHW = (selection.index_BK.shape[1], height, width)
     merged_KHW = image_13HW.new_zeros(shape_KHW, dtype=results[0][1].logits_BKHW.dtype)
-    each = config.merge == "logits" and _differ(results, selection)
-    count_NHW = merged_KHW.new_zeros(len(merged_KHW) if each else 1, height, width)
+    # Logits are averaged over the windows that kept a category. One count serves all categories
+    # if every window kept the same ones, and for probabilities, where other windows count as 0.
+    per_category = config.merge == "logits" and _differ(results, selection)
+    count_NHW = merged_KHW.new_zeros(len(merged_KHW) if per_category else 1, height, width)
     for (_, masks), (y, x) in zip(results, origins, strict=False):
         maps_KHW, slots = _window_maps(masks, slot_T, (window, window), config)
         merged_KHW[slots, y : y + window, x : x + window] += maps_KHW
-        count_NHW[slots if each else slice(1), y : y + window, x : x + window] += 1
+        count_NHW[slots if per_category else slice(1), y : y + window, x : x + window] += 1
     merged_KHW /= count_NHW.clamp(min=1)
     if config.merge == "logits":
         merged_KHW.masked_fill_(count_NHW == 0, -torch.inf)
@@ -183,7 +199,7 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
 
 
 def window_origins(length: int, window: int, stride: int) -> list[int]:
-    """Where windows start along one side; the last one ends at the border.
+    """Start of each window along one side. The last window ends at the border.
 
     >>> window_origins(640, 384, 256), window_origins(700, 384, 256)
     ([0, 256], [0, 256, 316])
@@ -195,7 +211,7 @@ def window_origins(length: int, window: int, stride: int) -> list[int]:
 
 
 def activate(logits_BKHW: Tensor, selection: Selection, activation: str) -> Tensor:
-    """Logits to probabilities; padding slots get 0."""
+    """Converts logits to probabilities; padding slots get 0."""
     if activation == "sigmoid":
         probs_BKHW = logits_BKHW.sigmoid()
         if selection.full:
@@ -206,7 +222,7 @@ def activate(logits_BKHW: Tensor, selection: Selection, activation: str) -> Tens
 
 
 def union(selections: list[Selection]) -> Selection:
-    """Of one-image selections: one selection that keeps what any of them keeps, ascending."""
+    """Union of selections of one image each: the categories that any of them keeps, ascending."""
     keep_1T = selections[0].mask()
     for selection in selections[1:]:
         keep_1T = keep_1T | selection.mask()
@@ -214,17 +230,20 @@ def union(selections: list[Selection]) -> Selection:
 
 
 def label_map(scores: Scores, size: tuple[int, int]) -> Tensor:
-    """Arg max at another resolution, (B, *size) of indices into T; the lower index wins a tie."""
+    """Label maps (B, *size): indices into T at another resolution; the lower index wins a tie."""
     return best_labels(scores, size)[0]
 
 
 def best_labels(
     scores: Scores, size: tuple[int, int], chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Arg max and max at another resolution, each (B, *size).
+    """Label maps and the score of each pixel's label at another resolution, each (B, *size).
 
-    Maps are enlarged `chunk` categories at a time, so memory follows the picture only; None: as
-    many as make 64 MiB, at least one.
+    Args:
+        scores: merged scores.
+        size: requested (height, width).
+        chunk: number of categories resized at once, so memory does not depend on the number of
+            categories; None takes as many as fit into 64 MiB, but at least one.
     """
     index_BK, valid_BK = scores.selection.index_BK, scores.selection.valid_BK
     chunk = chunk or max(1, 2**24 // (len(index_BK) * size[0] * size[1]))
@@ -245,7 +264,7 @@ def best_labels(
 def _segment_views(
     views_V3HW: Tensor, segment: Segment, batch: int
 ) -> Iterator[tuple[ImageFeatures, Masks]]:
-    """Views computed `batch` at a time, handed on one by one."""
+    """Computes the views in batches and yields their results one by one."""
     for chunk_V3HW in views_V3HW.split(batch):
         features, masks = segment(chunk_V3HW)
         for i in range(len(chunk_V3HW)):
@@ -254,7 +273,7 @@ def _segment_views(
 
 
 def _differ(results: list[tuple[ImageFeatures, Masks]], selection: Selection) -> bool:
-    """Whether a view kept less than all views together."""
+    """True if some view kept fewer categories than all views together."""
     kept = selection.index_BK.shape[1]
     return any(int(masks.selection.valid_BK.sum()) < kept for _, masks in results)
 
@@ -262,7 +281,7 @@ def _differ(results: list[tuple[ImageFeatures, Masks]], selection: Selection) ->
 def _window_maps(
     masks: Masks, slot_T: Tensor, size: tuple[int, int], config: InferenceConfig
 ) -> tuple[Tensor, Tensor]:
-    """One view's live maps at `size`, as they are merged, and their slots in the union."""
+    """Maps of one view at `size`, ready to merge, and their slots in the union."""
     maps_BKHW = resize(masks.logits_BKHW, size)
     if config.merge == "probs":
         maps_BKHW = activate(maps_BKHW, masks.selection, config.activation)

@@ -1,15 +1,27 @@
-"""Interfaces of the five kinds of component, and of the loss. A method is one of each.
+"""The interfaces of the framework: five kinds of component, and the training loss.
 
-A component subclasses exactly one of these and overrides nothing else; code is shared by calling
-functions or holding modules. The dimensions that a component needs or gives are declared as
-attributes, so that a composition that cannot work is refused when it is built, not when it runs.
+A method is one component of each kind::
 
-Components of every kind may declare two more things about their modules, as patterns of dotted
-names within the component (``layers.*``; ``*`` is one part of a name, ``**`` one or more, an empty
-pattern the component itself):
+    Encoder        images and category names  ->  features in one joint space
+    Selector       features                   ->  categories that get a mask in each image
+    AlignmentHead  features and selection     ->  cost volume: image against kept categories
+    Decoder        cost volume                ->  one mask per kept category
+    PostProcessor  scores of all views        ->  refined scores (inference only)
 
-    checkpointed    modules whose results gradient checkpointing computes again
-    compiled        repeated blocks that `torch.compile` is worth for
+To write a component, subclass exactly one of these classes, implement its abstract methods, and
+override nothing else. Components share code by calling functions or by holding modules, not by
+inheritance.
+
+Class attributes declare what a component needs from the others and what it provides, for example
+`Decoder.cost_dim` and `AlignmentHead.cost_dim`. The framework compares them when a model is built,
+so an impossible combination is refused before any image is loaded (see `ovss.compatibility`).
+
+Every component may also name modules inside it that training treats specially. A name is a pattern
+of dotted module names such as ``layers.*``, where ``*`` stands for one part of the name, ``**`` for
+one or more parts, and an empty pattern for the component itself:
+
+    checkpointed    modules recomputed in the backward pass under gradient checkpointing
+    compiled        repeated blocks that are worth compiling with `torch.compile`
 """
 
 from __future__ import annotations
@@ -24,18 +36,19 @@ from .structures import Alignment, ImageFeatures, Masks, Scores, Selection, Text
 class Encoder(nn.Module, ABC):
     """Image and text encoder with one joint space.
 
-    An argument of `__init__` that names pre-trained weights is called ``pretrained``.
+    An argument of `__init__` that names pre-trained weights must be called ``pretrained``.
 
     Attributes:
-        joint_dim: C, channels of dense tokens, pooled embedding and text embeddings.
-        level_dims: channels of each of `ImageFeatures.levels`.
-        level_scales: how many times finer than the feature grid each level is; empty: all lie on
-            the grid.
-        gives_attention: whether `ImageFeatures.attention_BNN` is there.
-        class_attention_dim: channels of `ImageFeatures.class_attention_BMhw`; 0: it is not there.
-        text_level_dims: channels of each of `TextFeatures.levels`.
-        external: further arguments of `__init__` that name files or downloads; a dry run leaves
-            them out.
+        joint_dim: C, the number of channels of dense tokens, pooled and text embeddings.
+        level_dims: number of channels of each map in `ImageFeatures.levels`.
+        level_scales: factor by which each level is finer than the feature grid; empty if all levels
+            lie on the grid.
+        gives_attention: True if `ImageFeatures.attention_BNN` is provided.
+        class_attention_dim: number of channels of `ImageFeatures.class_attention_BMhw`; 0 if it is
+            not provided.
+        text_level_dims: number of channels of each of `TextFeatures.levels`.
+        external: names of further arguments of `__init__` that refer to files or downloads. A dry
+            run sets them to None.
     """
 
     joint_dim: int
@@ -50,15 +63,23 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
-        """RGB in 0..255, any float type and size; normalising and resizing are the encoder's."""
+        """Computes the features of a batch of images.
+
+        Args:
+            image_B3HW: RGB in 0..255, of any size and any floating-point type. The encoder
+                normalises and resizes.
+        """
 
     @abstractmethod
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
-        """Every category's prompts, encoded, L2-normalised; cached unless the text tower trains."""
+        """Computes one L2-normalised embedding per category and prompt template.
+
+        Encoders cache the result, except while their text tower is being trained.
+        """
 
 
 class Selector(nn.Module, ABC):
-    """Choice of the categories that get a map in each image."""
+    """Chooses which categories get a mask in each image."""
 
     checkpointed: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
@@ -67,20 +88,27 @@ class Selector(nn.Module, ABC):
     def forward(
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Selection:
-        """`keep_BT` (bool): ground truth that must survive. Training only, never at inference."""
+        """Selects the categories of each image.
+
+        Args:
+            image: features of B images.
+            text: features of all T categories.
+            keep_BT: True for ground-truth categories, which the selection must contain. Given in
+                training only, never at inference.
+        """
 
 
 class AlignmentHead(nn.Module, ABC):
-    """Image against the kept categories: the cost volume and what is fused into it.
+    """Compares an image with its kept categories.
 
     Attributes:
-        cost_dim: D, channels of the volume it gives.
-        raw_dim: P of `Alignment.raw_BKPhw`; None: it gives none.
-        joint_dim: C that it needs of the encoder; None takes any.
-        level_dims: levels that it needs of the encoder; None takes any.
-        any_level_scale: whether those levels may be finer than the feature grid.
-        needs_attention: whether it reads the encoder's attention.
-        num_templates: P, prompt templates that it needs; None takes any number.
+        cost_dim: D, the number of channels of the cost volume.
+        raw_dim: number P of maps in `Alignment.raw_BKPhw`; None if the head does not provide them.
+        joint_dim: required `Encoder.joint_dim`; None if any will do.
+        level_dims: required `Encoder.level_dims`; None if any will do.
+        any_level_scale: True if the head accepts levels that are finer than the feature grid.
+        needs_attention: True if the head reads `ImageFeatures.attention_BNN`.
+        num_templates: P, the required number of prompt templates; None if any will do.
     """
 
     cost_dim: int
@@ -95,21 +123,23 @@ class AlignmentHead(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
-        """One volume per kept category."""
+        """Computes the cost volume: D channels per cell for every kept category."""
 
 
 class Decoder(nn.Module, ABC):
-    """Volumes into masks.
+    """Turns the cost volume into masks.
 
     Attributes:
-        cost_dim: D that it needs of the head; None takes any.
-        raw_dim: P that it needs of the head's raw volume; None needs none.
-        joint_dim: C that it needs of the encoder; None takes any.
-        level_dims: levels that it needs of the encoder; None takes any.
-        any_level_scale: whether those levels may be finer than the feature grid.
-        needs_attention: whether it reads the encoder's attention.
-        class_attention_dim: channels of class-token attention that it needs; None needs none.
-        text_level_dims: levels of the text that it needs of the encoder; None needs none.
+        cost_dim: required `AlignmentHead.cost_dim`; None if any will do.
+        raw_dim: required `AlignmentHead.raw_dim`; None if the decoder does not read the cosines.
+        joint_dim: required `Encoder.joint_dim`; None if any will do.
+        level_dims: required `Encoder.level_dims`; None if any will do.
+        any_level_scale: True if the decoder accepts levels that are finer than the feature grid.
+        needs_attention: True if the decoder reads `ImageFeatures.attention_BNN`.
+        class_attention_dim: required `Encoder.class_attention_dim`; None if the decoder does not
+            read the class token's attention.
+        text_level_dims: required `Encoder.text_level_dims`; None if the decoder does not read
+            levels of the text.
     """
 
     cost_dim: int | None = None
@@ -125,22 +155,25 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, aligned: Alignment) -> Masks:
-        """One logit map per kept category; may narrow the selection."""
+        """Computes one logit map per kept category. It may drop further categories."""
 
 
 class PostProcessor(nn.Module, ABC):
-    """Changes merged scores: inference only, after the views are merged.
+    """Refines the scores of an image after its views are merged; inference only.
 
     Attributes:
-        needs_whole_view: whether it reads `Scores.features`, which inference by windows has only
-            with ``global_view``.
+        needs_whole_view: True if the post-processor reads `Scores.features`. Sliding-window
+            inference provides these only with ``global_view=True``.
     """
 
     needs_whole_view: bool = False
 
     @abstractmethod
     def forward(self, scores: Scores) -> Scores:
-        """Scores in, scores out; may narrow, re-score, or add a category of the vocabulary."""
+        """Returns refined scores.
+
+        It may drop categories, change their probabilities, or add categories of the vocabulary.
+        """
 
 
 class Criterion(nn.Module, ABC):
@@ -151,9 +184,9 @@ class Criterion(nn.Module, ABC):
         """Computes the losses of a batch.
 
         Args:
-            masks: output of the decoder; ground truth survived the selection.
-            labels_BHW: category of each pixel as an index into T, or IGNORE.
+            masks: decoder output, whose selection contains every ground-truth category.
+            labels_BHW: category of each pixel as an index into T, or `IGNORE`.
 
         Returns:
-            Scalars by name, each starting with ``loss``; training minimises their sum.
+            Scalars by name, each name starting with ``loss``. Training minimises their sum.
         """

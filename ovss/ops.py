@@ -1,4 +1,4 @@
-"""Pure tensor functions that methods share."""
+"""Tensor functions shared by several methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from torch import Tensor
 
 
 def resize(x_BChw: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, pixel centres aligned at half cells, no antialiasing; a no-op at the same size.
+    """Resizes maps bilinearly, without antialiasing and without aligning corners.
+
+    Maps that already have the requested size are returned unchanged.
+
 
     >>> resize(torch.zeros(1, 2, 3, 4), (6, 8)).shape
     torch.Size([1, 2, 6, 8])
@@ -19,14 +22,14 @@ def resize(x_BChw: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def cosine_volume(dense_BChw: Tensor, text_BKPC: Tensor) -> Tensor:
-    """Cosine of every cell with every prompt of every kept category.
+    """Cosine similarity of every cell with every prompt of every kept category.
 
     Args:
-        dense_BChw: dense tokens, any length.
-        text_BKPC: L2-normalised embeddings.
+        dense_BChw: dense tokens; they need not be normalised.
+        text_BKPC: L2-normalised text embeddings.
 
     Returns:
-        (B, K, P, h, w), no temperature.
+        Cosines (B, K, P, h, w), not scaled by a temperature.
 
     >>> dense = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
     >>> cosine_volume(dense, torch.eye(2).view(1, 2, 1, 2)).flatten()
@@ -39,12 +42,16 @@ def cosine_volume(dense_BChw: Tensor, text_BKPC: Tensor) -> Tensor:
 
 
 def max_cosine(dense_BChw: Tensor, text_TPC: Tensor, chunk: int = 4096) -> Tensor:
-    """Best cosine of each category over all cells and prompts.
+    """Highest cosine similarity of each category over all cells and prompts.
 
-    The volume of T maps is never made: `chunk` prompts at a time are compared and reduced.
+    Args:
+        dense_BChw: dense tokens; they need not be normalised.
+        text_TPC: L2-normalised text embeddings.
+        chunk: number of prompts compared at once, which bounds the memory. The volume of all T
+            categories is never held in memory.
 
     Returns:
-        (B, T)
+        Scores (B, T).
     """
     unit_BCN = F.normalize(dense_BChw.flatten(2), dim=1)
     step = max(1, chunk // text_TPC.shape[1])
@@ -60,10 +67,12 @@ def region_pool(dense_BChw: Tensor, masks_BKHW: Tensor, eps: float = 1e-6) -> Te
 
     Args:
         dense_BChw: dense tokens.
-        masks_BKHW: region weights >= 0 at any resolution; averaged down to the feature grid.
+        masks_BKHW: non-negative weights of each region at any resolution. They are averaged down to
+            the feature grid.
+        eps: lower bound of a region's total weight, which avoids division by zero.
 
     Returns:
-        (B, K, C); zero where a region is empty.
+        Weighted means (B, K, C); zero for an empty region.
 
     >>> dense = torch.arange(4.0).view(1, 1, 2, 2)
     >>> region_pool(dense, torch.tensor([[1.0, 0.0], [1.0, 0.0]]).view(1, 1, 2, 2)).item()

@@ -1,4 +1,8 @@
-"""Registries, one per interface: they refuse the wrong kind and help with wrong names."""
+"""Registries of components, one per interface.
+
+A registry accepts only classes of its interface, builds components from configs, and suggests the
+closest name when a name or an argument is misspelt.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,12 @@ from .interfaces import AlignmentHead, Criterion, Decoder, Encoder, PostProcesso
 
 
 class ComponentRegistry(Registry):
-    """A registry of one kind of component.
+    """Registry of one kind of component.
 
     Args:
-        name: the word for one entry, used in messages.
-        kind: the interface that every entry must subclass.
-        package: where the generic components of this kind live.
+        name: name of the kind in messages, such as ``"head"``.
+        kind: interface that every entry must subclass.
+        package: package that holds the generic components of this kind.
     """
 
     def __init__(self, name: str, kind: type, package: str) -> None:
@@ -33,66 +37,81 @@ class ComponentRegistry(Registry):
         if not (inspect.isclass(module) and issubclass(module, self.kind)):
             raise TypeError(
                 f"{getattr(module, '__name__', module)!r} cannot be registered as {self.name}: "
-                f"it must be a class that subclasses ovss.interfaces.{self.kind.__name__}"
+                f"it must be a class that subclasses ovss.interfaces.{self.kind.__name__}."
             )
         super()._register_module(module, module_name, force)
 
     def find(self, name: str) -> type:
-        """The class registered as `name`.
+        """Class registered under a name.
 
         Raises:
-            KeyError: with the closest names, and where a plugin's name has to be written.
+            KeyError: an unknown name. The message suggests the closest names, and how to import a
+                plugin.
         """
         register_all()
         if name in self.module_dict:
             return self.module_dict[name]
         close = difflib.get_close_matches(name, self.module_dict, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {self.names()}."
+        hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {self.names()}."
         raise KeyError(
-            f"no {self.name} is called {name!r}; {hint} If it is in a plugin, name the plugin's "
-            f"module in the config: custom_imports = dict(imports=['the_plugin'])"
+            f"Unknown {self.name} {name!r}. {hint} If a plugin provides it, import the plugin in "
+            f"the config with custom_imports = dict(imports=['the_plugin'])."
         )
 
     def names(self) -> list[str]:
-        """Every registered name, sorted."""
+        """All registered names, sorted."""
         return sorted(self.module_dict)
 
     def build(self, cfg: dict, **defaults: Any) -> Any:
-        """Make a component of ``dict(type=NAME_OR_CLASS, **arguments)``.
+        """Builds a component.
+
+        Args:
+            cfg: ``dict(type=NAME_OR_CLASS, **arguments)``, or a component, which is returned as it
+                is.
+            defaults: arguments that `cfg` may override.
 
         Raises:
-            KeyError: the name is not registered, or ``type`` is missing.
-            TypeError: the type is of another kind, or an argument is unknown or missing; the
-                message shows the class's signature.
+            KeyError: an unknown name, or a config without ``type``.
+            TypeError: a class of another kind, or an unknown or missing argument. The message
+                shows the signature of the class.
         """
         if isinstance(cfg, self.kind):
             return cfg
         if not isinstance(cfg, dict) or "type" not in cfg:
-            raise KeyError(f"a {self.name} is configured by dict(type=..., ...), got {cfg!r}")
+            raise KeyError(
+                f"A {self.name} config must be dict(type=..., ...), got {cfg!r}. Set `type` to a "
+                f"registered name."
+            )
         arguments = {**defaults, **cfg}
         cls = arguments.pop("type")
         arguments.pop("_scope_", None)
         cls = self.find(cls) if isinstance(cls, str) else cls
         if not (inspect.isclass(cls) and issubclass(cls, self.kind)):
-            raise TypeError(f"{cls!r} is no {self.name}: it must be a {self.kind.__name__}")
+            raise TypeError(f"A {self.name} must be a {self.kind.__name__}, got {cls!r}.")
         check_arguments(cls, arguments)
         return cls(**arguments)
 
 
 def check_arguments(cls: Callable, arguments: dict) -> None:
-    """Raise TypeError, with signature and closest key, if `cls(**arguments)` cannot work."""
+    """Checks that ``cls(**arguments)`` is a valid call, without making it.
+
+    Raises:
+        TypeError: an unknown or missing argument. The message suggests the closest argument name
+            and shows the signature.
+    """
     signature = inspect.signature(cls)
     try:
         signature.bind(**arguments)
     except TypeError as error:
         unknown = [key for key in arguments if key not in signature.parameters]
         close = [
-            f"{key!r}: did you mean {match[0]!r}?"
+            f"Did you mean {match[0]!r} instead of {key!r}?"
             for key in unknown
             if (match := difflib.get_close_matches(key, signature.parameters, n=1))
         ]
         name = getattr(cls, "__name__", str(cls))
-        raise TypeError(" ".join([f"{name}: {error}.", *close, f"{name}{signature}"])) from None
+        parts = [f"{name}: {error}.", *close, f"The signature is {name}{signature}."]
+        raise TypeError(" ".join(parts)) from None
 
 
 ENCODERS = ComponentRegistry("encoder", Encoder, "ovss.encoders")
@@ -106,6 +125,6 @@ REGISTRIES = (ENCODERS, SELECTORS, HEADS, DECODERS, POSTPROCESSORS, LOSSES)
 
 
 def register_all() -> None:
-    """Import the generic components of every kind. Cheap after the first time."""
+    """Imports the generic components of every kind. Repeated calls cost almost nothing."""
     for registry in REGISTRIES:
         importlib.import_module(registry.package)

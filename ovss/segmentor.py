@@ -1,4 +1,10 @@
-"""One of each component, put together: `segment` is the figure, the rest is around it."""
+"""The model: one component of each kind, composed.
+
+`OpenVocabSegmentor.segment` is the whole method in three lines: select categories, compare them
+with the image, decode masks. Everything else in this file connects these lines to a vocabulary, to
+images of any size, and to mmengine. The records that flow between the components are described in
+`ovss.structures`, the components in `ovss.interfaces`.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +33,29 @@ from .vocabularies.prompts import PromptConfig
 
 @MODELS.register_module()
 class OpenVocabSegmentor(BaseModel):
-    """An open-vocabulary segmentation method, composed of interchangeable components.
+    """Open-vocabulary segmentation model, composed of interchangeable components.
 
-    The vocabulary is never frozen in: it comes with each call, or with the samples of a data set.
+    The vocabulary is not part of the model. It is an argument of each call, or comes from the data
+    samples in training and evaluation, so the same model segments any set of categories.
 
     Args:
-        encoder, selector, head, decoder, post_processor: configs of (or ready) components.
-        criterion: ``dict(type="bce", ...)``, one of `ovss.losses` or of a plugin.
-        prompts: ``dict(templates=..., synonyms=...)``: how names become prompts; ``templates`` is a
-            registered name or the templates themselves.
+        encoder: config of an `Encoder`, such as ``dict(type="OpenCLIPEncoder", ...)``. A component
+            instance also works, here and for all components below.
+        head: config of an `AlignmentHead`.
+        decoder: config of a `Decoder`.
+        selector: config of a `Selector`; None keeps every category.
+        post_processor: config of a `PostProcessor`; None leaves the scores unchanged.
+        criterion: config of a `Criterion`; None means binary cross-entropy, ``dict(type="bce")``.
+        prompts: arguments of `ovss.vocabularies.prompts.PromptConfig`. They set the prompt
+            templates, by registered name or as a list, and the use of synonyms.
         inference: arguments of `ovss.inference.InferenceConfig`.
-        data_preprocessor, init_cfg: as in any mmengine model.
+        data_preprocessor: see `mmengine.model.BaseModel`.
+        init_cfg: see `mmengine.model.BaseModel`.
 
     Raises:
-        ValueError: if the components' declared dimensions do not fit together.
+        KeyError: an unknown component name.
+        TypeError: an unknown or missing argument of a component.
+        ValueError: components whose declared dimensions do not fit together.
     """
 
     def __init__(
@@ -68,41 +83,59 @@ class OpenVocabSegmentor(BaseModel):
         check_arguments(InferenceConfig, dict(inference or {}))
         self.inference = InferenceConfig(**(inference or {}))
         check_dimensions(
-            *(self.encoder, self.head, self.decoder),
-            *(self.post_processor, self.prompts, self.inference),
+            encoder=self.encoder,
+            head=self.head,
+            decoder=self.decoder,
+            post_processor=self.post_processor,
+            prompts=self.prompts,
+            inference=self.inference,
         )
 
-    # -- the figure ------------------------------------------------------------------------------
+    # -- the method ------------------------------------------------------------------------------
 
     def segment(
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Masks:
-        """Select categories, align image and text, decode masks.
+        """Segments images whose features are already computed.
 
-        It starts from features, so that a second pass re-decodes without re-encoding.
+        Starting from features lets a second pass decode other categories of the same image without
+        encoding the image again.
+
+        Args:
+            image: features of B images.
+            text: features of the vocabulary.
+            keep_BT: True for categories that the selector must keep; training only.
         """
         selection = self.selector(image, text, keep_BT)
         aligned = self.head(image, text, selection)
         return self.decoder(aligned)
 
-    # -- words -----------------------------------------------------------------------------------
+    # -- vocabulary ------------------------------------------------------------------------------
 
     def vocabulary(self, names: tuple[str, ...]) -> Vocabulary:
-        """T names with this method's prompts."""
+        """Combines T category names with the prompt templates of this model."""
         from .vocabularies import load_templates
 
         templates = load_templates(self.prompts.templates)
         return Vocabulary(tuple(names), templates, self.prompts.synonyms)
 
     def encode_vocabulary(self, names: tuple[str, ...]) -> TextFeatures:
-        """Text features of T names; cached by the encoder unless its text tower trains."""
+        """Text features of T category names, computed with the prompt templates of this model."""
         return self.encoder.encode_text(self.vocabulary(names))
 
-    # -- pictures --------------------------------------------------------------------------------
+    # -- inference -------------------------------------------------------------------------------
 
     @torch.no_grad()
     def scores(self, image_3HW: Tensor, text: TextFeatures) -> Scores:
-        """Merged and post-processed scores of one picture, RGB in 0..255."""
+        """Segments one image with the configured inference mode.
+
+        Args:
+            image_3HW: RGB in 0..255, of any size.
+            text: features of the vocabulary.
+
+        Returns:
+            Scores of all views, merged and post-processed.
+        """
 
         def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks]:
             features = self.encoder.encode_image(views_V3HW)
@@ -111,7 +144,7 @@ class OpenVocabSegmentor(BaseModel):
         return self.post_processor(merged_scores(image_3HW, text, segment, self.inference))
 
     def label_map(self, scores: Scores, size: tuple[int, int]) -> Tensor:
-        """(H, W) indices into the vocabulary at `size`, of scores of one picture."""
+        """Label map (H, W) of one image at `size`: indices into the vocabulary."""
         return label_map(scores, size)[0]
 
     # -- mmengine --------------------------------------------------------------------------------
@@ -119,17 +152,29 @@ class OpenVocabSegmentor(BaseModel):
     def forward(
         self, inputs: Tensor | list[Tensor], data_samples: list | None = None, mode: str = "tensor"
     ) -> dict[str, Tensor] | list | tuple[Any, ...]:
-        """As mmengine's runner calls it.
+        """Entry point for mmengine's runner.
 
         Args:
-            inputs: (B, 3, H, W), or a list of (3, H, W) for ``"predict"``; RGB in 0..255.
-            data_samples: B samples; their metainfo holds ``vocabulary``, a tuple of T names;
-                ``gt_sem_seg`` in ``"loss"`` mode holds categories in T, or IGNORE.
-            mode: ``"loss"`` -> dict of scalars; ``"predict"`` -> the samples with ``pred_sem_seg``;
-                ``"tensor"`` -> (logits_BKHW, index_BK, valid_BK).
+            inputs: RGB images in 0..255, as (B, 3, H, W) or as a list of (3, H, W). Images in a
+                list may differ in size in ``"predict"`` mode only.
+            data_samples: one sample per image. Its metainfo holds ``vocabulary``, a tuple of T
+                category names, which all samples share. In ``"loss"`` mode ``gt_sem_seg`` holds the
+                label map: indices into the vocabulary, or `IGNORE`.
+            mode: ``"loss"``, ``"predict"`` or ``"tensor"``.
+
+        Returns:
+            Losses by name in ``"loss"`` mode; the samples with ``pred_sem_seg`` in ``"predict"``
+            mode; (logits_BKHW, index_BK, valid_BK) in ``"tensor"`` mode.
+
+        Raises:
+            ValueError: no samples, samples with different vocabularies, labels outside the
+                vocabulary, or an unknown mode.
         """
         if not data_samples:
-            raise ValueError("data samples carry the vocabulary: pass one for each image")
+            raise ValueError(
+                "OpenVocabSegmentor.forward got no data samples, which hold the vocabulary. "
+                "Pass one data sample per image."
+            )
         text = self.encode_vocabulary(common_vocabulary(data_samples))
         if mode == "predict":
             return [
@@ -145,7 +190,7 @@ class OpenVocabSegmentor(BaseModel):
         if mode == "tensor":
             masks = self.segment(image, text)
             return masks.logits_BKHW, masks.selection.index_BK, masks.selection.valid_BK
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
     def _predict(self, image_3HW: Tensor, sample: Any, text: TextFeatures) -> Any:
         size = sample.metainfo.get("ori_shape", image_3HW.shape[-2:])
@@ -155,33 +200,40 @@ class OpenVocabSegmentor(BaseModel):
 
 
 def common_vocabulary(data_samples: list) -> tuple[str, ...]:
-    """The one vocabulary of a batch.
+    """Vocabulary that all samples of a batch share.
 
     Raises:
-        ValueError: a sample has none, or samples of different vocabularies share the batch.
+        ValueError: samples without a vocabulary, or with different ones.
     """
-    found = {tuple(sample.metainfo.get("vocabulary", ())) for sample in data_samples}
-    if len(found) != 1 or () in found:
-        sizes = sorted(len(names) for names in found)
+    vocabularies = {tuple(sample.metainfo.get("vocabulary", ())) for sample in data_samples}
+    if len(vocabularies) != 1 or () in vocabularies:
+        sizes = sorted(len(names) for names in vocabularies)
         raise ValueError(
-            "the samples of a batch must share one vocabulary in their metainfo; found "
-            f"{len(found)} of {sizes} names. Give the data set a `vocabulary`"
+            "All samples of a batch must share one vocabulary in their metainfo, but this batch "
+            f"has {len(vocabularies)} vocabularies of {sizes} names. Set `vocabulary` in the "
+            "dataset config."
         )
-    return found.pop()
+    return vocabularies.pop()
 
 
 def present_categories(labels_BHW: Tensor, num_categories: int) -> Tensor:
-    """(B, T), True where a category occurs.
+    """Categories that occur in each label map, as a boolean (B, T).
+
+    Args:
+        labels_BHW: label maps with values 0..T - 1 or `IGNORE`.
+        num_categories: T.
 
     Raises:
-        ValueError: a label is outside the vocabulary.
+        ValueError: a label outside the vocabulary.
     """
     low, high = int(labels_BHW.min()), int(labels_BHW.max())
     if low < IGNORE or high >= num_categories:
         raise ValueError(
-            f"labels must be 0..{num_categories - 1} or {IGNORE} (ignored) for a vocabulary of "
-            f"{num_categories} names, got {low}..{high}"
+            f"Labels must be 0..{num_categories - 1} or {IGNORE} (ignored) for a vocabulary of "
+            f"{num_categories} names, got {low}..{high}. Check the labels of the dataset against "
+            "its vocabulary."
         )
+    # One extra column collects the ignored pixels and is cut off.
     keep_BT1 = labels_BHW.new_zeros(len(labels_BHW), num_categories + 1, dtype=torch.bool)
     slot_BM = torch.where(labels_BHW == IGNORE, num_categories, labels_BHW).flatten(1)
     return keep_BT1.scatter_(1, slot_BM, True)[:, :-1]

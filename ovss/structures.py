@@ -1,18 +1,32 @@
 """The records that flow between components: one frozen dataclass per arrow of the figure.
 
-The dimension key of the whole project. Every tensor name ends in its axes.
+::
 
-====  =====================================================================
+    images ------> Encoder --> ImageFeatures --+
+                                               +--> Selector --> Selection
+    Vocabulary --> Encoder --> TextFeatures ---+
+    ImageFeatures, TextFeatures, Selection --> AlignmentHead --> Alignment
+    Alignment --> Decoder --> Masks
+    Masks of every view, merged by `ovss.inference` --> Scores --> PostProcessor --> Scores
+
+Every tensor name ends in its axes: `cost_BKDhw` has five. A record checks its tensors against their
+names when it is created, so a tensor of the wrong shape fails where it was made. The letters mean
+the same everywhere in the project:
+
+====  =======================================================================
 B     images (or views of images) in a batch
 T     categories in the vocabulary
-K     categories kept for an image, padded to the longest of the batch; K <= T
+K     categories kept for an image, padded to the largest number in the batch
 P     prompt templates
 C     channels of the joint image-text space
 D     channels of the cost volume
 H W   pixels
 h w   cells of the feature grid
-N     a list of live things: usually the valid (image, category) pairs
-====  =====================================================================
+N     flattened list, usually of the valid (image, category) pairs
+====  =======================================================================
+
+K says how many categories an image keeps, not which ones. A tensor with a K axis therefore always
+travels together with its `Selection`, which maps the K slots to the T categories.
 """
 
 from __future__ import annotations
@@ -41,15 +55,21 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words of one call: hashable, so that it can be a key of the text cache.
+    """The categories asked for, and the prompts that describe them.
+
+    Hashable, so that it can serve as the key of a cache of text embeddings. Build one from a list,
+    a file or a registered name with `ovss.vocabularies.load_vocabulary`, which also reports empty,
+    blank and duplicate names.
 
     Args:
-        names: T category names; ``"sofa, couch"`` is one category with two synonyms.
-        templates: P prompt templates, each with one ``{}`` where the name goes.
-        synonyms: ``"first"`` uses the first synonym only, ``"average"`` averages them per template.
+        names: T category names. Commas separate synonyms: ``"sofa, couch"`` is one category.
+        templates: P prompt templates, each with exactly one ``{}`` for the name.
+        synonyms: ``"first"`` uses only the first synonym of a category. ``"average"`` averages the
+            embeddings of all its synonyms, separately for each template.
 
-    Build one from a list, file or registered name with `ovss.vocabularies.load_vocabulary`, which
-    also reports empty, blank and duplicate names.
+    Raises:
+        ValueError: no names, no templates, a template without exactly one ``{}``, or an unknown
+            value of `synonyms`.
     """
 
     names: tuple[str, ...]
@@ -58,13 +78,13 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if not self.names:
-            raise ValueError("a vocabulary needs at least one category, got none")
+            raise ValueError("A vocabulary needs at least one category, but got none.")
         if self.synonyms not in ("first", "average"):
-            raise ValueError(f"synonyms must be 'first' or 'average', got {self.synonyms!r}")
+            raise ValueError(f"synonyms must be 'first' or 'average', got {self.synonyms!r}.")
         wrong = [t for t in self.templates if t.count("{}") != 1]
         if wrong or not self.templates:
             raise ValueError(
-                f"each prompt template needs exactly one '{{}}', got {wrong or 'none'}"
+                f"Each prompt template needs exactly one '{{}}', got {wrong or 'none'}."
             )
 
     def __len__(self) -> int:
@@ -72,7 +92,7 @@ class Vocabulary:
 
 
 def split_synonyms(name: str) -> tuple[str, ...]:
-    """Synonyms of one entry.
+    """Splits a category name into its synonyms.
 
     >>> split_synonyms("sofa, couch ")
     ('sofa', 'couch')
@@ -82,16 +102,18 @@ def split_synonyms(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What an encoder says of images.
+    """Image encoder output.
 
     Args:
-        dense_BChw: tokens in the joint space, not normalised.
-        pooled_BC: the image embedding as the encoder was pre-trained to give it, not normalised.
-        levels: feature maps of tapped layers, shallow first, each (B, level_dim, h_i, w_i): on the
-            feature grid, or finer by `Encoder.level_scales`.
-        attention_BNN: patch-to-patch attention weights, N = h * w, if the encoder was asked.
-        class_attention_BMhw: attention of the class token to each cell, one channel for each head
-            of each block that the encoder was asked for.
+        dense_BChw: one token per cell in the joint image-text space, not normalised.
+        pooled_BC: image embedding as in the encoder's pre-training, not normalised.
+        levels: feature maps of selected inner layers, shallow first, each (B, level_dim, h_i, w_i).
+            They lie on the feature grid, or are finer by the factors in `Encoder.level_scales`.
+        attention_BNN: patch-to-patch attention weights with N = h * w; None unless the encoder is
+            configured to return them.
+        class_attention_BMhw: attention of the class token to each cell. M counts one channel per
+            attention head of each requested block. None unless the encoder is configured to return
+            it.
     """
 
     dense_BChw: Tensor
@@ -106,12 +128,16 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """What an encoder says of a vocabulary.
+    """Text encoder output for a vocabulary.
 
     Args:
-        embeds_TPC: one L2-normalised embedding per category and template.
-        levels: further embeddings (per-scale visual prompts), each (T, ..., level_dim).
-        vocabulary: whose embeddings these are.
+        embeds_TPC: one L2-normalised embedding per category and prompt template.
+        levels: further embeddings of each category, such as visual prompts at several scales, each
+            (T, ..., level_dim).
+        vocabulary: vocabulary that was encoded; None if the embeddings come from elsewhere.
+
+    Raises:
+        ValueError: the number of embeddings differs from the number of categories.
     """
 
     embeds_TPC: Tensor
@@ -122,30 +148,34 @@ class TextFeatures:
         check_axes(self)
         if self.vocabulary is not None and len(self.vocabulary) != len(self.embeds_TPC):
             raise ValueError(
-                f"{len(self.embeds_TPC)} text embeddings for {len(self.vocabulary)} categories"
+                f"TextFeatures has {len(self.embeds_TPC)} text embeddings for "
+                f"{len(self.vocabulary)} categories. Pass one embedding per category."
             )
 
     @cached_property
     def mean_TC(self) -> Tensor:
-        """Mean over the templates, float32, not normalised, without gradient; made once, so that a
-        large vocabulary is not averaged again for every picture."""
+        """Mean over the templates: float32, not normalised, without gradient.
+
+        Cached, so that a large vocabulary is averaged once and not once per image.
+        """
         return self.embeds_TPC.detach().mean(1, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Image against kept categories.
+    """Comparison of an image with its kept categories.
 
-    Features and text are carried whole, so that a head hands on no field of theirs. Text of the
-    kept categories is ``selection.gather(text.embeds_TPC)``.
+    The record carries the image and text features whole, so a decoder can read any of their fields
+    without the head passing them on. ``selection.gather(text.embeds_TPC)`` gives the text
+    embeddings of the kept categories.
 
     Args:
-        cost_BKDhw: cost volume; (B, K) lead, so that valid pairs pack into a plain batch.
-        features: image features that the volume was computed from.
+        cost_BKDhw: cost volume. (B, K) come first, so that valid pairs pack into a plain batch.
+        features: image features from which the volume was computed.
         text: text features of all T categories.
-        selection: categories of the K slots.
-        raw_BKPhw: plain cosines that the volume was embedded from, for decoders that use them;
-            None where the head embeds nothing.
+        selection: categories in the K slots.
+        raw_BKPhw: plain cosines from which the volume was embedded, for decoders that need them;
+            None if the head does not provide them.
     """
 
     cost_BKDhw: Tensor
@@ -164,9 +194,9 @@ class Masks:
     """One logit map per kept category.
 
     Args:
-        logits_BKHW: at the decoder's resolution, before any sigmoid or softmax.
-        selection: what the K slots mean; a decoder may have narrowed it.
-        aux: further outputs for training, each (B, K, H', W').
+        logits_BKHW: logits at the decoder's resolution, before any sigmoid or softmax.
+        selection: categories in the K slots; a decoder may keep fewer than the head did.
+        aux: outputs of auxiliary layers for training, each (B, K, H', W').
     """
 
     logits_BKHW: Tensor
@@ -179,16 +209,19 @@ class Masks:
 
 @dataclass(frozen=True)
 class Scores:
-    """Views merged: one probability map per category that any view kept.
+    """Probabilities of an image after its views are merged.
+
+    There is one map for each category that at least one view kept. Every other category has
+    probability 0 everywhere, and no map is stored for it.
 
     Args:
-        probs_BKHW: probabilities on the union of the views' selections; a category that no view
-            kept has probability 0 everywhere and no map.
-        selection: what the K slots mean.
-        features: image features of the whole-image view, None where the protocol has none.
-        text: features of the vocabulary.
-        canvas_B3YX: the picture that the views were cut from, at that size, RGB in 0..255, for
-            post-processors that look at colours; Y X need not be H W.
+        probs_BKHW: probabilities of the kept categories.
+        selection: categories in the K slots, the union of the views' selections.
+        features: image features of the view that shows the whole image; None if the inference mode
+            has no such view.
+        text: text features of the vocabulary.
+        canvas_B3YX: resized image from which the views were cut, RGB in 0..255, for post-processors
+            that look at colours. Its size (Y, X) may differ from (H, W).
     """
 
     probs_BKHW: Tensor
@@ -201,11 +234,11 @@ class Scores:
         check_axes(self, K=self.selection.index_BK.shape[1])
 
     def probs_BTHW(self) -> Tensor:
-        """Maps of all T categories: for who asks, at T times the memory of one map."""
+        """Maps of all T categories. For a large vocabulary this needs a lot of memory."""
         return self.selection.scatter(self.probs_BKHW)
 
     def labels_BHW(self) -> Tensor:
-        """Arg max over the kept categories, as indices into T; the lower index wins a tie."""
+        """Most probable category of each pixel, as an index into T; the lower index wins a tie."""
         probs_BKHW = self.probs_BKHW
         if not self.selection.full:
             padding_BK11 = ~self.selection.valid_BK[:, :, None, None]

@@ -167,7 +167,7 @@ def test_a_lost_process_ends_the_other_and_the_run_goes_on(tmp_path, repo_root, 
     message = pair[0].communicate(timeout=60)[1]
     assert time.monotonic() - lost < 60
     assert pair[0].returncode > 0
-    assert "ProcessLostError: process 0 of 2 lost another one at iteration 5" in message
+    assert "ProcessLostError: Rank 0 of 2 lost another rank at iteration 5" in message
     assert "iter_4.pth" in message
 
     config = str(tiny_config(tmp_path, SETTING))

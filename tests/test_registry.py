@@ -14,19 +14,20 @@ def test_wrong_kind_is_refused():
         SELECTORS.register_module(module=CosineHead)
 
 
-def test_a_function_is_no_component():
+def test_a_function_is_not_a_component():
     with pytest.raises(TypeError, match="must be a class"):
         DECODERS.register_module(module=lambda aligned: aligned)
 
 
 def test_unknown_name_suggests_the_closest_and_where_plugins_are_named():
-    with pytest.raises(KeyError, match=r"did you mean CosineHead\?.*custom_imports"):
+    with pytest.raises(KeyError, match=r"Did you mean CosineHead\?.*custom_imports"):
         HEADS.build(dict(type="CosinHead"))
 
 
 def test_unknown_key_names_class_signature_and_closest_key():
     with pytest.raises(
-        TypeError, match=r"CosineHead.*'num_templats': did you mean 'num_templates'.*ensemble"
+        TypeError,
+        match=r"CosineHead.*Did you mean 'num_templates' instead of 'num_templats'.*ensemble",
     ):
         HEADS.build(dict(type="CosineHead", num_templats=2))
 

@@ -36,13 +36,13 @@ def sample(names, labels_HW=None, **meta) -> BaseDataElement:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(head=dict(type="CosinHead")), "did you mean CosineHead"),
-        (dict(criterion=dict(type="dice")), "no loss is called 'dice'"),
+        (dict(head=dict(type="CosinHead")), "Did you mean CosineHead"),
+        (dict(criterion=dict(type="dice")), "Unknown loss 'dice'"),
         (dict(criterion=dict(type="bce", gamma=2)), "gamma"),
-        (dict(prompts=dict(template="x")), "did you mean 'templates'"),
+        (dict(prompts=dict(template="x")), "Did you mean 'templates'"),
         (dict(inference=dict(mode="tiles")), "'whole' or 'slide'"),
-        (dict(inference=dict(windw=3)), "did you mean 'window'"),
-        (dict(inference=dict(mode="slide", size=100)), "at least the window"),
+        (dict(inference=dict(windw=3)), "Did you mean 'window'"),
+        (dict(inference=dict(mode="slide", size=100)), "of at least the window"),
         (dict(inference=dict(mode="slide", size=400, stride=500)), "leaves gaps"),
     ],
 )
@@ -56,7 +56,9 @@ def test_components_that_do_not_fit_are_refused_at_build():
 
     head = CosineHead()
     head.joint_dim = 512
-    with pytest.raises(ValueError, match="CosineHead needs joint_dim = 512, TinyEncoder gives 16"):
+    with pytest.raises(
+        ValueError, match="CosineHead expects joint_dim=512, but TinyEncoder produces joint_dim=16"
+    ):
         compose(head=head)
 
 
@@ -133,7 +135,7 @@ TEXT3 = TextFeatures(torch.eye(3)[:, None])
 
 
 def colour_segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks]:
-    """Masks whose logits are the channels themselves: geometry shows at sight."""
+    """Masks whose logits are the channels themselves: so errors of geometry are easy to see."""
     count = len(views_V3HW)
     features = ImageFeatures(views_V3HW[..., ::8, ::8], views_V3HW.mean((2, 3)))
     return features, Masks(views_V3HW / 64 - 2, Selection.everything(count, 3))
@@ -257,7 +259,7 @@ def test_the_lower_index_wins_a_tie_and_padding_never_does():
 
 
 def test_memory_of_the_map_follows_the_kept_categories():
-    """A vocabulary of 20,000 words with 4 kept makes maps of 4."""
+    """A vocabulary of 20,000 categories with 4 kept makes maps of 4."""
     model = compose(selector=dict(type="ClipTopK", k=4))
     embeds = torch.nn.functional.normalize(torch.randn(20_000, 1, 16), dim=2)
     scores = model.scores(make_images(1)[0], TextFeatures(embeds))

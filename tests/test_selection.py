@@ -12,7 +12,7 @@ def ragged():
     return Selection.from_mask(keep_BT)
 
 
-def test_from_mask_keeps_what_it_is_told(ragged):
+def test_from_mask_keeps_the_true_categories(ragged):
     assert ragged.index_BK.tolist() == [[1, 3, 4], [2, 0, 0]]
     assert ragged.valid_BK.sum(1).tolist() == [3, 1]
     assert ragged.mask().tolist() == [
@@ -70,7 +70,7 @@ def test_narrow_says_where_the_slots_were(ragged):
 
 
 def test_an_image_must_keep_something():
-    with pytest.raises(ValueError, match="image 1 of the batch keeps no category"):
+    with pytest.raises(ValueError, match="Image 1 of the batch keeps no category"):
         Selection.from_mask(torch.tensor([[True, False], [False, False]]))
 
 

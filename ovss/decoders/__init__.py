@@ -1,4 +1,4 @@
-"""Generic decoders."""
+"""Generic decoders that do not belong to a particular method."""
 
 from .upsample import UpsampleDecoder
 

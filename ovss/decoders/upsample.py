@@ -8,11 +8,11 @@ from ovss.structures import Alignment, Masks
 
 @DECODERS.register_module()
 class UpsampleDecoder(Decoder):
-    """No parameters: the volume, averaged over its channels, enlarged and scaled.
+    """Averages the cost volume over its channels, scales it and upsamples it; without parameters.
 
     Args:
-        scale: logits = scale * cosine; CLIP's own temperature is 100.
-        factor: how many pixels of the mask a feature cell becomes, per side.
+        scale: factor from cosines to logits; CLIP's own is 100.
+        factor: size of the masks relative to the feature grid.
     """
 
     def __init__(self, scale: float = 100.0, factor: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Encoders that any method may use."""
+"""Encoders that any method can use."""
 
 from .open_clip import OpenCLIPEncoder
 from .open_clip_convnext import OpenCLIPConvNeXtEncoder

@@ -1,4 +1,4 @@
-"""Model configs: from a name to a CLIP module of random weights, or a clear no."""
+"""CLIP architectures: reading model configs, checking that they are supported, building modules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .attention import split_attention
-from .mlp import quicken_mlp
+from .mlp import speed_up_mlp
 
 __all__ = [
     "CONFIGS",
@@ -30,28 +30,30 @@ CUSTOM_BLOCK_KEYS = (
 
 
 def read_model_config(model: str) -> dict[str, Any]:
-    """The config of an architecture.
+    """Reads the config of an architecture.
 
     Args:
-        model: an open_clip architecture name, the name of a config shipped beside this file
-            (``mini_clip``), or the path of a JSON file of the same form.
+        model: name of an open_clip architecture, name of a bundled config (``mini_clip``), or path
+            of a JSON file in open_clip's format.
 
     Raises:
-        FileNotFoundError: a path that is not there.
-        ValueError: an unknown name, with the closest known ones, or a JSON that is no model config.
+        FileNotFoundError: a path that does not exist.
+        ValueError: an unknown name, or a file that does not hold a model config.
     """
-    shipped = CONFIGS / f"{model}.json"
-    if model.endswith(".json") or shipped.is_file():
-        path = shipped if shipped.is_file() else Path(model)
+    bundled = CONFIGS / f"{model}.json"
+    if model.endswith(".json") or bundled.is_file():
+        path = bundled if bundled.is_file() else Path(model)
         if not path.is_file():
-            raise FileNotFoundError(f"no model config at {path}")
+            raise FileNotFoundError(f"Model config {path} does not exist. Check the path.")
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{path} is no JSON: {error}") from error
+            raise ValueError(f"Model config {path} is not valid JSON: {error}.") from error
         missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in config]
         if missing:
-            raise ValueError(f"{path} is no open_clip model config: it lacks {', '.join(missing)}")
+            raise ValueError(
+                f"{path} is not an open_clip model config because it lacks {', '.join(missing)}."
+            )
         return config
     import open_clip
 
@@ -60,54 +62,55 @@ def read_model_config(model: str) -> dict[str, Any]:
         known = [*open_clip.list_models(), *(path.stem for path in CONFIGS.glob("*.json"))]
         close = difflib.get_close_matches(model, known, n=3, cutoff=0.5)
         raise ValueError(
-            f"open_clip has no architecture {model!r}; "
-            + (f"did you mean {' or '.join(close)}? " if close else "")
-            + "Every name: open_clip.list_models(); a path to a model JSON works too"
+            f"Unknown open_clip architecture {model!r}. "
+            + (f"Did you mean {' or '.join(close)}? " if close else "")
+            + "Use a name from open_clip.list_models() or the path of a model JSON file."
         )
     return copy.deepcopy(config)
 
 
-def _why_not_vit(config: dict[str, Any]) -> str | None:
-    """Why an image tower cannot be an `OpenCLIPEncoder`'s, or None."""
+def _vit_problem(config: dict[str, Any]) -> str | None:
+    """Reason why `OpenCLIPEncoder` does not support an image tower, or None."""
     vision = config["vision_cfg"]
     if vision.get("timm_model_name"):
         return f"its image tower is timm's {vision['timm_model_name']}, not open_clip's own ViT"
     if isinstance(vision.get("layers"), (list, tuple)):
         return "its image tower is a ResNet, not a ViT"
     if vision.get("attentional_pool"):
-        return "its attentional pooler leaves no dense tokens in the joint space"
+        return "its attentional pooler does not give dense tokens in the joint space"
     if vision.get("pool_type", "tok") not in ("tok", "avg"):
-        return f"its image pool type {vision['pool_type']!r} gives no pooled embedding"
-    return _custom_blocks(vision)
+        return f"its image pool type {vision['pool_type']!r} does not give a pooled embedding"
+    return _block_problem(vision)
 
 
-def _why_not_convnext(config: dict[str, Any]) -> str | None:
-    """Why an image tower cannot be an `OpenCLIPConvNeXtEncoder`'s, or None."""
+def _convnext_problem(config: dict[str, Any]) -> str | None:
+    """Reason why `OpenCLIPConvNeXtEncoder` does not support an image tower, or None."""
     from timm.models import is_model_in_modules
 
     vision = config["vision_cfg"]
     name = vision.get("timm_model_name")
     if not name:
-        return "its image tower is open_clip's own, no ConvNeXt of timm: use OpenCLIPEncoder"
+        return "its image tower is open_clip's own, not a ConvNeXt of timm; use OpenCLIPEncoder"
     if not is_model_in_modules(name, ["convnext"]):
-        return f"its image tower is timm's {name}, no ConvNeXt"
+        return f"its image tower is timm's {name}, not a ConvNeXt"
     if vision.get("timm_pool") or vision.get("timm_proj") not in ("linear", "mlp"):
         return "its image head is not a projection of the mean over cells"
     return None
 
 
-def _why_not_text(config: dict[str, Any]) -> str | None:
+def _text_problem(config: dict[str, Any]) -> str | None:
+    """Reason why a text tower is not supported, or None."""
     text = config["text_cfg"]
     if text.get("hf_model_name"):
         return f"its text tower is Hugging Face's {text['hf_model_name']}, not open_clip's own"
     if text.get("embed_cls"):
         return "its text tower appends a class token (CoCa)"
     if text.get("pool_type", "argmax") not in ("argmax", "eos", "first", "last"):
-        return f"its text pool type {text['pool_type']!r} gives no text embedding"
-    return _custom_blocks(text)
+        return f"its text pool type {text['pool_type']!r} does not give a text embedding"
+    return _block_problem(text)
 
 
-def _custom_blocks(side: dict[str, Any]) -> str | None:
+def _block_problem(side: dict[str, Any]) -> str | None:
     used = [key for key in CUSTOM_BLOCK_KEYS if side.get(key)]
     if used or side.get("block_type") not in (None, "default"):
         return f"its transformer blocks are custom ({', '.join(used) or 'block_type'})"
@@ -115,46 +118,52 @@ def _custom_blocks(side: dict[str, Any]) -> str | None:
 
 
 def check_architecture(model: str, config: dict[str, Any]) -> None:
-    """Refuse what cannot give dense tokens in the joint space.
+    """Checks that `OpenCLIPEncoder` supports an architecture.
 
     Raises:
-        ValueError: naming the reason.
+        ValueError: an unsupported architecture. The message gives the reason.
     """
-    reason = _why_not_vit(config) or _why_not_text(config)
+    reason = _vit_problem(config) or _text_problem(config)
     if reason:
-        raise ValueError(f"{model} cannot be used as OpenCLIPEncoder: {reason}")
+        raise ValueError(f"{model} cannot be used with OpenCLIPEncoder because {reason}.")
 
 
 def check_convnext(model: str, config: dict[str, Any]) -> None:
-    """Refuse what is no ConvNeXt beside open_clip's own text tower.
+    """Checks that `OpenCLIPConvNeXtEncoder` supports an architecture.
 
     Raises:
-        ValueError: naming the reason.
+        ValueError: an unsupported architecture. The message gives the reason.
     """
-    reason = _why_not_convnext(config) or _why_not_text(config)
+    reason = _convnext_problem(config) or _text_problem(config)
     if reason:
-        raise ValueError(f"{model} cannot be used as OpenCLIPConvNeXtEncoder: {reason}")
+        raise ValueError(f"{model} cannot be used with OpenCLIPConvNeXtEncoder because {reason}.")
 
 
 def with_dropout(config: dict[str, Any], drop_path: float, dropout: float) -> dict[str, Any]:
-    """The config of a timm image tower with these rates instead of its pre-training's.
+    """Replaces the dropout rates in the config of a timm image tower.
+
+    Args:
+        config: model config.
+        drop_path: stochastic depth rate of the last block.
+        dropout: dropout rate of the image head.
 
     Raises:
-        ValueError: a rate outside 0..1.
+        ValueError: a rate that is negative, or 1 or more.
     """
     for name, rate in (("drop_path", drop_path), ("dropout", dropout)):
         if not 0 <= rate < 1:
-            raise ValueError(f"{name} is a share of at least 0 and below 1, got {rate}")
+            raise ValueError(f"{name} must be at least 0 and less than 1, got {rate}.")
     rates = {"timm_drop_path": drop_path, "timm_drop": dropout}
     return {**config, "vision_cfg": {**config["vision_cfg"], **rates}}
 
 
 def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
-    """open_clip's CLIP module with split attention; works under ``torch.device("meta")``.
+    """Builds open_clip's CLIP module with split attention; also on ``torch.device("meta")``.
 
     Args:
-        config: a checked model config.
-        fill: draw random weights; without, parameters are uninitialised memory, much sooner.
+        config: model config of a supported architecture.
+        fill: True to draw random weights. False leaves parameters uninitialised, which is much
+            faster if weights are loaded afterwards.
     """
     from open_clip.model import CLIP, CustomTextCLIP
 
@@ -168,13 +177,14 @@ def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
             parts = dict(tower.named_children())
             if "transformer" in parts:
                 split_attention(parts["transformer"].resblocks)
-                quicken_mlp(parts["transformer"].resblocks)
-            else:  # a ConvNeXt of timm
+                speed_up_mlp(parts["transformer"].resblocks)
+            else:  # timm's ConvNeXt
                 for stage in parts["trunk"].stages:
-                    quicken_mlp(stage.blocks)
+                    speed_up_mlp(stage.blocks)
     if fill:
         return clip
     clip = clip.to_empty(device=device)
+    # The causal mask is a buffer that the state dict does not hold, so it is filled in here.
     if text.attn_mask is not None:
         text.attn_mask.fill_(-torch.inf).triu_(1)
     return clip

@@ -1,8 +1,8 @@
-"""Multi-head self-attention with the query, key and value matrices apart.
+"""Multi-head self-attention with separate query, key and value matrices.
 
-CLIP's own attention keeps the three in one fused matrix. Here they are three parameters, so that a
-rule such as "train queries and values" can be exact, and so that the last block of a vision tower
-can use one of them alone.
+CLIP's own attention keeps the three in one fused matrix. Here they are three parameters, because
+fine-tuning may train only some of them, and because dense tokens may need only some of them in the
+last block of a vision tower.
 """
 
 from __future__ import annotations
@@ -19,17 +19,27 @@ __all__ = ["Attention", "split_attention"]
 
 
 class Attention(nn.Module):
-    """Self-attention over (B, N, D) tokens; the numbers are those of `nn.MultiheadAttention`.
+    """Self-attention over tokens (B, N, D) with the same results as `nn.MultiheadAttention`.
 
-    Parameters are ``q_proj_weight``, ``k_proj_weight``, ``v_proj_weight`` (D, D), the shared
-    ``in_proj_bias`` (3 D: query, key, value) and ``out_proj``. A state dict with a fused
-    ``in_proj_weight`` (3 D, D) is split when it is loaded.
+    The parameters are ``q_proj_weight``, ``k_proj_weight`` and ``v_proj_weight`` (each (D, D)), the
+    shared ``in_proj_bias`` (3 D: query, key, value), and ``out_proj``. A fused ``in_proj_weight``
+    (3 D, D) in a state dict is split when it is loaded.
+
+    Args:
+        width: D, the number of channels of a token.
+        heads: number of attention heads.
+
+    Raises:
+        ValueError: a width that is not divisible by the number of heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"{heads} heads do not divide a width of {width}")
+            raise ValueError(
+                f"The width of an attention layer must be divisible by its number of heads, got "
+                f"width={width} and heads={heads}."
+            )
         self.width, self.heads = width, heads
         self.q_proj_weight = nn.Parameter(torch.empty(width, width))
         self.k_proj_weight = nn.Parameter(torch.empty(width, width))
@@ -56,7 +66,7 @@ class Attention(nn.Module):
         return x_BND.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def forward(self, x_BND: Tensor, causal: bool = False) -> Tensor:
-        """Attention by the fused kernel of the backend; `causal` hides later tokens."""
+        """Attention through the backend's fused kernel; `causal` hides later tokens."""
         q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
         return self.out_proj(attend(q, k, v, causal).transpose(1, 2).flatten(2))
 
@@ -66,24 +76,27 @@ class Attention(nn.Module):
         return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
 
     def forward_with_weights(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention and its weights averaged over heads, (B, N, N): N^2 memory, no fused kernel."""
+        """Attention, and its weights averaged over heads, (B, N, N). Training keeps all weights."""
         q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
         out, weights_BNN = attend_with_weights(q, k, v)
         return self.out_proj(out.transpose(1, 2).flatten(2)), weights_BNN
 
     def forward_with_detached_weights(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward_with_weights`, but no gradient flows through the weights given, and training
-        keeps no N^2 numbers: the fused kernel attends, the weights are computed beside it."""
+        """Attention, and its weights averaged over heads, without gradient through the weights.
+
+        Training needs less memory than with `forward_with_weights`, because the fused kernel
+        computes the attention and the weights are computed separately without gradients.
+        """
         q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
         with torch.no_grad():
             weights_BNN = mean_weights(q, k)
         return self.out_proj(attend(q, k, v).transpose(1, 2).flatten(2)), weights_BNN
 
     def weights_from_first(self, x_BND: Tensor) -> Tensor:
-        """Attention weights of the first token (the class token), (B, heads, N): one query.
+        """Attention weights of the first token, the class token, (B, heads, N).
 
-        ``q . (W_k x + b_k) = (W_k' q) . x + const``: the key matrix is applied to one query instead
-        of to N tokens, and the constant drops out of the softmax.
+        Since ``q . (W_k x + b_k) = (W_k' q) . x + const``, the key matrix is applied to one query
+        and not to N tokens. The constant has no effect on the softmax.
         """
         query_BHd = self.query(x_BND[:, 0]).unflatten(-1, (self.heads, -1))
         key_HdD = self.k_proj_weight.unflatten(0, (self.heads, -1))
@@ -91,7 +104,7 @@ class Attention(nn.Module):
         return (back_BHD @ x_BND.transpose(1, 2)).softmax(-1)
 
     def attend_from_first(self, x_BND: Tensor, value_BND: Tensor) -> Tensor:
-        """What the first token (the class token) receives, (B, D)."""
+        """Attention output of the first token, the class token, (B, D)."""
         weights_BHN = self.weights_from_first(x_BND)
         out_BH1d = weights_BHN.unsqueeze(2) @ self.split_heads(value_BND)
         return self.out_proj(out_BH1d.flatten(1))
@@ -105,12 +118,12 @@ class Attention(nn.Module):
 
 
 def split_attention(blocks: nn.ModuleList) -> None:
-    """Replace the fused attention of every block by `Attention` with the same weights."""
+    """Replaces the fused attention of every block by `Attention` with the same weights."""
     for block in blocks:
         fused = block.attn
         with torch.device("meta"):
             split = Attention(fused.embed_dim, fused.num_heads)
         split.load_state_dict(fused.state_dict(), assign=True)
         for parameter in split.parameters():
-            parameter.data = parameter.data.clone()  # three tensors, not views of one
+            parameter.data = parameter.data.clone()  # own storage, not views of the fused matrix
         block.attn = split

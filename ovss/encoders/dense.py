@@ -1,10 +1,13 @@
-"""How a vision tower makes dense tokens: one pure function per way.
+"""Dense modes: functions that compute dense tokens from the last block of a vision tower.
 
-The last block of CLIP was trained for its class token only; what it does to patches is a by-product
-that mixes places. Each function takes the last block with its input and gives the patches' output
-tokens, before the tower's final norm and projection. To add a way, write such a function and put it
-into `DENSE_MODES`; a plugin may do so when it is imported. A way that reads more than the last
-block has an argument ``depth``, how many of the last blocks it reads (`dense_paths`).
+CLIP trained its last block for the class token only. The patches' own output is a by-product that
+mixes locations, so many methods change the last block. Each change is one function here: it gets
+the last block with its input and returns the output tokens of the patches, before the tower's final
+norm and projection.
+
+To add a mode, write such a function and add it to `DENSE_MODES`; a plugin can do so when it is
+imported. A mode that reads several blocks has an argument ``depth``, the number of last blocks that
+it reads (see `dense_paths`).
 """
 
 from __future__ import annotations
@@ -28,9 +31,9 @@ __all__ = ["DENSE_MODES", "DenseMode", "LastBlock", "dense_mode"]
 
 
 def cat_seg(last: LastBlock) -> Tensor:
-    """Each patch's own value, added to the class token's input (CAT-Seg, CVPR 2024 code).
+    """Each patch's own value, added to the class token's input (CAT-Seg, CVPR 2024, code).
 
-    The residual is the class token's, broadcast to all patches, not the patch's own.
+    The residual is the input of the class token, broadcast to all patches, and not the patch's own.
     """
     return last.finish(last.tokens_BND[:, :1] + last.project(last.v_BND[:, 1:]))
 
@@ -41,43 +44,45 @@ def maskclip(last: LastBlock) -> Tensor:
 
 
 def vanilla(last: LastBlock) -> Tensor:
-    """The block as it was pre-trained, attention between all tokens included."""
+    """Unchanged output of the pre-trained block, with attention between all tokens."""
     return last.ordinary_BND[:, 1:]
 
 
 def sclip(last: LastBlock) -> Tensor:
-    """Correlative self-attention: ``(softmax(q q') + softmax(k k')) v`` (SCLIP, ECCV 2024, arXiv
-    2312.01597, section 3.2).
+    """Correlative self-attention ``(softmax(q q') + softmax(k k')) v`` with residual and MLP.
 
-    Residual and MLP stay. The two are added, not averaged, as in the authors' code: each row of
-    weights sums to 2.
+    SCLIP, ECCV 2024, arXiv 2312.01597, section 3.2. As in the authors' code, the two terms are
+    added and not averaged, so each row of weights sums to 2.
     """
-    received_BND = last.attend(last.heads(last.q_BND)) + last.attend(last.heads(last.k_BND))
-    return last.finish(last.tokens_BND[:, 1:] + last.project(received_BND))
+    output_BND = last.attend(last.heads(last.q_BND)) + last.attend(last.heads(last.k_BND))
+    return last.finish(last.tokens_BND[:, 1:] + last.project(output_BND))
 
 
 def clearclip(last: LastBlock) -> Tensor:
-    """``softmax(q q') v`` alone: no residual, no MLP (ClearCLIP, ECCV 2024, arXiv 2407.12442,
-    section 3)."""
+    """Self-attention ``softmax(q q') v`` without residual and MLP.
+
+    ClearCLIP, ECCV 2024, arXiv 2407.12442, section 3.
+    """
     return last.project(last.attend(last.heads(last.q_BND)))
 
 
 def naclip(last: LastBlock, std: float = 5.0) -> Tensor:
-    """``softmax(k k' + g) v`` alone, g the nearness of two patches: no residual, no MLP (NACLIP,
-    WACV 2025, arXiv 2404.08181, section 3).
+    """Self-attention ``softmax(k k' + g) v`` without residual and MLP; g favours near patches.
+
+    NACLIP, WACV 2025, arXiv 2404.08181, section 3.
 
     Args:
-        last: the last block.
-        std: of the Gaussian, in patches; the authors' is 5.
+        last: last block.
+        std: standard deviation of the Gaussian g, in patches; 5 in the authors' code.
     """
     bias_NN = neighbourhood(last.grid, std, last.k_BND.device)
     return last.project(last.attend(last.heads(last.k_BND), bias_NN=bias_NN))
 
 
 def neighbourhood(grid: tuple[int, int], std: float, device: torch.device | None = None) -> Tensor:
-    """(N, N) ``exp(-distance ** 2 / (2 std ** 2))`` between patches: 1 for a patch and itself.
+    """Gaussian ``exp(-distance ** 2 / (2 std ** 2))`` of the distance between patches, (N, N).
 
-    The first row and column, the class token's, are 0.
+    The first row and column belong to the class token and are 0.
     """
     rows, columns = (torch.arange(length, dtype=torch.float, device=device) for length in grid)
     row_M, column_M = torch.meshgrid(rows, columns, indexing="ij")
@@ -101,12 +106,12 @@ DENSE_MODES: dict[str, Callable[..., Tensor]] = {
 
 @dataclass(frozen=True)
 class DenseMode:
-    """A way of making dense tokens with its arguments.
+    """Dense mode with its arguments.
 
     Args:
-        function: what makes the patches' tokens (B, h * w, D) of a `LastBlock`.
-        arguments: its further arguments.
-        depth: how many of the last blocks it reads.
+        function: function from a `LastBlock` to the patches' tokens (B, h * w, D).
+        arguments: further arguments of the function.
+        depth: number of last blocks that the function reads.
     """
 
     function: Callable[..., Tensor]
@@ -118,23 +123,25 @@ class DenseMode:
 
 
 def dense_mode(config: str | Mapping[str, Any], blocks: int) -> DenseMode:
-    """The way that a config asks for.
+    """Builds a dense mode from its config.
 
     Args:
-        config: a key of `DENSE_MODES`, or a dict of it as ``type`` and the function's arguments:
-            ``dict(type="naclip", std=3.0)``.
-        blocks: how many blocks the tower has.
+        config: key of `DENSE_MODES`, or a dict with the key as ``type`` and the function's
+            arguments, such as ``dict(type="naclip", std=3.0)``.
+        blocks: number of blocks in the tower.
 
     Raises:
-        TypeError: an argument that the function does not have; shows its signature.
-        ValueError: an unknown name, a number below 0, more blocks than there are.
+        TypeError: an argument that the function does not have. The message shows its signature.
+        ValueError: an unknown name, a negative number, or a `depth` beyond the tower.
     """
     arguments = {"type": config} if isinstance(config, str) else dict(config)
     name = arguments.pop("type", None)
     if name not in DENSE_MODES:
         close = difflib.get_close_matches(str(name), DENSE_MODES, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"no dense mode {name!r}: {hint}choose of {', '.join(DENSE_MODES)}")
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise ValueError(
+            f"Unknown dense mode {name!r}. {hint}Choose one of {', '.join(DENSE_MODES)}."
+        )
     function = DENSE_MODES[name]
     check_arguments(function, {"last": None, **arguments})
     bound = inspect.signature(function).bind(None, **arguments)
@@ -144,16 +151,21 @@ def dense_mode(config: str | Mapping[str, Any], blocks: int) -> DenseMode:
     depth = bound.arguments.get("depth", 1)
     if not 1 <= depth <= blocks:
         raise ValueError(
-            f"dense mode {name} reads the last {depth} blocks, but the image tower has {blocks}: "
-            f"write dense=dict(type={name!r}, depth=N), N within 1..{blocks}"
+            f"Dense mode {name} reads the last {depth} blocks, but the image tower has {blocks}. "
+            f"Set dense=dict(type={name!r}, depth=N) with N in 1..{blocks}."
         )
     return DenseMode(function, arguments, depth)
 
 
 def _check_number(name: str, key: str, value: Any, default: Any) -> None:
-    """Numbers are not negative, and whole where the default is; what is no number is not ours."""
-    wanted = int if isinstance(default, int) else (int, float)
+    """Checks that a numeric argument is not negative, and whole if its default is.
+
+    Arguments that are not numeric are left to the function.
+    """
+    expected = int if isinstance(default, int) else (int, float)
     numeric = isinstance(value, int | float) or isinstance(default, int | float)
-    if numeric and not (isinstance(value, wanted) and value >= 0):
-        kind = "whole number" if wanted is int else "number"
-        raise ValueError(f"dense mode {name}: {key} must be a {kind} of at least 0, got {value!r}")
+    if numeric and not (isinstance(value, expected) and value >= 0):
+        kind = "whole number" if expected is int else "number"
+        raise ValueError(
+            f"{key} of dense mode {name} must be a {kind} of at least 0, got {value!r}."
+        )

@@ -1,4 +1,4 @@
-"""The last block of a vision tower, taken apart: what a way of making dense tokens works with."""
+"""The last block of a vision tower, split into the parts that dense modes combine."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["LastBlock"]
 
 @dataclass(frozen=True)
 class LastBlock:
-    """The last block of a tower and what goes into it.
+    """Last block of a tower together with its input.
 
-    Everything derived is computed when it is first read, so a way of making dense tokens pays for
-    queries and keys only if it uses them.
+    Derived tensors are computed when first read, so a dense mode pays for queries and keys only if
+    it uses them.
 
     Args:
-        block: the transformer block (ln_1, attn, ls_1, ln_2, mlp, ls_2).
-        tokens_BND: its input: the class token, then h * w patches.
+        block: transformer block with ln_1, attn, ls_1, ln_2, mlp and ls_2.
+        tokens_BND: input of the block: the class token, then h * w patches.
         grid: (h, w).
-        before: the blocks before it, each with its own input, for ways that read more than one.
+        before: preceding blocks with their own inputs, for dense modes that read several blocks.
     """
 
     block: nn.Module
@@ -34,7 +34,7 @@ class LastBlock:
 
     @cached_property
     def normed_BND(self) -> Tensor:
-        """The input after the first layer norm."""
+        """Input after the first layer norm."""
         return self.block.ln_1(self.tokens_BND)
 
     @cached_property
@@ -54,17 +54,17 @@ class LastBlock:
 
     @cached_property
     def ordinary_BND(self) -> Tensor:
-        """The block's own output for all tokens, as in pre-training."""
-        moved_BND = self.block.attn(self.normed_BND)
-        return self.finish(self.tokens_BND + self.block.ls_1(moved_BND))
+        """Output of the unchanged block for all tokens."""
+        output_BND = self.block.attn(self.normed_BND)
+        return self.finish(self.tokens_BND + self.block.ls_1(output_BND))
 
     def class_token_BD(self) -> Tensor:
-        """The block's own output for the class token alone."""
-        moved_BD = self.block.attn.attend_from_first(self.normed_BND, self.v_BND)
-        return self.finish(self.tokens_BND[:, 0] + self.block.ls_1(moved_BD))
+        """Output of the unchanged block for the class token only."""
+        output_BD = self.block.attn.attend_from_first(self.normed_BND, self.v_BND)
+        return self.finish(self.tokens_BND[:, 0] + self.block.ls_1(output_BD))
 
     def attention_BNN(self) -> Tensor:
-        """The block's own attention weights, averaged over heads."""
+        """Attention weights of the unchanged block, averaged over heads."""
         return self.block.attn.weights(self.q_BND, self.k_BND).mean(1)
 
     def heads(self, x_BND: Tensor) -> Tensor:
@@ -72,17 +72,16 @@ class LastBlock:
         return self.block.attn.split_heads(x_BND)
 
     def attend(self, x_BHNd: Tensor, bias_NN: Tensor | None = None) -> Tensor:
-        """What the patches receive where attention goes by the likeness of `x` to itself.
+        """Self-self attention ``softmax(x x' / sqrt(d) + bias) v`` of the patches, per head.
 
-        ``softmax(x x' / sqrt(d) + bias) v``, head by head. The class token is attended to; what it
-        would receive is not computed.
+        Patches attend to the class token, but the output of the class token is not computed.
 
         Args:
-            x_BHNd: queries and keys in one, (B, heads, N, d = D / heads).
-            bias_NN: the same for every head.
+            x_BHNd: tensor that serves as queries and keys, (B, heads, N, d = D / heads).
+            bias_NN: bias on the logits, shared by all heads.
 
         Returns:
-            (B, N - 1, D), heads side by side.
+            Output (B, N - 1, D) with the heads concatenated.
         """
         query_BHMd, value_BHNd = x_BHNd[:, :, 1:], self.heads(self.v_BND)
         if bias_NN is None:
@@ -92,10 +91,10 @@ class LastBlock:
             out_BHMd = F.scaled_dot_product_attention(query_BHMd, x_BHNd, value_BHNd, bias_MN)
         return out_BHMd.transpose(1, 2).flatten(2)
 
-    def project(self, received_BND: Tensor) -> Tensor:
-        """What attention gave, through the output projection."""
-        return self.block.ls_1(self.block.attn.out_proj(received_BND))
+    def project(self, output_BND: Tensor) -> Tensor:
+        """Output projection of attention, with layer scale."""
+        return self.block.ls_1(self.block.attn.out_proj(output_BND))
 
     def finish(self, x: Tensor) -> Tensor:
-        """The second half of the block: the MLP and its residual."""
+        """Second half of the block: the MLP and its residual."""
         return x + self.block.ls_2(self.block.mlp(self.block.ln_2(x)))

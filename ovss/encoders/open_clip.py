@@ -1,4 +1,4 @@
-"""CLIP vision transformers of open_clip as an encoder."""
+"""Encoder for open_clip models with a vision transformer."""
 
 from __future__ import annotations
 
@@ -23,36 +23,40 @@ __all__ = ["OpenCLIPEncoder"]
 
 @ENCODERS.register_module()
 class OpenCLIPEncoder(Encoder):
-    """Any open_clip ViT: dense tokens in the joint space, the true pooled embedding, taps, text.
+    """CLIP model of open_clip with a vision transformer.
 
-    ``encoder.clip`` is open_clip's own module, so its state dict has open_clip's keys
-    (``clip.visual.transformer.resblocks.0.mlp.c_fc.weight``,
-    ``clip.token_embedding.weight``), except that each ``attn.in_proj_weight`` is three:
-    ``attn.q_proj_weight``, ``attn.k_proj_weight``, ``attn.v_proj_weight``. A state dict with the
-    fused key loads too.
+    It provides dense tokens in the joint space, the pooled embedding of pre-training, outputs of
+    inner blocks, and text embeddings. ``encoder.clip`` is open_clip's own module, so its state dict
+    has open_clip's keys, such as ``clip.visual.transformer.resblocks.0.mlp.c_fc.weight``. Only
+    ``attn.in_proj_weight`` differs: it is split into ``attn.q_proj_weight``, ``attn.k_proj_weight``
+    and ``attn.v_proj_weight``. A state dict with the fused key also loads.
 
     Args:
-        model: open_clip architecture, a config shipped here (``mini_clip``), or a model JSON.
-        pretrained: open_clip tag (``openai``, ``laion2b_s34b_b88k``), a local ``.safetensors`` or
-            ``.pt`` file, ``mini_clip`` for the weights shipped here, or None for random weights.
-        image_size: pixels are resized to this (side, or height and width) by bilinear
-            interpolation. None takes a picture at its own size, rounded to whole patches.
-        levels: 0-based blocks whose output patches are given as `ImageFeatures.levels`.
-        dense: how the last block makes dense tokens: a key of `dense.DENSE_MODES`, or a dict of it
-            as ``type`` and its arguments, ``dict(type="naclip", std=5.0)``.
-        trainable: what trains, a rule of `trainable.set_trainable`, in both towers.
-        trainable_text: another rule for the text tower; None takes `trainable`.
-        attention: give patch-to-patch attention averaged over heads and blocks: True for all
-            blocks but the last, or the 0-based blocks.
-        class_attention: give the class token's attention to the patches, all heads of these
-            0-based blocks.
-        attention_gradient: let gradients through `attention`. Without, training keeps less memory.
-        text_cache: ``disk`` (and memory), ``memory`` or ``off``.
+        model: open_clip architecture, bundled config (``mini_clip``), or path of a model JSON file.
+        pretrained: open_clip tag such as ``openai``, path of a ``.safetensors`` or ``.pt`` file,
+            ``mini_clip`` for the bundled weights, or None for random weights.
+        image_size: side, or (height, width), to which images are resized bilinearly. None keeps
+            their own size, rounded to whole patches.
+        levels: 0-based blocks whose output patches become `ImageFeatures.levels`.
+        dense: computation of dense tokens in the last block: a key of `dense.DENSE_MODES`, or a
+            dict with the key as ``type`` and its arguments, such as ``dict(type="naclip",
+            std=5.0)``.
+        trainable: rule of `trainable.set_trainable` for the parameters that train.
+        trainable_text: rule for the text tower; None means the rule of `trainable`.
+        attention: blocks whose patch-to-patch attention is averaged over heads and blocks: 0-based
+            indices, or True for all blocks but the last. False provides no attention.
+        class_attention: 0-based blocks whose attention from the class token to the patches is
+            provided, for all heads.
+        attention_gradient: True to let gradients flow through `attention`. False needs less memory
+            in training.
+        text_cache: cache for text embeddings: ``disk`` (which includes memory), ``memory`` or
+            ``off``.
 
     Raises:
         TypeError: an argument that the dense mode does not have.
-        ValueError: an unknown name or a value out of range; an architecture without dense tokens.
-        FileNotFoundError, RuntimeError: weights that are absent, unreachable, corrupt or of another
+        ValueError: an unknown name, a value out of range, or an unsupported architecture.
+        FileNotFoundError: a weight file that does not exist.
+        RuntimeError: weights that cannot be downloaded, are corrupt, or belong to another
             architecture.
     """
 
@@ -101,15 +105,18 @@ class OpenCLIPEncoder(Encoder):
         register_pixel_statistics(self, preprocess_of(model, config, pretrained))
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
-        """RGB in 0..255, any size and number type.
+        """Computes the features of a batch of images.
 
-        Raises:
-            ValueError: not (B, 3, H, W).
+        Args:
+            image_B3HW: RGB in 0..255, of any size and number type.
 
         Returns:
-            Dense tokens (B, C, h, w) in the joint space and pooled embeddings (B, C), neither
-            normalised; the tapped levels (B, D, h, w); attention (B, h * w, h * w) if asked for,
-            whose rows sum to less than 1 because the class token's share is left out.
+            Dense tokens and pooled embeddings, neither normalised; the levels, each (B, D, h, w);
+            attention, if configured. The rows of the attention sum to less than 1, because the part
+            on the class token is left out.
+
+        Raises:
+            ValueError: a tensor that is not (B, 3, H, W).
         """
         pixels_B3HW = prepare_pixels(
             image_B3HW, self.mean_311, self.std_311, self.image_size, self.patch_size
@@ -125,13 +132,15 @@ class OpenCLIPEncoder(Encoder):
         )
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
-        """Embeddings (T, P, C) of every category under every template, float32, L2-normalised.
+        """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.
 
-        Kept in memory and on disk unless the text tower trains: then they are made anew, with
-        gradients. Kept ones are made in full precision, whatever autocast says.
+        Embeddings are cached in memory and on disk, and computed in full precision even under
+        autocast. While the text tower is being trained they are computed in every call, with
+        gradients, and not cached.
 
         Raises:
-            ValueError: a blank name or a prompt too long for the text tower, naming the category.
+            ValueError: a blank name, or a prompt that is too long for the text tower. The message
+                names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
 
@@ -139,5 +148,5 @@ class OpenCLIPEncoder(Encoder):
 def _block_indices(name: str, indices: Sequence[int], depth: int) -> tuple[int, ...]:
     wrong = [index for index in indices if not 0 <= index < depth]
     if wrong:
-        raise ValueError(f"{name} names blocks {wrong}, but the image tower has 0..{depth - 1}")
+        raise ValueError(f"{name} names blocks {wrong}, but the image tower has 0..{depth - 1}.")
     return tuple(indices)

@@ -1,4 +1,4 @@
-"""CLIP ConvNeXts of open_clip as an encoder with levels at several resolutions."""
+"""Encoder for open_clip models with a ConvNeXt, which has levels at several resolutions."""
 
 from __future__ import annotations
 
@@ -22,31 +22,34 @@ __all__ = ["OpenCLIPConvNeXtEncoder"]
 
 @ENCODERS.register_module()
 class OpenCLIPConvNeXtEncoder(Encoder):
-    """Any open_clip model with a ConvNeXt image tower: dense tokens, pooled embedding, text.
+    """CLIP model of open_clip with a ConvNeXt as image tower.
 
-    Levels are the outputs of stages, each at its own resolution: `level_scales` says how many times
-    finer than the dense tokens. ``encoder.clip`` is open_clip's own module and its state dict has
-    open_clip's keys, except that the text tower's attention matrices are three, as in
+    It provides dense tokens in the joint space, the pooled embedding of pre-training, outputs of
+    stages, and text embeddings. Each level has its own resolution, finer than the dense tokens by
+    the factor in `level_scales`. ``encoder.clip`` is open_clip's own module, so its state dict has
+    open_clip's keys; only the attention matrices of the text tower are split, as in
     `OpenCLIPEncoder`.
 
     Args:
-        model: open_clip architecture (``convnext_base_w_320``) or a model JSON.
-        pretrained: open_clip tag, a local ``.safetensors`` or ``.pt`` file, or None for random
+        model: open_clip architecture such as ``convnext_base_w_320``, or path of a model JSON file.
+        pretrained: open_clip tag, path of a ``.safetensors`` or ``.pt`` file, or None for random
             weights.
-        image_size: pixels are resized to this (side, or height and width) by bilinear
-            interpolation. None takes a picture at its own size, rounded to whole cells of the last
-            stage (32 pixels).
-        levels: 0-based stages whose outputs are given as `ImageFeatures.levels`.
-        trainable: ``none`` or ``full``, a rule of `trainable.set_trainable`, in both towers.
-        trainable_text: another rule for the text tower; None takes `trainable`.
-        drop_path: in training, the share of images that the last block is left out for; it grows
-            from 0 at the first block (stochastic depth).
-        dropout: in training, the share of channels dropped inside the image head.
-        text_cache: ``disk`` (and memory), ``memory`` or ``off``.
+        image_size: side, or (height, width), to which images are resized bilinearly. None keeps
+            their own size, rounded to whole cells of the last stage (32 pixels).
+        levels: 0-based stages whose outputs become `ImageFeatures.levels`.
+        trainable: rule of `trainable.set_trainable` for the parameters that train, ``none`` or
+            ``full``.
+        trainable_text: rule for the text tower; None means the rule of `trainable`.
+        drop_path: stochastic depth rate of the last block in training. The rate grows linearly from
+            0 at the first block.
+        dropout: dropout rate inside the image head in training.
+        text_cache: cache for text embeddings: ``disk`` (which includes memory), ``memory`` or
+            ``off``.
 
     Raises:
-        ValueError: an unknown name or a value out of range; an architecture that is no ConvNeXt.
-        FileNotFoundError, RuntimeError: weights that are absent, unreachable, corrupt or of another
+        ValueError: an unknown name, a value out of range, or an unsupported architecture.
+        FileNotFoundError: a weight file that does not exist.
+        RuntimeError: weights that cannot be downloaded, are corrupt, or belong to another
             architecture.
     """
 
@@ -80,7 +83,7 @@ class OpenCLIPConvNeXtEncoder(Encoder):
         wrong = [stage for stage in levels if not 0 <= stage < len(stages)]
         if wrong:
             raise ValueError(
-                f"levels names stages {wrong}, but the image tower has 0..{len(stages) - 1}"
+                f"levels names stages {wrong}, but the image tower has 0..{len(stages) - 1}."
             )
         stride = stages[-1]["reduction"]
         self.cell: tuple[int, int] = (stride, stride)
@@ -96,14 +99,17 @@ class OpenCLIPConvNeXtEncoder(Encoder):
         register_pixel_statistics(self, preprocess_of(model, config, pretrained))
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
-        """RGB in 0..255, any size and number type.
+        """Computes the features of a batch of images.
 
-        Raises:
-            ValueError: not (B, 3, H, W).
+        Args:
+            image_B3HW: RGB in 0..255, of any size and number type.
 
         Returns:
-            Dense tokens (B, C, h, w) in the joint space and pooled embeddings (B, C), neither
-            normalised; the levels, each (B, D_i, scale_i * h, scale_i * w).
+            Dense tokens and pooled embeddings, neither normalised; the levels, each
+            (B, D_i, scale_i * h, scale_i * w).
+
+        Raises:
+            ValueError: a tensor that is not (B, 3, H, W).
         """
         pixels_B3HW = prepare_pixels(
             image_B3HW, self.mean_311, self.std_311, self.image_size, self.cell
@@ -111,12 +117,14 @@ class OpenCLIPConvNeXtEncoder(Encoder):
         return convnext_features(self.clip.visual, pixels_B3HW, self.levels)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
-        """Embeddings (T, P, C) of every category under every template, float32, L2-normalised.
+        """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.
 
-        Kept in memory and on disk unless the text tower trains: then they are made anew, with
-        gradients. Kept ones are made in full precision, whatever autocast says.
+        Embeddings are cached in memory and on disk, and computed in full precision even under
+        autocast. While the text tower is being trained they are computed in every call, with
+        gradients, and not cached.
 
         Raises:
-            ValueError: a blank name or a prompt too long for the text tower, naming the category.
+            ValueError: a blank name, or a prompt that is too long for the text tower. The message
+                names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)

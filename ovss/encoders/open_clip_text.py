@@ -1,4 +1,4 @@
-"""The text side: prompts through an open_clip text transformer, no longer than they need to be."""
+"""Text embeddings from an open_clip text transformer, with prompts cut to the needed length."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ovss.structures import Vocabulary
 
-from .prompts import fill_template, words_of
+from .prompts import fill_template, names_by_category
 from .tokenizer import Tokenizer
 
 __all__ = ["TextRules", "embed_prompts", "embed_vocabulary", "text_tower"]
@@ -23,13 +23,14 @@ SECONDS_BEFORE_BAR = 3.0
 
 @dataclass(frozen=True)
 class TextRules:
-    """What a text tower does with its tokens; read off the model config.
+    """Attention mask, pooling and length of a text tower, from the model config.
 
     Args:
-        causal: no token sees a later one, so what follows the end mark changes nothing.
-        pool: "argmax" (the end mark has the highest id), "eos", "first" or "last".
-        eos_id: id of the end mark, for "eos".
-        context_length: most tokens.
+        causal: True if no token sees a later one, so tokens after the end mark have no effect.
+        pool: position of the pooled token: ``"argmax"`` (the end mark has the highest id),
+            ``"eos"``, ``"first"`` or ``"last"``.
+        eos_id: id of the end mark, used with ``"eos"``.
+        context_length: largest number of tokens.
     """
 
     causal: bool
@@ -38,8 +39,8 @@ class TextRules:
     context_length: int
 
     @classmethod
-    def of_config(cls, text_config: dict[str, Any]) -> TextRules:
-        """Read ``text_cfg`` of an open_clip model config."""
+    def from_config(cls, text_config: dict[str, Any]) -> TextRules:
+        """Reads ``text_cfg`` of an open_clip model config."""
         return cls(
             causal=not text_config.get("no_causal_mask", False),
             pool=text_config.get("pool_type", "argmax"),
@@ -48,26 +49,27 @@ class TextRules:
         )
 
     @property
-    def may_shorten(self) -> bool:
-        """Whether leaving out everything after the end mark is exact."""
+    def can_shorten(self) -> bool:
+        """True if dropping all tokens after the end mark gives exactly the same embedding."""
         return self.causal and self.pool in ("argmax", "eos")
 
 
 def text_tower(clip: nn.Module) -> nn.Module:
-    """The module that holds the text tower's parts: `clip` itself, or its ``text``."""
+    """Module that holds the parts of the text tower: `clip` itself, or its ``text``."""
     return dict(clip.named_children()).get("text", clip)
 
 
 def embed_prompts(tower: nn.Module, rules: TextRules, ids_NL: Tensor) -> Tensor:
-    """Embeddings (N, C) of token ids, not normalised; differentiable."""
+    """Computes the embeddings (N, C) of token ids. They are differentiable and not normalised."""
     dtype = tower.transformer.get_cast_dtype()
     x_NLD = tower.token_embedding(ids_NL).to(dtype)
     x_NLD = x_NLD + tower.positional_embedding[: ids_NL.shape[1]].to(dtype)
     for block in tower.transformer.resblocks:
         x_NLD = x_NLD + block.ls_1(block.attn(block.ln_1(x_NLD), causal=rules.causal))
         x_NLD = x_NLD + block.ls_2(block.mlp(block.ln_2(x_NLD)))
-    place_N = _pooled_place(rules, ids_NL)
-    x_ND = tower.ln_final(x_NLD[torch.arange(len(place_N), device=place_N.device), place_N])
+    position_N = _pooled_position(rules, ids_NL)
+    rows_N = torch.arange(len(position_N), device=position_N.device)
+    x_ND = tower.ln_final(x_NLD[rows_N, position_N])
     if tower.text_projection is None:
         return x_ND
     if isinstance(tower.text_projection, nn.Linear):
@@ -75,47 +77,57 @@ def embed_prompts(tower: nn.Module, rules: TextRules, ids_NL: Tensor) -> Tensor:
     return x_ND @ tower.text_projection
 
 
-def _pooled_place(rules: TextRules, ids_NL: Tensor) -> Tensor:
+def _pooled_position(rules: TextRules, ids_NL: Tensor) -> Tensor:
+    """Position (N,) of the token whose output becomes the embedding."""
     if rules.pool == "argmax":
         return ids_NL.argmax(1)
     if rules.pool == "eos":
         return (ids_NL == rules.eos_id).int().argmax(1)
-    place = 0 if rules.pool == "first" else ids_NL.shape[1] - 1
-    return ids_NL.new_full((len(ids_NL),), place)
+    position = 0 if rules.pool == "first" else ids_NL.shape[1] - 1
+    return ids_NL.new_full((len(ids_NL),), position)
 
 
 def embed_vocabulary(
     tower: nn.Module, rules: TextRules, tokenizer: Tokenizer, vocabulary: Vocabulary
 ) -> Tensor:
-    """Every category under every template: (T, P, C) float32, L2-normalised.
+    """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.
 
-    With ``synonyms="average"`` each prompt's embedding is normalised, the mean over a category's
-    synonyms is taken per template, and the mean is normalised again. Prompts of like length are
-    encoded together, in chunks of bounded memory; gradients flow if they are enabled.
+    With ``synonyms="average"`` each prompt's embedding is normalised, averaged over the synonyms of
+    a category for each template, and normalised again. Prompts of similar length are encoded
+    together, in chunks of bounded memory. Gradients flow if they are enabled.
+
+    Args:
+        tower: text tower, see `text_tower`.
+        rules: rules of the tower.
+        tokenizer: tokenizer of the tower.
+        vocabulary: names and templates.
 
     Raises:
-        ValueError: a blank name, or a prompt too long for the text tower, naming the category.
+        ValueError: a blank name, or a prompt that is too long for the text tower. The message names
+            the category.
     """
-    words = words_of(vocabulary)
-    templates, total = len(vocabulary.templates), sum(map(len, words))
-    ids = [_tokenize(tokenizer, template, word, vocabulary.names[category])
+    names = names_by_category(vocabulary)
+    templates, total = len(vocabulary.templates), sum(map(len, names))
+    ids = [_tokenize(tokenizer, template, name, vocabulary.names[category])
            for template in vocabulary.templates
-           for category, synonyms in enumerate(words)
-           for word in synonyms]  # fmt: skip
+           for category, synonyms in enumerate(names)
+           for name in synonyms]  # fmt: skip
     embeds_NC = F.normalize(_embed_chunks(tower, rules, ids), dim=-1)
     embeds_PNC = embeds_NC.unflatten(0, (templates, total))
-    if total == len(words):
+    if total == len(names):
         return embeds_PNC.transpose(0, 1).contiguous()
-    counts_T = [len(synonyms) for synonyms in words]
+    counts_T = [len(synonyms) for synonyms in names]
     means_PTC = torch.stack([part.mean(1) for part in embeds_PNC.split(counts_T, dim=1)], dim=1)
     return F.normalize(means_PTC, dim=-1).transpose(0, 1).contiguous()
 
 
-def _tokenize(tokenizer: Tokenizer, template: str, word: str, name: str) -> list[int]:
+def _tokenize(tokenizer: Tokenizer, template: str, name: str, category: str) -> list[int]:
     try:
-        return tokenizer(fill_template(template, word))
+        return tokenizer(fill_template(template, name))
     except ValueError as error:
-        raise ValueError(f"category {name!r}: {error}. Shorten the name or the template") from None
+        raise ValueError(
+            f"Category {category!r} cannot be encoded. {error} Shorten the name or the template."
+        ) from None
 
 
 def _embed_chunks(tower: nn.Module, rules: TextRules, ids: list[list[int]]) -> Tensor:
@@ -125,24 +137,25 @@ def _embed_chunks(tower: nn.Module, rules: TextRules, ids: list[list[int]]) -> T
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     chunks = list(_chunks([ids[index] for index in order], rules))
     bar = tqdm(
-        chunks, "encoding words", delay=SECONDS_BEFORE_BAR, leave=False, disable=len(chunks) < 2
+        chunks, "encoding prompts", delay=SECONDS_BEFORE_BAR, leave=False, disable=len(chunks) < 2
     )
     embeds_NC = torch.cat([embed_prompts(tower, rules, ids_NL.to(device)) for ids_NL in bar])
-    back_N = torch.empty(len(order), dtype=torch.long, device="cpu")
-    back_N[torch.tensor(order, device="cpu")] = torch.arange(len(order), device="cpu")
-    return embeds_NC.float()[back_N.to(device)]
+    # Inverse permutation: from the order by length back to the order of `ids`.
+    row_N = torch.empty(len(order), dtype=torch.long, device="cpu")
+    row_N[torch.tensor(order, device="cpu")] = torch.arange(len(order), device="cpu")
+    return embeds_NC.float()[row_N.to(device)]
 
 
 def _chunks(ids: list[list[int]], rules: TextRules) -> Iterator[Tensor]:
-    """Padded id tensors of at most `TOKENS_PER_CHUNK` ids; `ids` come sorted by length."""
+    """Yields padded id tensors of at most `TOKENS_PER_CHUNK` ids; `ids` are sorted by length."""
     start = 0
     while start < len(ids):
         stop, length = start, rules.context_length
         while stop < len(ids):
-            wanted = len(ids[stop]) if rules.may_shorten else rules.context_length
-            if stop > start and wanted * (stop + 1 - start) > TOKENS_PER_CHUNK:
+            needed = len(ids[stop]) if rules.can_shorten else rules.context_length
+            if stop > start and needed * (stop + 1 - start) > TOKENS_PER_CHUNK:
                 break
-            stop, length = stop + 1, wanted
+            stop, length = stop + 1, needed
         rows = [row + [0] * (length - len(row)) for row in ids[start:stop]]
         yield torch.tensor(rows, device="cpu")
         start = stop

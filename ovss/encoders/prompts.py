@@ -1,34 +1,36 @@
-"""Categories into prompts: which strings are encoded, and which category each belongs to."""
+"""Prompts: the strings that are encoded for each category of a vocabulary."""
 
 from __future__ import annotations
 
 from ovss.structures import Vocabulary, split_synonyms
 
-__all__ = ["fill_template", "words_of"]
+__all__ = ["fill_template", "names_by_category"]
 
 
-def fill_template(template: str, word: str) -> str:
-    """Put one word into a template.
+def fill_template(template: str, name: str) -> str:
+    """Inserts a name into a prompt template.
 
-    ``{}`` is the word; ``{article}`` becomes "a" or "an" by the word's first letter.
+    ``{}`` becomes the name. ``{article}`` becomes "a" or "an", depending on its first letter.
 
     >>> fill_template("There is {article} {} in the scene.", "apple")
     'There is an apple in the scene.'
     """
-    article = "an" if word[:1].lower() in tuple("aeiou") else "a"
-    return template.replace("{article}", article).replace("{}", word)
+    article = "an" if name[:1].lower() in tuple("aeiou") else "a"
+    return template.replace("{article}", article).replace("{}", name)
 
 
-def words_of(vocabulary: Vocabulary) -> list[tuple[str, ...]]:
-    """The words that stand for each category: its first synonym, or all of them.
+def names_by_category(vocabulary: Vocabulary) -> list[tuple[str, ...]]:
+    """Names to encode for each category: its first synonym, or all of its synonyms.
 
     Raises:
-        ValueError: a name without any word, naming its place.
+        ValueError: a blank name. The message gives its index.
     """
-    words = [split_synonyms(name) for name in vocabulary.names]
-    for index, synonyms in enumerate(words):
+    names = [split_synonyms(name) for name in vocabulary.names]
+    for index, synonyms in enumerate(names):
         if not synonyms:
-            raise ValueError(f"category {index} has a blank name: {vocabulary.names[index]!r}")
+            raise ValueError(
+                f"Category {index} has a blank name: {vocabulary.names[index]!r}. Give it a name."
+            )
     if vocabulary.synonyms == "first":
-        return [synonyms[:1] for synonyms in words]
-    return words
+        return [synonyms[:1] for synonyms in names]
+    return names

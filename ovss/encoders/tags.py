@@ -1,4 +1,4 @@
-"""Weights by tag: what open_clip knows of them, and fetching them without waiting in vain."""
+"""Weights by open_clip tag: their metadata, and downloads that fail fast without a network."""
 
 from __future__ import annotations
 
@@ -19,46 +19,49 @@ OLD_CACHE = Path("~/.cache/clip")
 
 
 def tag_config(model: str, pretrained: str) -> dict[str, Any]:
-    """What open_clip records of a tag: where its weights lie, mean, std, activation.
+    """Metadata that open_clip records for a tag: location of the weights, mean, std, activation.
 
     Raises:
-        ValueError: no such tag for the architecture; its tags are listed.
+        ValueError: a tag that the architecture does not have. The message lists its tags.
     """
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    found = get_pretrained_cfg(model, pretrained) if model in open_clip.list_models() else {}
-    if not found:
+    config = get_pretrained_cfg(model, pretrained) if model in open_clip.list_models() else {}
+    if not config:
         tags = open_clip.list_pretrained_tags_by_model(model)
         close = difflib.get_close_matches(pretrained, tags, n=1)
         raise ValueError(
-            f"no weights {pretrained!r} for {model}; "
-            + (f"did you mean {close[0]!r}? " if close else "")
-            + f"its tags: {', '.join(tags) or 'none'}; or give a local file"
+            f"Unknown weights {pretrained!r} for {model}. "
+            + (f"Did you mean {close[0]!r}? " if close else "")
+            + f"Use one of its tags ({', '.join(tags) or 'none'}) or the path of a local file."
         )
-    return found
+    return config
 
 
 def check_activation(model: str, config: dict[str, Any], pretrained: str) -> None:
-    """Refuse weights trained with another activation: they load, and give wrong features.
+    """Checks that weights were trained with the activation of the architecture.
+
+    Weights trained with another activation would load without an error and give wrong features.
 
     Raises:
-        ValueError: naming the architecture to use instead.
+        ValueError: another activation. The message names the architecture to use instead.
     """
-    mine = bool(config.get("quick_gelu"))
-    if mine != bool(tag_config(model, pretrained).get("quick_gelu")):
-        other = model.removesuffix("-quickgelu") if mine else f"{model}-quickgelu"
+    quick = bool(config.get("quick_gelu"))
+    if quick != bool(tag_config(model, pretrained).get("quick_gelu")):
+        other = model.removesuffix("-quickgelu") if quick else f"{model}-quickgelu"
         raise ValueError(
-            f"the weights {pretrained!r} were trained with the other activation (quick_gelu is "
-            f"{mine} in {model}): use model={other!r}"
+            f"The weights {pretrained!r} were trained with another activation than that of {model} "
+            f"(quick_gelu={quick}). Use model={other!r}."
         )
 
 
 def fetch(model: str, pretrained: str) -> Path:
-    """The file of a tag, from the cache or the network.
+    """File with the weights of a tag, downloaded unless it is cached.
 
     Raises:
-        RuntimeError: neither has it; the message names the tag, the cache and the way around.
+        RuntimeError: weights that are neither cached nor reachable. The message names the tag, the
+            cache folder, and the alternative of a local file.
     """
     tag = tag_config(model, pretrained)
     cached = _cached(tag)
@@ -69,21 +72,21 @@ def fetch(model: str, pretrained: str) -> Path:
         from open_clip.pretrained import download_pretrained
 
         return Path(download_pretrained(tag))
-    except Exception as error:  # whatever the network, the hub client or the disk raises
+    except Exception as error:  # the network, the hub client and the disk raise many kinds
         from huggingface_hub.constants import HF_HUB_CACHE
 
         problem = RuntimeError(
-            f"the weights {pretrained!r} of {model} are not cached and could not be fetched from "
-            f"{tag.get('hf_hub') or tag.get('url')} ({type(error).__name__}: {error}). They are "
-            f"looked for in {HF_HUB_CACHE} (move it with HF_HOME) and {OLD_CACHE}. Without "
-            f"network, copy the file here and give its path: "
-            f"pretrained='/path/to/weights.safetensors' in the config's encoder"
+            f"The weights {pretrained!r} of {model} are not cached and could not be fetched from "
+            f"{tag.get('hf_hub') or tag.get('url')} ({type(error).__name__}: {error}). The cache "
+            f"folders are {HF_HUB_CACHE} (set by HF_HOME) and {OLD_CACHE}. Without a network, copy "
+            f"the file to this machine and set pretrained='/path/to/weights.safetensors' in the "
+            f"encoder's config"
         )
         raise advised(problem, "pretrained") from error
 
 
 def _cached(tag: dict[str, Any]) -> Path | None:
-    """The hub's cached file of a tag, without asking the network."""
+    """Cached file of a tag from the hub, without network access; None if it is not cached."""
     from huggingface_hub import try_to_load_from_cache
 
     repository, file = os.path.split(tag.get("hf_hub") or "")
@@ -91,24 +94,28 @@ def _cached(tag: dict[str, Any]) -> Path | None:
         return None
     default = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     for name in (f"{Path(file).stem}.safetensors", file) if file else default:
-        found = try_to_load_from_cache(repository, name)
-        if isinstance(found, str):
-            return Path(found)
+        path = try_to_load_from_cache(repository, name)
+        if isinstance(path, str):
+            return Path(path)
     return None
 
 
 def _check_network(tag: dict[str, Any]) -> None:
-    """Fail at once where the host cannot be reached: the hub client retries for a minute."""
+    """Checks quickly that the host can be reached, because the hub client retries for a minute.
+
+    Raises:
+        OSError: a host that cannot be reached, or a hub client in offline mode.
+    """
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
     url = ENDPOINT if tag.get("hf_hub") else tag.get("url", "")
     if not tag.get("hf_hub") and (OLD_CACHE.expanduser() / Path(url).name).is_file():
-        return  # open_clip checks its digest and takes it
+        return  # open_clip verifies the digest of the cached file and uses it
     if HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
     address = urlparse(url)
     if address.scheme in getproxies():
-        return  # the proxy finds the host, not this machine
+        return  # the proxy resolves the host, so this machine need not reach it
     port = address.port or (80 if address.scheme == "http" else 443)
     with socket.create_connection((address.hostname or "", port), timeout=SECONDS_TO_REACH):
         pass

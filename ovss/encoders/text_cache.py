@@ -1,7 +1,8 @@
-"""Text embeddings kept: in memory for the next image, on disk for the next run.
+"""Cache of text embeddings: in memory for the next image, on disk for the next run.
 
-An entry is found by the content of everything that made it, so an entry can be unused but never
-stale. Processes may share the folder: files appear whole or not at all.
+The key of an entry is a digest of everything that the embeddings depend on, so an entry can become
+unused but never outdated. Several processes can share the folder because files are renamed into
+place once they are complete.
 """
 
 from __future__ import annotations
@@ -23,36 +24,37 @@ from ovss.io.files import write_atomic
 
 __all__ = ["TextCache", "cache_folder", "cache_key"]
 
-FORMAT = 1  # raise it when the meaning of a file or the way embeddings are made changes
+FORMAT = 1  # increase it when the file format or the computation of embeddings changes
 MEMORY_BYTES = 512 * 2**20
 DISK_BYTES = 2 * 2**30
 _warned: set[Path] = set()
 
 
 def cache_folder() -> Path | None:
-    """Where embeddings are kept on disk.
+    """Folder for embeddings on disk: ``text`` in ``OVSS_CACHE_DIR`` or in the user's cache folder.
 
-    The environment variable ``OVSS_CACHE_DIR``, or ``ovss`` in the user's cache folder. None, that
-    is no disk, if the variable is ``off`` or empty.
+    None if the environment variable ``OVSS_CACHE_DIR`` is ``off`` or empty, which disables the
+    disk cache.
     """
-    chosen = os.environ.get("OVSS_CACHE_DIR")
-    if chosen is not None:
-        return None if chosen.strip().lower() in ("", "off") else Path(chosen).expanduser() / "text"
+    setting = os.environ.get("OVSS_CACHE_DIR")
+    if setting is not None:
+        is_off = setting.strip().lower() in ("", "off")
+        return None if is_off else Path(setting).expanduser() / "text"
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "ovss" / "text"
 
 
-def cache_key(**made_of: Any) -> str:
-    """Digest of everything that an entry depends on; values must be JSON."""
-    content = json.dumps({"format": FORMAT, **made_of}, sort_keys=True)
+def cache_key(**inputs: Any) -> str:
+    """Digest of everything that an entry depends on. Values must be JSON-serialisable."""
+    content = json.dumps({"format": FORMAT, **inputs}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 class TextCache:
-    """Embeddings by key.
+    """Text embeddings by key.
 
     Args:
-        disk: whether to use `cache_folder` as well as memory.
+        disk: True to use `cache_folder` in addition to memory.
     """
 
     def __init__(self, disk: bool = True) -> None:
@@ -63,10 +65,10 @@ class TextCache:
         return TextCache(self.disk)
 
     def get_or_make(self, key: str, device: torch.device, make: Callable[[], Tensor]) -> Tensor:
-        """The embeddings (T, P, C) of `key`: remembered, read, or made and kept."""
-        found = self._remembered(key, device)
-        if found is not None:
-            return found
+        """Embeddings (T, P, C) from memory, from disk, or computed by `make` and then stored."""
+        remembered = self._remembered(key, device)
+        if remembered is not None:
+            return remembered
         folder = cache_folder() if self.disk else None
         embeds_TPC = _read(folder, key) if folder else None
         if embeds_TPC is None:
@@ -80,7 +82,7 @@ class TextCache:
     def _remembered(self, key: str, device: torch.device) -> Tensor | None:
         entry = self._memory.pop((key, str(device)), None)
         if entry is None or entry[0]._version != entry[1]:
-            return None  # absent, or someone wrote into it
+            return None  # missing, or modified in place since it was stored
         self._memory[key, str(device)] = entry
         return entry[0]
 
@@ -98,25 +100,26 @@ def _digest(embeds_TPC: Tensor) -> str:
 
 
 def _read(folder: Path, key: str) -> Tensor | None:
-    """An entry from disk; None if there is none. A file that is not what it says is dropped."""
+    """Reads an entry from disk; None if it is missing or corrupt."""
     from safetensors.torch import load
 
     path = folder / f"{key}.safetensors"
     try:
-        content = path.read_bytes()  # opened once: another process may drop the file at any time
+        content = path.read_bytes()  # one read, because another process may delete the file
+        # A safetensors file starts with the length of its JSON header.
         known = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
         embeds_TPC = load(content)["embeds_TPC"]
         if known.get("key") != key or known.get("sha256") != _digest(embeds_TPC):
-            raise ValueError("its content is not what was written")
+            raise ValueError("its checksum does not match")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # the reader raises many kinds for a bad file
         warnings.warn(
-            f"the cached text embeddings {path} are corrupt ({error}): they are made again",
+            f"The cached text embeddings {path} are corrupt ({error}) and will be computed again.",
             stacklevel=2,
         )
         return None
-    with contextlib.suppress(OSError):  # a folder that can be read only
+    with contextlib.suppress(OSError):  # a read-only folder
         os.utime(path)
     return embeds_TPC
 
@@ -134,17 +137,17 @@ def _write(folder: Path, key: str, embeds_TPC: Tensor) -> None:
         if folder not in _warned:
             _warned.add(folder)
             warnings.warn(
-                f"text embeddings cannot be kept in {folder} ({error}): they are made again in "
-                f"every run. Set OVSS_CACHE_DIR to a folder that can be written, or to 'off'",
+                f"Text embeddings cannot be cached in {folder} ({error}), so every run computes "
+                f"them again. Set OVSS_CACHE_DIR to a writable folder, or to 'off'.",
                 stacklevel=2,
             )
 
 
 def _prune(folder: Path) -> None:
-    """Drop the entries longest unused until the folder is below `DISK_BYTES`."""
+    """Deletes the least recently used entries until the folder is below `DISK_BYTES`."""
     entries = []
     for path in folder.glob("*.safetensors"):
-        with contextlib.suppress(FileNotFoundError):  # another process dropped it
+        with contextlib.suppress(FileNotFoundError):  # deleted by another process
             entries.append((path.stat().st_mtime, path.stat().st_size, path))
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries)[:-1]:

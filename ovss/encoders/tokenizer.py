@@ -1,4 +1,4 @@
-"""open_clip's tokenizers behind one narrow face: strings in, lists of ids out, nothing cut off."""
+"""Common interface to open_clip's tokenizers, which never truncates a prompt silently."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ __all__ = ["Tokenizer"]
 
 
 class Tokenizer:
-    """The tokenizer that an open_clip model config asks for.
+    """Tokenizer of an open_clip model: CLIP's byte-pair tokenizer, or one from Hugging Face.
 
     Args:
-        text_config: ``text_cfg`` of the model config. CLIP's byte-pair tokenizer unless it names a
-            Hugging Face tokenizer, whose files must be cached or reachable.
+        text_config: ``text_cfg`` of the model config. If it names a Hugging Face tokenizer, its
+            files must be cached or reachable.
 
     Attributes:
-        context_length: ids that the text tower takes at most.
-        fingerprint: digest of the tokenizer's content: equal digests give equal ids.
+        context_length: largest number of ids that the text tower accepts.
+        fingerprint: digest of the tokenizer's content. Equal digests mean equal ids.
+
+    Raises:
+        RuntimeError: a Hugging Face tokenizer that cannot be loaded.
     """
 
     def __init__(self, text_config: dict[str, Any]) -> None:
@@ -41,7 +44,7 @@ class Tokenizer:
         """Ids of one prompt with start and end marks; padded only if the tokenizer always pads.
 
         Raises:
-            ValueError: the prompt is longer than the text tower can take.
+            ValueError: a prompt that is too long for the text tower.
         """
         tokenizer = self._tokenizer
         if self._is_byte_pair:
@@ -52,7 +55,8 @@ class Tokenizer:
             ids = tokenizer(text)[0].tolist()
         if length > self.context_length:
             raise ValueError(
-                f"{length} tokens, but the text tower takes {self.context_length}: {text!r}"
+                f"The prompt {text!r} has {length} tokens, but the text tower takes at most "
+                f"{self.context_length}."
             )
         return ids
 
@@ -65,6 +69,6 @@ def _hub_tokenizer(name: str, length: int, config: dict[str, Any], options: dict
         return HFTokenizer(name, context_length=length, tokenizer_mode=mode, **options)
     except (ImportError, OSError, ValueError) as error:
         raise RuntimeError(
-            f"the tokenizer {name!r} could not be loaded ({error}). It comes from the Hugging Face "
-            f"hub: with network it is fetched once; without, copy it into the hub cache (HF_HOME)"
+            f"The tokenizer {name!r} could not be loaded from the Hugging Face hub ({error}). "
+            f"Connect to a network for the first use, or copy it into the hub's cache (HF_HOME)."
         ) from error

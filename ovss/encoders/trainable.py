@@ -1,4 +1,4 @@
-"""What trains in a CLIP: four named rules, by module, never by a part of a name."""
+"""Rules that choose the trainable parameters of a CLIP model."""
 
 from __future__ import annotations
 
@@ -13,45 +13,51 @@ NEVER = ("logit_scale", "logit_bias")
 
 
 def set_trainable(clip: nn.Module, image: str, text: str | None = None) -> None:
-    """Set ``requires_grad`` of every parameter of `clip`.
+    """Sets ``requires_grad`` of every parameter of `clip` by a rule for each tower.
 
     ========= ================================================================================
     none      nothing
-    qv        the query and value matrices of every block, no bias (CAT-Seg's rule)
-    attention every parameter of the attention modules: q, k, v, their bias, output projection
-    full      every parameter of the tower, position embeddings included
+    qv        query and value matrices of every block, without biases (CAT-Seg)
+    attention all parameters of the attention modules: q, k, v, their bias, output projection
+    full      all parameters of the tower, including position embeddings
     ========= ================================================================================
 
-    ``logit_scale`` and ``logit_bias`` belong to the contrastive loss and never train here: no
-    output of the encoder depends on them. Fixed sine-cosine positions stay fixed.
+    ``logit_scale`` and ``logit_bias`` belong to the contrastive loss and never train, because the
+    outputs of the encoder do not depend on them. Fixed sine-cosine positions stay fixed.
 
     Args:
-        clip: with `attention.Attention` in its blocks.
-        image: rule of the image tower.
-        text: rule of the text tower; None: the same.
+        clip: CLIP module with `attention.Attention` in its blocks.
+        image: rule for the image tower.
+        text: rule for the text tower; None means the rule of the image tower.
 
     Raises:
-        ValueError: an unknown rule, or one about attention for a tower that has none.
+        ValueError: an unknown rule, or a rule about attention for a tower without attention.
     """
     text = image if text is None else text
     for rule in (image, text):
         if rule not in TRAINABLE:
-            raise ValueError(f"no rule {rule!r} for what trains: choose of {', '.join(TRAINABLE)}")
+            raise ValueError(
+                f"Unknown rule {rule!r} for trainable parameters. Choose one of "
+                f"{', '.join(TRAINABLE)}."
+            )
     fixed = {id(p) for p in clip.parameters() if not p.requires_grad}
-    chosen = {
-        "image": _chosen(clip.visual, image),
-        "text": _chosen(clip, text),
+    trainable = {
+        "image": _trainable(clip.visual, image),
+        "text": _trainable(clip, text),
     }
     for name, parameter in clip.named_parameters():
         side = "image" if name.startswith("visual.") else "text"
-        trains = id(parameter) in chosen[side] and name not in NEVER
+        trains = id(parameter) in trainable[side] and name not in NEVER
         parameter.requires_grad_(trains and id(parameter) not in fixed)
 
 
-def _chosen(module: nn.Module, rule: str) -> set[int]:
+def _trainable(module: nn.Module, rule: str) -> set[int]:
+    """Ids of the parameters that a rule trains."""
     attentions = [part for part in module.modules() if isinstance(part, Attention)]
     if rule in ("qv", "attention") and not attentions:
-        raise ValueError(f"rule {rule!r} trains nothing of a tower without attention: none or full")
+        raise ValueError(
+            f"Rule {rule!r} trains nothing in a tower without attention. Use 'none' or 'full'."
+        )
     if rule == "qv":
         return {id(p) for a in attentions for p in (a.q_proj_weight, a.v_proj_weight)}
     if rule == "attention":

@@ -1,4 +1,4 @@
-"""The image side: an open_clip vision transformer read at any size, block by block."""
+"""Features of an open_clip vision transformer, for images of any size."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ __all__ = ["embed_patches", "image_features", "resize_positions"]
 
 
 def resize_positions(positions_ND: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Position embedding of another grid: bicubic, no antialiasing, the class token's kept.
+    """Resizes position embeddings to another grid: bicubic, without antialiasing.
+
+    The embedding of the class token is unchanged.
 
     Args:
-        positions_ND: 1 + old height * old width rows, the class token first.
-        old: grid (height, width) that it was made for.
-        new: grid (height, width) that is wanted.
+        positions_ND: 1 + old height * old width rows, class token first.
+        old: current grid (height, width).
+        new: requested grid (height, width).
     """
     if old == new:
         return positions_ND
@@ -29,9 +31,10 @@ def resize_positions(positions_ND: Tensor, old: tuple[int, int], new: tuple[int,
 
 
 def embed_patches(visual: nn.Module, image_B3HW: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Normalised pixels to the first block's tokens (B, 1 + h * w, D), and the grid (h, w).
+    """Computes the input tokens of the first block, (B, 1 + h * w, D), and the grid (h, w).
 
-    Patch dropout, which some pre-training recipes use, is never applied: it would tear the grid.
+    Patch dropout, which some pre-training recipes use, is never applied because the dense tokens
+    need a complete grid.
     """
     patches_BDhw = visual.conv1(image_B3HW.to(visual.conv1.weight.dtype))
     grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
@@ -50,20 +53,21 @@ def image_features(
     class_attention: tuple[int, ...] = (),
     attention_gradient: bool = True,
 ) -> ImageFeatures:
-    """Run the tower once.
+    """Computes the features of a batch of images in one pass.
 
     Args:
         visual: open_clip's VisionTransformer with `attention.Attention` in its blocks.
-        image_B3HW: normalised pixels, H and W multiples of the patch size.
-        dense: how the last block, or the last `dense.depth` of them, make dense tokens.
-        levels: 0-based blocks whose outputs are wanted.
-        attention: 0-based blocks whose attention is averaged; empty for none.
-        class_attention: 0-based blocks whose attention from the class token is wanted, all heads.
-        attention_gradient: let gradients through the weights of `attention`.
+        image_B3HW: normalised pixels; H and W are multiples of the patch size.
+        dense: dense mode, which computes dense tokens from the last block, or from the last
+            `dense.depth` blocks.
+        levels: 0-based blocks whose outputs become `ImageFeatures.levels`.
+        attention: 0-based blocks whose patch-to-patch attention is averaged; empty for none.
+        class_attention: 0-based blocks whose attention from the class token is returned.
+        attention_gradient: True to let gradients flow through the weights of `attention`.
     """
     tokens_BND, grid = embed_patches(visual, image_B3HW)
     *blocks, last_block = visual.transformer.resblocks
-    tapped, weights_BNN, class_BHN = {}, [], {}
+    outputs, weights_BNN, class_BHN = {}, [], {}
     before: list[LastBlock] = []
     for index, block in enumerate(blocks):
         if index > len(blocks) - dense.depth:
@@ -75,17 +79,17 @@ def image_features(
             attend = block.attn.forward_with_weights
             if torch.is_grad_enabled() and not attention_gradient:
                 attend = block.attn.forward_with_detached_weights
-            moved_BND, weight_BNN = attend(normed_BND)
+            output_BND, weight_BNN = attend(normed_BND)
             weights_BNN.append(weight_BNN[:, 1:, 1:])
         else:
-            moved_BND = block.attn(normed_BND)
-        tokens_BND = tokens_BND + block.ls_1(moved_BND)
+            output_BND = block.attn(normed_BND)
+        tokens_BND = tokens_BND + block.ls_1(output_BND)
         tokens_BND = tokens_BND + block.ls_2(block.mlp(block.ln_2(tokens_BND)))
         if index in levels:
-            tapped[index] = _as_map(tokens_BND[:, 1:], grid)
+            outputs[index] = _as_map(tokens_BND[:, 1:], grid)
     last = LastBlock(last_block, tokens_BND, grid, tuple(before))
     if len(blocks) in levels:
-        tapped[len(blocks)] = _as_map(last.ordinary_BND[:, 1:], grid)
+        outputs[len(blocks)] = _as_map(last.ordinary_BND[:, 1:], grid)
     if len(blocks) in attention:
         weights_BNN.append(last.attention_BNN()[:, 1:, 1:])
     if len(blocks) in class_attention:
@@ -94,14 +98,14 @@ def image_features(
     return ImageFeatures(
         dense_BChw=_as_map(visual.ln_post(dense(last)) @ visual.proj, grid),
         pooled_BC=_pool(visual, last),
-        levels=tuple(tapped[index] for index in levels),
+        levels=tuple(outputs[index] for index in levels),
         attention_BNN=torch.stack(weights_BNN).mean(0) if weights_BNN else None,
         class_attention_BMhw=torch.cat(class_maps, dim=1) if class_maps else None,
     )
 
 
 def _pool(visual: nn.Module, last: LastBlock) -> Tensor:
-    """The image embedding of pre-training: the class token's, or the mean over patches."""
+    """Image embedding of pre-training: the class token's output, or the mean over patches."""
     if visual.pool_type == "tok":
         return visual.ln_post(last.class_token_BD()) @ visual.proj
     patches_BND = last.ordinary_BND[:, 1:]

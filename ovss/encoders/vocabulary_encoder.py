@@ -1,4 +1,4 @@
-"""The text side as a whole: a vocabulary to embeddings, kept unless the tower trains."""
+"""Encoding of vocabularies with an open_clip text tower and a cache."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ CACHES = ("disk", "memory", "off")
 
 
 class VocabularyEncoder:
-    """What every encoder that holds an open_clip model does with words.
+    """Text encoding shared by all encoders that hold an open_clip model.
 
-    It holds no parameters: the model is an argument of each call.
+    It does not hold parameters; the model is an argument of each call.
 
     Args:
-        config: the model config.
-        cache: ``disk`` (and memory), ``memory`` or ``off``.
+        config: model config.
+        cache: ``disk`` (which includes memory), ``memory`` or ``off``.
 
     Raises:
-        ValueError: another word for `cache`.
+        ValueError: an unknown value of `cache`.
     """
 
     def __init__(self, config: dict[str, Any], cache: str) -> None:
         if cache not in CACHES:
-            raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {cache!r}")
+            raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {cache!r}.")
         self._config = config["text_cfg"]
-        self._rules = TextRules.of_config(config["text_cfg"])
+        self._rules = TextRules.from_config(config["text_cfg"])
         self._architecture = json.dumps([config["text_cfg"], config.get("quick_gelu", False)])
         self._tokenizer: Tokenizer | None = None
         self._fingerprint = Fingerprint()
         self._cache = None if cache == "off" else TextCache(disk=cache == "disk")
 
     def __call__(self, clip: nn.Module, vocabulary: Vocabulary) -> TextFeatures:
-        """Embeddings (T, P, C), float32, L2-normalised; see `interfaces.Encoder.encode_text`.
+        """Computes or looks up the embeddings (T, P, C): float32, L2-normalised.
 
         Raises:
-            ValueError: a blank name or a prompt too long for the text tower, naming the category.
+            ValueError: a blank name, or a prompt that is too long for the text tower. The message
+                names the category.
         """
         tensors = _text_tensors(clip)
         trains = any(parameter.requires_grad for parameter in tensors.values())
@@ -55,7 +56,7 @@ class VocabularyEncoder:
             return TextFeatures(self._embed(clip, vocabulary), vocabulary=vocabulary)
         device = next(iter(tensors.values())).device
         if self._cache is None or device.type == "meta":
-            return TextFeatures(self._embed_apart(clip, vocabulary, device), vocabulary=vocabulary)
+            return TextFeatures(self._embed_fixed(clip, vocabulary, device), vocabulary=vocabulary)
         key = cache_key(
             weights=self._fingerprint(tensors),
             architecture=self._architecture,
@@ -64,9 +65,9 @@ class VocabularyEncoder:
             templates=vocabulary.templates,
             synonyms=vocabulary.synonyms,
         )
-        with torch.inference_mode(False):  # kept ones must serve a later training step too
+        with torch.inference_mode(False):  # cached tensors must work in training, too
             embeds_TPC = self._cache.get_or_make(
-                key, device, lambda: self._embed_apart(clip, vocabulary, device)
+                key, device, lambda: self._embed_fixed(clip, vocabulary, device)
             )
         return TextFeatures(embeds_TPC, vocabulary=vocabulary)
 
@@ -78,8 +79,8 @@ class VocabularyEncoder:
     def _embed(self, clip: nn.Module, vocabulary: Vocabulary) -> Tensor:
         return embed_vocabulary(text_tower(clip), self._rules, self._get_tokenizer(), vocabulary)
 
-    def _embed_apart(self, clip: nn.Module, vocabulary: Vocabulary, device: torch.device) -> Tensor:
-        """Without gradients, autocast or inference mode, so that any later call may use it."""
+    def _embed_fixed(self, clip: nn.Module, vocabulary: Vocabulary, device: torch.device) -> Tensor:
+        """Embeddings without gradients, autocast or inference mode, usable in any later call."""
         kind = device.type if device.type != "meta" else "cpu"
         with (
             torch.inference_mode(False),
@@ -90,7 +91,7 @@ class VocabularyEncoder:
 
 
 def _text_tensors(clip: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that text embeddings depend on."""
+    """Parameters on which text embeddings depend."""
     return {
         name: parameter
         for name, parameter in clip.named_parameters()

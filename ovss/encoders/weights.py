@@ -1,4 +1,4 @@
-"""Weight files: which one is meant, what is in it, and whether it fits."""
+"""Pre-trained weights of CLIP models: finding the file, and loading it into a module."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "weights_come_later",
 ]
 
-SHIPPED = CONFIGS.parent / "weights"
+BUNDLED = CONFIGS.parent / "weights"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -37,8 +37,13 @@ _LATER: ContextVar[bool] = ContextVar("weights come later", default=False)
 
 @contextmanager
 def weights_come_later(they_do: bool = True) -> Iterator[None]:
-    """Encoders that are built within leave their pre-trained file alone: another one, which holds
-    all that they would find there, is loaded right afterwards."""
+    """Context in which new encoders do not load their pre-trained weights.
+
+    Use it to build a model whose own weight file, loaded right afterwards, contains the encoder.
+
+    Args:
+        they_do: False makes the context do nothing.
+    """
     token = _LATER.set(they_do)
     try:
         yield
@@ -47,30 +52,37 @@ def weights_come_later(they_do: bool = True) -> Iterator[None]:
 
 
 def find_pretrained(model: str, config: dict[str, Any], pretrained: str | None) -> Path | None:
-    """The file that `pretrained` means, fetched if it is a tag not yet cached.
+    """Finds the file with pre-trained weights, and downloads it if necessary.
+
+    Args:
+        model: name of the architecture.
+        config: model config.
+        pretrained: open_clip tag, path of a file, name of bundled weights, or None.
 
     Returns:
-        None: none is meant, or `weights_come_later`.
+        The path; None if `pretrained` is None, or inside `weights_come_later`.
 
     Raises:
-        FileNotFoundError: a local or shipped file that is not there.
-        RuntimeError: a tag's weights are neither cached nor reachable.
-        ValueError: an unknown tag, or one trained with another activation than the architecture's.
+        FileNotFoundError: a local or bundled file that does not exist.
+        RuntimeError: weights of a tag that are neither cached nor reachable.
+        ValueError: an unknown tag, or weights trained with another activation.
     """
     if pretrained is None or _LATER.get():
         return None
     if _is_tag(pretrained):
         check_activation(model, config, pretrained)
         return fetch(model, pretrained)
-    path = Path(pretrained) if _is_file_name(pretrained) else SHIPPED / f"{pretrained}.safetensors"
+    path = Path(pretrained) if _is_file_name(pretrained) else BUNDLED / f"{pretrained}.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path} (pretrained={pretrained!r})")
+        raise FileNotFoundError(
+            f"Weight file {path} does not exist (pretrained={pretrained!r}). Check the path."
+        )
     return path
 
 
 def _is_tag(pretrained: str) -> bool:
-    shipped = (SHIPPED / f"{pretrained}.safetensors", CONFIGS / f"{pretrained}.json")
-    return not _is_file_name(pretrained) and not any(path.is_file() for path in shipped)
+    bundled = (BUNDLED / f"{pretrained}.safetensors", CONFIGS / f"{pretrained}.json")
+    return not _is_file_name(pretrained) and not any(path.is_file() for path in bundled)
 
 
 def _is_file_name(pretrained: str) -> bool:
@@ -80,10 +92,10 @@ def _is_file_name(pretrained: str) -> bool:
 def preprocess_of(
     model: str, config: dict[str, Any], pretrained: str | None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of pixels, in 0..255, that a model was trained with.
+    """Mean and standard deviation of the pixels in pre-training, in 0..255.
 
-    ``preprocess_cfg`` of the model config, else what open_clip records for the weights' tag, else
-    CLIP's own.
+    They come from ``preprocess_cfg`` of the model config, or from open_clip's record of the tag, or
+    else are those of CLIP.
     """
     known = config.get("preprocess_cfg")
     if known is None:
@@ -93,11 +105,10 @@ def preprocess_of(
 
 
 def load_pretrained(clip: nn.Module, model: str, path: Path) -> None:
-    """Load a file into `clip`; half precision becomes the module's own precision.
+    """Loads a weight file into `clip`. Half precision becomes the precision of the module.
 
     Raises:
-        RuntimeError: a file as in `read_weights`, or keys or shapes that are not this
-            architecture's; the first few are named.
+        RuntimeError: a file that cannot be read, or keys or shapes of another architecture.
     """
     clip.load_state_dict(fitted(read_weights(path)[0], clip, model, path))
 
@@ -105,27 +116,34 @@ def load_pretrained(clip: nn.Module, model: str, path: Path) -> None:
 def fitted(
     tensors: dict[str, Tensor], clip: nn.Module, model: str, path: str | Path
 ) -> dict[str, Tensor]:
-    """Published tensors under the names, and in the shapes, of `clip`, which may be on "meta".
+    """Converts published tensors to the names and shapes of `clip`'s state dict.
+
+    Args:
+        tensors: tensors by published name.
+        clip: module that defines names and shapes; it may be on the meta device.
+        model: name of the architecture, for messages.
+        path: weight file, for messages.
 
     Raises:
-        RuntimeError: keys or shapes that are not this architecture's; the first few are named.
+        RuntimeError: keys or shapes of another architecture. The message names the first few.
     """
     state = {key: value for key, value in tensors.items() if key not in NOT_WEIGHTS}
-    wanted = clip.state_dict()
-    if "text.positional_embedding" in wanted and "positional_embedding" in state:
+    expected = clip.state_dict()
+    if "text.positional_embedding" in expected and "positional_embedding" in state:
         from open_clip.model import convert_to_custom_text_state_dict
 
         state = convert_to_custom_text_state_dict(state)
-    if "logit_bias" in wanted:
+    if "logit_bias" in expected:
         state.setdefault("logit_bias", torch.zeros(()))
-    for name in {"logit_scale", "logit_bias"} & state.keys() & wanted.keys():
-        state[name] = state[name].reshape(wanted[name].shape)
+    for name in {"logit_scale", "logit_bias"} & state.keys() & expected.keys():
+        state[name] = state[name].reshape(expected[name].shape)
     state = _split_fused(state)
-    _check_keys(path, model, state, wanted)
+    _check_keys(path, model, state, expected)
     return state
 
 
 def _split_fused(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Splits fused attention matrices into those of queries, keys and values."""
     split = {}
     for key, value in state.items():
         stem = key.removesuffix("in_proj_weight")
@@ -138,21 +156,24 @@ def _split_fused(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_keys(
-    path: str | Path, model: str, state: dict[str, Tensor], wanted: dict[str, Tensor]
+    path: str | Path, model: str, state: dict[str, Tensor], expected: dict[str, Tensor]
 ) -> None:
     wrong = {
-        "missing": [key for key in wanted if key not in state],
-        "unexpected": [key for key in state if key not in wanted],
+        "missing": [key for key in expected if key not in state],
+        "unexpected": [key for key in state if key not in expected],
         "of another shape": [
             f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
-            for key, value in wanted.items()
+            for key, value in expected.items()
             if key in state and state[key].shape != value.shape
         ],
     }
-    found = [
+    problems = [
         f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for kind, keys in wrong.items()
         if keys
     ]
-    if found:
-        raise RuntimeError(f"{path} does not fit {model}: {'; '.join(found)}")
+    if problems:
+        raise RuntimeError(
+            f"The weights in {path} do not fit {model}: {'; '.join(problems)}. Use weights of this "
+            f"architecture."
+        )

@@ -1,4 +1,4 @@
-"""Generic alignment heads."""
+"""Generic alignment heads that do not belong to a particular method."""
 
 from .cosine import CosineHead
 

@@ -10,12 +10,15 @@ from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
 @HEADS.register_module()
 class CosineHead(AlignmentHead):
-    """The plain cost volume: cosine of every cell with every prompt.
+    """Plain cost volume: cosine similarity of every cell with every prompt.
 
     Args:
-        num_templates: D = P, how many prompt templates there are; 1 with ``ensemble`` averages them
-            into one embedding first.
-        ensemble: average the templates of a category, normalised before and after.
+        num_templates: D = P, the number of prompt templates; must be 1 with `ensemble`.
+        ensemble: True to average the embeddings of a category over any number of templates first.
+            They are normalised before and after averaging.
+
+    Raises:
+        ValueError: `ensemble` with more than one channel.
     """
 
     checkpointed = ("",)
@@ -24,7 +27,8 @@ class CosineHead(AlignmentHead):
         super().__init__()
         if ensemble and num_templates != 1:
             raise ValueError(
-                f"an ensemble of templates gives one volume, not num_templates={num_templates}"
+                f"CosineHead(ensemble=True) averages the templates into one channel, got "
+                f"num_templates={num_templates}. Set num_templates=1."
             )
         self.cost_dim = num_templates
         self.num_templates = None if ensemble else num_templates
@@ -38,7 +42,7 @@ class CosineHead(AlignmentHead):
             raise ValueError(
                 f"CosineHead(num_templates={self.cost_dim}) got {embeds_TPC.shape[1]} "
                 f"prompt templates. Set num_templates={embeds_TPC.shape[1]}, or ensemble=True to "
-                f"average them"
+                f"average them."
             )
         volume_BKPhw = cosine_volume(image.dense_BChw, selection.gather(embeds_TPC))
         return Alignment(volume_BKPhw, image, text, selection)

@@ -1,1 +1,1 @@
-"""Modules that the components of several methods are built of; import them by file."""
+"""Modules shared by the components of several methods. Import them from their files."""

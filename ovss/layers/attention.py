@@ -1,8 +1,8 @@
-"""Attention of several heads by the fastest kernel at hand, with its weights where they are wanted.
+"""Multi-head attention with the fastest available kernel, optionally with its weights.
 
-On a CPU without gradients long sequences are attended one head after the other: its weights are
-made, used and forgotten while they are in the cache, by the matrix product of `linear`. Everything
-else goes through the backend's fused kernel, which gives no weights.
+On a CPU without gradients, long sequences are processed one head at a time with the matrix product
+of `linear`, so the attention weights of a head stay in the cache while they are used. Everything
+else uses the backend's fused kernel, which does not return weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .linear import by_onednn, linear
 __all__ = ["attend", "attend_with_weights", "mean_weights"]
 
 _LONG = 1 << 16
-"""Pairs of places from which on the fused kernel of the CPU is slower."""
+"""Number of token pairs from which the fused kernel of the CPU is slower."""
 
 
 def attend(
@@ -26,33 +26,36 @@ def attend(
     causal: bool = False,
     allowed: Tensor | None = None,
 ) -> Tensor:
-    """(B, heads, N, d) to (B, heads, M, d): softmax(q k' / sqrt(d)) v.
+    """Computes ``softmax(q k' / sqrt(d)) v``, (B, heads, N, d).
 
     Args:
-        causal: no place sees a later one.
-        allowed: False where a place must not be seen; broadcasts to (B, heads, N, M).
+        query: queries (B, heads, N, d).
+        key: keys (B, heads, M, d).
+        value: values (B, heads, M, d).
+        causal: True if no token may attend to a later one.
+        allowed: False where a query must not attend to a key; broadcasts to (B, heads, N, M).
     """
-    if causal or allowed is not None or not _head_by_head(query, key):
+    if causal or allowed is not None or not _uses_loop(query, key):
         return F.scaled_dot_product_attention(query, key, value, allowed, is_causal=causal)
-    return _heads(query, key, value, None)
+    return _loop(query, key, value, None)
 
 
 def attend_with_weights(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """As `attend`, and the weights averaged over heads, (B, N, M)."""
-    if not _head_by_head(query, key):
+    """Output of `attend`, and the weights averaged over heads, (B, N, M)."""
+    if not _uses_loop(query, key):
         weights = _weights(query, key)
         return weights @ value, weights.mean(1)
     mean_BNM = query.new_zeros(len(query), query.shape[2], key.shape[2])
-    out = _heads(query, key, value, mean_BNM)
+    out = _loop(query, key, value, mean_BNM)
     return out, mean_BNM.div_(query.shape[1])
 
 
 def mean_weights(query: Tensor, key: Tensor) -> Tensor:
-    """The weights of `attend` averaged over heads, (B, N, M)."""
-    if not _head_by_head(query, key):
+    """Weights of `attend` averaged over heads, (B, N, M)."""
+    if not _uses_loop(query, key):
         return _weights(query, key).mean(1)
     mean_BNM = query.new_zeros(len(query), query.shape[2], key.shape[2])
-    _heads(query, key, None, mean_BNM)
+    _loop(query, key, None, mean_BNM)
     return mean_BNM.div_(query.shape[1])
 
 
@@ -60,13 +63,14 @@ def _weights(query: Tensor, key: Tensor) -> Tensor:
     return (query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)).softmax(-1)
 
 
-def _head_by_head(query: Tensor, key: Tensor) -> bool:
+def _uses_loop(query: Tensor, key: Tensor) -> bool:
+    """True if a loop over heads is faster than the fused kernel."""
     pairs = query.shape[-2] * key.shape[-2]
     return not torch.is_grad_enabled() and pairs >= _LONG and by_onednn(query, key[0, 0])
 
 
-def _heads(query: Tensor, key: Tensor, value: Tensor | None, total_BNM: Tensor | None) -> Tensor:
-    """One head at a time; its weights are added to `total_BNM`."""
+def _loop(query: Tensor, key: Tensor, value: Tensor | None, total_BNM: Tensor | None) -> Tensor:
+    """Computes one head at a time and adds its weights to `total_BNM`."""
     query, key = (query * query.shape[-1] ** -0.5).contiguous(), key.contiguous()
     out_BNhd = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
     value = None if value is None else value.contiguous()

@@ -1,4 +1,4 @@
-"""One stage of gradual fusion: mix over space and over categories, then twice as fine."""
+"""One stage of gradual fusion: mixing over space and over categories, then upsampling by two."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from .upsample import GuidedUpsample
 
 
 class ClassBlock(nn.Module):
-    """Categories of an image look at each other: CAT-Seg's class block without guidance or padding.
+    """Linear attention between the categories of an image, without guidance and padding.
+
+    It corresponds to CAT-Seg's class block.
 
     Args:
-        dim: channels.
-        heads: attention heads.
-        hidden: channels inside the MLP.
+        dim: number of channels.
+        heads: number of attention heads.
+        hidden: number of channels inside the MLP.
     """
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
@@ -29,23 +31,24 @@ class ClassBlock(nn.Module):
         self.mlp = mlp(dim, hidden, nn.ReLU())
 
     def sums(self, x_Khwc: Tensor, pool: int, length: int) -> KeyValueSums:
-        """What a slice of the image's `length` categories leaves for all to read."""
+        """Key and value sums over some of the image's `length` categories."""
         normed_Khwc = self.norm1(pooled(x_Khwc, pool))
         key, value = self.attention.key(normed_Khwc), self.attention.value(normed_Khwc)
         return KeyValueSums.of(positive(self._split(key)), self._split(value), length)
 
     def attend(self, y_Khwc: Tensor, sums: KeyValueSums) -> Tensor:
-        """Both residual steps on maps that are pooled already."""
+        """Attention and MLP, with their residuals, on pooled maps."""
         query = positive(self._split(self.attention.query(self.norm1(y_Khwc))))
         y_Khwc = y_Khwc + sums.read(query).flatten(-2)
         return y_Khwc + self.mlp(self.norm2(y_Khwc))
 
     def forward(self, x_Khwc: Tensor, sums: KeyValueSums, pool: int) -> Tensor:
-        """
+        """Mixes some of the categories with all of them.
+
         Args:
-            x_Khwc: maps of a slice of the categories.
-            sums: over all of them.
-            pool: side of the average pooling before; no more than the grid allows.
+            x_Khwc: maps of some categories.
+            sums: key and value sums over all categories.
+            pool: side of the average pooling before attention, limited by the grid.
         """
         return added(x_Khwc, self.attend(pooled(x_Khwc, pool), sums))
 
@@ -54,7 +57,7 @@ class ClassBlock(nn.Module):
 
 
 def pooled(x_Khwc: Tensor, pool: int) -> Tensor:
-    """Average pooling by `pool`, or as far as the grid allows."""
+    """Average pooling by `pool`, limited by the size of the grid."""
     pool = min(pool, *x_Khwc.shape[1:3])
     if pool == 1:
         return x_Khwc
@@ -62,10 +65,13 @@ def pooled(x_Khwc: Tensor, pool: int) -> Tensor:
 
 
 def added(x_Khwc: Tensor, y_Khwc: Tensor) -> Tensor:
-    """x plus y, a mixed copy of x on a coarser grid: x counts twice, as SED published it."""
+    """Sum of x and y, which is a mixed copy of x on a coarser grid.
+
+    As in SED's published code, y already contains x, so x counts twice.
+    """
     size = (x_Khwc.shape[1], x_Khwc.shape[2])
     if y_Khwc.shape[1:3] != size:
-        # Aligned corners, here only.
+        # SED aligns corners here, unlike everywhere else.
         y_Kchw = y_Khwc.permute(0, 3, 1, 2)
         y_Kchw = F.interpolate(y_Kchw, size, mode="bilinear", align_corners=True)
         y_Khwc = y_Kchw.permute(0, 2, 3, 1)
@@ -73,12 +79,12 @@ def added(x_Khwc: Tensor, y_Khwc: Tensor) -> Tensor:
 
 
 class FusionStage(nn.Module):
-    """Mix over space, mix over categories, double the resolution with guidance.
+    """Mixing over space, mixing over categories, and guided upsampling by two.
 
     Args:
-        space: what mixes each category's map (K, h, w, dim) by itself.
-        classes: what mixes categories; None: nothing does.
-        upsample: doubles the resolution.
+        space: module that mixes each category's map in (K, h, w, dim) separately.
+        classes: module that mixes categories; None if they are not mixed.
+        upsample: module that doubles the resolution.
     """
 
     def __init__(
@@ -88,9 +94,12 @@ class FusionStage(nn.Module):
         self.space, self.classes, self.upsample = space, classes, upsample
 
     def mix(self, x_Khwc: Tensor, pool: int, chunk: int) -> tuple[Tensor, KeyValueSums | None]:
-        """Maps of all categories of an image, mixed over space, and the sums that they leave.
+        """Mixes the maps of all categories of an image over space.
 
-        Without gradients the maps are overwritten, `chunk` of them at a time.
+        Without gradients the maps are overwritten, `chunk` categories at a time, to save memory.
+
+        Returns:
+            The mixed maps, and their key and value sums for mixing over categories.
         """
         length = len(x_Khwc)
         if torch.is_grad_enabled():
@@ -112,13 +121,15 @@ class FusionStage(nn.Module):
         offset_chw: Tensor,
         guide_Nchw: Tensor | None,
     ) -> Tensor:
-        """(N, h, w, dim) of some categories, mixed over space -> (N, out, 2h, 2w).
+        """Mixes some categories with all others and upsamples them to (N, out, 2h, 2w).
 
         Args:
-            x_Nhwc, sums: of `mix`.
-            pool: side of the pooling before categories mix.
-            kernel, offset_chw: see `GuidedUpsample`, the image's guidance in the offset.
-            guide_Nchw: each category's own guidance; None where the stage has none.
+            x_Nhwc: maps of some categories, mixed over space by `mix`.
+            sums: sums of all categories from `mix`.
+            pool: side of the average pooling before categories are mixed.
+            kernel: composed kernel, see `GuidedUpsample.composed`.
+            offset_chw: offset that holds the image's guidance, see `GuidedUpsample.offset`.
+            guide_Nchw: guidance of each category; None if the stage has none.
         """
         if self.classes is not None and sums is not None:
             x_Nhwc = self.classes(x_Nhwc, sums, pool)

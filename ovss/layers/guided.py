@@ -1,7 +1,8 @@
-"""What both kinds of attention share: projections that see [feature; guidance], halves apart.
+"""Guided projections and MLPs, shared by attention over space and over categories.
 
-A linear map of a concatenation is the sum of two linear maps. The guidance half is the same for
-every category (appearance) or for every location (text), so it is computed once and broadcast.
+A linear map of the concatenation [feature; guidance] is the sum of two linear maps. The guidance
+half is the same for every category (appearance) or for every location (text), so it is computed
+once and broadcast.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from .linear import Linear, linear
 
 
 class GuidedQKV(nn.Module):
-    """Queries and keys of [feature; guidance], values of the feature alone.
+    """Queries and keys from [feature; guidance], and values from the feature only.
 
     Args:
-        dim: channels of feature, query, key and value.
-        guide_dim: channels of the guidance.
+        dim: number of channels of feature, query, key and value.
+        guide_dim: number of channels of the guidance.
     """
 
     def __init__(self, dim: int, guide_dim: int) -> None:
@@ -30,7 +31,7 @@ class GuidedQKV(nn.Module):
         self.value = Linear(dim, dim)
 
     def offset(self, guide: Tensor) -> Tensor:
-        """(..., guide_dim) -> (..., 3 dim): all that does not depend on the feature."""
+        """(..., guide_dim) -> (..., 3 dim): the part that does not depend on the feature."""
         query, key = self.query, self.key
         weight = torch.cat([query.weight[:, self.dim :], key.weight[:, self.dim :]])
         halves = linear(guide, weight, torch.cat([query.bias, key.bias]))
@@ -38,47 +39,47 @@ class GuidedQKV(nn.Module):
         return torch.cat([halves, bias], dim=-1)
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
-        """(..., dim) and a broadcastable `offset` -> (..., 3 dim): query, key, value."""
+        """(..., dim) and a broadcastable `offset` -> (..., 3 dim): query, key and value."""
         query, key = self.query.weight[:, : self.dim], self.key.weight[:, : self.dim]
         return linear(x, torch.cat([query, key, self.value.weight])).add_(offset)
 
 
 def mlp(dim: int, hidden: int, activation: nn.Module) -> nn.Sequential:
-    """Two linear layers."""
+    """MLP of two linear layers."""
     return MLP(Linear(dim, hidden), activation, Linear(hidden, dim))
 
 
 class MLP(nn.Sequential):
-    """Linear, activation, linear; exact GELU and ReLU on the way out of the first."""
+    """Linear layer, activation, linear layer. Exact GELU and ReLU are fused into the first."""
 
     def forward(self, x: Tensor) -> Tensor:
         first, activation, second = self
-        kind = _ON_THE_WAY.get(repr(activation))
+        kind = _FUSED.get(repr(activation))
         if kind is None:
             return super().forward(x)
         assert isinstance(first, Linear)
         return second(linear(x, first.weight, first.bias, kind))
 
 
-_ON_THE_WAY = {repr(nn.GELU()): "gelu", repr(nn.ReLU()): "relu"}
+_FUSED = {repr(nn.GELU()): "gelu", repr(nn.ReLU()): "relu"}
 
 
-def residual(x: Tensor, moved: Tensor) -> Tensor:
-    """x + moved, in the memory of `moved`; under autocast that is too narrow for the sum."""
-    return moved.add_(x) if moved.dtype == x.dtype else x + moved
+def residual(x: Tensor, change: Tensor) -> Tensor:
+    """Sum x + change, in the memory of `change` unless autocast gave it a narrower type."""
+    return change.add_(x) if change.dtype == x.dtype else x + change
 
 
 def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: int = 0) -> Tensor:
-    """`function` of slices of at most `size` along `dim`, put together again.
+    """Applies `function` to slices of at most `size` along `dim` and concatenates the results.
 
-    With gradients the whole is one slice: autograd would keep every slice's activations anyway.
+    With gradients it uses a single slice, because autograd keeps the activations of all slices.
     """
     if torch.is_grad_enabled() or x.shape[dim] <= size:
         return function(x)
     out = x.new_empty(0)
     for start in range(0, x.shape[dim], size):
-        done = function(x.narrow(dim, start, min(size, x.shape[dim] - start)))
+        part = function(x.narrow(dim, start, min(size, x.shape[dim] - start)))
         if start == 0:
-            out = done.new_empty((*done.shape[:dim], x.shape[dim], *done.shape[dim + 1 :]))
-        out.narrow(dim, start, done.shape[dim]).copy_(done)
+            out = part.new_empty((*part.shape[:dim], x.shape[dim], *part.shape[dim + 1 :]))
+        out.narrow(dim, start, part.shape[dim]).copy_(part)
     return out

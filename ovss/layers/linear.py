@@ -1,8 +1,9 @@
-"""Linear maps by the fastest kernel at hand: the same products, summed in another order.
+"""Linear maps with the fastest available kernel.
 
-On a CPU PyTorch gives float32 linear maps to its BLAS, which on processors of some makers leaves
-half of their width unused; oneDNN, which it gives convolutions to, does not. Where oneDNN is part
-of PyTorch, maps of some size go to it, forward and backward.
+On a CPU, PyTorch computes float32 linear maps with its BLAS library, which does not use the full
+vector width of some processors. oneDNN, which PyTorch uses for convolutions, does. If PyTorch
+includes oneDNN, large linear maps use it here, both forward and backward. Results differ from
+PyTorch's only by rounding, because sums are computed in another order.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.autograd.function import once_differentiable
 __all__ = ["Linear", "by_onednn", "linear"]
 
 _WORTH_IT = 1 << 18
-"""Multiply-accumulates below which a call's own cost outweighs the faster kernel."""
+"""Number of multiply-accumulates below which the overhead of the call outweighs its speed."""
 
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -29,7 +30,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` by `linear`."""
+    """`nn.Linear` computed by `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)
@@ -38,11 +39,14 @@ class Linear(nn.Linear):
 def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none"
 ) -> Tensor:
-    """As `torch.nn.functional.linear`: (..., i) by (o, i) -> (..., o), and an activation of it.
+    """Linear map with an optional activation, like `torch.nn.functional.linear`.
 
     Args:
-        activation: ``none``, ``gelu`` (exact) or ``relu``; without gradients it is no pass over
-            the memory of its own.
+        x: input (..., i).
+        weight: matrix (o, i).
+        bias: bias (o,), or None.
+        activation: ``none``, ``gelu`` (exact) or ``relu``. Without gradients it is fused into the
+            linear map.
 
     >>> linear(torch.ones(2, 3), torch.eye(3)[:2]).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
@@ -58,7 +62,7 @@ def linear(
 
 
 def by_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether `linear` of these leaves PyTorch's own way."""
+    """True if `linear` computes this product with oneDNN."""
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
@@ -77,12 +81,12 @@ def _available() -> bool:
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
     if not (weight.is_contiguous() or weight.t().is_contiguous()):
-        weight = weight.contiguous()  # for other strides oneDNN has a reference kernel only
+        weight = weight.contiguous()  # oneDNN has only a slow reference kernel for other strides
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
 
 
 class _Linear(torch.autograd.Function):
-    """Of rows: (N, i) by (o, i)."""
+    """Differentiable oneDNN product of rows (N, i) with a matrix (o, i)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

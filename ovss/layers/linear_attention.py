@@ -1,8 +1,8 @@
-"""Linear attention over the categories of an image, at every location alike.
+"""Linear attention over the categories of an image, separately at each location.
 
-Katharopoulos et al., "Transformers are RNNs" (ICML 2020), with elu + 1. The sums over all
-categories are the only thing that one category sees of the others. So the work splits: sums first,
-which add up over slices of the categories, then each category reads them by itself.
+Katharopoulos et al., "Transformers are RNNs" (ICML 2020), with the feature map elu + 1. A category
+sees the others only through sums over all categories. The computation therefore splits into two
+steps that both work on a few categories at a time: accumulate the sums, then read them.
 
 Axes: K categories, h w cells, M heads, d e channels of a head.
 """
@@ -20,13 +20,13 @@ _EPS = 1e-6
 
 @dataclass(frozen=True)
 class KeyValueSums:
-    """What categories leave for others to read.
+    """Key and value sums over some or all categories of an image.
 
     Args:
         values_hwMde: sum of key x value / `length`.
         keys_hwMd: sum of the keys.
-        length: categories in all, of which these may be a slice. It drops out of the result; it
-            keeps the sums small enough for half precision.
+        length: number of all categories of the image. It cancels out in the result, but keeps the
+            sums small enough for half precision.
     """
 
     values_hwMde: Tensor
@@ -35,7 +35,7 @@ class KeyValueSums:
 
     @classmethod
     def of(cls, key_KhwMd: Tensor, value_KhwMd: Tensor, length: int) -> KeyValueSums:
-        """Sums over the K categories of a slice; keys come through `positive`."""
+        """Sums over K categories. Keys must have passed through `positive`."""
         values = torch.einsum("khwmd,khwme->hwmde", key_KhwMd, value_KhwMd / length)
         return cls(values, key_KhwMd.sum(0), length)
 
@@ -45,12 +45,12 @@ class KeyValueSums:
         )
 
     def read(self, query_KhwMd: Tensor) -> Tensor:
-        """What each query sees, (K, h, w, M, e); queries come through `positive`."""
+        """Attention output of each query, (K, h, w, M, e). Queries must be `positive`."""
         weight = (query_KhwMd * self.keys_hwMd).sum(-1, keepdim=True) + _EPS
-        seen = torch.einsum("khwmd,hwmde->khwme", query_KhwMd, self.values_hwMde)
-        return seen * (self.length / weight)
+        out_KhwMe = torch.einsum("khwmd,hwmde->khwme", query_KhwMd, self.values_hwMde)
+        return out_KhwMe * (self.length / weight)
 
 
 def positive(x: Tensor) -> Tensor:
-    """The feature map of queries and keys."""
+    """Feature map of queries and keys, elu + 1."""
     return F.elu(x) + 1

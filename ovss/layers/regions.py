@@ -1,6 +1,7 @@
-"""Regions of label maps: which pixels carry one category, as a whole or part by part.
+"""Regions of label maps: the pixels of one category, together or as connected components.
 
-Second looks start from them: a region is pooled (`ops.region_pool`) or cut out of the picture.
+Methods that verify or refine a prediction look at its regions again: they average the features of a
+region (`ops.region_pool`) or crop it from the image.
 """
 
 from __future__ import annotations
@@ -16,14 +17,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Region:
-    """Pixels of one image that carry one category."""
+    """Pixels of one category in one image.
+
+    Args:
+        batch_index: index of the image in its batch.
+        category: index of the category.
+        mask_HW: True for the pixels of the region.
+    """
 
     batch_index: int
     category: int
     mask_HW: Tensor
 
     def box(self) -> tuple[int, int, int, int]:
-        """Top, left, bottom, right of the smallest box around it; the last two are outside.
+        """Bounding box as (top, left, bottom, right); bottom and right are exclusive.
 
         >>> mask = torch.zeros(4, 5, dtype=torch.bool)
         >>> mask[1:3, 2:5] = True
@@ -41,13 +48,14 @@ def find_regions(
     connected: bool = False,
     wanted: Callable[[int], bool] | None = None,
 ) -> Iterator[Region]:
-    """Regions of a label map, image by image, in ascending order of category.
+    """Yields the regions of label maps, image by image, in ascending order of category.
 
     Args:
-        labels_BHW: categories; negative ones are no region.
-        min_area: smaller regions are passed over, as a share of the picture.
-        connected: each connected part is a region; otherwise a category's pixels together.
-        wanted: of which categories; None: of all.
+        labels_BHW: label maps. Pixels with negative labels do not belong to any region.
+        min_area: smallest area of a region, as a fraction of the image.
+        connected: True to treat each connected component as a region, False for one region per
+            category.
+        wanted: predicate that selects categories; None selects all.
 
     >>> labels = torch.tensor([[[2, 2, 0, 2]]])
     >>> [(r.category, int(r.mask_HW.sum())) for r in find_regions(labels)]
@@ -55,7 +63,7 @@ def find_regions(
     >>> [(r.category, int(r.mask_HW.sum())) for r in find_regions(labels, connected=True)]
     [(0, 1), (2, 2), (2, 1)]
     """
-    least = min_area * labels_BHW[0].numel()
+    min_pixels = min_area * labels_BHW[0].numel()
     for image, labels_HW in enumerate(labels_BHW):
         for category in labels_HW.unique().tolist():
             if category < 0 or (wanted is not None and not wanted(category)):
@@ -64,12 +72,12 @@ def find_regions(
             if connected:
                 masks = components(masks[0])
             for mask_HW in masks:
-                if int(mask_HW.sum()) >= least:
+                if int(mask_HW.sum()) >= min_pixels:
                     yield Region(image, category, mask_HW)
 
 
 def components(mask_HW: Tensor) -> list[Tensor]:
-    """Parts that hang together by sides or corners, each a mask, in reading order."""
+    """Connected components (8 neighbours) of a mask, each as a mask, in reading order."""
     count, parts = cv2.connectedComponents(mask_HW.to("cpu", torch.uint8).numpy(), connectivity=8)
     labels_HW = torch.from_numpy(parts.astype(np.int64)).to(mask_HW.device)
     return [labels_HW == part for part in range(1, count)]

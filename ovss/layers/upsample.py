@@ -1,4 +1,4 @@
-"""Masks from volumes: upsampling, guided by the encoder's tapped levels."""
+"""Upsampling of masks, guided by levels of the encoder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _CHANNELS_PER_GROUP = 16
 
 
 class LevelGuide(nn.Module):
-    """One tapped level, enlarged and narrowed: once per image.
+    """Guidance map from one level of the encoder, computed once per image.
 
-    A level finer than the feature grid is enlarged and narrowed as it is, and averaged down to the
-    grid of what it guides afterwards: its detail is read before it is lost.
+    The level is enlarged and its channels are reduced. A level that is finer than the feature grid
+    is averaged down to the required grid only afterwards, so the convolutions see its detail.
 
     Args:
-        level_dim: channels of the level.
-        enlarge: how many times finer than the feature grid the guidance is.
-        middle: channels after enlarging.
-        out: channels of the guidance.
+        level_dim: number of channels of the level.
+        enlarge: factor by which the guidance is finer than the feature grid.
+        middle: number of channels after enlarging.
+        out: number of channels of the guidance.
     """
 
     def __init__(self, level_dim: int, enlarge: int, middle: int, out: int) -> None:
@@ -28,27 +28,28 @@ class LevelGuide(nn.Module):
         self.narrow = nn.Conv2d(middle, out, 3, padding=1)
 
     def forward(self, level_Bchw: Tensor, scale: int = 1) -> Tensor:
-        """
+        """Computes the guidance map.
+
         Args:
-            level_Bchw: the level.
-            scale: how many times finer than the feature grid it is.
+            level_Bchw: level of the encoder.
+            scale: factor by which the level is finer than the feature grid.
         """
         guide_Bchw = F.relu(self.narrow(self.enlarge(level_Bchw)))
         return guide_Bchw if scale == 1 else F.avg_pool2d(guide_Bchw, scale)
 
 
 class GuidedUpsample(nn.Module):
-    """Twice as fine, then two convolutions over [map; guidance].
+    """Upsampling by two, followed by two convolutions over [map; skip; guidance].
 
-    The first convolution's guidance half is the same for all maps of an image: `offset` computes
-    it once, `forward` adds it to each map.
+    The guidance is the same for all maps of an image. `offset` therefore computes its part of the
+    first convolution once, and `forward` adds it to each map.
 
     Args:
-        dim: channels that come.
-        kept: channels after upsampling, before the guidance joins.
-        guide: channels of the guidance.
-        out: channels that leave.
-        skip: channels of a finer map of each map's own that joins too, between the other two.
+        dim: number of input channels.
+        kept: number of channels after upsampling.
+        guide: number of channels of the guidance.
+        out: number of output channels.
+        skip: number of channels of the finer skip map that belongs to each map; 0 for none.
     """
 
     def __init__(self, dim: int, kept: int, guide: int, out: int, skip: int = 0) -> None:
@@ -61,15 +62,16 @@ class GuidedUpsample(nn.Module):
         self.norm2 = nn.GroupNorm(max(1, out // _CHANNELS_PER_GROUP), out)
 
     def offset(self, guide_Bchw: Tensor) -> Tensor:
-        """What the guidance adds to the first convolution."""
+        """Part of the first convolution that depends only on the guidance."""
         added_Bchw = F.conv2d(guide_Bchw, self.conv1.weight[:, self.own :], padding=1)
-        return added_Bchw.contiguous(memory_format=torch.channels_last)  # as maps come
+        return added_Bchw.contiguous(memory_format=torch.channels_last)  # like the maps
 
     def composed(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Enlarging and the first convolution as one transposed convolution: half the products.
+        """Composes the upsampling and the first convolution into one transposed convolution.
 
-        Nothing stands between the two, so their kernels compose; the enlarged bias becomes a map,
-        because the convolution sees less of it at the border.
+        Both are linear with nothing between them, so their kernels can be convolved with each
+        other, which halves the multiplications. The bias of the upsampling becomes a map, because
+        the zero padding of the convolution removes part of it at the border.
 
         Args:
             size: (height, width) of the enlarged maps.
@@ -92,12 +94,14 @@ class GuidedUpsample(nn.Module):
         skip_Nchw: Tensor | None = None,
         kernel: Tensor | None = None,
     ) -> Tensor:
-        """
+        """Upsamples maps of one image by two.
+
         Args:
             x_Nchw: maps of one image.
-            offset_chw: `offset` of that image's guidance; None without guidance.
-            skip_Nchw: each map's own skip.
-            kernel: of `composed`, whose map is in `offset_chw` then; None: step by step.
+            offset_chw: `offset` of the image's guidance; None without guidance.
+            skip_Nchw: skip map of each map; None without skip maps.
+            kernel: kernel from `composed`, whose map must then be part of `offset_chw`. None
+                computes the upsampling and the first convolution separately.
         """
         weight = self.conv1.weight[:, : self.own]
         if kernel is not None:

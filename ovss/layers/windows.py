@@ -1,7 +1,7 @@
-"""Attention in windows: how a map falls into them, and the Swin block that looks inside them.
+"""Window attention: partition of a map into windows, and a guided Swin block.
 
-Each map of a list is attended on its own; queries and keys also see guidance that all maps of an
-image share. There is no relative position bias.
+Every map is processed separately. Queries and keys also see guidance, which all maps of an image
+share. Unlike in Swin, relative position biases are not used.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ _OTHER_REGION = -100.0
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """How an h x w map falls into windows.
+    """Partition of an h x w map into windows.
 
-    A side no longer than the window is one window and is not shifted. A side that the window does
-    not divide is padded at its end; padded cells are never attended by real ones, as if absent.
+    A side that is not longer than the window forms one window and is not shifted. A side that is
+    not a multiple of the window is padded at its end. Real cells never attend to padded cells.
 
     Args:
-        height, width: cells.
+        height: number of rows of cells.
+        width: number of columns of cells.
         window: (rows, columns) of a window.
         shift: (rows, columns) of the cyclic shift.
     """
@@ -39,18 +40,19 @@ class WindowGrid:
 
     @classmethod
     def of(cls, height: int, width: int, window: int, shift: int) -> WindowGrid:
+        """Partition into square windows, limited to the size of the map."""
         windows = (min(window, height), min(window, width))
         shifts = (shift if height > window else 0, shift if width > window else 0)
         return cls(height, width, windows, shifts)
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Rows and columns added."""
+        """Number of (rows, columns) that padding adds."""
         return -self.height % self.window[0], -self.width % self.window[1]
 
     @property
     def count(self) -> tuple[int, int]:
-        """Windows down and across."""
+        """Number of windows (down, across)."""
         return -(-self.height // self.window[0]), -(-self.width // self.window[1])
 
     def split(self, x_Nhwc: Tensor, heads: int) -> Tensor:
@@ -77,10 +79,10 @@ class WindowGrid:
         return x[:, : self.height, : self.width]
 
     def mask(self, heads: int, like: Tensor) -> Tensor | None:
-        """(1, windows * heads, L, L) to add to the attention logits; None where all is allowed.
+        """Bias on the attention logits, (1, windows * heads, L, L); None if none is needed.
 
-        Cells that a cyclic shift brought together get -100 (as published, not minus infinity),
-        padded cells minus infinity.
+        Cells that are neighbours only because of the cyclic shift get -100 (as published, not minus
+        infinity), padded cells minus infinity.
         """
         if not any(self.shift) and not any(self.padding):
             return None
@@ -93,30 +95,33 @@ class WindowGrid:
         return mask_MLL.repeat_interleave(heads, 0)[None]
 
     def parts(self) -> list[tuple[slice, slice, WindowGrid]]:
-        """The map cut where shifted windows end, at its borders too: rectangles of whole windows
-        of one size each, neither shifted nor padded, that together attend as `mask` allows."""
+        """Cuts the map into rectangles that can be processed without mask, shift and padding.
+
+        The cuts follow the borders of the shifted windows and of the map, so each rectangle holds
+        whole windows of one size. Attention within them allows the same pairs as `mask`.
+        """
         down, across = (
             _bands(*sizes) for sizes in zip((self.height, self.width), self.window, self.shift)
         )
         return [
             (
-                slice(top, top + rows * many),
-                slice(left, left + columns * more),
-                WindowGrid(rows * many, columns * more, (rows, columns), (0, 0)),
+                slice(top, top + rows * num_down),
+                slice(left, left + columns * num_across),
+                WindowGrid(rows * num_down, columns * num_across, (rows, columns), (0, 0)),
             )
-            for top, rows, many in down
-            for left, columns, more in across
+            for top, rows, num_down in down
+            for left, columns, num_across in across
         ]
 
     def _regions(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """After padding and shift: which cells were neighbours, and which are real."""
-        regions, reals = [], []
+        """Region of each cell after padding and shift, and True for cells that are not padding."""
+        regions, is_real = [], []
         for side, pad, shift in zip((self.height, self.width), self.padding, self.shift):
             cell = torch.arange(side + pad, device=device)
             regions.append((cell >= side + pad - shift).long() if shift else torch.zeros_like(cell))
-            reals.append(cell.roll(-shift) < side)
+            is_real.append(cell.roll(-shift) < side)
         region_hw = regions[0][:, None] * 2 + regions[1][None]
-        return region_hw, reals[0][:, None] & reals[1][None]
+        return region_hw, is_real[0][:, None] & is_real[1][None]
 
     def _windows(self, x_hw: Tensor) -> Tensor:
         (rows, columns), (down, across) = self.window, self.count
@@ -124,7 +129,7 @@ class WindowGrid:
 
 
 def _bands(length: int, window: int, shift: int) -> list[tuple[int, int, int]]:
-    """One side in runs of equally long windows: (start, window, how many).
+    """Splits one side into runs of equally long windows: (start, window, number of windows).
 
     >>> _bands(48, 12, 6), _bands(30, 12, 0), _bands(24, 12, 0)
     ([(0, 6, 1), (6, 12, 3), (42, 6, 1)], [(0, 12, 2), (24, 6, 1)], [(0, 12, 2)])
@@ -140,17 +145,20 @@ def _bands(length: int, window: int, shift: int) -> list[tuple[int, int, int]]:
 
 
 def attend_in_windows(qkv_Nhwc: Tensor, grid: WindowGrid, heads: int, mask: Tensor | None):
-    """Every cell looks at its window, (N, h, w, 3 d) -> (N, h, w, d).
+    """Attention of every cell to the cells of its window, (N, h, w, 3 d) -> (N, h, w, d).
 
     Args:
-        mask: of `WindowGrid.mask`, with biases or without; None: nothing is masked, the map is cut
-            into `WindowGrid.parts` instead: less to compute and to move, but more calls.
+        qkv_Nhwc: queries, keys and values of each cell, concatenated.
+        grid: partition into windows.
+        heads: number of attention heads.
+        mask: `WindowGrid.mask`, optionally with further biases. None cuts the map into
+            `WindowGrid.parts` instead, which computes and moves less but makes more calls.
     """
     parts = grid.parts() if mask is None else []
     if len(parts) <= 1:
         query, key, value = (grid.split(x, heads) for x in qkv_Nhwc.chunk(3, dim=-1))
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return grid.merge(seen, heads)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return grid.merge(out, heads)
     out_Nhwd = qkv_Nhwc.new_empty(*qkv_Nhwc.shape[:3], qkv_Nhwc.shape[3] // 3)
     for rows, columns, part in parts:
         out_Nhwd[:, rows, columns] = attend_in_windows(
@@ -163,10 +171,10 @@ class WindowBlock(nn.Module):
     """Pre-norm Swin block with guided attention and a GELU MLP.
 
     Args:
-        dim: channels.
-        guide_dim: channels of the guidance.
-        heads: attention heads.
-        hidden: channels inside the MLP.
+        dim: number of channels.
+        guide_dim: number of channels of the guidance.
+        heads: number of attention heads.
+        hidden: number of channels inside the MLP.
     """
 
     def __init__(self, dim: int, guide_dim: int, heads: int, hidden: int) -> None:
@@ -181,12 +189,15 @@ class WindowBlock(nn.Module):
     def forward(
         self, x_Nhwc: Tensor, offset_hwc: Tensor, grid: WindowGrid, mask: Tensor | None
     ) -> Tensor:
-        """
+        """Applies the block to N maps of one image.
+
         Args:
-            offset_hwc: the guidance half of query and key, one for all N maps of an image.
+            x_Nhwc: maps.
+            offset_hwc: guidance part of query and key, shared by all maps.
+            grid: partition into windows.
             mask: see `attend_in_windows`.
         """
         qkv = self.attention(self.norm1(x_Nhwc), offset_hwc)
-        seen_Nhwc = attend_in_windows(qkv, grid, self.heads, mask)
-        x_Nhwc = residual(x_Nhwc, self.project(seen_Nhwc))
+        attended_Nhwc = attend_in_windows(qkv, grid, self.heads, mask)
+        x_Nhwc = residual(x_Nhwc, self.project(attended_Nhwc))
         return residual(x_Nhwc, self.mlp(self.norm2(x_Nhwc)))

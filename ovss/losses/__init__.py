@@ -1,4 +1,4 @@
-"""Training losses: one criterion per file."""
+"""Training losses, one criterion per file."""
 
 from .bce import BinaryCrossEntropy
 from .cross_entropy import CrossEntropy

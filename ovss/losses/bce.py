@@ -14,32 +14,32 @@ from .counting import mean_count
 
 @LOSSES.register_module(name="bce")
 class BinaryCrossEntropy(Criterion):
-    """Binary cross-entropy of every kept category at every pixel, averaged over all of them.
+    """Binary cross-entropy, averaged over all pixels and kept categories.
 
-    Logits are enlarged to the size of the labels. Computed as -log(1 - p) summed over all elements
-    minus the logit at each labelled one, so that no one-hot target is made.
+    Logits are resized to the labels. The loss is the sum of -log(1 - p) over all elements, minus
+    the logit of the labelled category at each pixel, so a one-hot target is not needed.
 
     Args:
-        ignore: unlabelled pixels are ``"negative"`` for every category (CAT-Seg, SED) or are left
-            out (``"exclude"``).
-        average: over the whole ``"batch"``, so that an image counts by the categories it keeps, or
-            within each ``"image"`` first, so that all images count the same. The batch is that of
-            all processes: each divides by the mean of their counts.
+        ignore: treatment of pixels without label: ``"negative"`` counts them as negatives of every
+            category (CAT-Seg, SED), ``"exclude"`` leaves them out.
+        average: ``"batch"`` averages over all elements of the batch, so an image counts in
+            proportion to the categories that it keeps. ``"image"`` averages within each image
+            first, so all images count the same. The batch includes the images of all ranks.
 
     Raises:
-        ValueError: another value of `ignore` or `average`.
+        ValueError: an unknown value of `ignore` or `average`.
     """
 
     def __init__(self, ignore: str = "negative", average: str = "batch") -> None:
         super().__init__()
         if ignore not in ("negative", "exclude"):
-            raise ValueError(f"ignore must be 'negative' or 'exclude', got {ignore!r}")
+            raise ValueError(f"ignore must be 'negative' or 'exclude', got {ignore!r}.")
         if average not in ("batch", "image"):
-            raise ValueError(f"average must be 'batch' or 'image', got {average!r}")
+            raise ValueError(f"average must be 'batch' or 'image', got {average!r}.")
         self.ignore, self.average = ignore, average
 
     def forward(self, masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:
-        """``loss_mask``, and ``loss_aux0`` ... for auxiliary outputs."""
+        """Computes ``loss_mask``, and ``loss_aux0``, ``loss_aux1`` ... for auxiliary outputs."""
         slot_BHW = masks.selection.localize(labels_BHW)
         counted_BHW = torch.ones_like(labels_BHW, dtype=torch.bool)
         if self.ignore == "exclude":

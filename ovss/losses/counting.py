@@ -1,4 +1,4 @@
-"""Divisors of losses that are the same on any number of processes."""
+"""Divisors of losses that give the same result on any number of ranks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ovss import distributed
 
 
 def mean_count(counted: Tensor) -> Tensor:
-    """Number of True elements, averaged over processes, at least one in all of them together.
+    """Number of True elements, averaged over ranks; at least one over all ranks together.
 
-    Dividing each process's sum by it makes the mean of the processes' losses the loss of the whole
-    batch.
+    If each rank divides its sum by this number, the mean of the ranks' losses is the loss of the
+    whole batch.
     """
     return distributed.all_mean(counted.sum()).clamp(min=1 / distributed.world_size()).float()

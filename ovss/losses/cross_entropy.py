@@ -16,14 +16,14 @@ from .counting import mean_count
 class CrossEntropy(Criterion):
     """Softmax cross-entropy over the kept categories, averaged over labelled pixels.
 
-    Pixels whose category was not kept are left out. Logits are enlarged to the size of the labels.
+    Pixels whose category was not kept are left out. Logits are resized to the labels.
     """
 
     def __init__(self) -> None:
         super().__init__()
 
     def forward(self, masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:
-        """``loss_mask``, and ``loss_aux0`` ... for auxiliary outputs."""
+        """Computes ``loss_mask``, and ``loss_aux0``, ``loss_aux1`` ... for auxiliary outputs."""
         slot_BHW = masks.selection.localize(labels_BHW)
         padding_BK11 = ~masks.selection.valid_BK[:, :, None, None]
         losses = {}

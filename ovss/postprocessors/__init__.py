@@ -1,4 +1,4 @@
-"""Generic post-processors."""
+"""Generic post-processors that do not belong to a particular method."""
 
 from .background import Background
 from .chain import Chain

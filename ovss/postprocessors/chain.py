@@ -11,10 +11,10 @@ from ovss.structures import Scores
 
 @POSTPROCESSORS.register_module()
 class Chain(PostProcessor):
-    """Several post-processors, one after the other.
+    """Sequence of post-processors.
 
     Args:
-        steps: configs of post-processors, the first one first.
+        steps: configs of the post-processors, in the order of application.
     """
 
     def __init__(self, steps: Sequence[dict]) -> None:

@@ -7,7 +7,7 @@ from ovss.structures import Scores
 
 @POSTPROCESSORS.register_module()
 class Identity(PostProcessor):
-    """Scores as they are."""
+    """Returns the scores unchanged."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Generic category selectors."""
+"""Generic category selectors that do not belong to a particular method."""
 
 from .clip_top_k import ClipTopK
 from .keep_all import KeepAll

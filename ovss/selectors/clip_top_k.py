@@ -11,19 +11,24 @@ from ovss.structures import ImageFeatures, Selection, TextFeatures
 
 @SELECTORS.register_module()
 class ClipTopK(Selector):
-    """Keep the k categories whose best cosine with any cell is highest (CAT-Seg's truncation).
+    """Keeps the k categories with the highest cosine similarity to any cell.
 
-    Vocabularies of at most k categories are kept whole.
+    This is CAT-Seg's truncation of the vocabulary. Vocabularies of at most k categories are kept
+    whole.
 
     Args:
-        k: categories kept at inference.
-        train_k: categories kept in training, ground truth first; None: as at inference.
+        k: number of categories to keep at inference.
+        train_k: number of categories to keep in training, including all ground-truth categories;
+            None means `k`.
+
+    Raises:
+        ValueError: a number below 1.
     """
 
     def __init__(self, k: int, train_k: int | None = None) -> None:
         super().__init__()
         if k < 1 or (train_k is not None and train_k < 1):
-            raise ValueError(f"ClipTopK keeps at least one category, got k={k}, train_k={train_k}")
+            raise ValueError(f"ClipTopK needs k and train_k of at least 1, got {k} and {train_k}.")
         self.k = k
         self.train_k = k if train_k is None else train_k
 

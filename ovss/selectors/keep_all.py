@@ -9,7 +9,7 @@ from ovss.structures import ImageFeatures, Selection, TextFeatures
 
 @SELECTORS.register_module()
 class KeepAll(Selector):
-    """Every category gets a map."""
+    """Keeps every category."""
 
     def __init__(self) -> None:
         super().__init__()

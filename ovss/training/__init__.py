@@ -1,5 +1,8 @@
-"""What training needs beyond mmengine: steps that are the same on any number of processes, losses
-that must be finite, checkpoints that survive, less memory."""
+"""Extensions of mmengine's training.
+
+Steps give the same result on any number of ranks, losses that are not finite stop the run, and
+checkpoints are written atomically. Further modules reduce memory.
+"""
 
 from .checkpoints import AtomicBackend, SafeCheckpointHook
 from .loop import GuardedTrainLoop

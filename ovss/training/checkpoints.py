@@ -1,4 +1,4 @@
-"""Checkpoints that survive: never half a file, never the last good one at risk; found and read."""
+"""Training checkpoints: written atomically, so the last good one always survives, and read back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .sharding import local
 
 
 class AtomicBackend(LocalBackend):
-    """Local files, written beside their place and renamed into it: never half a file."""
+    """File backend that writes to a temporary name and renames the complete file into place."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         path = Path(filepath)
@@ -37,9 +37,9 @@ class AtomicBackend(LocalBackend):
             free = shutil.disk_usage(_existing(path.parent)).free
             unwritten = OSError(
                 error.errno,
-                f"cannot write {len(obj) / 2**20:.1f} MiB ({os.strerror(error.errno or errno.EIO)}"
-                f"; {free / 2**20:.1f} MiB free). Earlier checkpoints are untouched. Make "
-                f"room, then resume",
+                f"Cannot write {len(obj) / 2**20:.1f} MiB ({os.strerror(error.errno or errno.EIO)}"
+                f", {free / 2**20:.1f} MiB free). Earlier checkpoints are intact. Free disk space, "
+                f"then resume the training",
                 str(path),
             )
             raise advised(unwritten, "resume") from error
@@ -50,12 +50,17 @@ register_backend("atomic", AtomicBackend, force=True)
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's, except that the last good checkpoint is never at risk.
+    """mmengine's CheckpointHook, changed so that the last good checkpoint always survives.
 
-    Files are renamed into place when complete; an old one is deleted after the new one is there
-    (mmengine deletes first); weights that are not finite are not saved.
+    Complete files are renamed into place. Old checkpoints are deleted only after the new one exists
+    (mmengine deletes them first). Weights that are not finite are not saved.
 
-    Args: as mmengine's CheckpointHook.
+    Args:
+        args: arguments of mmengine's CheckpointHook.
+        options: keyword arguments of mmengine's CheckpointHook.
+
+    Raises:
+        TypeError: an unknown argument.
     """
 
     last_ckpt: str | None
@@ -63,15 +68,16 @@ class SafeCheckpointHook(CheckpointHook):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"backend_args": {"backend": "atomic"}, **options})
-        if self.args:  # mmengine's keeps them until the first checkpoint is due
-            raise TypeError(f"CheckpointHook does not know {', '.join(self.args)}")
+        if self.args:  # mmengine would report them only at the first checkpoint
+            raise TypeError(f"CheckpointHook has no argument {', '.join(self.args)}.")
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        bad = _not_finite(runner.model)
-        if bad:
+        names = _names_not_finite(runner.model)
+        if names:
             raise NonFiniteLossError(
-                f"after iteration {step} {len(bad)} parameters are not finite, {bad[0]} first; "
-                f"nothing was saved. Last checkpoint: {self.last_ckpt or 'none yet'}"
+                f"{len(names)} parameters are not finite after iteration {step}, the first is "
+                f"{names[0]}, so nothing was saved. Resume from the last checkpoint: "
+                f"{self.last_ckpt or 'none yet'}."
             )
         old: list[int] = []
         if self.max_keep_ckpts > 0:
@@ -100,51 +106,51 @@ class SafeCheckpointHook(CheckpointHook):
 
 
 def find_checkpoint(work_dir: str | Path) -> Path | None:
-    """The last checkpoint of a working directory, wherever that was moved; None if it has none."""
+    """Last checkpoint of a working directory, even after the directory was moved, or None."""
     pointer = Path(work_dir) / "last_checkpoint"
     if not pointer.is_file():
-        print_log(f"no checkpoint in {work_dir}: training starts from the beginning", "current")
+        print_log(f"No checkpoint in {work_dir}. Training starts from the beginning.", "current")
         return None
     path = Path(pointer.read_text().strip())
     return path if path.is_file() else Path(work_dir) / path.name
 
 
 def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint that a training left; its `meta` has the seed, the iteration and the config.
+    """Reads a training checkpoint. Its ``meta`` holds the seed, the iteration and the config.
 
     Raises:
-        CheckpointError: missing, truncated, or weights alone.
+        CheckpointError: a file that is missing or truncated, or that holds only weights.
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint to resume from")
+        raise CheckpointError(f"Checkpoint {path} does not exist. Check the path.")
     try:
-        # optimiser and log are Python objects; a checkpoint to resume is the user's own
+        # Unpickling is needed for optimiser and log, and safe because the user wrote the file.
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
     except Exception as error:  # torch raises many kinds for a broken file
         others = sorted(p.name for p in path.parent.glob("*.pth") if p != path)
         raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or no checkpoint ({error}); "
-            f"resume from an earlier one: {', '.join(others) or 'there is none'}"
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a checkpoint ({error}). "
+            f"Resume from an earlier one: {', '.join(others) or 'none found'}."
         ) from error
     if not isinstance(content, dict) or not {"meta", "optimizer"} <= content.keys():
         no_state = CheckpointError(
-            f"{path} holds weights but no state of a training, so it cannot be resumed. Start "
-            f"from it with load_from in the config"
+            f"{path} holds weights but no training state, so a training cannot resume from it. To "
+            f"start a new training from these weights, set load_from in the config"
         )
         raise advised(no_state, "load_from", path=path)
     return content
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists."""
+    """Nearest existing folder: `folder` itself, or one of its parents."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder
 
 
-def _not_finite(model: torch.nn.Module) -> list[str]:
-    """Names of parameters that are not finite in any process."""
+def _names_not_finite(model: torch.nn.Module) -> list[str]:
+    """Names of parameters that are not finite on some rank."""
     named = dict(model.named_parameters())
-    bad_N = torch.stack([~local(p).isfinite().all() for p in named.values()])
-    return [name for name, bad in zip(named, distributed.all_any(bad_N).tolist()) if bad]
+    broken_N = torch.stack([~local(p).isfinite().all() for p in named.values()])
+    return [name for name, broken in zip(named, distributed.all_any(broken_N).tolist()) if broken]

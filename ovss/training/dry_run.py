@@ -1,4 +1,7 @@
-"""A few steps of a training on made-up pictures: does it build, does it fit, how long is it."""
+"""Dry runs: a few training steps on synthetic images that show whether a config builds and fits.
+
+They also measure the time of a step and estimate the duration of the whole schedule.
+"""
 
 from __future__ import annotations
 
@@ -22,66 +25,69 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a dry run found.
+    """Result of a dry run.
 
     Args:
-        name: of the config.
-        parameters, learnable: numbers.
-        device: in words.
-        processes, share: how many there are, and the pictures of each in a step.
-        crop: (height, width) of what a step sees.
-        words: of the vocabulary.
+        name: name of the config.
+        parameters: number of parameters.
+        trainable: number of parameters that train.
+        device: name of the device.
+        ranks: number of ranks.
+        batch_size: images per step on each rank.
+        crop: (height, width) of the images in a step.
+        categories: number of categories in the vocabulary.
         precision: number type of the step.
-        loss: of the last step.
-        seconds: of each step.
-        peak: bytes of memory at the fullest, of the process that takes most.
-        steps: of the whole schedule.
-        left_out: keys of the model's config that were left out.
+        loss: loss of the last step.
+        seconds: duration of each step.
+        peak: peak memory in bytes, of the rank that needs most.
+        steps: number of steps in the whole schedule.
+        omitted: keys of the model's config that were set to None.
     """
 
     name: str
     parameters: int
-    learnable: int
+    trainable: int
     device: str
-    processes: int
-    share: int
+    ranks: int
+    batch_size: int
     crop: tuple[int, int]
-    words: int
+    categories: int
     precision: str
     loss: float
     seconds: tuple[float, ...]
     peak: int
     steps: int
-    left_out: tuple[str, ...]
+    omitted: tuple[str, ...]
 
     @property
     def step_seconds(self) -> float:
-        """Of a step once words are encoded and kernels chosen: the mean of all but the first."""
+        """Mean duration of a step. The first is left out: it also encodes text, selects kernels."""
         later = self.seconds[1:] or self.seconds
         return sum(later) / len(later)
 
     @property
     def hours(self) -> float:
-        """Of the whole schedule."""
+        """Estimated duration of the whole schedule."""
         return self.step_seconds * self.steps / 3600
 
     def __str__(self) -> str:
-        each = f"{self.processes} x {self.share}" if self.processes > 1 else str(self.share)
-        kind = "allocated on the GPU" if self.device != "cpu" else "resident, code and all"
-        per = " of the fullest process" if self.processes > 1 else ""
+        images = f"{self.ranks} x {self.batch_size}" if self.ranks > 1 else str(self.batch_size)
+        kind = "allocated on the GPU" if self.device != "cpu" else "resident, including code"
+        rank = " on the largest rank" if self.ranks > 1 else ""
         lines = [
             f"{self.name} on {self.device}, {self.precision}",
-            f"parameters  {self.parameters:,}, {self.learnable:,} of them trained",
-            f"a step      {each} pictures of {self.crop[0]} x {self.crop[1]}, {self.words} words",
-            f"seconds     first {self.seconds[0]:.2f} (words encoded, kernels chosen), then "
-            f"{self.step_seconds:.3f}",
-            f"memory      {self.peak / _GIB:.2f} GiB{per} at the fullest ({kind})",
+            f"parameters  {self.parameters:,}, {self.trainable:,} of them trainable",
+            f"step        {images} images of {self.crop[0]} x {self.crop[1]}, "
+            f"{self.categories} categories",
+            f"seconds     {self.seconds[0]:.2f} for the first step (encodes text, selects "
+            f"kernels), then {self.step_seconds:.3f}",
+            f"memory      {self.peak / _GIB:.2f} GiB at the peak{rank} ({kind})",
             f"schedule    {self.steps:,} steps: {_duration(self.hours)}, without validation and "
-            f"waiting for pictures",
+            f"data loading",
             f"loss        {self.loss:.4f}",
         ]
-        if self.left_out:
-            lines.append(f"left out    {', '.join(self.left_out)}: weights are random")
+        if self.omitted:
+            lines.append(f"omitted     {', '.join(self.omitted)}: weights are random")
         return "\n".join(lines)
 
 
@@ -92,29 +98,32 @@ def dry_run(
     launcher: str = "none",
     seed: int | None = None,
 ) -> DryRun:
-    """Build everything and take `steps` steps; what is written goes to a temporary folder.
+    """Builds everything and takes a few training steps; files go to a temporary folder.
 
-    Pictures come from `MadeUpDataset` through the config's own pipeline, in place of a data set of
-    files; what would be downloaded or read from a bank is left out.
+    Synthetic images from `MadeUpDataset` pass through the pipeline of the config and replace a
+    dataset of files. Files and downloads that the model would need are omitted.
 
     Args:
-        config: as `ovss.models.configs.load_config` gives it; left as it is.
-        steps: how many; the first is timed apart.
-        amp, launcher, seed: see `ovss.training.build.build_runner`.
+        config: result of `ovss.models.configs.load_config`; not modified.
+        steps: number of steps. The first one is timed separately.
+        amp: see `ovss.training.build.build_runner`.
+        launcher: see `ovss.training.build.build_runner`.
+        seed: see `ovss.training.build.build_runner`.
 
     Raises:
-        ValueError: no step, nothing to train, or a data set without a `vocabulary`.
+        ValueError: fewer than one step, a config without training, or a dataset without
+            `vocabulary`.
     """
     from ovss.distributed import unwrap
 
     from .build import build_runner, check_trainable
 
     if steps < 1:
-        raise ValueError(f"a dry run takes at least 1 step, got {steps}")
+        raise ValueError(f"A dry run needs at least 1 step, got {steps}.")
     check_trainable(config)
     length = config.train_cfg["max_iters"]
     config = Config(config.to_dict(), filename=config.filename)
-    left_out = simplify(config, steps)
+    omitted = simplify(config, steps)
     with tempfile.TemporaryDirectory(prefix="ovss-dry-run-") as folder, _caches_in(folder):
         runner = build_runner(config, folder, amp=amp or False, seed=seed, launcher=launcher)
         watch = next(hook for hook in runner.hooks if isinstance(hook, StopwatchHook))
@@ -125,18 +134,18 @@ def dry_run(
     return DryRun(
         name=Path(config.filename or "config").stem,
         parameters=sum(count for count, _ in numbers),
-        learnable=sum(count for count, learns in numbers if learns),
+        trainable=sum(count for count, trains in numbers if trains),
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        processes=runner.world_size,
-        share=watch.shape[0],
+        ranks=runner.world_size,
+        batch_size=watch.shape[0],
         crop=(crop[0], crop[1]),
-        words=len(dataset.metainfo["classes"]),
+        categories=len(dataset.metainfo["classes"]),
         precision=getattr(runner.optim_wrapper, "amp", None) or "float32",
         loss=watch.loss,
         seconds=tuple(watch.seconds),
         peak=distributed.all_max([peak_bytes()])[0],
         steps=length,
-        left_out=tuple(left_out),
+        omitted=tuple(omitted),
     )
 
 
@@ -146,10 +155,10 @@ def _duration(hours: float) -> str:
 
 @contextmanager
 def _caches_in(folder: str) -> Iterator[None]:
-    """Text features and compiled kernels go there too, and with it."""
-    places = {"OVSS_CACHE_DIR": folder, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
-    before = {name: os.environ.get(name) for name in places}
-    os.environ.update(places)
+    """Context in which text embeddings and compiled kernels are cached in `folder`."""
+    variables = {"OVSS_CACHE_DIR": folder, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

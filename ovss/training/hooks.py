@@ -1,4 +1,4 @@
-"""Around the training loop: randomness with an address, the loss curve, pictures to look at."""
+"""Training hooks: reproducible random numbers in every step, and the loss curve."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ CURVE = "curve.jsonl"
 class StepSeedHook(Hook):
     """Seeds all generators from (seed, rank, iteration) before each step.
 
-    What a step draws (dropout, sampled categories) then does not depend on the steps before, and a
-    resumed run draws what an uninterrupted one would have.
+    Random numbers of a step (dropout, sampled categories) then do not depend on earlier steps, so a
+    resumed run draws the same ones as an uninterrupted run.
     """
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        address = np.random.SeedSequence((runner.seed, runner.rank, runner.iter))
-        for_torch, for_numpy, for_python = (int(x) for x in address.generate_state(3))
+        sequence = np.random.SeedSequence((runner.seed, runner.rank, runner.iter))
+        for_torch, for_numpy, for_python = (int(x) for x in sequence.generate_state(3))
         torch.manual_seed(for_torch)
         np.random.seed(for_numpy)
         random.seed(for_python)
@@ -42,12 +42,13 @@ class StepSeedHook(Hook):
 
 @HOOKS.register_module()
 class CurveHook(Hook):
-    """Writes every loss to `curve.jsonl`, what was run to `run.json`, and `curve.png` at the end.
+    """Writes all losses to ``curve.jsonl``, a summary of the run to ``run.json``, and a plot.
 
-    Resuming cuts the curve back to the checkpoint it goes on from.
+    The plot ``curve.png`` is written at the end. A resumed run first removes losses that are newer
+    than its checkpoint.
 
     Args:
-        smooth: iterations of the running mean in the plot.
+        smooth: length of the running mean in the plot, in iterations.
     """
 
     def __init__(self, smooth: int = 20) -> None:
@@ -91,14 +92,14 @@ class CurveHook(Hook):
 
 
 def _run_record(runner: Runner) -> dict[str, Any]:
-    """Seed, words, parameters and versions of a run."""
+    """Summary of a run: seed, vocabulary, parameters and versions."""
     dataset = runner.train_dataloader.dataset
     parameters = list(runner.model.parameters())
     return {
         "seed": runner.seed,
         "resumed_at": runner.iter,
         "vocabulary": list(dataset.metainfo["classes"]),
-        "pictures": len(dataset),
+        "images": len(dataset),
         "parameters": sum(p.numel() for p in parameters),
         "learnable": sum(p.numel() for p in parameters if p.requires_grad),
         "versions": {
@@ -110,8 +111,10 @@ def _run_record(runner: Runner) -> dict[str, Any]:
 
 
 def read_curve(path: str | Path) -> list[dict[str, float]]:
-    """Rows of a `curve.jsonl`; none where there is no file. A half-written last line is left out:
-    a killed process may leave one."""
+    """Reads the rows of a ``curve.jsonl``; empty if the file does not exist.
+
+    An incomplete last line, which a killed process may leave, is skipped.
+    """
     rows = []
     for line in Path(path).read_text().splitlines() if Path(path).exists() else ():
         try:
@@ -122,7 +125,7 @@ def read_curve(path: str | Path) -> list[dict[str, float]]:
 
 
 def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> None:
-    """Loss over iterations as PNG, with mIoU on a second axis where validation ran."""
+    """Plots the loss over iterations as PNG, with mIoU on a second axis if validation ran."""
     import matplotlib
 
     matplotlib.use("Agg")

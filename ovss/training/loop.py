@@ -1,4 +1,4 @@
-"""The training loop: a step that is the same on any number of processes, and says what broke."""
+"""Training loop with the same result on any number of ranks and clear errors on failure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from .precision import GuardedOptimWrapper, NonFiniteLossError, precision
 
 @LOOPS.register_module()
 class GuardedTrainLoop(IterBasedTrainLoop):
-    """mmengine's loop by iterations. A loss that is not finite stops it and names the pictures; a
-    process that is lost stops the others with a clear word.
+    """mmengine's loop over iterations, with checks.
+
+    A loss that is not finite stops the training, and the error names the images. If a rank is lost,
+    the other ranks stop with an error that says so.
 
     Args:
-        micro_batch: how many pictures a process works on at a time; their gradients add up to the
-            step's. None: all of its share. Exact where every picture counts alike in the loss
-            (``average="image"``, or no selection and ``ignore="negative"``).
-        options: mmengine's IterBasedTrainLoop's: max_iters, val_interval ...
+        runner: runner of the training.
+        dataloader: dataloader, or its config.
+        micro_batch: number of images processed at a time on a rank, to save memory. Gradients are
+            accumulated over a step. The result is exact if every image has the same weight in the
+            loss (``average="image"``, or no selection and ``ignore="negative"``). None processes
+            all images of a step together.
+        options: further arguments of mmengine's IterBasedTrainLoop, such as max_iters.
     """
 
     def __init__(
@@ -37,8 +42,9 @@ class GuardedTrainLoop(IterBasedTrainLoop):
         wrapper = self.runner.optim_wrapper
         if not isinstance(wrapper, GuardedOptimWrapper):
             raise TypeError(
-                f"GuardedTrainLoop takes its steps with GuardedOptimWrapper, not with "
-                f"{type(wrapper).__name__}; for that one choose train_cfg.type=IterBasedTrainLoop"
+                f"GuardedTrainLoop works only with GuardedOptimWrapper, got "
+                f"{type(wrapper).__name__}. Set train_cfg.type to IterBasedTrainLoop for this "
+                f"wrapper."
             )
         return super().run()
 
@@ -49,19 +55,18 @@ class GuardedTrainLoop(IterBasedTrainLoop):
             outputs = train_step(runner.model, runner.optim_wrapper, data_batch, self.micro_batch)
         except NonFiniteLossError as error:
             broken = NonFiniteLossError(
-                f"{error} at iteration {self._iter + 1}, {_blame(runner, data_batch)}. The "
-                f"step was not taken; last checkpoint: {_last_checkpoint(runner)}. Look at these "
-                f"images and labels, or lower the learning rate"
+                f"{error} at iteration {self._iter + 1}, {_images_not_finite(runner, data_batch)}. "
+                f"The step was not taken; the last checkpoint is {_last_checkpoint(runner)}. Check "
+                f"these images and their labels, or lower the learning rate"
             )
             raise advised(broken, "no_amp") from None
         except RuntimeError as error:
             if not distributed.is_process_lost(error):
                 raise
-            last = _last_checkpoint(runner)
             lost = distributed.ProcessLostError(
-                f"process {runner.rank} of {runner.world_size} lost another one at iteration "
-                f"{self._iter + 1} ({str(error).splitlines()[0]}). Its own message says why it "
-                f"ended. Resume from {last}"
+                f"Rank {runner.rank} of {runner.world_size} lost another rank at iteration "
+                f"{self._iter + 1} ({str(error).splitlines()[0]}). The log of the other rank gives "
+                f"the reason. Fix it and resume from checkpoint {_last_checkpoint(runner)}"
             )
             raise advised(lost, "resume") from error
         runner.call_hook(
@@ -76,19 +81,20 @@ def train_step(
     data: dict,
     micro_batch: int | None = None,
 ) -> dict[str, Tensor]:
-    """One step of the optimiser.
+    """Takes one step of the optimiser.
 
     Args:
-        model: bare, or wrapped for several processes.
-        optim_wrapper: takes the step.
-        data: this process's share of the batch, as the loader collated it.
-        micro_batch: pictures at a time; None: all.
+        model: model, possibly wrapped for distributed training.
+        optim_wrapper: optimiser wrapper that takes the step.
+        data: collated images and samples of this rank.
+        micro_batch: number of images processed at a time; None means all.
 
     Returns:
-        the losses, mean over the whole batch of all processes.
+        Losses, averaged over the images of all ranks.
 
     Raises:
-        NonFiniteLossError: in every process, if the loss of any is not finite; before the step.
+        NonFiniteLossError: a loss that is not finite on some rank. It is raised on every rank, and
+            before the step is taken.
     """
     bare = distributed.unwrap(model)
     with precision(optim_wrapper.amp):
@@ -105,13 +111,15 @@ def train_step(
         )
         logs.append(dict(zip(log, means)))
         optim_wrapper.guard(float(logs[-1]["loss"]))
-        take = optim_wrapper.update_params if last else optim_wrapper.accumulate
-        take(loss / len(parts))
+        if last:
+            optim_wrapper.update_params(loss / len(parts))
+        else:
+            optim_wrapper.accumulate(loss / len(parts))
     return {key: torch.stack([log[key] for log in logs]).mean() for key in logs[0]}
 
 
 def _parts(prepared: dict, micro_batch: int | None) -> list[dict]:
-    """A prepared batch in slices of pictures."""
+    """Splits a prepared batch into slices of `micro_batch` images."""
     count = len(prepared["inputs"])
     size = count if micro_batch is None else micro_batch
     return [
@@ -120,10 +128,10 @@ def _parts(prepared: dict, micro_batch: int | None) -> list[dict]:
     ]
 
 
-def _blame(runner: Runner, data_batch: dict) -> str:
-    """Which pictures of a batch have a loss that is not finite, each taken alone."""
+def _images_not_finite(runner: Runner, data_batch: dict) -> str:
+    """Names the images of a batch whose loss, computed for each separately, is not finite."""
     model = distributed.unwrap(runner.model)
-    guilty, paths = [], [sample.img_path for sample in data_batch["data_samples"]]
+    broken, paths = [], [sample.img_path for sample in data_batch["data_samples"]]
     amp = runner.optim_wrapper.amp
     for i, path in enumerate(paths):
         one = {key: value[i : i + 1] for key, value in data_batch.items()}
@@ -131,12 +139,12 @@ def _blame(runner: Runner, data_batch: dict) -> str:
             prepared = model.data_preprocessor(one, True)
             losses = model(**prepared, mode="loss")
         if not all(torch.isfinite(value).all() for value in losses.values()):
-            guilty.append(path)
-    guilty = [path for found in distributed.all_gather(guilty) for path in found]
-    paths = [path for found in distributed.all_gather(paths) for path in found]
-    if guilty:
-        return f"at {', '.join(guilty)}"
-    return f"in the batch of {', '.join(paths)} (none of them alone)"
+            broken.append(path)
+    broken = [path for gathered in distributed.all_gather(broken) for path in gathered]
+    paths = [path for gathered in distributed.all_gather(paths) for path in gathered]
+    if broken:
+        return f"at {', '.join(broken)}"
+    return f"in the batch of {', '.join(paths)} (each image alone has a finite loss)"
 
 
 def _last_checkpoint(runner: Runner) -> str:

@@ -1,4 +1,4 @@
-"""Modules found by pattern: to compute again instead of keeping, and to compile."""
+"""Selection of modules by name pattern, for gradient checkpointing and compilation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 PARTS = ("encoder", "selector", "head", "decoder")
-"""Components of a segmentor that take part in a training step, in the order of the figure."""
+"""Components of a segmentor that take part in a training step, in order of execution."""
 
 
 def declared(model: nn.Module, what: str) -> list[str]:
-    """Patterns that the components of a segmentor declare, as names within the segmentor.
+    """Name patterns that the components declare, converted to names within the segmentor.
 
     Args:
-        model: a segmentor.
+        model: segmentor.
         what: ``"checkpointed"`` or ``"compiled"``, see `ovss.interfaces`.
     """
     return [
@@ -32,87 +32,91 @@ def declared(model: nn.Module, what: str) -> list[str]:
 def matching(
     model: nn.Module, patterns: Sequence[str], strict: bool = True
 ) -> dict[str, nn.Module]:
-    """Modules by dotted name; ``*`` is one word of it, ``**`` one or more.
+    """Finds the modules whose dotted names match a pattern.
 
     Args:
-        model: whose modules.
-        patterns: of names.
-        strict: a pattern that matches nothing is an error.
+        model: module to search.
+        patterns: name patterns; ``*`` stands for one part of a name, ``**`` for one or more.
+        strict: True to raise an error for a pattern without a match.
 
     Raises:
-        ValueError: such a pattern, with the names there are at the top.
+        ValueError: a pattern without a match. The message lists names of top-level modules.
     """
     modules = dict(model.named_modules())
-    found: dict[str, nn.Module] = {}
+    matches: dict[str, nn.Module] = {}
     for pattern in patterns:
-        words = [_WORDS.get(word, re.escape(word)) for word in pattern.split(".")]
-        rule = re.compile(r"\.".join(words))
+        parts = [_WILDCARDS.get(part, re.escape(part)) for part in pattern.split(".")]
+        rule = re.compile(r"\.".join(parts))
         hits = {name: module for name, module in modules.items() if rule.fullmatch(name)}
         if strict and not hits:
             top = ", ".join(sorted({".".join(name.split(".")[:2]) for name in modules if name}))
-            raise ValueError(f"no module is called {pattern!r}; there are {top[:300]} ...")
-        found.update(hits)
-    return found
+            raise ValueError(
+                f"No module name matches {pattern!r}. Choose from {top[:300]} and their modules."
+            )
+        matches.update(hits)
+    return matches
 
 
-_WORDS = {"*": r"[^.]+", "**": r".+"}
+_WILDCARDS = {"*": r"[^.]+", "**": r".+"}
 
 
 def save_memory(model: nn.Module, which: bool | str | Sequence[str]) -> list[str]:
-    """Gradient checkpointing: what these modules compute is not kept for the backward pass but
-    computed again there, from the same random state: a step has the same gradients, takes about a
-    third longer and less memory.
+    """Enables gradient checkpointing for some modules.
+
+    Their activations are not stored but recomputed in the backward pass, from the same random
+    state. A step has the same gradients, needs less memory and takes about a third longer.
 
     Args:
-        model: changed in place; names of parameters stay as they are.
-        which: True for what the components declare, or patterns (see `matching`); False for
-            none.
+        model: segmentor, changed in place. Parameter names stay the same.
+        which: True for the modules that the components declare, False for none, or name patterns
+            (see `matching`).
 
     Returns:
-        the names.
+        Names of the modules.
     """
-    chosen = _chosen(model, which, "checkpointed")
-    for module in chosen.values():
+    selected = _select(model, which, "checkpointed")
+    for module in selected.values():
         module.forward = _recomputed(module.forward)  # type: ignore[method-assign]
-    if chosen:
-        print_log(f"{len(chosen)} modules are computed again in the backward pass", "current")
-    return list(chosen)
+    if selected:
+        print_log(f"{len(selected)} modules are recomputed in the backward pass.", "current")
+    return list(selected)
 
 
 def compile_modules(model: nn.Module, options: dict[str, Any] | None) -> list[str]:
-    """`torch.compile` of repeated blocks, each by itself: the same code is compiled once.
+    """Compiles repeated blocks one by one with `torch.compile`, so shared code is compiled once.
 
     Args:
-        model: changed in place; names stay as they are.
-        options: ``modules`` (patterns, see `matching`; without it what the components declare) and
-            torch.compile's own, such as ``mode`` and ``dynamic``; None compiles nothing.
+        model: segmentor, changed in place. Parameter names stay the same.
+        options: options of torch.compile such as ``mode`` and ``dynamic``. The additional key
+            ``modules`` holds name patterns (see `matching`) that replace those that the components
+            declare. None compiles nothing.
 
     Returns:
-        the names.
+        Names of the modules.
     """
     if options is None:
         return []
     settings = dict(options)
-    chosen = _chosen(model, settings.pop("modules", True), "compiled")
-    for module in chosen.values():
+    selected = _select(model, settings.pop("modules", True), "compiled")
+    for module in selected.values():
         module.compile(**settings)
-    if chosen:
-        print_log(f"{len(chosen)} modules are compiled: the first steps are slow", "current")
-    return list(chosen)
+    if selected:
+        print_log(f"{len(selected)} modules are compiled, so the first steps are slow.", "current")
+    return list(selected)
 
 
-def _chosen(model: nn.Module, which: bool | str | Sequence[str], what: str) -> dict[str, nn.Module]:
+def _select(model: nn.Module, which: bool | str | Sequence[str], what: str) -> dict[str, nn.Module]:
     if isinstance(which, bool):
         return matching(model, declared(model, what), strict=False) if which else {}
     patterns = [which] if isinstance(which, str) else which
     if not isinstance(patterns, Sequence) or not all(isinstance(p, str) for p in patterns):
-        raise TypeError(f"modules are chosen by True, False or patterns of names, got {which!r}")
+        raise TypeError(f"Modules must be True, False or patterns of names, got {which!r}.")
     return matching(model, patterns)
 
 
 def _recomputed(forward: Callable) -> Callable:
     @wraps(forward)
-    def again(*args: Any, **options: Any) -> Any:
+    def recomputed(*args: Any, **options: Any) -> Any:
         return checkpoint(partial(forward, **options), *args, use_reentrant=False)
 
-    return again
+    return recomputed

@@ -1,4 +1,4 @@
-"""Which parameter learns how: rules by name, checked to match something."""
+"""Optimiser settings per parameter: rules by name, each of which must match a parameter."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 class NamedRules:
     """Builds the optimiser from rules by parameter name.
 
-    mmengine's constructor matches any part of a name, drops its norm rule where a name rule
-    matches, and passes over rules that match nothing. Here a rule's key is one or more whole words
-    of a dotted name (``encoder``, ``encoder.text``), the longest wins, the norm rule always holds,
-    and a rule that matches no learnable parameter is an error. Frozen parameters are left out.
+    A rule applies to parameters whose dotted name contains its key as whole parts, such as
+    ``encoder`` or ``encoder.text``. The longest matching key wins. A rule that matches no trainable
+    parameter is an error, and frozen parameters are left out. mmengine's constructor differs: it
+    matches any substring, ignores the norm rule where a name rule matches, and accepts rules that
+    match nothing.
 
     Args:
         optim_wrapper_cfg: ``dict(type=..., optimizer=dict(type=..., lr=..., weight_decay=...))``.
-        paramwise_cfg: ``custom_keys``: key -> ``dict(lr_mult=1.0, decay_mult=1.0)``;
-            ``norm_decay_mult``: weight decay of normalisation layers and embeddings, times this;
-            a rule may have its own ``norm_decay_mult``.
+        paramwise_cfg: dict with two optional keys. ``custom_keys`` maps the key of a rule to
+            ``dict(lr_mult=1.0, decay_mult=1.0)``. ``norm_decay_mult`` multiplies the weight decay
+            of normalisation layers and embeddings; a rule may override it.
+
+    Raises:
+        TypeError: an unknown key in `paramwise_cfg`.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -44,40 +48,48 @@ class NamedRules:
         return OPTIM_WRAPPERS.build({**self.wrapper, "optimizer": optimizer})
 
     def groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """Parameter groups, one for each learning rate and weight decay that occurs.
+        """Parameter groups, one for each pair of learning rate and weight decay.
 
         Raises:
-            ValueError: nothing to learn, or a key that matches no learnable parameter.
+            ValueError: a model without trainable parameters, or a key that matches none of them.
         """
         lr, decay = self.optimizer["lr"], self.optimizer.get("weight_decay", 0.0)
-        found: dict[tuple[float, float], list[nn.Parameter]] = {}
+        members_by_setting: dict[tuple[float, float], list[nn.Parameter]] = {}
         used = set()
-        for name, parameter, is_norm in _learnable(model):
+        for name, parameter, is_norm in _trainable(model):
             key = self.rule(name)
             used.add(key)
             rule = {} if key is None else self.custom_keys[key]
             norm_mult = rule.get("norm_decay_mult", self.norm_decay_mult)
             decay_mult = rule.get("decay_mult", 1.0) * (norm_mult if is_norm else 1.0)
             setting = (lr * rule.get("lr_mult", 1.0), decay * decay_mult)
-            found.setdefault(setting, []).append(parameter)
+            members_by_setting.setdefault(setting, []).append(parameter)
         unused = sorted(set(self.custom_keys) - used)
-        if unused or not found:
-            what = f"rules {unused} match no learnable parameter" if found else "nothing learns"
-            names = sorted({".".join(name.split(".")[:2]) for name, *_ in _learnable(model)})
-            raise ValueError(f"paramwise_cfg: {what}; learnable: {', '.join(names) or 'none'}")
-        for (rate, weight), members in found.items():
+        if not members_by_setting:
+            raise ValueError(
+                "The model has no trainable parameters. Set `trainable` of the encoder, or use a "
+                "method that trains."
+            )
+        if unused:
+            names = sorted({".".join(name.split(".")[:2]) for name, *_ in _trainable(model)})
+            raise ValueError(
+                f"The keys {unused} of paramwise_cfg.custom_keys match no trainable parameter. "
+                f"Trainable parameters start with {', '.join(names)}."
+            )
+        for (rate, weight), members in members_by_setting.items():
             count = sum(p.numel() for p in members)
             print_log(
-                f"{len(members)} tensors ({count:,} numbers) learn at {rate:g}, decay {weight:g}",
+                f"{len(members)} tensors ({count:,} parameters) train with learning rate {rate:g} "
+                f"and weight decay {weight:g}.",
                 logger="current",
             )
         return [
             {"params": members, "lr": rate, "weight_decay": weight}
-            for (rate, weight), members in found.items()
+            for (rate, weight), members in members_by_setting.items()
         ]
 
     def rule(self, name: str) -> str | None:
-        """The longest key whose words stand in a parameter's name, in a row."""
+        """Longest key whose parts occur consecutively in a parameter's name; None if none does."""
         matches = [key for key in self.custom_keys if f".{key}." in f".{name}."]
         return max(matches, key=len, default=None)
 
@@ -85,20 +97,20 @@ class NamedRules:
 def _rules(
     custom_keys: Mapping[str, Mapping[str, float]] | None = None, norm_decay_mult: float = 1.0
 ) -> tuple[dict[str, dict[str, float]], float]:
-    """The two parts of `paramwise_cfg`, checked."""
+    """Checks the two parts of `paramwise_cfg` and returns them."""
     rules = {key: dict(rule) for key, rule in (custom_keys or {}).items()}
     for key, rule in rules.items():
         unknown = set(rule) - {"lr_mult", "decay_mult", "norm_decay_mult"}
         if unknown:
             raise TypeError(
-                f"custom_keys[{key!r}] knows lr_mult, decay_mult and norm_decay_mult, not "
-                f"{sorted(unknown)}"
+                f"Unknown keys {sorted(unknown)} in paramwise_cfg.custom_keys[{key!r}]. Use "
+                f"lr_mult, decay_mult or norm_decay_mult."
             )
     return rules, norm_decay_mult
 
 
-def _learnable(model: nn.Module) -> list[tuple[str, nn.Parameter, bool]]:
-    """Name, parameter, and whether it belongs to a normalisation layer or an embedding table."""
+def _trainable(model: nn.Module) -> list[tuple[str, nn.Parameter, bool]]:
+    """Name and parameter, and True if it belongs to a normalisation layer or an embedding."""
     exempt = {
         parameter
         for module in model.modules()

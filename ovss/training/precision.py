@@ -1,4 +1,4 @@
-"""In which number type a step computes, and losses that must be finite."""
+"""Mixed precision, and an optimiser wrapper that stops at losses that are not finite."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ AMP = ("bfloat16", "float16")
 
 
 class NonFiniteLossError(FloatingPointError):
-    """A loss was NaN or infinite; the weights are as they were before that step."""
+    """A loss was NaN or infinite. The weights are unchanged since the step before."""
 
 
 @OPTIM_WRAPPERS.register_module()
 class GuardedOptimWrapper(OptimWrapper):
-    """Refuses a step whose loss is not finite; optionally computes in mixed precision.
+    """Optimiser wrapper that refuses a step whose loss is not finite, with optional autocast.
+
+    Weights are always float32.
 
     Args:
-        amp: ``"bfloat16"`` runs forward passes under autocast, on the CPU too; no loss scaling is
-            needed, since bfloat16 has float32's range. ``"float16"`` too, and the loss is scaled:
-            a step whose gradients overflow is left out and the scale halved, as `torch.amp`'s
-            GradScaler does. None: full precision. Weights are float32 always.
-        options: mmengine's OptimWrapper's: optimizer, clip_grad, accumulative_counts.
+        optimizer: optimiser.
+        amp: number type of autocast in forward passes, on GPU and CPU. ``"bfloat16"`` does not need
+            loss scaling, because it has the range of float32. With ``"float16"`` the loss is scaled
+            by `torch.amp.GradScaler`, which skips steps whose gradients overflow. None computes in
+            full precision.
+        options: further arguments of mmengine's OptimWrapper, such as clip_grad.
 
     Raises:
-        ValueError: another word for `amp`, or a GPU without bfloat16.
+        ValueError: an unknown value of `amp`, or a GPU without bfloat16.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, amp: str | None = None, **options: Any):
@@ -45,19 +48,20 @@ class GuardedOptimWrapper(OptimWrapper):
         self.scaler = torch.amp.GradScaler(get_device()) if amp == "float16" else None
 
     def guard(self, loss: float) -> None:
-        """
+        """Checks that a loss is finite.
+
         Raises:
-            NonFiniteLossError: the loss is NaN or infinite.
+            NonFiniteLossError: a loss that is NaN or infinite.
         """
         if loss != loss or loss in (float("inf"), -float("inf")):
-            raise NonFiniteLossError(f"the loss is {loss:g}")
+            raise NonFiniteLossError(f"The loss is {loss:g}")
 
     def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         self.guard(float(loss.detach()))
         super().update_params(loss, *args, **kwargs)
 
     def accumulate(self, loss: Tensor) -> None:
-        """Gradients of one part of a step; `update_params` with the last part takes the step."""
+        """Accumulates the gradients of one part of a step. `update_params` takes the step."""
         self._scaled(self.scale_loss(loss)).backward()
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
@@ -75,8 +79,12 @@ class GuardedOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module, last: bool = True) -> Iterator[None]:
-        """Around a forward pass: the number type, and no exchange of gradients between processes
-        where more parts of the same step follow."""
+        """Context of a forward pass: sets the number type and the exchange of gradients.
+
+        Args:
+            model: model, possibly wrapped for distributed training.
+            last: False if more parts of the same step follow, so ranks need not exchange gradients.
+        """
         quiet = nullcontext() if last else without_sync(model)
         with super().optim_context(model), quiet, precision(self.amp):
             yield
@@ -99,21 +107,24 @@ class GuardedOptimWrapper(OptimWrapper):
 
 
 def precision(amp: str | None) -> AbstractContextManager:
-    """Autocast to a number type; nothing for None."""
+    """Autocast to a number type; None leaves full precision."""
     if amp is None:
         return nullcontext()
     return torch.autocast(get_device(), dtype=getattr(torch, amp))
 
 
 def check_amp(amp: str | None) -> None:
-    """
+    """Checks that a number type for autocast exists and works on this device.
+
     Raises:
-        ValueError: it is none of `AMP`, or this device does not have it.
+        ValueError: a value that is not in `AMP`, or that the device does not support.
     """
     if amp is None:
         return
     if amp not in AMP:
-        raise ValueError(f"amp is {' or '.join(map(repr, AMP))} or None, got {amp!r}")
+        raise ValueError(f"amp must be {' or '.join(map(repr, AMP))} or None, got {amp!r}.")
     if amp == "bfloat16" and get_device() == "cuda" and not torch.cuda.is_bf16_supported():
-        error = ValueError(f"{torch.cuda.get_device_name()} has no bfloat16. Use amp='float16'")
+        error = ValueError(
+            f"{torch.cuda.get_device_name()} does not support bfloat16. Use amp='float16'"
+        )
         raise advised(error, "float16")

@@ -1,7 +1,7 @@
-"""Weights, gradients and optimiser state spread over processes (FSDP), one checkpoint for all.
+"""Sharding of weights, gradients and optimiser state over ranks (FSDP).
 
-What is saved is whole, under the names of the unsharded model: a run may go on with another number
-of processes, with DDP, or alone.
+Checkpoints hold whole tensors under the names of the unsharded model. A run can therefore resume
+with another number of ranks, with DDP, or on a single device.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from ovss import distributed
 from .modules import matching
 
 UNITS = ("encoder.**.trunk.stages.*.blocks.*",)
-"""What is gathered by itself, when its turn comes; all other parameters are gathered at once."""
+"""Modules whose weights are gathered separately, when they run; the rest is gathered at once."""
 
 
 def shard(model: nn.Module, units: Sequence[str] | None = None) -> None:
-    """Spread what trains over all processes, in place; what is frozen stays whole in each.
+    """Shards the trainable parameters over all ranks, in place. Frozen ones stay whole.
 
     Args:
-        model: the same weights in every process; the first one's are taken.
-        units: patterns of modules that are gathered and let go by themselves (see `modules`); they
-            must be read through their own forward pass alone. None: `UNITS`, where they occur.
+        model: model. The weights of rank 0 are copied to all ranks.
+        units: name patterns of modules whose weights are gathered and released separately (see
+            `modules.matching`). Their weights must be used in their own forward pass only. None
+            means those of `UNITS` that occur.
 
     Raises:
-        ValueError: a pattern that matches nothing.
+        ValueError: a pattern without a match.
     """
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
@@ -51,13 +52,16 @@ def shard(model: nn.Module, units: Sequence[str] | None = None) -> None:
 
 
 def is_sharded(model: nn.Module) -> bool:
+    """True if `shard` was applied to the model."""
     return isinstance(model, FSDPModule)
 
 
 @contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
-    """Within it every process has all weights, and forward passes wait for no other: processes
-    may then see different numbers of pictures. Nothing to do for an unsharded model."""
+    """Context in which every rank holds all weights, so forward passes need not wait for others.
+
+    Ranks can then process different numbers of images. For an unsharded model it does nothing.
+    """
     units = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
@@ -71,7 +75,7 @@ def gathered(model: nn.Module) -> Iterator[None]:
 
 
 def without_sync(model: nn.Module) -> AbstractContextManager:
-    """No exchange of gradients, under DDP or FSDP; nothing in one process."""
+    """Context without exchange of gradients, under DDP or FSDP."""
     if isinstance(model, FSDPModule):
         return _sharded_without_sync(model)
     if isinstance(model, nn.parallel.DistributedDataParallel):
@@ -89,17 +93,17 @@ def _sharded_without_sync(model: FSDPModule) -> Iterator[None]:
 
 
 def whole(x: Any) -> Any:
-    """A sharded tensor put together, on the CPU; all processes must ask. Others as they are."""
+    """Whole tensor of a sharded one, on the CPU; other values unchanged. All ranks must call it."""
     return x.full_tensor().cpu() if isinstance(x, DTensor) else x
 
 
 def local(x: Tensor) -> Tensor:
-    """This process's part of a sharded tensor."""
+    """Part of a sharded tensor that this rank holds."""
     return x.to_local() if isinstance(x, DTensor) else x
 
 
 def full_optimizer_state(state: dict[str, Any]) -> dict[str, Any]:
-    """An optimiser's state dict with whole tensors; all processes must ask for it."""
+    """State dict of an optimiser with whole tensors. All ranks must call it."""
     slots = {
         index: {key: whole(value) for key, value in slot.items()}
         for index, slot in state.get("state", {}).items()
@@ -110,16 +114,16 @@ def full_optimizer_state(state: dict[str, Any]) -> dict[str, Any]:
 def sharded_optimizer_state(
     state: dict[str, Any], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """The way back: each tensor of a parameter's shape is cut as the parameter is."""
+    """Inverse of `full_optimizer_state`: shards each tensor in the same way as its parameter."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     slots = {
-        index: {key: _cut_like(value, parameters[index]) for key, value in slot.items()}
+        index: {key: _shard_like(value, parameters[index]) for key, value in slot.items()}
         for index, slot in state.get("state", {}).items()
     }
     return {**state, "state": slots}
 
 
-def _cut_like(value: Any, parameter: Tensor) -> Any:
+def _shard_like(value: Any, parameter: Tensor) -> Any:
     if not isinstance(parameter, DTensor) or not isinstance(value, Tensor):
         return value
     if value.shape != parameter.shape:
@@ -138,4 +142,4 @@ def _load_whole(
 ) -> None:
     for name, parameter in module.named_parameters():
         if prefix + name in state:
-            state[prefix + name] = _cut_like(state[prefix + name], parameter)
+            state[prefix + name] = _shard_like(state[prefix + name], parameter)

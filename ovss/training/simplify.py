@@ -1,4 +1,4 @@
-"""A training's config without what lies outside: files, downloads, validation, checkpoints."""
+"""Simplified training configs that need no files, downloads, validation or checkpoints."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ovss.models.parts import external_options
 
 
 def simplify(config: Config, steps: int) -> list[str]:
-    """Take out, in place, what a dry run must not need, and stop after `steps`.
+    """Removes external dependencies from a training config, in place, and shortens it to `steps`.
 
     Returns:
-        the keys of the model's config that were left out.
+        Keys of the model's config that were set to None.
 
     Raises:
-        ValueError: a data set of files without a `vocabulary`.
+        ValueError: a dataset of files without a `vocabulary`.
     """
     for scheduler in config.get("param_scheduler") or ():
         scheduler.setdefault("end", config.train_cfg["max_iters"])
@@ -30,19 +30,21 @@ def simplify(config: Config, steps: int) -> list[str]:
     loader["num_workers"], loader["persistent_workers"] = 0, False
     if "images" in loader["dataset"]:
         loader["dataset"] = _made_up(loader["dataset"])
-    found = list(external_options(config.model, "model"))
-    for block, key, _ in found:
+    options = list(external_options(config.model, "model"))
+    for block, key, _ in options:
         block[key] = None
-    return [name for _, _, name in found]
+    return [name for _, _, name in options]
 
 
 def _made_up(dataset: dict) -> dict:
+    """Config of a synthetic dataset with the categories and the pipeline of a dataset of files."""
     from ovss.data.labels import seen_mask
     from ovss.vocabularies import load_names
 
     if "vocabulary" not in dataset:
         raise ValueError(
-            "train_dataloader.dataset names no `vocabulary`; a dry run needs its words"
+            "A dry run needs the category names, but train_dataloader.dataset has no `vocabulary`. "
+            "Set it in the config."
         )
     names = load_names(dataset["vocabulary"])
     if dataset.get("only_seen") and dataset.get("seen") is not None:

@@ -1,4 +1,4 @@
-"""Seconds and memory of training steps, on a GPU or a CPU."""
+"""Time and memory of training steps, on a GPU or a CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class StopwatchHook(Hook):
-    """Seconds of every step, what it saw, and its loss."""
+    """Records the duration, the input shape and the loss of every step."""
 
     priority = "VERY_LOW"
 
@@ -37,20 +37,20 @@ class StopwatchHook(Hook):
 
 
 def peak_bytes() -> int:
-    """Most memory since `forget_peak`: allocated on the GPU, or resident in this process."""
+    """Peak memory since `forget_peak`: allocated on the GPU, or resident in this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):  # no Linux
+    except (OSError, StopIteration):  # not Linux
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def forget_peak() -> None:
-    """Count anew from what is held now, where the system can."""
+    """Resets the peak memory to the current memory, if the system supports it."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     elif os.access("/proc/self/clear_refs", os.W_OK):

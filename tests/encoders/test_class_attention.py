@@ -16,13 +16,13 @@ def test_class_attention_is_the_first_row_of_every_head(tiny, reference, dense):
     blocks = (0, 2)
     encoder = OpenCLIPEncoder(str(path), str(weights), dense=dense, class_attention=blocks).eval()
     assert encoder.class_attention_dim == 2 * 4
-    picture = torch.rand(2, 3, 32, 32) * 255
+    pixels = torch.rand(2, 3, 32, 32) * 255
     rows = []
     for block in (encoder.clip.visual.transformer.resblocks[i] for i in blocks):
         normed = []
         block.ln_1.register_forward_hook(lambda _, __, out, normed=normed: normed.append(out))
         rows.append((block, normed))
-    found = encoder.encode_image(picture).class_attention_BMhw
+    found = encoder.encode_image(pixels).class_attention_BMhw
     expected = [
         block.attn.weights(block.attn.query(normed[0]), block.attn.key(normed[0]))[:, :, 0, 1:]
         for block, normed in rows
@@ -34,7 +34,7 @@ def test_class_attention_is_the_first_row_of_every_head(tiny, reference, dense):
 def test_attention_without_gradient_is_the_same_attention(tiny, reference):
     path = tiny()
     _, weights = reference(path)
-    picture = torch.rand(2, 3, 32, 32) * 255
+    pixels = torch.rand(2, 3, 32, 32) * 255
     found = []
     for gradient in (True, False):
         encoder = OpenCLIPEncoder(
@@ -44,7 +44,7 @@ def test_attention_without_gradient_is_the_same_attention(tiny, reference):
             attention_gradient=gradient,
             trainable="full",
         )
-        image = encoder.encode_image(picture)
+        image = encoder.encode_image(pixels)
         assert image.attention_BNN.requires_grad == gradient
         image.dense_BChw.square().sum().backward()
         found.append((image, encoder.clip.visual.conv1.weight.grad))

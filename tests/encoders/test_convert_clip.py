@@ -35,7 +35,7 @@ def test_a_published_clip_is_checked_and_keeps_names_and_precision(tiny, referen
 
 def test_another_architecture_is_refused_and_nothing_written(tiny, reference, tmp_path):
     _, weights = reference(tiny({"width": 40}))
-    with pytest.raises(CheckpointError, match=r"does not fit .*another shape"):
+    with pytest.raises(CheckpointError, match=r"do not fit .*another shape"):
         convert_file("clip", weights, tmp_path / "out.safetensors", str(tiny()))
     with pytest.raises(ValueError, match="Expected a model architecture for 'clip'"):
         convert_file("clip", weights, tmp_path / "out.safetensors")
@@ -53,7 +53,7 @@ def test_the_tool_says_what_it_did(tiny, reference, tmp_path, monkeypatch, capsy
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(repo_root / "tools/convert_checkpoint.py"), run_name="__main__")
         assert end.value.code == code
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     count = len(read_weights(weights)[0])
-    assert f"{count} tensors converted, 0 dropped" in told.out
-    assert "did you mean ViT-B-16" in told.err
+    assert f"{count} tensors converted, 0 dropped" in printed.out
+    assert "Did you mean ViT-B-16" in printed.err

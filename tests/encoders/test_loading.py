@@ -69,7 +69,7 @@ def test_each_rule_trains_exactly_what_it_says():
     ],
 )
 def test_what_cannot_give_dense_tokens_is_refused_with_the_reason(model, reason):
-    with pytest.raises(ValueError, match=f"{model} cannot be used as OpenCLIPEncoder.*{reason}"):
+    with pytest.raises(ValueError, match=f"{model} cannot be used with OpenCLIPEncoder .*{reason}"):
         build_on_meta(model)
 
 
@@ -93,7 +93,7 @@ def test_fused_and_split_attention_weights_load_alike():
     again = Attention(24, 3)
     again.load_state_dict(split.state_dict())
     assert torch.equal(again(x), split(x))
-    with pytest.raises(ValueError, match="5 heads do not divide"):
+    with pytest.raises(ValueError, match="width=24 and heads=5"):
         Attention(24, 5)
 
 
@@ -192,13 +192,13 @@ def test_weights_of_another_architecture_name_the_keys(tiny, reference, tmp_path
 
 
 def test_unknown_names_get_the_closest(tiny, tmp_path):
-    with pytest.raises(ValueError, match="did you mean ViT-B-16"):
+    with pytest.raises(ValueError, match="Did you mean ViT-B-16"):
         OpenCLIPEncoder("ViT-B/16")
-    with pytest.raises(ValueError, match=r"no weights 'opnai'.*did you mean 'openai'"):
+    with pytest.raises(ValueError, match=r"Unknown weights 'opnai'.*Did you mean 'openai'"):
         build_on_meta("ViT-B-16-quickgelu", pretrained="opnai")
-    with pytest.raises(FileNotFoundError, match=r"no weights at .*gone\.pt"):
+    with pytest.raises(FileNotFoundError, match=r"Weight file .*gone\.pt does not exist"):
         OpenCLIPEncoder(str(tiny()), str(tmp_path / "gone.pt"))
-    with pytest.raises(FileNotFoundError, match=r"no model config at .*gone\.json"):
+    with pytest.raises(FileNotFoundError, match=r"Model config .*gone\.json does not exist"):
         OpenCLIPEncoder(str(tmp_path / "gone.json"))
     (tmp_path / "bad.json").write_text(json.dumps({"embed_dim": 3}))
     with pytest.raises(ValueError, match="lacks vision_cfg, text_cfg"):
@@ -206,7 +206,7 @@ def test_unknown_names_get_the_closest(tiny, tmp_path):
 
 
 def test_weights_trained_with_the_other_activation_are_refused():
-    with pytest.raises(ValueError, match="use model='ViT-B-16-quickgelu'"):
+    with pytest.raises(ValueError, match="Use model='ViT-B-16-quickgelu'"):
         build_on_meta("ViT-B-16", pretrained="openai")
 
 

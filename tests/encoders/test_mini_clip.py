@@ -57,15 +57,15 @@ def test_zero_shot_over_all_object_categories(model_and_transform: tuple) -> Non
 
     model, transform = model_and_transform
     scenes = mini_world.MiniWorld("web", size=64, seed=HELD_OUT_SEED, length=200, objects=(1, 1))
-    pictures = [scenes[index] for index in range(200)]
+    chosen_scenes = [scenes[index] for index in range(200)]
     names = mini_world.object_names()
     tokens = open_clip.get_tokenizer("mini_clip")([f"a photo of a {name}." for name in names])
     with torch.inference_mode():
         text = model.encode_text(tokens, normalize=True)
-        batch = torch.stack([transform(Image.fromarray(scene.image)) for scene in pictures])
+        batch = torch.stack([transform(Image.fromarray(scene.image)) for scene in chosen_scenes])
         image = model.encode_image(batch, normalize=True)
     guesses = [mini_world.attributes_of(names[i]) for i in (image @ text.T).argmax(1)]
-    truths = [scene.objects[0].attributes for scene in pictures]
+    truths = [scene.objects[0].attributes for scene in chosen_scenes]
     assert np.mean([guess == truth for guess, truth in zip(guesses, truths)]) >= 0.6
     for field in ("surface", "colour", "shape"):
         hits = [getattr(g, field) == getattr(t, field) for g, t in zip(guesses, truths)]

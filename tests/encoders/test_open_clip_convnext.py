@@ -122,13 +122,13 @@ def test_gradients_reach_every_image_weight(tiny):
 @pytest.mark.parametrize(
     ("vision", "arguments", "message"),
     [
-        ({}, {}, "own, no ConvNeXt of timm: use OpenCLIPEncoder"),
-        ({**LINEAR, "timm_model_name": "vit_tiny_patch16_224"}, {}, "no ConvNeXt"),
+        ({}, {}, "own, not a ConvNeXt of timm; use OpenCLIPEncoder"),
+        ({**LINEAR, "timm_model_name": "vit_tiny_patch16_224"}, {}, "not a ConvNeXt"),
         ({**LINEAR, "timm_proj": "none"}, {}, "not a projection of the mean"),
         (LINEAR, {"levels": (4,)}, r"stages \[4\], but the image tower has 0\.\.3"),
-        (LINEAR, {"image_size": 40}, r"nearest is \(32, 32\)"),
-        (LINEAR, {"trainable": "qv"}, "'qv' trains nothing of a tower without attention"),
-        (LINEAR, {"drop_path": 1.0}, "drop_path is a share"),
+        (LINEAR, {"image_size": 40}, r"nearest valid size is \(32, 32\)"),
+        (LINEAR, {"trainable": "qv"}, "'qv' trains nothing in a tower without attention"),
+        (LINEAR, {"drop_path": 1.0}, "drop_path must be"),
     ],
 )
 def test_bad_arguments_say_why(tiny, vision, arguments, message):
@@ -137,5 +137,5 @@ def test_bad_arguments_say_why(tiny, vision, arguments, message):
 
 
 def test_the_vit_encoder_says_that_it_takes_no_convnext():
-    with pytest.raises(ValueError, match=r"cannot be used as OpenCLIPEncoder.*timm's convnext"):
+    with pytest.raises(ValueError, match=r"cannot be used with OpenCLIPEncoder.*timm's convnext"):
         OpenCLIPEncoder("convnext_base_w_320")

@@ -127,7 +127,7 @@ def test_any_input_size(tiny, image_size, given, grid):
 
 def test_a_grey_image_is_refused(tiny):
     encoder = OpenCLIPEncoder(str(tiny()))
-    with pytest.raises(ValueError, match=r"expected RGB images .*got \(1, 1, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"Expected RGB images .*got \(1, 1, 32, 32\)"):
         encoder.encode_image(torch.zeros(1, 1, 32, 32))
 
 
@@ -186,11 +186,11 @@ def test_gradients_reach_every_trained_image_weight_through_dense_and_levels(tin
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dense": "masklcip"}, "choose of cat_seg, maskclip, vanilla"),
+        ({"dense": "masklcip"}, "Choose one of cat_seg, maskclip, vanilla"),
         ({"levels": (0, 3)}, r"blocks \[3\], but the image tower has 0..2"),
         ({"attention": (-1,)}, r"blocks \[-1\]"),
-        ({"image_size": 36}, r"nearest is \(32, 32\)"),
-        ({"trainable": "q"}, "choose of none, qv, attention, full"),
+        ({"image_size": 36}, r"nearest valid size is \(32, 32\)"),
+        ({"trainable": "q"}, "Choose one of none, qv, attention, full"),
         ({"text_cache": "yes"}, "'disk', 'memory' or 'off'"),
     ],
 )

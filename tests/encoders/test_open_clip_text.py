@@ -76,9 +76,9 @@ def test_a_long_encoding_shows_a_bar_on_stderr(tiny, monkeypatch, capsys):
     monkeypatch.setattr(open_clip_text, "SECONDS_BEFORE_BAR", 0.0)
     encoder = OpenCLIPEncoder(str(tiny()), text_cache="off").eval()
     encoder.encode_text(Vocabulary(NAMES, TEMPLATES))
-    shown = capsys.readouterr()
-    assert "encoding words" in shown.err
-    assert shown.out == ""
+    printed = capsys.readouterr()
+    assert "encoding prompts" in printed.err
+    assert printed.out == ""
 
 
 @torch.no_grad()
@@ -101,9 +101,9 @@ def test_synonyms_first_or_averaged_per_template(tiny, reference):
 def test_too_long_a_prompt_names_the_category(tiny):
     encoder = OpenCLIPEncoder(str(tiny()), text_cache="off")
     name = "word " * 30
-    with pytest.raises(ValueError, match=r"category 'word word.*33 tokens.*takes 20"):
+    with pytest.raises(ValueError, match=r"Category 'word word.*33 tokens.*at most 20"):
         encoder.encode_text(Vocabulary(("cat", name.strip()), ("{}.",)))
-    with pytest.raises(ValueError, match="category 1 has a blank name"):
+    with pytest.raises(ValueError, match="Category 1 has a blank name"):
         encoder.encode_text(Vocabulary(("cat", " , ")))
 
 

@@ -135,7 +135,7 @@ def test_a_corrupt_file_is_made_again_with_a_warning(tiny, reference, folder, ma
     else:
         content = content[: len(content) // 2 if damage == "truncated" else 0]
     file.write_bytes(content)
-    with pytest.warns(UserWarning, match="corrupt.*made again"):
+    with pytest.warns(UserWarning, match="corrupt.*computed again"):
         again = embeds(OpenCLIPEncoder(str(path), str(weights)).eval())
     assert torch.equal(again, first)
     with warnings.catch_warnings():
@@ -157,7 +157,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(tiny, tmp_path, monkeypatc
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("OVSS_CACHE_DIR", str(tmp_path / "file"))
     encoder = OpenCLIPEncoder(str(tiny())).eval()
-    with pytest.warns(UserWarning, match="cannot be kept.*OVSS_CACHE_DIR") as caught:
+    with pytest.warns(UserWarning, match="cannot be cached.*OVSS_CACHE_DIR") as caught:
         [embeds(encoder, Vocabulary((word,))) for word in ("cat", "cow")]
     assert len(caught) == 1
     assert len(made) == 2

@@ -32,7 +32,7 @@ def test_a_component_is_answered_for_as_each_config_has_it():
     assert not mini["encoder", "OpenCLIPEncoder", "dcp_clip_mini"].problems
     assert not mini["selector", "ClipTopK", "cat_seg_mini"].problems
     assert mini["encoder", "OpenCLIPEncoder", "cat_seg_mini"].problems == (
-        "SpatialDecoder needs attention = True, OpenCLIPEncoder gives False",
+        "SpatialDecoder expects attention=True, but OpenCLIPEncoder produces attention=False",
     )
     assert any("raw_dim" in p for p in mini["head", "CosineHead", "maskclip_mini"].problems)
     assert "SpatialDecoder as in dcp_clip_vit-l14" in answers
@@ -55,7 +55,7 @@ def test_a_method_is_answered_for_part_by_part():
         else:
             swapped = {**block, kind: other[kind]}
         if verdict.problems:
-            with pytest.raises(ValueError, match="do not fit together"):
+            with pytest.raises(ValueError, match="Incompatible components"):
                 build_model(swapped)
         else:
             build_model(swapped)
@@ -65,11 +65,11 @@ def test_templates_and_the_whole_view_are_dimensions_too():
     block = load_config("dcp_clip_mini").model.to_dict()
     block["encoder"]["pretrained"] = None
     with pytest.raises(
-        ValueError, match="TextGuidedHead needs num_templates = 7, PromptConfig gives 1"
+        ValueError, match="TextGuidedHead expects num_templates=7, but PromptConfig produces"
     ):
         build_model({**block, "prompts": dict(templates="single")})
     blind = dict(mode="slide", size=96, window=96, stride=96, global_view=False)
-    with pytest.raises(ValueError, match="TagValidation needs whole_view = True, InferenceConfig"):
+    with pytest.raises(ValueError, match="TagValidation expects whole_view=True, but Inference"):
         build_model({**block, "inference": blind})
 
 
@@ -84,7 +84,7 @@ def test_the_command_says_what_fits_and_why_not(capsys):
     assert main(["list", "--compatible-with", "CATSegDecoder"]) == 0
     text = capsys.readouterr().out
     assert "CATSegDecoder as in cat_seg_mini\n" in text
-    assert "no    TextGuidedHead           CATSegDecoder needs cost_dim = 1, TextGu" in text
+    assert "no    TextGuidedHead           CATSegDecoder expects cost_dim=1, but TextGu" in text
     assert main(["list", "--compatible-with", "maskclip_mini", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert answer["subject"] == "maskclip_mini"

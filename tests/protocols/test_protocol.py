@@ -301,7 +301,7 @@ def test_a_background_that_is_not_there_is_refused():
         (None, {"prompts.templates": "imagenet_8"}, "Unknown list of templates 'imagenet_8'"),
         (None, {"scores.absent": "both"}, "scores.absent must be one of ground_truth, union"),
         (None, {"resize.others": ["x"]}, "resize.others is what a data set's pipeline holds"),
-        ("sed", {}, r"protocol sed cannot run with this method.*num_templates = 1.*gives 80"),
+        ("sed", {}, r"protocol sed cannot run with this method.*num_templates=1.*num_templates=80"),
     ],
 )
 def test_bad_input_is_named(name, options, message):

@@ -1,4 +1,4 @@
-"""A dry run builds everything, needs no file, leaves none, and says what it took."""
+"""Dry runs: they build everything, need no files, leave no files, and report time and memory."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def test_it_needs_no_data_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     assert sorted(tmp_path.rglob("*")) == before
     assert os.environ.get("OVSS_CACHE_DIR") == cache
     printed = capsys.readouterr().out
-    assert "2 pictures of 64 x 64, 2 words" in printed
+    assert "2 images of 64 x 64, 2 categories" in printed
     assert "3,600 steps" in printed
-    assert "GiB at the fullest" in printed
+    assert "GiB at the peak" in printed
 
 
 def test_the_hours_are_the_later_steps_times_the_schedule(tmp_path):
-    found = dry_run(load_config(tiny_config(tmp_path, FILES)), steps=3, amp="bfloat16")
-    assert len(found.seconds) == 3
-    assert found.step_seconds == pytest.approx(sum(found.seconds[1:]) / 2)
-    assert found.hours == pytest.approx(found.step_seconds)  # 3,600 steps
-    assert found.peak > 0
-    assert (found.precision, found.processes, found.share) == ("bfloat16", 1, 2)
-    assert found.learnable <= found.parameters
+    result = dry_run(load_config(tiny_config(tmp_path, FILES)), steps=3, amp="bfloat16")
+    assert len(result.seconds) == 3
+    assert result.step_seconds == pytest.approx(sum(result.seconds[1:]) / 2)
+    assert result.hours == pytest.approx(result.step_seconds)  # 3,600 steps
+    assert result.peak > 0
+    assert (result.precision, result.ranks, result.batch_size) == ("bfloat16", 1, 2)
+    assert result.trainable <= result.parameters
 
 
 def test_what_comes_from_outside_is_left_out_and_named():
     config = load_config("cat_seg_mini", {"train_dataloader.batch_size": 1})
-    found = dry_run(config, steps=1)
-    assert found.left_out == ("model.encoder.pretrained",)
-    assert "weights are random" in str(found)
+    result = dry_run(config, steps=1)
+    assert result.omitted == ("model.encoder.pretrained",)
+    assert "weights are random" in str(result)
     assert config.model.encoder.pretrained is not None, "the config stays as it is"
 
 
@@ -79,7 +79,7 @@ def test_the_seed_is_that_of_the_dry_run_too(tmp_path):
     assert a == b != c
 
 
-def test_made_up_pictures_follow_from_the_seed():
+def test_synthetic_images_follow_from_the_seed():
     pack = [dict(type="PackSample")]
     a, b = (MadeUpDataset(["x", "y", "z"], pack, size=(48, 60), seed=1) for _ in range(2))
     first = a[3]
@@ -120,13 +120,13 @@ def test_slurm_scripts_hand_on_what_they_get(tmp_path, repo_root, monkeypatch):
         ("slurm_test.sh", ["part", "job", "CONFIG", "WEIGHTS", "--on", "a b"]),
     ):
         command = ["bash", str(repo_root / "tools" / script), *words]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(
+        passed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(
             "\n"
         )
-        assert {"--partition=part", "--job-name=job", "--ntasks=16", "--gres=gpu:8"} <= set(said)
-        assert {"--quotetype=spot", "--nodelist=a", "--kill-on-bad-exit=1"} <= set(said)
+        assert {"--partition=part", "--job-name=job", "--ntasks=16", "--gres=gpu:8"} <= set(passed)
+        assert {"--quotetype=spot", "--nodelist=a", "--kill-on-bad-exit=1"} <= set(passed)
         before, flags = (words[2:3], words[3:]) if "train" in script else (words[2:4], words[4:])
-        assert said[said.index("CONFIG") :] == [*before, "--launcher", "slurm", *flags, ""]
+        assert passed[passed.index("CONFIG") :] == [*before, "--launcher", "slurm", *flags, ""]
         short = subprocess.run(command[:3], capture_output=True, text=True)
         assert short.returncode == 2
         assert f"tools/{script} PARTITION JOB_NAME CONFIG" in short.stderr

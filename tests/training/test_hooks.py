@@ -1,4 +1,4 @@
-"""The loss curve and the pictures that a run leaves."""
+"""The loss curve, and the images that a run leaves."""
 
 from __future__ import annotations
 

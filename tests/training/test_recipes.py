@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from ovss.data import transform_registry
 from ovss.models.configs import load_config
 from ovss.training.build import register_training
-from ovss.training.optim import NamedRules, _learnable
+from ovss.training.optim import NamedRules, _trainable
 
 FULL = {
     "cat_seg_vit-b16": 384,
@@ -121,10 +121,10 @@ def test_who_learns_how(name):
     rules = dict(wrapper.pop("paramwise_cfg"))
     groups = NamedRules(wrapper, rules).groups(model)
     setting = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
-    for key, parameter, is_norm in _learnable(model):
+    for key, parameter, is_norm in _trainable(model):
         rate = 2e-6 if key.startswith("encoder.") else 2e-4
         # SED's own LayerNorm class is none of those that its authors' rule exempts
         exempt = is_norm and not (name.startswith("sed") and ".space.norm." in key)
         assert setting[id(parameter)] == pytest.approx((rate, 0.0 if exempt else 1e-4)), key
-    biases = [k for k, _, is_norm in _learnable(model) if k.endswith("bias") and not is_norm]
+    biases = [k for k, _, is_norm in _trainable(model) if k.endswith("bias") and not is_norm]
     assert biases, "biases decay"

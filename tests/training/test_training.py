@@ -125,7 +125,7 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same(tmp_path):
     assert a != c
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_the_picture(tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_and_names_the_image(tmp_path, monkeypatch):
     name = plugin(tmp_path, "fragile", FRAGILE, monkeypatch)
     more = (
         "model['encoder']['type'] = 'FragileEncoder'\n"
@@ -136,9 +136,9 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_picture(tmp_path, monkeyp
     with pytest.raises(NonFiniteLossError) as caught:
         train(config, tmp_path / "run", "--seed", "3")
     message = str(caught.value)
-    assert "the loss is nan at iteration" in message
+    assert "The loss is nan at iteration" in message
     assert "-000003." in message
-    assert message.count("mini_world/") == 1, "only the guilty picture is named"
+    assert message.count("mini_world/") == 1, "only the image with the broken loss is named"
     done = max(losses(tmp_path / "run"), default=0)
     assert f"at iteration {done + 1}," in message
     if done:
@@ -167,7 +167,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(ovss.training.checkpoints, "write_atomic", full)
     keep = "default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))"
     config = tiny_config(tmp_path, keep)
-    with pytest.raises(OSError, match=r"No space left.*MiB free.*resume.*iter_3\.pth"):
+    with pytest.raises(OSError, match=r"No space left.*MiB free.*resume the training.*iter_3\.pth"):
         train(config, tmp_path / "run")
     assert [p.name for p in (tmp_path / "run").glob("*.pth")] == ["iter_2.pth"]
     assert not list((tmp_path / "run").glob("*.tmp"))
@@ -192,14 +192,14 @@ def test_a_truncated_checkpoint_names_earlier_ones(tmp_path):
         train(config, run, "--resume")
     train(config, run, "--resume", str(run / "iter_3.pth"))
     assert max(losses(run)) == 4
-    with pytest.raises(CheckpointError, match=r"none\.pth: no such checkpoint"):
+    with pytest.raises(CheckpointError, match=r"none\.pth does not exist"):
         train(config, run, "--resume", str(run / "none.pth"))
 
 
-def test_weights_alone_are_no_checkpoint_to_resume_from(tmp_path):
+def test_weights_alone_are_not_a_checkpoint_to_resume_from(tmp_path):
     config = tiny_config(tmp_path)
     torch.save({"state_dict": {}}, tmp_path / "bare.pth")
-    with pytest.raises(CheckpointError, match=r"no state of a training.*load_from"):
+    with pytest.raises(CheckpointError, match=r"no training state.*load_from"):
         train(config, tmp_path / "run", "--resume", str(tmp_path / "bare.pth"))
 
 
@@ -217,7 +217,7 @@ def test_weights_alone_are_no_checkpoint_to_resume_from(tmp_path):
         ("ema=0.1", TypeError, r"ema is True, False or dict\(...\) of its options, got 0.1"),
         ("gradient_checkpointing=1", TypeError, "True, False or patterns of names, got 1"),
         ("train_dataloader.batch_size=0", ValueError, "1 or more pictures a step, got 0"),
-        ("optim_wrapper.type=OptimWrapper", TypeError, "with GuardedOptimWrapper.*IterBased"),
+        ("optim_wrapper.type=OptimWrapper", TypeError, "only with GuardedOptimWrapper.*IterBased"),
     ],
 )
 def test_unknown_keys_and_names_are_errors(tmp_path, option, error, message):
@@ -248,7 +248,7 @@ def test_rules_by_name_hit_what_they_say():
 
 def test_a_rule_that_matches_nothing_is_an_error():
     wrapper = {"type": "OptimWrapper", "optimizer": dict(type="AdamW", lr=1.0)}
-    with pytest.raises(ValueError, match=r"backbone.*match no learnable parameter.*0"):
+    with pytest.raises(ValueError, match=r"backbone.*match no trainable parameter.*0"):
         NamedRules(wrapper, dict(custom_keys=dict(backbone=dict(lr_mult=0)))).groups(
             torch.nn.Sequential(torch.nn.Linear(2, 2))
         )

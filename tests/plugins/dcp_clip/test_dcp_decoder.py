@@ -251,16 +251,16 @@ def test_attention_of_an_encoder_that_has_none():
     head = dict(type="TextGuidedHead", joint_dim=16, num_templates=P, dim=D)
     parts = dict(head=head, decoder=decoder())
     encoder = dict(type="TinyEncoder", level_dims=LEVELS)
-    with pytest.raises(ValueError, match="SpatialDecoder needs attention = True, TinyEncoder giv"):
+    with pytest.raises(ValueError, match="SpatialDecoder expects attention=True, but TinyEncoder"):
         OpenVocabSegmentor(encoder=encoder, **parts)
     by_class = decoder(attn_mode="cls", attn_channels=4)
     tiny = TinyEncoder(level_dims=LEVELS)
-    with pytest.raises(ValueError, match="needs class_attention_dim = 4, TinyEncoder gives 0"):
+    with pytest.raises(ValueError, match="expects class_attention_dim=4, but TinyEncoder produ"):
         check_dimensions(tiny, CosineHead(), by_class)
 
 
 def test_a_head_without_plain_cosines():
-    with pytest.raises(ValueError, match="needs raw_dim = 3, CosineHead gives None"):
+    with pytest.raises(ValueError, match="expects raw_dim=3, but CosineHead produces raw_dim=None"):
         check_dimensions(TinyEncoder(level_dims=LEVELS, attention=True), CosineHead(D), decoder())
     aligned = alignment(Selection.everything(1, 2))
     bare = replace(aligned, raw_BKPhw=None)

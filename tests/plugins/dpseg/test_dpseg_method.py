@@ -244,7 +244,7 @@ def test_the_second_pass_goes_with_another_method():
 
 def test_a_decoder_of_visual_prompts_is_refused_without_them():
     block = load_config("dpseg_mini").model.to_dict()
-    with pytest.raises(ValueError, match="CVGDecoder needs text_level_dims"):
+    with pytest.raises(ValueError, match="CVGDecoder expects text_level_dims"):
         build_model({**block, "encoder": block["encoder"]["encoder"]})
 
 

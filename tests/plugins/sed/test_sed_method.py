@@ -32,7 +32,7 @@ def test_levels_finer_than_the_grid_are_refused_where_they_do_not_fit():
     config = load_config("sed_convnext-b")
     config.model.encoder.levels = (1, 2)
     config.model.decoder = decoder
-    message = r"SpatialDecoder needs level_scales = \(1, 1\), OpenCLIPConvNeXtEncoder gives"
+    message = r"SpatialDecoder expects level_scales=\(1, 1\), but OpenCLIPConvNeXtEncoder"
     with pytest.raises(ValueError, match=message):
         on_meta(config)
 
