@@ -2,7 +2,7 @@
 # Test on several GPUs of one machine, or of several machines:
 #   tools/dist_test.sh CONFIG WEIGHTS GPUS [flags of tools/test.py]
 #   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 tools/dist_test.sh CONFIG WEIGHTS GPUS ...
-# The figures are those of one GPU: every picture counts once. Without GPUs: as many processes.
+# Metrics equal those on one GPU. On a machine without GPUs this starts GPUS processes.
 set -euo pipefail
 
 if [[ ! ${3:-} =~ ^[1-9][0-9]*$ ]]; then

@@ -2,7 +2,7 @@
 # Train on several GPUs of one machine, or of several machines:
 #   tools/dist_train.sh CONFIG GPUS [flags of tools/train.py]
 #   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 tools/dist_train.sh CONFIG GPUS ...   (on each)
-# The batch of the config is that of all GPUs together. Without GPUs: as many processes.
+# The config's batch is split over all GPUs. On a machine without GPUs this starts GPUS processes.
 set -euo pipefail
 
 if [[ ! ${2:-} =~ ^[1-9][0-9]*$ ]]; then

@@ -1,4 +1,4 @@
-"""``python tools/segment.py IMAGE... --words "cat, grass"``: the same as ``ovss segment``."""
+"""`ovss segment` as a script."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # Test under Slurm:
 #   [GPUS=4] [GPUS_PER_NODE=4] [CPUS_PER_TASK=8] [SRUN_ARGS=...] \
 #       tools/slurm_test.sh PARTITION JOB_NAME CONFIG WEIGHTS [flags of tools/test.py]
-# The figures are those of one GPU: every picture counts once.
+# Metrics equal those on one GPU, because every image counts once.
 set -euo pipefail
 
 if [ $# -lt 4 ]; then

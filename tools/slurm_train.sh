@@ -2,7 +2,7 @@
 # Train under Slurm:
 #   [GPUS=4] [GPUS_PER_NODE=4] [CPUS_PER_TASK=8] [SRUN_ARGS=...] \
 #       tools/slurm_train.sh PARTITION JOB_NAME CONFIG [flags of tools/train.py]
-# The batch of the config is that of all GPUs together.
+# The config's batch is split over all GPUs.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then

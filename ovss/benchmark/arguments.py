@@ -17,23 +17,30 @@ from ovss.segmentor import OpenVocabSegmentor
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """A config's name or path, and settings after commas.
+    """Splits a method argument into a config's name or path and the settings after commas.
 
     >>> parse_method("cat_seg_mini,model.selector.k=8")
     ('cat_seg_mini', {'model.selector.k': 8})
+
+    Raises:
+        ValueError: a setting without ``=``.
     """
     name, *settings = text.split(",")
-    wrong = [setting for setting in settings if "=" not in setting]
-    if wrong:
-        raise ValueError(f"Expected CONFIG,KEY=VALUE,..., got {wrong[0]!r} in {text}")
+    malformed = [setting for setting in settings if "=" not in setting]
+    if malformed:
+        raise ValueError(
+            f"Expected CONFIG,KEY=VALUE,..., got {malformed[0]!r} in {text}. Write each setting as "
+            f"KEY=VALUE"
+        )
     parser = argparse.ArgumentParser()
     parser.add_argument("pairs", nargs="+", action=DictAction)
     return name, dict(parser.parse_args(settings).pairs) if settings else {}
 
 
 def labels(methods: Sequence[str]) -> dict[str, str]:
-    """Names of the methods in tables and options: the config's name, with settings where two
-    methods share it.
+    """Chooses the name of each method in tables and options.
+
+    The name is that of the config. If several methods share a config, it includes the settings.
 
     >>> labels(["a,k=1", "b,k=1", "b"])
     {'a,k=1': 'a', 'b,k=1': 'b,k=1', 'b': 'b'}
@@ -46,24 +53,26 @@ def labels(methods: Sequence[str]) -> dict[str, str]:
 
 
 def by_method(values: Sequence[str] | None, methods: Sequence[str]) -> dict[str, str]:
-    """``["32"]`` or ``["METHOD=32", ...]`` -> method -> value; the empty name stands for all.
+    """Sorts option values by method: ``["METHOD=32"]`` gives ``{"METHOD": "32"}``.
+
+    A value without a method, as in ``["32"]``, applies to all and has the empty name as its key.
 
     Raises:
-        ValueError: a method that is not measured.
+        ValueError: a value names a method that is not measured.
     """
-    found = {}
+    sorted_values = {}
     for value in values or ():
         method, sign, rest = value.rpartition("=")
         if sign and method not in methods:
             raise ValueError(f"Expected one of {list(methods)}, got {method!r} in {value}")
-        found[method] = rest
-    return found
+        sorted_values[method] = rest
+    return sorted_values
 
 
 def random_model(
     name: str, settings: dict[str, Any] | None, device: str
 ) -> tuple[Config, OpenVocabSegmentor]:
-    """A method with random weights, the encoder's too; the same ones every time."""
+    """Builds a method with random weights, in the encoder too, always from the same seed."""
     config = load_config(name, settings)
     if "pretrained" in config.model["encoder"]:
         config.model["encoder"]["pretrained"] = None

@@ -1,4 +1,4 @@
-"""Wall and processor time of a call and of the stages inside it."""
+"""Wall-clock and processor time of a call and of the stages inside it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ from ovss.segmentor import OpenVocabSegmentor
 from .stand_ins import replaced
 
 STAGES = ("text", "encoder", "selector", "head", "decoder", "backward", "post_processor", "rest")
-"""In the order of the figure; ``rest``: views, merging, the label map; in training the loss."""
+"""Stages in the order of the architecture figure.
+
+``rest`` covers cutting into views, merging and the label map; in training it covers the loss.
+"""
 
 _Mark = tuple[Any, float]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Seconds of wall-clock time, and of the processor: all threads, of this process alone, so that
-    others on the machine do not lengthen it."""
+    """Duration of a call in seconds.
+
+    Args:
+        wall: wall-clock time.
+        processor: processor time of all threads of this process. Other processes on the machine
+            do not lengthen it.
+    """
 
     wall: float
     processor: float
@@ -35,12 +43,14 @@ class Span:
 
 @dataclass
 class Clock:
-    """Marks points of a run; on a GPU by events, so that no stage is waited for.
+    """Stopwatch for a run and its stages.
+
+    On a GPU it records CUDA events, so that measuring a stage does not wait for it to finish.
 
     Args:
-        device: where the model is.
-
-    After `time`, `kept` holds what each selection kept of each view.
+        device: device of the model.
+        marks: name, start and stop of every stage of the last run.
+        kept: number of categories kept in each view, one tensor per selection of the last run.
     """
 
     device: torch.device
@@ -48,6 +58,7 @@ class Clock:
     kept: list[Tensor] = field(default_factory=list)
 
     def now(self) -> _Mark:
+        """Marks the current point of the run."""
         if self.device.type != "cuda":
             return time.perf_counter(), time.process_time()
         event = torch.cuda.Event(enable_timing=True)
@@ -55,16 +66,18 @@ class Clock:
         return event, time.process_time()
 
     def wait(self) -> None:
+        """Waits until the device has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def between(self, start: _Mark, stop: _Mark) -> Span:
+        """Duration from one mark to another, after `wait`."""
         if self.device.type == "cuda":
             return Span(start[0].elapsed_time(stop[0]) / 1000, stop[1] - start[1])
         return Span(stop[0] - start[0], stop[1] - start[1])
 
-    def named(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """`call`, each of its runs a stage."""
+    def as_stage(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Wraps `call` so that each of its runs is recorded as a stage."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
             start = self.now()
@@ -75,7 +88,7 @@ class Clock:
         return run
 
     def time(self, call: Callable[[], object]) -> tuple[Span, dict[str, Span]]:
-        """Run `call`: the whole, and its stages, whose sum is the whole."""
+        """Runs `call` and returns its duration and that of its stages, which add up to it."""
         self.marks.clear()
         self.kept.clear()
         self.wait()
@@ -86,8 +99,8 @@ class Clock:
         whole = Span(time.perf_counter() - wall, self.between(start, stop).processor)
         stages: dict[str, Span] = {}
         for name, *ends in self.marks:
-            span, sofar = self.between(*ends), stages.get(name, Span(0, 0))
-            stages[name] = Span(sofar.wall + span.wall, sofar.processor + span.processor)
+            span, total = self.between(*ends), stages.get(name, Span(0, 0))
+            stages[name] = Span(total.wall + span.wall, total.processor + span.processor)
         stages["rest"] = Span(
             whole.wall - sum(span.wall for span in stages.values()),
             whole.processor - sum(span.processor for span in stages.values()),
@@ -97,7 +110,7 @@ class Clock:
 
 @contextmanager
 def staged(model: OpenVocabSegmentor, clock: Clock) -> Iterator[None]:
-    """Time the components of a model while it runs."""
+    """Records every component of a model as a stage while the context is active."""
     parts = [
         ("encoder", model.encoder, "encode_image"),
         ("text", model.encoder, "encode_text"),
@@ -108,10 +121,10 @@ def staged(model: OpenVocabSegmentor, clock: Clock) -> Iterator[None]:
     ]
     with ExitStack() as stack:
         for name, owner, method in parts:
-            timed = clock.named(name, getattr(owner, method))
+            timed = clock.as_stage(name, getattr(owner, method))
             stack.enter_context(replaced(owner, method, timed))
         hook = model.selector.register_forward_hook(
-            lambda part, given, selection: clock.kept.append(selection.valid_BK.sum(1))
+            lambda selector, inputs, selection: clock.kept.append(selection.valid_BK.sum(1))
         )
         stack.callback(hook.remove)
         yield

@@ -18,7 +18,7 @@ from ovss.structures import IGNORE
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 LINE, MARGIN = 16, 6
 _LEGEND = 5
-"""Categories listed under a cell."""
+"""Number of categories listed under a cell."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Scenes:
     Args:
         images: uint8 arrays (H, W, 3).
         truth: label maps (H, W), `IGNORE` where nothing is labelled.
-        names: T categories.
+        names: names of the T categories.
         seen_T: True for categories of the training set.
     """
 
@@ -41,12 +41,16 @@ class Scenes:
 def read_scenes(data: SegmentationDataset, numbers: Sequence[int]) -> Scenes:
     """Reads images and labels of a dataset.
 
+    Args:
+        data: dataset.
+        numbers: positions of the images in the dataset, from 0.
+
     Raises:
         ValueError: a number outside the dataset.
     """
-    wrong = [i for i in numbers if not 0 <= i < len(data)]
-    if wrong:
-        raise ValueError(f"Expected scenes in 0..{len(data) - 1}, got {wrong}")
+    outside = [i for i in numbers if not 0 <= i < len(data)]
+    if outside:
+        raise ValueError(f"Expected scenes in 0..{len(data) - 1}, got {outside}")
     samples = [data[i] for i in numbers]
     return Scenes(
         [sample["inputs"].permute(1, 2, 0).numpy().astype(np.uint8) for sample in samples],
@@ -58,25 +62,25 @@ def read_scenes(data: SegmentationDataset, numbers: Sequence[int]) -> Scenes:
 
 @torch.inference_mode()
 def label_maps(model: OpenVocabSegmentor, scenes: Scenes, device: str) -> list[np.ndarray]:
-    """Label map (H, W) of each scene."""
+    """Segments each scene; returns its label map (H, W)."""
     text = model.encode_vocabulary(scenes.names)
-    found = []
+    maps = []
     for image_HW3 in scenes.images:
         image_3HW = torch.from_numpy(image_HW3).permute(2, 0, 1).to(device)
         scores = model.scores(image_3HW, text)
-        found.append(model.label_map(scores, image_HW3.shape[:2]).cpu().numpy())
-    return found
+        maps.append(model.label_map(scores, image_HW3.shape[:2]).cpu().numpy())
+    return maps
 
 
 def draw_sheet(scenes: Scenes, predictions: Mapping[str, list[np.ndarray]]) -> Image.Image:
     """Draws one row per scene: the image, the ground truth, each method's label map.
 
-    Under each label map are its largest categories in their colours, unseen ones with a star. The
-    title of a prediction holds its pixel accuracy in percent.
+    The legend under a label map lists its largest categories in their colours and marks unseen
+    ones with a star. The title of a prediction ends with its pixel accuracy in percent.
 
     Args:
         scenes: images and ground truth.
-        predictions: title -> label map of each scene.
+        predictions: title -> label maps, one per scene.
     """
     columns = {"truth": scenes.truth, **predictions}
     rows = [
@@ -115,14 +119,17 @@ def _row(scenes: Scenes, index: int, maps: dict[str, np.ndarray]) -> Image.Image
 
 
 def _largest(maps: list[np.ndarray], count: int | None = None) -> list[int]:
-    """Categories of label maps, the largest first; `IGNORE` takes a place but is left out."""
-    found, counts = np.unique(np.stack(maps), return_counts=True)
-    order = [int(found[i]) for i in np.argsort(-counts, kind="stable")]
+    """Categories of label maps by area, the largest first.
+
+    With a `count`, `IGNORE` is counted among the largest before it is left out.
+    """
+    values, counts = np.unique(np.stack(maps), return_counts=True)
+    order = [int(values[i]) for i in np.argsort(-counts, kind="stable")]
     return [t for t in order[:count] if t != IGNORE]
 
 
 def _cell(title: str, image_HW3: np.ndarray, legend: list[tuple[str, tuple]]) -> Image.Image:
-    """An image with a title above and a legend below."""
+    """Draws an image with a title above and a legend below."""
     image = Image.fromarray(enlarge_small(image_HW3))
     font = ImageFont.load_default(12)
     size = (image.width + MARGIN, image.height + LINE * (2 + _LEGEND) + MARGIN)

@@ -1,8 +1,8 @@
-"""Parameters and FLOPs of a composition by stage, from shapes alone: no weights, no images.
+"""Parameters and FLOPs of a method by stage, computed from shapes alone.
 
-The model is built on the meta device, so a ViT-L costs no memory and no time. Matrix products,
-convolutions and attention are counted, fused or not; everything else (normalisation, activation,
-resizing) is not, as is usual.
+The model is built on the meta device, so a ViT-L takes no memory and neither weights nor images are
+needed. Matrix products, convolutions and attention are counted, fused or not. Normalisation,
+activations and resizing are not counted, which is the usual convention.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Stage:
     """FLOPs of one stage.
 
     Args:
-        per_view: for one view; for ``text``, for the whole vocabulary; 0 for ``post_processor``,
-            which sees merged views.
-        per_image: for one image under the method's inference protocol; 0 for ``text``, which is
-            encoded once per vocabulary and kept.
+        per_view: FLOPs for one view, or for the whole vocabulary in stage ``text``. 0 for
+            ``post_processor``, which processes merged views.
+        per_image: FLOPs for one image under the method's inference protocol. 0 for ``text``, which
+            is encoded once per vocabulary and cached.
     """
 
     per_view: int
@@ -46,16 +46,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Complexity:
-    """What a composition costs.
+    """Parameters and FLOPs of a method.
 
     Args:
-        total, learnable: numbers of parameters.
+        total: number of parameters.
+        learnable: number of parameters that training changes.
         parts: component -> (total, learnable).
-        categories, kept: T, and K of one view.
-        image_size: (height, width) of the image that ``per_image`` is about.
-        views: views of that image.
-        view: (height, width) of a view as the encoder is given it.
-        stages: FLOPs by stage: encoder, text, selector, head, decoder, post_processor.
+        categories: T, size of the vocabulary.
+        kept: K, categories kept in one view.
+        image_size: (height, width) of the image that ``per_image`` refers to.
+        views: number of views of that image.
+        view: (height, width) of a view at the encoder's input.
+        stages: stage (encoder, text, selector, head, decoder, post_processor) -> FLOPs.
     """
 
     total: int
@@ -69,7 +71,7 @@ class Complexity:
     stages: dict[str, Stage]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with the sums and the convention."""
+        """Content for JSON, with the sums over all stages but text and the convention."""
         sums = {
             "per_view": sum(s.per_view for name, s in self.stages.items() if name != "text"),
             "per_image": sum(s.per_image for s in self.stages.values()),
@@ -78,20 +80,20 @@ class Complexity:
 
 
 def on_meta(config: Config) -> OpenVocabSegmentor:
-    """The config's method without memory: on the meta device, no weights file is read."""
+    """Builds a config's method on the meta device, without memory and without a weights file."""
     block = config.model.to_dict()
     with torch.device("meta"):
         return build_model({**block, "encoder": without_pretrained(block["encoder"])}).eval()
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """Numbers of parameters: (total, learnable)."""
+    """Counts the parameters of a module: (total, learnable)."""
     sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
 
 
 def views_of(inference: InferenceConfig, height: int, width: int) -> tuple[int, tuple[int, int]]:
-    """How many views an image becomes, and the size of one."""
+    """Number of views of an image, and the (height, width) of one view."""
     canvas = inference.canvas(height, width)
     if inference.mode == "whole":
         return 1, canvas
@@ -106,19 +108,23 @@ def complexity(
     kept: int | None = None,
     image_size: tuple[int, int] = (640, 640),
 ) -> Complexity:
-    """Count a config's parameters and FLOPs.
+    """Counts a config's parameters and FLOPs.
 
     Args:
-        config: of a method.
-        names: the vocabulary; the length of the names matters to the text tower.
-        kept: categories that a view keeps; None asks the selector, on random features.
+        config: config of a method.
+        names: class names of the vocabulary. Their length matters to the text tower.
+        kept: number of categories that a view keeps; None for the number that the selector keeps on
+            random features.
         image_size: (height, width).
 
     Raises:
         ValueError: `kept` is out of range.
     """
     if kept is not None and not 1 <= kept <= len(names):
-        raise ValueError(f"kept must be 1..{len(names)} for {len(names)} categories, got {kept}")
+        raise ValueError(
+            f"Expected between 1 and {len(names)} kept categories, the size of the vocabulary, got "
+            f"{kept}"
+        )
     model = on_meta(config)
     count, size = views_of(model.inference, *image_size)
     view_13HW = torch.empty(1, 3, *size, device="meta")
@@ -132,8 +138,8 @@ def complexity(
 
     image = stage("encoder", lambda: model.encoder.encode_image(view_13HW))
     text = stage("text", lambda: model.encode_vocabulary(names))
-    image_drawn, text_drawn = _drawn(image, text)
-    selection = stage("selector", lambda: _on_cpu(model.selector)(image_drawn, text_drawn))
+    cpu_image, cpu_text = _random_features(image, text)
+    selection = stage("selector", lambda: _on_cpu(model.selector)(cpu_image, cpu_text))
     if kept is not None:
         index_1K = torch.arange(kept)[None]
         selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
@@ -141,7 +147,7 @@ def complexity(
     stage("decoder", lambda: model.decoder(aligned))
     probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
     canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*image_size))
-    scores = Scores(probs_1KHW, selection, image_drawn, text_drawn, canvas_13YX)
+    scores = Scores(probs_1KHW, selection, cpu_image, cpu_text, canvas_13YX)
     stage("post_processor", lambda: _on_cpu(model.post_processor)(scores))
     stages = {name: Stage(each, each * count) for name, each in flops.items()}
     stages["text"] = Stage(flops["text"], 0)
@@ -162,9 +168,11 @@ def complexity(
 
 @contextmanager
 def counted() -> Iterator[FlopCounterMode]:
-    """Count FLOPs, of fused attention and oneDNN's linear maps too: their CPU kernels and
-    `nn.MultiheadAttention`'s fast path are unknown to torch's counter, the first two are taught to
-    it, the last is switched off."""
+    """Counts FLOPs inside the context, those of fused kernels included.
+
+    torch's counter does not know three CPU kernels. For fused attention and oneDNN's linear maps
+    this adds the formulas; the fast path of `nn.MultiheadAttention` is switched off.
+    """
     aten, onednn = torch.ops.aten, torch.ops.mkldnn
     mapping: dict[Any, Any] = {aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
     if hasattr(onednn, "_linear_pointwise"):  # see `ovss.layers.linear`
@@ -184,34 +192,36 @@ def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
 
 
 def _linear_flops(rows: Sequence[int], weight: Sequence[int], *args: Any, **kwargs: Any) -> int:
-    """Of shapes (..., i) and (o, i)."""
+    """FLOPs of a linear map, from the shapes (..., i) and (o, i)."""
     return 2 * math.prod(rows) * weight[0]
 
 
-def _drawn(image: ImageFeatures, text: TextFeatures) -> tuple[ImageFeatures, TextFeatures]:
-    """What is kept depends on values: features of these shapes, at random, on the CPU."""
+def _random_features(
+    image: ImageFeatures, text: TextFeatures
+) -> tuple[ImageFeatures, TextFeatures]:
+    """Random CPU features of the same shapes, because what a selector keeps depends on values."""
     generator = torch.Generator().manual_seed(0)
 
-    def drawn(x: Tensor) -> Tensor:
+    def random_like(x: Tensor) -> Tensor:
         return torch.randn(x.shape, generator=generator, device="cpu")
 
     def weights(x: Tensor | None) -> Tensor | None:
-        return None if x is None else drawn(x).softmax(-1)
+        return None if x is None else random_like(x).softmax(-1)
 
     features = ImageFeatures(
-        drawn(image.dense_BChw),
-        drawn(image.pooled_BC),
-        tuple(drawn(level) for level in image.levels),
+        random_like(image.dense_BChw),
+        random_like(image.pooled_BC),
+        tuple(random_like(level) for level in image.levels),
         weights(image.attention_BNN),
         weights(image.class_attention_BMhw),
     )
-    embeds_TPC = nn.functional.normalize(drawn(text.embeds_TPC), dim=-1)
-    levels = tuple(drawn(level) for level in text.levels)
+    embeds_TPC = nn.functional.normalize(random_like(text.embeds_TPC), dim=-1)
+    levels = tuple(random_like(level) for level in text.levels)
     return features, TextFeatures(embeds_TPC, levels, text.vocabulary)
 
 
 def _on_cpu(part: nn.Module) -> nn.Module:
-    """A copy with random parameters."""
+    """Copies a component to the CPU, with random parameters."""
     part = copy.deepcopy(part).to_empty(device="cpu")
     for parameter in part.parameters():
         nn.init.normal_(parameter, std=0.02)
@@ -219,7 +229,7 @@ def _on_cpu(part: nn.Module) -> nn.Module:
 
 
 def as_table(cost: Complexity) -> str:
-    """For people."""
+    """Formats the counts for a terminal."""
     height, width = cost.image_size
     lines = [
         f"parameters  {cost.total:,} in total, {cost.learnable:,} learnable",
@@ -229,7 +239,7 @@ def as_table(cost: Complexity) -> str:
             if total
         ),
         f"image       {height} x {width}: {cost.views} views of {cost.view[0]} x {cost.view[1]}",
-        f"categories  {cost.categories}, of which a view keeps {cost.kept}",
+        f"categories  {cost.categories}; a view keeps {cost.kept}",
         f"{'stage':<12}{'GFLOPs/view':>14}{'GFLOPs/image':>14}{'GMACs/image':>14}",
     ]
     for name, stage in cost.stages.items():

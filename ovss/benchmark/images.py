@@ -19,20 +19,21 @@ def open_dataset(
     """Builds the dataset that `ovss test` evaluates on.
 
     Args:
-        config: of a method; left as it is.
-        name: another dataset, by the name or path of its config; None: the config's own.
-        count: number of images of a dataset that has a ``length``; ignored by others.
-        training: its training split instead, without augmentation.
+        config: config of a method; not changed.
+        name: name or path of another dataset's config; None for the config's own dataset.
+        count: number of images, for a dataset with a ``length``; other datasets ignore it.
+        training: True to open the training split, without augmentation.
 
     Raises:
-        KeyError: the config has no test data. ValueError: `training`, of a dataset without splits.
+        KeyError: the config has no test data.
+        ValueError: `training` for a dataset without splits.
     """
     register_training()
     config = Config(copy.deepcopy(config.to_dict()), filename=config.filename)
     if name is not None:
         use_dataset(config, name)
     if "test_dataloader" not in config:
-        raise KeyError(f"{config.filename} has no test_dataloader. Name a dataset")
+        raise KeyError(f"Config {config.filename} has no test_dataloader. Name a dataset")
     data = config.test_dataloader["dataset"]
     if training and "split" not in data:
         raise ValueError(f"{name or config.filename} has no training split. Name another dataset")
@@ -44,19 +45,26 @@ def open_dataset(
 
 
 def samples_of(data: SegmentationDataset, count: int) -> list[dict[str, Any]]:
-    """The first images, in memory: `inputs` and `data_samples` of each."""
+    """Loads the first `count` images into memory: `inputs` and `data_samples` of each."""
     return [data[index] for index in range(min(count, len(data)))]
 
 
 def training_batches(
     config: Config, data: SegmentationDataset, batches: int, batch: int
 ) -> list[dict[str, Any]]:
-    """Batches as the config's pre-processor gives them to the segmentor, on the CPU."""
+    """Makes training batches on the CPU with the config's pre-processor.
+
+    Args:
+        config: config of a method.
+        data: training split.
+        batches: number of batches.
+        batch: images per batch.
+    """
     prepare = MODELS.build(config.get("data_preprocessor") or {"type": "OpenVocabPreProcessor"})
     samples = samples_of(data, batches * batch)
-    found = []
+    prepared = []
     for start in range(0, len(samples), batch):
         part = samples[start : start + batch]
         collated = {key: [sample[key] for sample in part] for key in part[0]}
-        found.append(prepare(collated, training=True))
-    return found
+        prepared.append(prepare(collated, training=True))
+    return prepared

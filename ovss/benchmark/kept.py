@@ -1,5 +1,4 @@
-"""What a selector keeps, and what that is worth: how many categories, how many of those that are
-there, mIoU, time, operations."""
+"""Records what a selector keeps: the number of categories, recall, mIoU, time and operations."""
 
 from __future__ import annotations
 
@@ -19,17 +18,19 @@ from .clock import Span
 
 @dataclass
 class Point:
-    """One threshold on one dataset.
+    """Measurements at one threshold on one dataset.
 
     Args:
-        threshold: None: the selector as configured.
-        names: T categories. seen_T: those that training showed.
-        kept_view: categories kept of each view. kept_image: of each image, its views merged,
-            before the post-processor.
-        present_T, found_T: images whose labels hold a category; of those, where it was kept.
-        counts: pixels, as `ovss test` counts them.
-        seconds: of each image, the encoder's share measured once for all thresholds.
-        macs: multiply-accumulates of an image, all views, at the mean number kept.
+        threshold: threshold of the selector; None for the configured one.
+        names: names of the T categories.
+        seen_T: True for categories of the training set.
+        kept_view: number of categories kept in each view.
+        kept_image: number kept in each image after its views are merged, before the post-processor.
+        present_T: number of images whose labels contain a category.
+        found_T: number of those images in which the category was kept.
+        counts: pixel counts, as in `ovss test`.
+        seconds: time of each image. The encoder's part is measured once for all thresholds.
+        macs: multiply-accumulates of an image, over all views, at the mean number kept per view.
     """
 
     threshold: float | None
@@ -48,7 +49,14 @@ class Point:
         self.counts = AreaCounts(len(self.names))
 
     def add(self, labels_HW: Tensor, predicted_HW: Tensor, watch: Watch, seconds: Span) -> None:
-        """Count an image."""
+        """Adds one image.
+
+        Args:
+            labels_HW: ground truth.
+            predicted_HW: label map of the method.
+            watch: record of what the selector kept in this image.
+            seconds: time of the image.
+        """
         present_T = np.zeros(len(self.names), bool)
         present_T[labels_HW[labels_HW != IGNORE].unique().cpu().numpy()] = True
         self.kept_view += [int(n) for kept_B in watch.views for n in kept_B]
@@ -59,14 +67,20 @@ class Point:
         self.seconds.append(seconds)
 
     def recall(self, of_T: np.ndarray | None = None) -> float | None:
-        """Percent of the (category, image) pairs in the labels whose category was kept; None
-        where there is no such pair."""
+        """Percentage of the (category, image) pairs in the labels whose category was kept.
+
+        Args:
+            of_T: True for the categories to count; None for all.
+
+        Returns:
+            None if the labels contain no such pair.
+        """
         of_T = np.ones(len(self.names), bool) if of_T is None else of_T
         present = int(self.present_T[of_T].sum())
         return 100.0 * int(self.found_T[of_T].sum()) / present if present else None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Content for JSON."""
         report = IoUReport(self.names, self.seen_T, self.counts)
         return {
             "threshold": self.threshold,
@@ -79,8 +93,8 @@ class Point:
             "recall_unseen": self.recall(~self.seen_T),
             **report.as_dict()["summary"],
             "seconds_per_image": {
-                what: statistics.mean(getattr(span, what) for span in self.seconds)
-                for what in ("wall", "processor")
+                clock: statistics.mean(getattr(span, clock) for span in self.seconds)
+                for clock in ("wall", "processor")
             },
             "gmacs_per_image": self.macs / 1e9,
         }
@@ -92,13 +106,20 @@ def _spread(counts: list[int]) -> dict[str, float]:
 
 @dataclass
 class Watch:
-    """What was kept of the last image: of each view, and of all views together."""
+    """Record of what a selector kept in the last image.
+
+    Args:
+        views: number of categories kept in each view, one list per run of the selector.
+        kept_T: True for categories kept in any view.
+    """
 
     views: list[list[int]] = field(default_factory=list)
     kept_T: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
-    def see_view(self, part: Any, given: Any, selection: Selection) -> None:
+    def record_view(self, selector: Any, inputs: Any, selection: Selection) -> None:
+        """Forward hook of the selector."""
         self.views.append(selection.valid_BK.sum(1).tolist())
 
-    def see_merged(self, part: Any, given: tuple[Scores]) -> None:
-        self.kept_T = given[0].selection.mask()[0].cpu().numpy()
+    def record_merged(self, post_processor: Any, inputs: tuple[Scores]) -> None:
+        """Forward pre-hook of the post-processor, whose input has the views merged."""
+        self.kept_T = inputs[0].selection.mask()[0].cpu().numpy()

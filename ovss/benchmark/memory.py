@@ -1,4 +1,4 @@
-"""Peak memory of a call, above what was there before it: the weights."""
+"""Peak memory of a call, above what was held before it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import torch
 
 @dataclass(frozen=True)
 class Peak:
-    """What a call took.
+    """Memory and time of a call.
 
     Args:
-        before, above: bytes held when it began, and the most that it added.
+        before: bytes held when the call began.
+        above: largest number of bytes held in addition during the call.
         seconds: wall-clock time.
-        cpu_seconds: processor time of all threads, which others on the machine do not lengthen.
+        cpu_seconds: processor time of all threads of this process.
     """
 
     before: int
@@ -32,28 +33,28 @@ class Peak:
         mib = 1 << 20
         return (
             f"peak {self.above / mib:,.0f} MiB above the {self.before / mib:,.0f} MiB held before, "
-            f"{self.seconds:,.1f} s ({self.cpu_seconds:,.1f} s of processor)"
+            f"{self.seconds:,.1f} s ({self.cpu_seconds:,.1f} s of processor time)"
         )
 
 
 def peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") -> Peak:
-    """Run `call` once.
+    """Runs `call` once and measures it.
 
-    On a GPU PyTorch's own count is taken. On the CPU it is the resident set of the whole process
-    as Linux counts it, so compare implementations in processes of their own.
+    On a GPU the numbers are those of PyTorch's allocator. On the CPU they are the resident set of
+    the whole process, as Linux reports it, so measure each implementation in its own process.
 
     Raises:
         OSError: on the CPU of a system without Linux's ``/proc/self/clear_refs``.
     """
     gc.collect()
-    _give_back()
+    _release_freed()
     device = torch.device(device)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        Path("/proc/self/clear_refs").write_text("5")  # 5 resets the recorded peak, VmHWM
         before = _resident("VmRSS")
     start, cpu_start = time.perf_counter(), time.process_time()
     call()
@@ -64,8 +65,11 @@ def peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") 
     return Peak(before, max(0, peak - before), seconds, cpu_seconds)
 
 
-def _give_back() -> None:
-    """What the C library holds of freed memory would hide as much of the call's own."""
+def _release_freed() -> None:
+    """Returns memory to the system that was freed but that the C library still holds.
+
+    The call could reuse such memory without raising the resident set, which would hide its use.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
@@ -75,4 +79,4 @@ def _resident(field: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) << 10
-    raise OSError(f"/proc/self/status has no {field}")
+    raise OSError(f"Expected a line {field} in /proc/self/status, found none")

@@ -1,4 +1,4 @@
-"""One image or one training step of a model with random weights, as a call to measure."""
+"""Memory measurement of one image or one training step, with random weights."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from .clock import Clock
 from .memory import Peak, peak_memory
 from .speed_cases import Contender, step_case
 from .stand_ins import (
+    has_trainable_text,
     keep_fixed,
     numbered_names,
     random_batch,
     random_image,
     random_text,
     text_bytes,
-    text_trains,
     training_size,
 )
 
 
 @dataclass(frozen=True)
 class MemoryCase:
-    """What is measured.
+    """Settings of one memory measurement.
 
     Args:
         config: name or path of a method's config.
-        overrides: config keys and values on top of it.
+        overrides: config keys and values that replace those of the config.
         categories: size of the vocabulary.
-        kept: categories that a view keeps; None: the selector decides.
-        size: (height, width); None: 640 x 640, or the training size for a step.
-        step: measure a training step (forward, loss, backward) instead of an image.
-        batch: images of a step.
-        given_text: give a step its text features even where the text tower trains.
+        kept: number of categories that a view keeps; None to let the selector decide.
+        size: (height, width); None for 640 x 640, or for the training size in a step.
+        step: True for a training step (forward, loss, backward), False for inference on an image.
+        batch: images per step.
+        given_text: True to pass text features into a step even if the text tower is trained.
         instead: Python file whose ``predict(model, image_3HW, text)`` replaces the model's own
-            inference; None: the model's own.
-        device: as torch names it.
+            inference; None for the model's own.
+        device: torch device.
     """
 
     config: str
@@ -63,18 +63,18 @@ def measure(case: MemoryCase) -> tuple[Peak, int | None]:
     """Runs a case once.
 
     Returns:
-        Its peak, and the bytes of the text features; None where the step encodes the vocabulary.
+        The peak, and the bytes of the text features; None if the step encodes the vocabulary.
 
     Raises:
-        ValueError: the config has no training size, its selector's count cannot be fixed, or
-            `instead` defines no ``predict``.
+        ValueError: the config has no training size, the number of categories that its selector
+            keeps cannot be fixed, or `instead` does not define ``predict``.
         OSError: see `peak_memory`.
     """
     config, model = random_model(case.config, case.overrides, case.device)
     if case.kept is not None:
         keep_fixed(model, case.kept)
     names = numbered_names(case.categories)
-    encodes = case.step and not case.given_text and text_trains(model)
+    encodes = case.step and not case.given_text and has_trainable_text(model)
     text = None if encodes else random_text(model, names)
     size = case.size or (training_size(config) if case.step else (640, 640))
     if case.step:
@@ -103,7 +103,9 @@ def _image(
 def _predict_of(file: str) -> Callable[..., object]:
     predict = runpy.run_path(file).get("predict")
     if not callable(predict):
-        raise ValueError(f"Expected a function predict(model, image_3HW, text) in {file}. Add it")
+        raise ValueError(
+            f"Expected a function predict(model, image_3HW, text) in {file}, found none. Define it"
+        )
     return predict
 
 

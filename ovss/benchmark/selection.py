@@ -1,4 +1,4 @@
-"""A method evaluated at several thresholds of its selector, each image encoded once."""
+"""Evaluates a method at several thresholds of its selector, encoding each image once."""
 
 from __future__ import annotations
 
@@ -34,18 +34,19 @@ def curve(
     images: int = 200,
     log: Callable[[str], None] = lambda line: None,
 ) -> list[Point]:
-    """Evaluate a trained method at several thresholds; each image is encoded once.
+    """Evaluates a trained method at several thresholds, encoding each image once.
 
     Args:
-        config, model: of the method, in evaluation mode.
+        config: config of the method.
+        model: the method, in evaluation mode.
         data: labelled images.
-        thresholds: of the selector; None: as configured.
-        images: the first so many.
-        log: receives a line of progress.
+        thresholds: thresholds of the selector; None for the configured one.
+        images: number of images to use, from the first.
+        log: callback for lines of progress.
 
     Raises:
-        TypeError: a threshold is given, and the selector has none. ValueError: one out of range;
-            no images.
+        TypeError: a threshold for a selector that has none.
+        ValueError: a threshold out of range, or no images.
     """
     selectors = [with_threshold(config, model, threshold) for threshold in thresholds]
     count = min(images, len(data))
@@ -56,7 +57,7 @@ def curve(
     with torch.inference_mode():
         text = model.encode_vocabulary(data.names)
         sample = data[0]
-        model.scores(sample["inputs"].to(device_of(model)), text)  # what is made once is made now
+        model.scores(sample["inputs"].to(device_of(model)), text)  # warm-up, not timed
         for index in range(count):
             sample = data[index]
             _image(model, text, sample, selectors, points)
@@ -77,69 +78,84 @@ def _image(
     selectors: list[Selector],
     points: list[Point],
 ) -> None:
-    """One image at every threshold."""
+    """Measures one image at every threshold."""
     device = device_of(model)
     clock = Clock(device)
     image_3HW, size = sample["inputs"].to(device), sample["data_samples"].ori_shape
     labels_HW = sample["data_samples"].gt_sem_seg.data[0].to(device)
-    known: list[ImageFeatures] = []
+    cache: list[ImageFeatures] = []
     encoding = Span(0, 0)
     for selector, point in zip(selectors, points):
-        found: list[Tensor] = []
+        predictions: list[Tensor] = []
 
-        def segment(found: list[Tensor] = found) -> None:
-            found.append(model.label_map(model.scores(image_3HW, text), (size[0], size[1])))
+        def segment(predictions: list[Tensor] = predictions) -> None:
+            scores = model.scores(image_3HW, text)
+            predictions.append(model.label_map(scores, (size[0], size[1])))
 
-        with watched(model, selector, known, clock) as watch:
+        with watched(model, selector, cache, clock) as watch:
             whole, stages = clock.time(segment)
-        spent = stages.get("encoder", Span(0, 0))
+        encoder = stages.get("encoder", Span(0, 0))
         if encoding.wall == 0:
-            encoding = spent
-        rest = Span(
-            whole.wall - spent.wall + encoding.wall,
-            whole.processor - spent.processor + encoding.processor,
+            encoding = encoder
+        # Only the first threshold runs the encoder; its time is charged to every threshold.
+        seconds = Span(
+            whole.wall - encoder.wall + encoding.wall,
+            whole.processor - encoder.processor + encoding.processor,
         )
-        point.add(labels_HW, found[0], watch, rest)
+        point.add(labels_HW, predictions[0], watch, seconds)
 
 
 @contextmanager
 def watched(
-    model: OpenVocabSegmentor, selector: Selector, known: list[ImageFeatures], clock: Clock
+    model: OpenVocabSegmentor, selector: Selector, cache: list[ImageFeatures], clock: Clock
 ) -> Iterator[Watch]:
-    """The model with another selector, its selections watched, its encoder's answers kept in
-    `known` and replayed in the same order."""
-    encode = clock.named("encoder", model.encoder.encode_image)
-    replay, watch, own = iter(list(known)), Watch(), model.selector
+    """Replaces the model's selector and records what it keeps while the context is active.
 
-    def remembered(views_V3HW: Tensor) -> ImageFeatures:
+    Args:
+        model: method to watch.
+        selector: selector to use in place of the model's own.
+        cache: image features of earlier runs on the same image. They are returned in the same order
+            instead of being computed; features computed now are appended.
+        clock: clock that records the encoder as a stage.
+    """
+    encode = clock.as_stage("encoder", model.encoder.encode_image)
+    replay, watch, own = iter(list(cache)), Watch(), model.selector
+
+    def cached(views_V3HW: Tensor) -> ImageFeatures:
         features = next(replay, None)
         if features is None:
             features = encode(views_V3HW)
-            known.append(features)
+            cache.append(features)
         return features
 
     with ExitStack() as stack:
         model.selector = selector
         stack.callback(setattr, model, "selector", own)
-        stack.enter_context(replaced(model.encoder, "encode_image", remembered))
-        stack.callback(selector.register_forward_hook(watch.see_view).remove)
-        merged = model.post_processor.register_forward_pre_hook(watch.see_merged)
+        stack.enter_context(replaced(model.encoder, "encode_image", cached))
+        stack.callback(selector.register_forward_hook(watch.record_view).remove)
+        merged = model.post_processor.register_forward_pre_hook(watch.record_merged)
         stack.callback(merged.remove)
         yield watch
 
 
 def with_threshold(config: Config, model: OpenVocabSegmentor, threshold: float | None) -> Selector:
-    """The config's selector at a threshold, with the model's weights; None: the model's own.
+    """Builds the config's selector at another threshold, with the model's weights.
+
+    Args:
+        config: config of the method.
+        model: method whose selector has the weights.
+        threshold: threshold in 0..1; None returns the model's own selector.
 
     Raises:
-        TypeError: it has no threshold. ValueError: out of range.
+        TypeError: the selector has no threshold.
+        ValueError: the threshold is out of range.
     """
     if threshold is None:
         return model.selector
     if "threshold" not in inspect.signature(type(model.selector)).parameters:
         raise TypeError(
             f"{type(model.selector).__name__} has no threshold to vary. Measure it as configured, "
-            f"or give the method a selector that has one"
+            f"or use a selector with a threshold"
         )
     if not 0 <= threshold <= 1:
         raise ValueError(f"Expected a threshold in 0..1, got {threshold}")

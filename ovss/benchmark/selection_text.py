@@ -1,4 +1,4 @@
-"""Table of a selector's thresholds, for a terminal."""
+"""Formats the measurements of a selector's thresholds for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ _PERCENTS = ("recall", "recall_seen", "recall_unseen", "mIoU", "mIoU_seen", "mIo
 
 
 def as_text(dataset: str, points: list[Point]) -> str:
-    """Kept categories as mean (smallest..largest), percents, seconds of the processor."""
+    """Formats one row per threshold.
+
+    Kept categories are shown as mean (smallest..largest), times in seconds of processor time.
+    """
     lines = [
         f"{dataset}: {len(points[0].names)} categories, {len(points[0].kept_image)} images",
         f"{'threshold':<11}{'kept/view':>18}{'merged':>18}{'recall':>8}{'seen':>7}{'unseen':>7}"

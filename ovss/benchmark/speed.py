@@ -1,7 +1,7 @@
-"""Several methods against the clock, in one process, turn by turn.
+"""Compares the speed of several methods in one process, in turns.
 
-Each round runs every method at every vocabulary once, so that what else the machine does falls on
-all of them. Ratios are of the best times: noise only ever adds.
+Each round runs every method at every vocabulary once, so that other load on the machine affects all
+of them. Ratios use the best times because noise can only add to a time.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ ENCODER_ALONE = "encoder alone"
 
 @dataclass
 class Case:
-    """One thing that is timed.
+    """Method and vocabulary to time, with the times measured so far.
 
     Args:
-        method: of a `Contender`.
-        vocabulary: its name or size, or `ENCODER_ALONE`.
-        run: does it once, telling the clock.
-        units: images, or steps, of one run; times are of one.
+        method: name of a `Contender`.
+        vocabulary: name or size of the vocabulary, or `ENCODER_ALONE`.
+        run: function that runs the case once and records stages on the clock.
+        units: number of images or steps in one run. Times are divided by it.
+        spans: time per unit of each run.
+        stages: time per unit of each run, by stage.
+        kept: mean number of categories kept per view in the last run; None before the first run or
+            without a selection.
     """
 
     method: str
@@ -38,8 +42,8 @@ class Case:
     stages: list[dict[str, Span]] = field(default_factory=list)
     kept: float | None = None
 
-    def take(self, clock: Clock) -> Span:
-        """Time it once more."""
+    def measure(self, clock: Clock) -> Span:
+        """Times one more run; returns its time per unit."""
         whole, stages = clock.time(lambda: self.run(clock))
         self.spans.append(whole / self.units)
         self.stages.append({name: span / self.units for name, span in stages.items()})
@@ -47,20 +51,20 @@ class Case:
             self.kept = float(torch.cat(clock.kept).float().mean())
         return self.spans[-1]
 
-    def best(self, what: str) -> float:
-        """Seconds; `what` is ``wall`` or ``processor``."""
-        return min(getattr(span, what) for span in self.spans)
+    def best(self, kind: str) -> float:
+        """Shortest time in seconds; `kind` is ``wall`` or ``processor``."""
+        return min(getattr(span, kind) for span in self.spans)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; the stages are those of the run that took the processor least."""
+        """Content for JSON; the stages are those of the run with the least processor time."""
         fastest = min(range(len(self.spans)), key=lambda i: self.spans[i].processor)
         seconds = {
-            what: {
-                "best": self.best(what),
-                "median": statistics.median(getattr(span, what) for span in self.spans),
-                "all": [getattr(span, what) for span in self.spans],
+            kind: {
+                "best": self.best(kind),
+                "median": statistics.median(getattr(span, kind) for span in self.spans),
+                "all": [getattr(span, kind) for span in self.spans],
             }
-            for what in ("wall", "processor")
+            for kind in ("wall", "processor")
         }
         stages = {name: asdict(span) for name, span in self.stages[fastest].items()}
         if self.vocabulary == ENCODER_ALONE:
@@ -82,26 +86,36 @@ def race(
     device: torch.device | str = "cpu",
     log: Callable[[str], None] = print,
 ) -> None:
-    """Fill the cases' times.
+    """Measures all cases in turns and stores the times in them.
+
+    Args:
+        cases: cases to measure.
+        rounds: number of rounds that count.
+        warm_up: number of rounds before them that do not count.
+        device: device of the models.
+        log: callback for lines of progress.
 
     Raises:
-        ValueError: rounds below 1.
+        ValueError: `rounds` is below 1 or `warm_up` is negative.
     """
     if rounds < 1 or warm_up < 0:
-        raise ValueError(f"at least one round, got rounds={rounds} and warm_up={warm_up}")
+        raise ValueError(
+            f"Expected rounds of at least 1 and warm_up of at least 0, got rounds={rounds} and "
+            f"warm_up={warm_up}"
+        )
     clock = Clock(torch.device(device))
     for turn in range(-warm_up, rounds):
         for case in cases:
-            span = case.take(clock)
+            span = case.measure(clock)
             title = f"round {turn + 1} of {rounds}" if turn >= 0 else "warm-up"
-            log(f"{title}: {case.method}, {case.vocabulary}: {span.wall:.3f} s")
+            log(f"{title}: {case.method}, {case.vocabulary}, {span.wall:.3f} s")
             if turn < 0:
                 case.spans.clear()
                 case.stages.clear()
 
 
 def machine(device: torch.device | str) -> dict[str, Any]:
-    """Device and versions of a measurement."""
+    """Describes the device and the versions behind a measurement."""
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
@@ -122,49 +136,49 @@ def _processor() -> str:
 
 
 def ratios(cases: list[Case]) -> list[dict[str, Any]]:
-    """Time of each other method over the first one's, vocabulary by vocabulary."""
+    """Divides the time of every other method by that of the first, for each vocabulary."""
     first = cases[0].method
     by_key = {(case.method, case.vocabulary): case for case in cases}
-    found = []
+    rows = []
     for case in cases:
-        own = by_key.get((first, case.vocabulary))
-        if case.method != first and own is not None:
-            each = {what: case.best(what) / own.best(what) for what in ("wall", "processor")}
-            found.append(
-                {"vocabulary": case.vocabulary, "method": case.method, "over": first, **each}
-            )
-    return found
+        reference = by_key.get((first, case.vocabulary))
+        if case.method != first and reference is not None:
+            about = {"vocabulary": case.vocabulary, "method": case.method, "over": first}
+            rows.append({**about, **_quotients(case, reference)})
+    return rows
+
+
+def _quotients(case: Case, reference: Case) -> dict[str, float]:
+    return {kind: case.best(kind) / reference.best(kind) for kind in ("wall", "processor")}
 
 
 def over_floor(cases: list[Case]) -> list[dict[str, Any]]:
-    """How many times the encoder's own time each case takes."""
+    """Divides the time of each case by that of the method's encoder alone."""
     floor = {case.method: case for case in cases if case.vocabulary == ENCODER_ALONE}
-    found = []
+    rows = []
     for case in cases:
         if case.vocabulary != ENCODER_ALONE and case.method in floor:
-            alone = floor[case.method]
-            each = {what: case.best(what) / alone.best(what) for what in ("wall", "processor")}
-            found.append({"method": case.method, "vocabulary": case.vocabulary, **each})
-    return found
+            about = {"method": case.method, "vocabulary": case.vocabulary}
+            rows.append({**about, **_quotients(case, floor[case.method])})
+    return rows
 
 
 def growth(cases: list[Case]) -> list[dict[str, Any]]:
-    """How many times a method's first vocabulary each further one takes."""
+    """Divides the time at each further vocabulary by that at the method's first one."""
     firsts: dict[str, Case] = {}
-    found = []
+    rows = []
     for case in cases:
         if case.vocabulary == ENCODER_ALONE:
             continue
         first = firsts.setdefault(case.method, case)
         if first is not case:
-            each = {what: case.best(what) / first.best(what) for what in ("wall", "processor")}
             about = {"method": case.method, "vocabulary": case.vocabulary}
-            found.append({**about, "over": first.vocabulary, **each})
-    return found
+            rows.append({**about, "over": first.vocabulary, **_quotients(case, first)})
+    return rows
 
 
 def as_dict(cases: list[Case], device: torch.device | str = "cpu") -> dict[str, Any]:
-    """For JSON: where and what, every time in seconds, ratios to the first method and the floor."""
+    """Content for JSON: the machine, every time in seconds, and the three kinds of ratios."""
     return {
         "machine": machine(device),
         "cases": [case.as_dict() for case in cases],
@@ -175,7 +189,7 @@ def as_dict(cases: list[Case], device: torch.device | str = "cpu") -> dict[str, 
 
 
 def as_table(cases: list[Case]) -> str:
-    """For people: seconds, stages by processor time, ratios."""
+    """Formats seconds, stages in processor time and ratios for a terminal."""
     width = max(len(case.method) for case in cases) + 2
     lines = [
         f"{'method':<{width}}{'vocabulary':<15}{'kept':>6}{'wall best':>11}{'median':>9}"
@@ -185,11 +199,11 @@ def as_table(cases: list[Case]) -> str:
         row = case.as_dict()
         stages = "  ".join(f"{name} {s['processor']:.3f}" for name, s in row["stages"].items())
         kept = f"{row['kept']:.1f}" if "kept" in row else "-"
-        times = (row[what][kind] for what in ("wall", "processor") for kind in ("best", "median"))
-        wall, wall_median, processor, median = times
+        wall, processor = row["wall"], row["processor"]
         lines.append(
-            f"{case.method:<{width}}{case.vocabulary:<15}{kept:>6}{wall:>11.3f}{wall_median:>9.3f}"
-            f"{processor:>11.3f}{median:>9.3f}   {stages}"
+            f"{case.method:<{width}}{case.vocabulary:<15}{kept:>6}"
+            f"{wall['best']:>11.3f}{wall['median']:>9.3f}"
+            f"{processor['best']:>11.3f}{processor['median']:>9.3f}   {stages}"
         )
     for row in over_floor(cases):
         lines.append(

@@ -1,4 +1,4 @@
-"""What is timed: images under a method's own protocol, training steps, the encoder alone."""
+"""Cases to time: images under a method's own protocol, training steps, the encoder alone."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from .stand_ins import device_of, random_batch, random_image, replaced
 
 @dataclass(frozen=True)
 class Contender:
-    """A method that takes part.
+    """Method that takes part in a comparison.
 
     Args:
-        name: in tables.
-        config, model: of the method, in the mode that is timed.
+        name: name in tables.
+        config: config of the method.
+        model: the method, in the mode to time.
     """
 
     name: str
@@ -39,7 +40,14 @@ def image_case(
     text: TextFeatures,
     images: list[tuple[Tensor, tuple[int, int]]],
 ) -> Case:
-    """Images, each with the size of its label map, to label maps under the method's protocol."""
+    """Case of segmenting images under the method's protocol, label maps included.
+
+    Args:
+        one: method in evaluation mode.
+        vocabulary: see `Case`.
+        text: features of the vocabulary.
+        images: image (3, H, W) and the (height, width) of its label map.
+    """
 
     @torch.inference_mode()
     def run(clock: Clock) -> None:
@@ -53,38 +61,48 @@ def image_case(
 def step_case(
     one: Contender, vocabulary: str, batches: list[dict[str, Any]], text: TextFeatures | None
 ) -> Case:
-    """Training steps: forward, loss, backward; the optimiser is left out.
+    """Case of training steps: forward, loss and backward, without the optimiser.
 
     Args:
-        one: in training mode.
+        one: method in training mode.
         vocabulary: see `Case`.
-        batches: `inputs` and `data_samples`, one for each step.
-        text: features given in place of the encoder's; None: the encoder makes them.
+        batches: `inputs` and `data_samples` of each step.
+        text: text features to use; None to let the step encode the vocabulary.
     """
     model = one.model
 
     def run(clock: Clock) -> None:
         for batch in batches:
-            with given_text(model, text), staged(model, clock):
+            with fixed_text(model, text), staged(model, clock):
                 losses = model(batch["inputs"], batch["data_samples"], mode="loss")
-            clock.named("backward", sum(losses.values()).backward)()
+            clock.as_stage("backward", sum(losses.values()).backward)()
             model.zero_grad(set_to_none=True)
 
     return Case(one.name, vocabulary, run, len(batches))
 
 
-def given_text(
+def fixed_text(
     model: OpenVocabSegmentor, text: TextFeatures | None
 ) -> AbstractContextManager[None]:
-    """Makes the encoder return `text` for any vocabulary; None: it encodes the vocabulary."""
+    """Makes the encoder return `text` for any vocabulary inside the context.
+
+    With None the encoder encodes the vocabulary as usual.
+    """
     if text is None:
         return nullcontext()
     return replaced(model.encoder, "encode_text", lambda vocabulary: text)
 
 
 def encoder_case(one: Contender, image_size: tuple[int, int], repeats: int = 1) -> Case:
-    """The floor of inference: the encoder on all views of an image, as many at once as the method
-    computes."""
+    """Case of the encoder alone, the lower bound of inference.
+
+    It encodes all views of an image, as many at once as the method does.
+
+    Args:
+        one: method in evaluation mode.
+        image_size: (height, width).
+        repeats: number of images.
+    """
     inference, device = one.model.inference, device_of(one.model)
     count, size = views_of(inference, *image_size)
     views_V3HW = torch.stack([random_image(size, device) for _ in range(count)]).float()
@@ -99,7 +117,7 @@ def encoder_case(one: Contender, image_size: tuple[int, int], repeats: int = 1) 
 
 
 def encoder_step_case(one: Contender, image_size: tuple[int, int], batch: int) -> Case:
-    """The floor of training: the encoder on a batch, forward and backward."""
+    """Case of the encoder's forward and backward on a batch, the lower bound of training."""
     images_B3HW, _ = random_batch(one.model, ("category",), image_size, batch)
 
     def run(clock: Clock) -> None:

@@ -14,34 +14,35 @@ from .speed import Case
 from .speed_cases import Contender, encoder_case, encoder_step_case, image_case, step_case
 from .stand_ins import (
     device_of,
+    has_trainable_text,
+    has_variable_count,
     keep_fixed,
-    keeps_by_image,
     numbered_names,
     random_batch,
     random_image,
     random_text,
-    text_trains,
     training_size,
 )
 
 
 @dataclass(frozen=True)
 class SpeedPlan:
-    """What is compared.
+    """Settings of a speed comparison.
 
     Args:
-        methods: config names or paths, settings after commas.
+        methods: config names or paths, with settings after commas.
         categories: sizes of random vocabularies.
         kept: ``N`` or ``METHOD=N``, the number of categories that a view keeps.
-        size: (height, width) of random images; None: 640 x 640, or the training size for steps.
-        step: compare training steps (forward, loss, backward) instead of images.
-        batch: images of a step.
-        given_text: give steps their text features even where the text tower trains.
-        scenes: number of images, or steps, on datasets with trained weights; None: random weights
-            and inputs.
-        datasets: vocabularies and images for `scenes`.
+        size: (height, width) of random images; None for 640 x 640, or for the training size in
+            steps.
+        step: True for training steps (forward, loss, backward), False for inference on images.
+        batch: images per step.
+        given_text: True to pass text features into steps even if the text tower is trained.
+        scenes: number of images or steps to take from datasets, with trained weights; None for
+            random weights and inputs.
+        datasets: datasets for `scenes`.
         weights: ``METHOD=FILE`` for `scenes`.
-        device: as torch names it.
+        device: torch device.
 
     Raises:
         ValueError: a method occurs twice.
@@ -65,7 +66,7 @@ class SpeedPlan:
 
     @property
     def unit(self) -> str:
-        """What times are of."""
+        """Unit that times refer to."""
         return "a training step without the optimiser" if self.step else "an image"
 
 
@@ -73,7 +74,8 @@ def make_cases(plan: SpeedPlan) -> list[Case]:
     """Builds every model of a plan and its cases: encoders alone, then each vocabulary.
 
     Raises:
-        ValueError: a setting, a count or a weights file for a method that is not compared.
+        ValueError: a malformed setting, or a count or weights file for a method that does not take
+            part.
     """
     contenders = [_contender(plan, method) for method in plan.methods]
     return (_random_cases if plan.scenes is None else _scene_cases)(plan, contenders)
@@ -90,7 +92,7 @@ def _contender(plan: SpeedPlan, method: str) -> Contender:
         weights = by_method(plan.weights, list(names.values())).get(label, "default")
         model = build_segmentor(config, None if weights == "none" else weights, plan.device)
     kept = by_method(plan.kept, list(names.values()))
-    if label in kept or ("" in kept and keeps_by_image(model)):
+    if label in kept or ("" in kept and has_variable_count(model)):
         keep_fixed(model, int(kept.get(label, kept.get("", ""))))
     return Contender(label, config, model.train(plan.step))
 
@@ -107,7 +109,7 @@ def _random_cases(plan: SpeedPlan, contenders: list[Contender]) -> list[Case]:
         for one in contenders:
             size = _size(plan, one)
             if plan.step:
-                encodes = not plan.given_text and text_trains(one.model)
+                encodes = not plan.given_text and has_trainable_text(one.model)
                 text = None if encodes else random_text(one.model, names)
                 inputs, samples = random_batch(one.model, names, size, plan.batch)
                 batch = {"inputs": inputs, "data_samples": samples}

@@ -18,20 +18,20 @@ from ovss.selectors import ClipTopK, KeepAll
 from ovss.structures import ImageFeatures, Selection, TextFeatures
 
 PRESENT = 8
-"""Largest number of categories in random labels."""
+"""Largest number of categories in random label maps."""
 
 
 class FixedCount(Selector):
     """Runs a method's own selector, then keeps a fixed number of categories instead.
 
-    What a selector keeps by image means nothing under random weights, but what it costs does.
-    The first categories of the vocabulary are kept, the same of every view, so that merging views
-    costs what it does where they agree; in training those that are present come first.
+    Under random weights the categories that a selector keeps are arbitrary, but its cost is not.
+    The first categories of the vocabulary are kept, the same in every view, so that merging costs
+    as much as with views that agree. In training the categories in the ground truth come first.
 
     Args:
-        selector: the method's own.
-        count: kept by each image; all categories, where there are fewer; what is present, where
-            that is more.
+        selector: the method's own selector.
+        count: number of categories that each image keeps. It is reduced to the size of a smaller
+            vocabulary and raised to the number of categories in the ground truth.
     """
 
     def __init__(self, selector: Selector, count: int) -> None:
@@ -51,33 +51,36 @@ class FixedCount(Selector):
         return Selection(fixed.index_BK, fixed.valid_BK, fixed.num_categories, own.scores_BT)
 
 
-def keeps_by_image(model: OpenVocabSegmentor) -> bool:
-    """Whether what an image shows decides how many categories the selector keeps."""
+def has_variable_count(model: OpenVocabSegmentor) -> bool:
+    """True if the number of categories that the selector keeps depends on the image."""
     return not isinstance(model.selector, (KeepAll, ClipTopK))
 
 
 def keep_fixed(model: OpenVocabSegmentor, count: int) -> None:
-    """Put `FixedCount` around a method's selector.
+    """Wraps a method's selector in `FixedCount`.
 
     Raises:
-        ValueError: the selector keeps a number that is known beforehand: that is what it costs.
+        ValueError: the selector keeps a number of categories that does not depend on the image.
     """
-    if not keeps_by_image(model):
+    if not has_variable_count(model):
         raise ValueError(
-            f"{type(model.selector).__name__} keeps a number that does not depend on the image, so "
-            f"fixing another would measure another method. Set the selector's own option instead"
+            f"{type(model.selector).__name__} keeps a number of categories that does not depend on "
+            f"the image, so a fixed count would measure another method. Set the selector's own "
+            f"option instead"
         )
     model.selector = FixedCount(model.selector, count)
 
 
 def numbered_names(count: int) -> tuple[str, ...]:
-    """("category 0", ...)"""
+    """Makes class names: ``("category 0", "category 1", ...)``."""
     return tuple(f"category {number}" for number in range(count))
 
 
 def random_text(model: OpenVocabSegmentor, names: tuple[str, ...]) -> TextFeatures:
-    """Random features of the shape that the model's encoder gives for these names, their mean over
-    the templates already made, as it is from a vocabulary's second image on."""
+    """Makes random text features of the shape that the model's encoder produces for `names`.
+
+    Their mean over the templates is cached already, as it is after a vocabulary's first image.
+    """
     vocabulary = model.vocabulary(names)
     shape = (len(names), len(vocabulary.templates), model.encoder.joint_dim)
     embeds_TPC = torch.randn(shape, device=device_of(model))
@@ -93,20 +96,23 @@ def random_text(model: OpenVocabSegmentor, names: tuple[str, ...]) -> TextFeatur
 
 
 def text_bytes(text: TextFeatures) -> int:
-    """Bytes that a vocabulary holds for as long as it is in use: embeddings and their mean."""
+    """Bytes that a vocabulary occupies while it is in use: embeddings, their mean and levels."""
     held = (text.embeds_TPC, text.mean_TC, *text.levels)
     return sum(x.numel() * x.element_size() for x in held)
 
 
 def random_image(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
-    """(3, H, W) uint8, random."""
+    """Makes a random uint8 image (3, H, W)."""
     return torch.randint(0, 256, (3, *size), dtype=torch.uint8, device=device)
 
 
 def random_batch(
     model: OpenVocabSegmentor, names: tuple[str, ...], size: tuple[int, int], batch: int
 ) -> tuple[Tensor, list[BaseDataElement]]:
-    """What a training step takes: images, and labels of `PRESENT` categories in blocks."""
+    """Makes the input of a training step: images, and label maps of 4 x 4 blocks.
+
+    All label maps of the batch share at most `PRESENT` categories.
+    """
     device = device_of(model)
     images_B3HW = torch.stack([random_image(size, device) for _ in range(batch)])
     present = torch.randperm(len(names), device=device)[:PRESENT]
@@ -121,10 +127,10 @@ def random_batch(
 
 
 def training_size(config: Config) -> tuple[int, int]:
-    """(height, width) of a training image as the config's pipeline crops or draws it.
+    """(height, width) of a training image in the config's pipeline.
 
     Raises:
-        ValueError: the config names no size.
+        ValueError: the config does not say the size.
     """
     data = config.get("train_dataloader", {}).get("dataset", {})
     crops = [step["crop_size"] for step in data.get("pipeline", ()) if "crop_size" in step]
@@ -133,11 +139,12 @@ def training_size(config: Config) -> tuple[int, int]:
     if "size" in data:
         return int(data["size"]), int(data["size"])
     raise ValueError(
-        f"{config.filename}: train_dataloader has neither crop_size nor size. Name an image size"
+        f"Expected crop_size or size in train_dataloader of {config.filename}, found neither. Give "
+        f"an image size"
     )
 
 
-def text_trains(model: OpenVocabSegmentor) -> bool:
+def has_trainable_text(model: OpenVocabSegmentor) -> bool:
     """True if a training step encodes the vocabulary with gradients."""
     was_training = model.training
     text = model.train().encode_vocabulary(("category",))
@@ -146,12 +153,14 @@ def text_trains(model: OpenVocabSegmentor) -> bool:
 
 
 def device_of(model: OpenVocabSegmentor) -> torch.device:
+    """Device of a model's parameters."""
     return next(model.parameters()).device
 
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """`owner` with an attribute of its own in place of its class's."""
+    """Replaces an attribute of `owner` while the context is active."""
+    # Looked up on the instance alone: a method of the class comes back when ours is deleted.
     before = vars(owner).get(name)
     setattr(owner, name, value)
     try:

@@ -1,4 +1,4 @@
-"""Methods in one table, each measured on the same images, each in a process of its own."""
+"""Table of methods, each measured on the same images and in its own process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .speed_cases import Contender, image_case
 from .table_jobs import Job, config_of
 
 MEMORY_IMAGES = 8
-"""The peak is that of so many images, one after the other."""
+"""Number of images, one after the other, over which the memory peak is taken."""
 
 Row = dict[str, Any]
 
@@ -44,67 +44,74 @@ def run(
     again: bool = False,
     log: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
-    """The rows, in the order of the jobs.
+    """Measures all jobs; returns their rows in the same order.
 
     Args:
-        jobs: of `plan`.
-        file: JSON that keeps rows as they are made. Rows of the same job are reused.
-        again: measure known rows too.
-        log: receives a line of progress.
+        jobs: jobs made by `plan`.
+        file: JSON file that receives every row as soon as it is measured. Rows that it already has
+            for the same job are reused.
+        again: True to measure those rows too.
+        log: callback for lines of progress.
 
     Raises:
-        ValueError: `file` is none of this kind. RuntimeError: a process ended without an answer.
-        Whatever a method raises; rows made until then are kept.
+        ValueError: `file` holds something else.
+        RuntimeError: a process ended without a result.
+
+    An error of a method passes through; rows measured until then stay in `file`.
     """
-    known = read_rows(file) if file is not None else []
+    stored = read_rows(file) if file is not None else []
     rows = []
     for number, job in enumerate(jobs, 1):
-        same = [row for row in known if row["job"] == asdict(job)]
+        same = [row for row in stored if row["job"] == asdict(job)]
         if same and not again:
-            log(f"[{number}/{len(jobs)}] {job}: known")
+            log(f"[{number}/{len(jobs)}] {job}: already measured")
             rows.append(same[0])
             continue
         log(f"[{number}/{len(jobs)}] {job}")
-        row = _in_its_own_process(job)
-        known = [old for old in known if old["job"] != row["job"]] + [row]
+        row = _measure_in_process(job)
+        stored = [old for old in stored if old["job"] != row["job"]] + [row]
         rows.append(row)
         if file is not None:
-            write_json(str(file), {"rows": known})
+            write_json(str(file), {"rows": stored})
     return rows
 
 
 def read_rows(file: str | Path) -> list[Row]:
-    """Rows kept in a file; none where there is no file."""
+    """Reads the rows in a file; returns an empty list if the file does not exist.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
     path = Path(file)
     if not path.is_file():
         return []
     try:
         rows = json.loads(path.read_text())["rows"]
         if all(isinstance(row["job"], dict) for row in rows):
-            return [row for row in rows if "images" in row]  # others are an older version's
+            return [row for row in rows if "images" in row]  # older versions wrote other rows
     except (ValueError, KeyError, TypeError):
         pass
-    raise ValueError(f"{path} does not hold rows of this table. Name another file, or remove it")
+    raise ValueError(f"{path} does not hold rows of this table. Choose another file, or remove it")
 
 
-def _in_its_own_process(job: Job) -> Row:
+def _measure_in_process(job: Job) -> Row:
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             return pool.submit(measure, job, partial(print, flush=True)).result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            f"The process that measured {job} was killed, probably because memory ran out. Run the "
-            f"same command again: rows that were written to a JSON file are kept"
+            f"The process that measured {job} was killed, probably because memory ran out. Repeat "
+            f"the measurement with more memory; rows in the JSON file are kept"
         ) from error
 
 
 def measure(job: Job, log: Callable[[str], None] = lambda line: None) -> Row:
-    """Evaluate and measure one method on one dataset, in this process.
+    """Evaluates and measures one method on one dataset, in this process.
 
-    mIoU is of the code of ``ovss test``. Memory is what the first images add to what is held
-    once weights and text features are there; None where the system does not say. Seconds are the
-    median over the images: of the processor, on a GPU of the wall clock. FLOPs are of an image of
-    the last one's size, at the mean number of categories kept.
+    mIoU is computed by the code of ``ovss test``. Memory is the peak over the first images, above
+    weights and text features; None if the system does not report it. Seconds are the median over
+    the images, in processor time on a CPU and in wall-clock time on a GPU. FLOPs are for an image
+    of the last image's size, at the mean number of categories kept.
     """
     config = config_of(job.method)
     weights = None if job.weights == "none" else job.weights
@@ -116,13 +123,13 @@ def measure(job: Job, log: Callable[[str], None] = lambda line: None) -> Row:
     )
     clock = "wall" if torch.device(job.device).type == "cuda" else "processor"
     total, learnable = count_parameters(model)
-    figures = point.as_dict()
+    values = point.as_dict()
     return {
         "job": asdict(job),
-        **{key: figures[key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")},
-        "categories": figures["categories"],
-        "images": figures["images"],
-        "kept": figures["kept_per_view"]["mean"],
+        **{key: values[key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")},
+        "categories": values["categories"],
+        "images": values["images"],
+        "kept": values["kept_per_view"]["mean"],
         "parameters": total,
         "learnable": learnable,
         "gflops": 2 * point.macs / 1e9,
@@ -137,7 +144,7 @@ def measure(job: Job, log: Callable[[str], None] = lambda line: None) -> Row:
 def _memory(
     job: Job, config: Config, model: OpenVocabSegmentor, data: SegmentationDataset
 ) -> int | None:
-    """Bytes at the peak above weights and text features."""
+    """Peak memory in bytes, above weights and text features."""
     samples = samples_of(data, min(MEMORY_IMAGES, job.scenes))
     images = [
         (sample["inputs"].to(job.device), tuple(sample["data_samples"].ori_shape[:2]))
@@ -147,7 +154,7 @@ def _memory(
     contender = Contender(job.method, config, model)
     clock = Clock(torch.device(job.device))
     case = image_case(contender, job.data, text, images)
-    case.run(clock)  # what is made once: kernels, one for each number of categories kept
+    case.run(clock)  # warm-up: kernels are compiled for each number of categories kept
     try:
         return peak_memory(lambda: case.run(clock), job.device).above
     except OSError:
@@ -155,7 +162,7 @@ def _memory(
 
 
 def made_with(device: str) -> dict[str, Any]:
-    """Versions and device, as a reader of the table wants to know them."""
+    """Describes the versions and the device behind a row."""
     on_gpu = torch.device(device).type == "cuda"
     return {
         "ovss": __version__,

@@ -1,4 +1,4 @@
-"""Which rows the table of methods has, checked before the first is made."""
+"""Plans the rows of the table of methods and checks them before the first is measured."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .complexity import on_meta
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the table.
+    """Row of the table that is to be measured.
 
     Args:
-        method: config's name or path, settings after commas.
+        method: name or path of the config, with settings after commas.
         data: name or path of a dataset config.
         scenes: number of images, from the first.
-        weights: a checkpoint, ``default`` (the config's own) or ``none``.
-        device: where it runs.
-        fingerprint: of the model's config and the file of its weights.
+        weights: checkpoint, ``default`` (the config's own) or ``none``.
+        device: torch device.
+        fingerprint: hash of the model's config and its weights file.
     """
 
     method: str
@@ -42,13 +42,13 @@ class Job:
 
 
 def config_of(method: str) -> Config:
-    """A method's config under its settings."""
+    """Loads a method's config with its settings applied."""
     name, settings = parse_method(method)
     return load_config(name, settings)
 
 
 def methods_with_weights() -> list[str]:
-    """Shipped methods at mini scale that need no training or whose weights are bundled."""
+    """Bundled methods at mini scale that need no training or have bundled weights."""
     names = [name for name in shipped_configs() if name.endswith("_mini")]
     return [name for name in names if not _lacks_weights(load_config(name))]
 
@@ -64,37 +64,41 @@ def plan(
     weights: dict[str, str] | None = None,
     device: str = "cpu",
 ) -> list[Job]:
-    """Every row to make, all of it checked before the first is begun.
+    """Plans one job per method and dataset, and checks all of them.
 
     Args:
-        methods, data, scenes, device: see `Job`.
-        weights: of methods that do not take their own; the empty name stands for all.
+        methods: see `Job.method`.
+        data: see `Job.data`.
+        scenes: see `Job.scenes`.
+        weights: method -> its weights, where they replace the config's own. The empty name applies
+            to all methods.
+        device: see `Job.device`.
 
     Raises:
-        ValueError: a method has no weights, and none are given.
-        FileNotFoundError: no such method or checkpoint.
+        ValueError: a method without weights.
+        FileNotFoundError: an unknown method or a missing checkpoint.
     """
     weights = weights or {}
     jobs, lacking = [], []
     for method in methods:
         config = config_of(method)
-        given = weights.get(method, weights.get("", "default"))
-        if given == "default" and _lacks_weights(config):
+        source = weights.get(method, weights.get("", "default"))
+        if source == "default" and _lacks_weights(config):
             lacking.append(method)
             continue
-        mark = fingerprint(config, given)
-        jobs += [Job(method, name, scenes, given, device, mark) for name in data]
+        mark = fingerprint(config, source)
+        jobs += [Job(method, name, scenes, source, device, mark) for name in data]
     if lacking:
         raise ValueError(
-            f"Expected trained weights, but {', '.join(lacking)} has none. Name a weights file "
-            f"({lacking[0]}=FILE), or measure random weights ({lacking[0]}=none)"
+            f"Expected trained weights for every method, found none for {', '.join(lacking)}. Name "
+            f"a checkpoint ({lacking[0]}=FILE), or measure random weights ({lacking[0]}=none)"
         )
     order = {name: index for index, name in enumerate(data)}
     return sorted(jobs, key=lambda job: order[job.data])
 
 
 def fingerprint(config: Config, weights: str) -> str:
-    """Changes with the model's config, and with the content of its weights file."""
+    """Hash of the model's config and of the content of its weights file."""
     path = named_weights(config, weights)
     file = None if path in (None, "none") else file_sha256(find_weights(path))
     block = json.dumps(config.model.to_dict(), sort_keys=True, default=str)

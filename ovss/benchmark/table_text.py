@@ -1,4 +1,4 @@
-"""Rows of the table of methods, for people: on a terminal, and in Markdown."""
+"""Formats the table of methods for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -10,20 +10,30 @@ from .arguments import labels
 from .table import Row
 
 NOTE = (
-    "mIoU in percent over categories in the ground truth, as `ovss test` has it; parameters in "
-    "millions; GFLOPs (2 x multiply-accumulates) of an image at the mean number of categories "
-    "kept, without the text tower; {seconds} seconds of an image, median; MiB at the peak above "
+    "mIoU in percent over categories in the ground truth, as in `ovss test`; parameters in "
+    "millions; GFLOPs (2 x multiply-accumulates) per image at the mean number of categories "
+    "kept, without the text tower; median {seconds} seconds per image; peak memory in MiB above "
     "weights and text features."
 )
 _HEADER = (
-    *("data", "method", "all", "seen", "unseen", "harmonic"),
-    *("params", "learnable", "kept", "GFLOPs", "s", "MiB"),
+    "data",
+    "method",
+    "all",
+    "seen",
+    "unseen",
+    "harmonic",
+    "params",
+    "learnable",
+    "kept",
+    "GFLOPs",
+    "s",
+    "MiB",
 )
 _TEXT_COLUMNS = 2
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """Columns of one width, and what they are."""
+    """Formats aligned columns, followed by a note that explains them."""
     table = [_HEADER, *_cells(rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(_HEADER))]
     lines = []
@@ -37,7 +47,7 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def as_markdown(rows: Sequence[Row], command: str) -> str:
-    """A table under the command that made it, over versions and device."""
+    """Formats a Markdown table below the command that made it, with versions and device last."""
     cells = [(data, f"`{method}`", *rest) for data, method, *rest in _cells(rows)]
     table = markdown_table(_HEADER, cells, _TEXT_COLUMNS)
     note = NOTE.format(seconds=_clocks(rows))
@@ -74,7 +84,7 @@ def _clocks(rows: Sequence[Row]) -> str:
 
 
 def _made_with(rows: Sequence[Row]) -> str:
-    """Once, where all rows were made alike."""
+    """Describes number of images, versions and device, once if all rows agree."""
     lines = {
         "{images} images; ovss {ovss}, torch {torch}, python {python}; {device}, "
         "{threads} thread(s)".format(images=row["images"], **row["made_with"]): None

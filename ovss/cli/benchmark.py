@@ -1,4 +1,4 @@
-"""Measure methods: accuracy, parameters, FLOPs, time, memory, what a selector keeps.
+"""Measure accuracy, parameters, FLOPs, time and memory of methods, and what a selector keeps.
 
   ovss benchmark table --on mini_150                          one table of all bundled mini methods
   ovss benchmark speed cat_seg_mini dcp_clip_mini             time, by component
@@ -6,7 +6,7 @@
   ovss benchmark selection dcp_clip_mini --thresholds 0 0.5   what a selector keeps
   ovss benchmark images cat_seg_mini dcp_clip_mini            label maps on one sheet
 
-METHOD is the name or path of a config. In `table` and `speed` settings follow after commas:
+METHOD is the name or path of a config. In `table` and `speed` you can add settings after commas:
 cat_seg_mini,model.selector.k=8
 """
 
@@ -29,13 +29,15 @@ from .benchmark_flags import (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds one sub-command for each measurement."""
+    """Adds one sub-command per measurement."""
     measurements = parser.add_subparsers(dest="measurement", metavar="MEASUREMENT", required=True)
     for name, (summary, add_flags, _) in MEASUREMENTS.items():
         description = f"{summary[0].upper()}{summary[1:]}."
-        own = measurements.add_parser(name, help=summary, description=description)
-        add_flags(own)
-        own.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: %(default)s)")
+        subparser = measurements.add_parser(name, help=summary, description=description)
+        add_flags(subparser)
+        subparser.add_argument(
+            "--device", default="cpu", help="cpu, cuda, cuda:1 (default: %(default)s)"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,20 +66,20 @@ def _table(args: argparse.Namespace) -> None:
 
 
 def table_command(args: argparse.Namespace) -> str:
-    """The command that measures the same rows, without the flags that name files to write."""
-    words = ["ovss", "benchmark", "table", *args.methods]
+    """Command line that measures the same rows, without the flags that name output files."""
+    command = ["ovss", "benchmark", "table", *args.methods]
     for flag in ("on", "scenes", "weights", "device"):
         value = getattr(args, flag)
         if value is not None:
-            words += [f"--{flag}", *map(str, value if isinstance(value, list) else [value])]
-    return shlex.join(words)
+            command += [f"--{flag}", *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join(command)
 
 
 def _speed(args: argparse.Namespace) -> None:
     if args.weights and args.scenes is None:
-        raise ValueError("--weights needs --scenes: without it all weights are random")
+        raise ValueError("--weights needs --scenes, because without it all weights are random")
     if args.given_text and (args.scenes is not None or not args.step):
-        raise ValueError("--given-text needs --step, and does not go with --scenes")
+        raise ValueError("--given-text needs --step and cannot be combined with --scenes")
     import torch
 
     from ovss.benchmark.arguments import write_json
@@ -95,18 +97,18 @@ def _speed(args: argparse.Namespace) -> None:
 
 def _memory(args: argparse.Namespace) -> None:
     if args.step and args.instead:
-        raise ValueError("--instead replaces inference. Leave --step out")
+        raise ValueError("--instead replaces inference, but --step trains. Leave --step out")
     from ovss.benchmark.arguments import write_json
     from ovss.benchmark.memory_case import MemoryCase, measure
 
     keys = {field.name for field in fields(MemoryCase)} - {"overrides", "size"}
-    own = {key: getattr(args, key) for key in keys}
-    peak, text_bytes = measure(MemoryCase(**own, overrides=args.cfg_options, size=_size(args)))
+    settings = {key: getattr(args, key) for key in keys}
+    peak, text_bytes = measure(MemoryCase(**settings, overrides=args.cfg_options, size=_size(args)))
     print(peak)
     print(
-        "the step encodes the vocabulary: its text features are part of the peak"
+        "the peak includes the text features, because the step encodes the vocabulary"
         if text_bytes is None
-        else f"text features: {text_bytes / 2**20:,.1f} MiB of what was held before, for "
+        else f"text features: {text_bytes / 2**20:,.1f} MiB of the memory held before, for "
         f"{args.categories} categories"
     )
     if args.json:
@@ -128,7 +130,7 @@ def _selection(args: argparse.Namespace) -> None:
     model = build_segmentor(config, weights, args.device)
     rows: list[dict[str, Any]] = []
     for dataset in args.on or [None]:
-        data, title = open_dataset(config, dataset, args.scenes), dataset or "its own data"
+        data, title = open_dataset(config, dataset, args.scenes), dataset or "the config's dataset"
         print(title, flush=True)
         thresholds = args.thresholds or [None]
         points = curve(config, model, data, thresholds, args.scenes, partial(print, flush=True))
@@ -165,7 +167,7 @@ def _size(args: argparse.Namespace) -> tuple[int, int] | None:
 
 
 def _flags(args: argparse.Namespace) -> dict[str, Any]:
-    """The flags of a measurement, for its JSON file."""
+    """Flags of a measurement, for its JSON file."""
     return {key: value for key, value in vars(args).items() if key not in ("command", "json")}
 
 
@@ -173,7 +175,11 @@ MEASUREMENTS = {
     "table": ("accuracy, parameters, FLOPs, time and memory in one table", add_table_flags, _table),
     "speed": ("time of inference or of a training step, by component", add_speed_flags, _speed),
     "memory": ("peak memory of an image or of a training step", add_memory_flags, _memory),
-    "selection": ("what a selector keeps and what that costs", add_selection_flags, _selection),
-    "images": ("label maps of several methods, drawn on one sheet", add_images_flags, _images),
+    "selection": (
+        "what a selector keeps, and its recall, mIoU and cost",
+        add_selection_flags,
+        _selection,
+    ),
+    "images": ("label maps of several methods on one sheet", add_images_flags, _images),
 }
-"""Name -> (summary, adds its flags, runs it)."""
+"""Name -> (summary, function that adds its flags, function that runs it)."""

@@ -16,8 +16,14 @@ __all__ = [
 
 
 def add_table_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss benchmark table`."""
     add = parser.add_argument
-    add("methods", nargs="*", metavar="METHOD", help="default: mini methods ready to use")
+    add(
+        "methods",
+        nargs="*",
+        metavar="METHOD",
+        help="methods to measure (default: all mini methods that are ready to use)",
+    )
     add(
         "--on",
         nargs="+",
@@ -25,21 +31,22 @@ def add_table_flags(parser: argparse.ArgumentParser) -> None:
         default=["mini_20", "mini_150", "mini_556"],
         help="datasets (default: mini_20 mini_150 mini_556)",
     )
-    add("--scenes", type=int, default=200, metavar="N", help="images of each (default: 200)")
+    add("--scenes", type=int, default=200, metavar="N", help="images per dataset (default: 200)")
     add(
         "--weights",
         nargs="+",
         metavar="METHOD=FILE",
-        help="default: the config's own; METHOD=none for random weights",
+        help="checkpoints (default: the config's own); METHOD=none for random weights",
     )
-    add("--json", metavar="FILE", help="keep every row as it is measured; skip rows it already has")
-    add("--again", action="store_true", help="measure the rows that --json already has too")
+    add("--json", metavar="FILE", help="save rows as they are measured; skip rows already saved")
+    add("--again", action="store_true", help="also measure rows already saved in --json")
     add("--markdown", metavar="FILE", help="write the table as Markdown")
 
 
 def add_speed_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss benchmark speed`."""
     add = parser.add_argument
-    add("methods", nargs="+", metavar="METHOD")
+    add("methods", nargs="+", metavar="METHOD", help="methods to compare")
     add(
         "--categories",
         type=int,
@@ -52,14 +59,20 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
         "--kept",
         nargs="+",
         metavar="N",
-        help="categories that a view keeps after the method's own selector has run: METHOD=N for "
-        "one method, N for every method whose selector looks at the image",
+        help="number of categories that a view keeps, after running the method's own selector; "
+        "METHOD=N for one method, N for all methods whose selector depends on the image",
     )
-    _add_size(parser, "--picture")
+    _add_size(parser)
     _add_step(parser)
-    add("--scenes", type=int, metavar="N", help="images of a dataset, with trained weights")
     add(
-        *("--on", "--vocabulary"),
+        "--scenes",
+        type=int,
+        metavar="N",
+        help="use trained weights and N images of each dataset instead of random ones",
+    )
+    add(
+        "--on",
+        "--vocabulary",
         dest="datasets",
         nargs="+",
         default=["mini_150"],
@@ -70,68 +83,97 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
         "--weights",
         nargs="+",
         metavar="METHOD=FILE",
-        help="with --scenes; default: the config's own",
+        help="checkpoints for --scenes (default: the config's own)",
     )
-    add("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
-    add("--warm-up", type=int, default=1, metavar="N", help="uncounted rounds (default: 1)")
-    add("--json", metavar="FILE", help="write every measured time")
+    add("--rounds", type=int, default=3, metavar="N", help="rounds that count (default: 3)")
+    add("--warm-up", type=int, default=1, metavar="N", help="rounds before them (default: 1)")
+    add("--json", metavar="FILE", help="write every measured time as JSON")
 
 
 def add_memory_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss benchmark memory`."""
     add = parser.add_argument
-    add("config", metavar="METHOD")
-    add("--categories", type=int, default=150, metavar="N", help="default: %(default)s")
+    add("config", metavar="METHOD", help="config name or path: cat_seg_vit-b16")
+    add("--categories", type=int, default=150, metavar="N", help="vocabulary size (default: 150)")
     add(
         "--kept",
         type=int,
         metavar="N",
-        help="categories that a view keeps after the method's own selector has run",
+        help="number of categories that a view keeps, after running the method's own selector",
     )
     _add_size(parser)
     _add_step(parser)
     add(
         "--instead",
         metavar="FILE",
-        help="Python file whose predict(model, image, text) is measured in place of the model's "
-        "own inference",
+        help="Python file with a function predict(model, image, text) to measure instead of the "
+        "model's own inference",
     )
-    add("--json", metavar="FILE", help="write bytes and seconds")
+    add("--json", metavar="FILE", help="write bytes and seconds as JSON")
     add_config_options(parser)
 
 
 def add_selection_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss benchmark selection`."""
     add = parser.add_argument
-    add("config", metavar="METHOD")
-    add("--weights", default="default", help="checkpoint, or none (default: the config's own)")
-    add("--thresholds", type=float, nargs="+", metavar="X", help="default: the config's own")
-    add("--on", nargs="+", metavar="DATASET", help="default: the config's own")
-    add("--scenes", type=int, default=200, metavar="N", help="images of each (default: 200)")
-    add("--json", metavar="FILE", help="write every point")
+    add("config", metavar="METHOD", help="config name or path: dcp_clip_mini")
+    add(
+        "--weights",
+        default="default",
+        metavar="FILE",
+        help="checkpoint, or none for random weights (default: the config's own)",
+    )
+    add(
+        "--thresholds",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="thresholds of the selector (default: the config's own)",
+    )
+    add("--on", nargs="+", metavar="DATASET", help="datasets (default: the config's own)")
+    add("--scenes", type=int, default=200, metavar="N", help="images per dataset (default: 200)")
+    add("--json", metavar="FILE", help="write every measurement as JSON")
     add_config_options(parser)
 
 
 def add_images_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss benchmark images`."""
     add = parser.add_argument
-    add("methods", nargs="+", metavar="METHOD", help="config; METHOD=FILE for other weights")
-    add("--on", metavar="DATASET", help="default: that of the first method")
+    add("methods", nargs="+", metavar="METHOD", help="config, or METHOD=FILE for other weights")
+    add("--on", metavar="DATASET", help="dataset (default: that of the first method)")
     scenes = list(range(6))
-    add("--scenes", type=int, nargs="+", default=scenes, metavar="I", help="default: 0 to 5")
-    add("--out", default="outputs/images.png", metavar="FILE", help="default: %(default)s")
+    add(
+        "--scenes",
+        type=int,
+        nargs="+",
+        default=scenes,
+        metavar="I",
+        help="scenes to draw (default: 0 to 5)",
+    )
+    add(
+        "--out",
+        default="outputs/images.png",
+        metavar="FILE",
+        help="PNG file to write (default: %(default)s)",
+    )
 
 
-def _add_size(parser: argparse.ArgumentParser, *aliases: str) -> None:
+def _add_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        *("--size", *aliases),
-        dest="size",
+        "--size",
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        help="size of the image (default: 640 640; with --step, that of training)",
+        help="image size (default: 640 640; with --step, the method's training size)",
     )
 
 
 def _add_step(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--step", action="store_true", help="a training step: forward and backward, no optimiser")
-    add("--batch", type=int, default=1, metavar="N", help="images of a step (default: 1)")
-    add("--given-text", action="store_true", help="a step without a text tower that trains")
+    add("--step", action="store_true", help="measure a training step (forward and backward)")
+    add("--batch", type=int, default=1, metavar="N", help="images per step (default: 1)")
+    add(
+        "--given-text",
+        action="store_true",
+        help="pass text features into the step instead of training the text tower",
+    )

@@ -21,12 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="vocabulary name or text file (default: %(default)s)",
     )
-    vocabulary.add_argument("--categories", type=int, metavar="N", help="N numbered names instead")
+    vocabulary.add_argument(
+        "--categories", type=int, metavar="N", help="use N numbered names instead of a vocabulary"
+    )
     parser.add_argument(
         "--kept",
         type=int,
         metavar="N",
-        help="categories that a view keeps (default: the selector's)",
+        help="number of categories that a view keeps (default: decided by the selector)",
     )
     parser.add_argument(
         "--size",
@@ -34,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         default=(640, 640),
         metavar=("H", "W"),
-        help="size of the image (default: 640 640)",
+        help="image size (default: 640 640)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, in FLOPs")
+    parser.add_argument("--json", action="store_true", help="print JSON, with numbers in FLOPs")
     add_config_options(parser)
 
 

@@ -3,9 +3,9 @@
   ovss convert cat_seg model_base.pth cat_seg_vit-b16.safetensors
   ovss convert clip ViT-B-16.pt clip.safetensors --model ViT-B-16-quickgelu
 
-Only tensors are read from SRC, never code: optimiser state, detectron2's wrapping and TorchScript
-archives are understood. DST is a safetensors file whose metadata names the method and the SHA-256
-of SRC.
+SRC may hold an optimiser state, use detectron2's layout or be a TorchScript archive. Only tensors
+are read from it and no code is run. DST is a safetensors file whose metadata names the method and
+the SHA-256 of SRC.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     methods = ", ".join((*sorted(find_submodules("convert")), "clip"))
     parser.add_argument("method", metavar="METHOD", help=f"one of: {methods}")
     parser.add_argument("source", metavar="SRC", help="published file: .pth, .pt or .safetensors")
-    parser.add_argument("target", metavar="DST", help="the .safetensors file to write")
+    parser.add_argument("target", metavar="DST", help=".safetensors file to write")
     parser.add_argument(
-        "--model", metavar="NAME", help="for METHOD clip: its architecture, as open_clip names it"
+        "--model", metavar="NAME", help="architecture of METHOD clip, by its open_clip name"
     )
     parser.add_argument("--verbose", action="store_true", help="print the new name of every tensor")
 
@@ -32,14 +32,16 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         CheckpointError: unknown method, unreadable file, unknown or missing names.
-        ValueError: --model missing for ``clip``, or given for another method.
+        ValueError: --model is missing for ``clip`` or present for another method.
     """
     from ovss.models.conversion import CLIP, convert_file
 
     if args.method == CLIP and args.model is None:
         raise ValueError(f"METHOD {CLIP} needs --model NAME, for example ViT-B-16-quickgelu")
     if args.method != CLIP and args.model is not None:
-        raise ValueError(f"--model goes with METHOD {CLIP} only, got METHOD {args.method}")
+        raise ValueError(
+            f"--model is for METHOD {CLIP} only, got METHOD {args.method}. Leave it out"
+        )
     conversion = convert_file(args.method, args.source, args.target, args.model)
     if args.verbose:
         for ours, name in conversion.source.items():

@@ -1,7 +1,7 @@
-"""Segment and evaluate a few scenes of the mini world with the model that comes along.
+"""Segment and evaluate a few scenes of the mini world with the bundled model.
 
-The scenes are drawn from a seed that training never used; some of their categories never occurred
-in training at all.
+The scenes come from a seed that training did not use, and some of their categories do not occur in
+training at all.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ from ovss.models.configs import DEFAULT_METHOD
 __all__ = ["HELD_OUT_SEED", "evaluate", "score_table", "summary_table", "write_scenes"]
 
 HELD_OUT_SEED = 20_240
-"""Of scenes that neither training nor validation draws."""
+"""Seed of scenes that neither training nor validation uses."""
 
 
 def write_scenes(folder: Path, vocabulary: str, count: int, size: int) -> list[Path]:
-    """Draw scenes of the mini world into `folder` as PNG files.
+    """Draws scenes of the mini world as PNG files.
 
     Args:
-        folder: made if it is not there.
-        vocabulary: ``mini_20``, ``mini_150`` or ``mini_556``: which categories occur.
-        count: how many.
+        folder: output folder, created if missing.
+        vocabulary: categories that occur: ``mini_20``, ``mini_150`` or ``mini_556``.
+        count: number of scenes.
         size: height and width in pixels.
+
+    Returns:
+        Paths of the files.
 
     Raises:
         OSError: the folder cannot be written.
@@ -47,51 +50,55 @@ def write_scenes(folder: Path, vocabulary: str, count: int, size: int) -> list[P
 
 
 def evaluate(config: str, weights: str, scenes: int, folder: Path) -> dict:
-    """Score a method on held-out scenes of the mini world, by the same code as ``ovss test``.
+    """Evaluates a method on held-out scenes of the mini world with the code of ``ovss test``.
 
     Args:
-        config: whose test set is the mini world.
-        weights: a checkpoint, or ``default``.
-        scenes: how many.
-        folder: where logs and figures go.
+        config: name or path of a config whose test set is the mini world.
+        weights: checkpoint, or ``default``.
+        scenes: number of scenes.
+        folder: output folder for the log and the result.
 
     Returns:
-        the result, as in ``ovss test --out``.
+        The result, as in ``ovss test --out``.
     """
     from .test import main
 
-    figures = folder / f"{Path(config).stem}.json"
+    result = folder / f"{Path(config).stem}.json"
     options = [
         f"test_dataloader.dataset.length={scenes}",
         f"test_dataloader.dataset.scenes_seed={HELD_OUT_SEED}",
         "log_level=ERROR",
     ]
-    places = ["--work-dir", str(folder / "test"), "--out", str(figures)]
-    with redirect_stdout(StringIO()):  # the runner's log, which is a file in the folder too
-        main([config, weights, *places, "--cfg-options", *options])
-    return json.loads(figures.read_text())
+    outputs = ["--work-dir", str(folder / "test"), "--out", str(result)]
+    with redirect_stdout(StringIO()):  # the runner's log, which is saved in the folder too
+        main([config, weights, *outputs, "--cfg-options", *options])
+    return json.loads(result.read_text())
 
 
-def score_table(figures: dict, most: int = 12) -> str:
-    """IoU of the categories with the most pixels."""
-    categories = sorted(figures["categories"].items(), key=lambda item: -item[1]["pixels"])
-    occurring = [(name, figure) for name, figure in categories if figure["pixels"]]
+def score_table(result: dict, limit: int = 12) -> str:
+    """Formats the IoU of the `limit` categories with the most pixels."""
+    categories = sorted(result["categories"].items(), key=lambda item: -item[1]["pixels"])
+    occurring = [(name, score) for name, score in categories if score["pixels"]]
     width = max(len(name) for name, _ in occurring)
     lines = [f"{'category':{width}}  training  {'IoU':>6}  {'pixels':>7}"]
-    for name, figure in occurring[:most]:
-        seen = "seen" if figure["seen"] else "unseen"
-        lines.append(f"{name:{width}}  {seen:8}  {figure['iou']:6.1f}  {figure['pixels']:7d}")
-    if len(occurring) > most:
-        lines.append(f"... and {len(occurring) - most} more categories")
+    for name, score in occurring[:limit]:
+        seen = "seen" if score["seen"] else "unseen"
+        lines.append(f"{name:{width}}  {seen:8}  {score['iou']:6.1f}  {score['pixels']:7d}")
+    if len(occurring) > limit:
+        lines.append(f"... and {len(occurring) - limit} more categories")
     return "\n".join(lines)
 
 
-def summary_table(figures_of: dict[str, dict]) -> str:
-    """One line for each method: mean IoU over all categories, those seen in training, and not."""
-    width = max(map(len, figures_of))
+def summary_table(results: dict[str, dict]) -> str:
+    """Formats one line per method: mean IoU over all, seen and unseen categories.
+
+    Args:
+        results: method -> result.
+    """
+    width = max(map(len, results))
     lines = [f"{'mean IoU of':{width}}     all    seen  unseen  harmonic mean"]
-    for method, figures in figures_of.items():
-        means = [figures["metrics"][key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")]
+    for method, result in results.items():
+        means = [result["metrics"][key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")]
         cells = ["     -" if mean is None else f"{mean:6.1f}" for mean in means]
         lines.append(f"{method:{width}}  " + "  ".join(cells))
     return "\n".join(lines)
@@ -102,26 +109,37 @@ BASELINES = ("cat_seg_mini", "maskclip_mini")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default=DEFAULT_METHOD, help="default: %(default)s")
-    parser.add_argument("--weights", default="default", metavar="FILE")
+    """Adds the flags of `ovss demo`."""
+    parser.add_argument(
+        "--model", default=DEFAULT_METHOD, metavar="METHOD", help="config (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--weights",
+        default="default",
+        metavar="FILE",
+        help="checkpoint (default: the config's own)",
+    )
     parser.add_argument(
         "--baselines",
         nargs="*",
         default=BASELINES,
         metavar="METHOD",
-        help=f"scored on the same scenes (default: {' '.join(BASELINES)})",
+        help=f"methods to evaluate on the same scenes (default: {' '.join(BASELINES)})",
     )
-    parser.add_argument("--out", default="outputs/demo", metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--pictures", type=int, default=6, metavar="N", help="scenes to draw")
-    parser.add_argument("--scenes", type=int, default=40, metavar="N", help="scenes to score")
-    parser.add_argument("--size", type=int, default=96, help="of the scenes, in pixels")
+    parser.add_argument(
+        "--out", default="outputs/demo", metavar="DIR", help="output folder (default: %(default)s)"
+    )
+    parser.add_argument("--images", type=int, default=6, metavar="N", help="scenes to segment")
+    parser.add_argument("--scenes", type=int, default=40, metavar="N", help="scenes to evaluate")
+    parser.add_argument("--size", type=int, default=96, metavar="PIXELS", help="size of the scenes")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Draws, segments and evaluates scenes; returns 0, or the status of `ovss segment`."""
     from .main import main
 
     start, out = time.monotonic(), Path(args.out)
-    write_scenes(out / "scenes", VOCABULARY, args.pictures, args.size)
+    write_scenes(out / "scenes", VOCABULARY, args.images, args.size)
     command = ["segment", str(out / "scenes"), "--vocabulary", VOCABULARY, "--out", str(out)]
     if args.model != DEFAULT_METHOD:
         command += ["--model", args.model]
@@ -132,10 +150,10 @@ def run(args: argparse.Namespace) -> int:
     if status:
         return status
     print(f"\n{args.model} on {args.scenes} held-out scenes, {VOCABULARY} vocabulary:", flush=True)
-    figures = {args.model: evaluate(args.model, args.weights, args.scenes, out)}
-    print(score_table(figures[args.model]), end="\n\n", flush=True)
+    results = {args.model: evaluate(args.model, args.weights, args.scenes, out)}
+    print(score_table(results[args.model]), end="\n\n", flush=True)
     for baseline in args.baselines:
-        figures[baseline] = evaluate(baseline, "default", args.scenes, out)
-    print(summary_table(figures))
-    print(f"\npictures: {out}/*_overlay.png ({time.monotonic() - start:.0f} s in all)")
+        results[baseline] = evaluate(baseline, "default", args.scenes, out)
+    print(summary_table(results))
+    print(f"\nimages: {out}/*_overlay.png ({time.monotonic() - start:.0f} s in all)")
     return 0

@@ -1,4 +1,7 @@
-"""Check this installation: versions, device, weights, caches, plugins; 1 if something is broken."""
+"""Check this installation: versions, device, weights, caches and plugins.
+
+The exit code is 1 if something does not work.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +31,18 @@ IMPORTS = {
     "onedl-mmcv": "mmcv",
     "onedl-mmsegmentation": "mmseg",
 }
-"""Distribution -> what it is imported as."""
+"""Distribution -> module that it installs."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report.
+    """Line of the report.
 
     Args:
-        topic: what was looked at.
-        state: ``"ok"``; ``"note"``: something is missing that not everything needs; ``"problem"``:
-            something does not work.
-        text: what was found, and what to do about it.
+        topic: subject of the check.
+        state: ``"ok"``, ``"note"`` (something optional is missing) or ``"problem"`` (something does
+            not work).
+        text: result of the check, and what to do about it.
     """
 
     topic: str
@@ -47,11 +50,12 @@ class Finding:
     text: str
 
     def as_dict(self) -> dict[str, str]:
+        """Content for JSON."""
         return asdict(self)
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, one finding after the other; a check that fails is itself a finding."""
+    """Runs all checks and yields their findings; a check that raises an error is a problem."""
     for check in CHECKS:
         try:
             yield from check()
@@ -66,7 +70,8 @@ def _system() -> Iterator[Finding]:
     yield Finding("ovss", "ok", f"{__version__} in {Path(__file__).parents[1]}")
     old = sys.version_info < (3, 10)
     text = f"{platform.python_version()} at {sys.executable}"
-    yield Finding("python", "problem" if old else "ok", text + (": needs 3.10" if old else ""))
+    hint = ". Use Python 3.10 or newer" if old else ""
+    yield Finding("python", "problem" if old else "ok", text + hint)
     yield Finding("platform", "ok", f"{platform.platform()}, {os.cpu_count()} cores")
 
 
@@ -83,26 +88,27 @@ def _packages() -> Iterator[Finding]:
 
 
 def _requirements() -> Iterator[Finding]:
-    """Versions asked for by our own metadata, where `packaging` is there to compare them."""
+    """Compares installed versions with those that ovss requires; needs `packaging`."""
     if importlib.util.find_spec("packaging") is None:
         return
     from packaging.requirements import Requirement
 
     try:
-        wanted = requires("ovss") or []
+        required = requires("ovss") or []
     except PackageNotFoundError:
-        yield Finding("installation", "note", "ovss runs from a folder, it is not installed")
+        yield Finding("installation", "note", "ovss runs from a source folder and is not installed")
         return
-    for text in wanted:
+    for text in required:
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         try:
-            found = version(requirement.name)
+            installed = version(requirement.name)
         except PackageNotFoundError:
-            continue  # reported where it is imported
-        if not requirement.specifier.contains(found, prereleases=True):
-            yield Finding(requirement.name, "problem", f"{found} found, {text} needed")
+            continue  # `_packages` reports it
+        if not requirement.specifier.contains(installed, prereleases=True):
+            problem = f"Expected {text}, found {installed}. Install it: pip install '{text}'"
+            yield Finding(requirement.name, "problem", problem)
 
 
 def _device() -> Iterator[Finding]:
@@ -124,11 +130,11 @@ def _weights() -> Iterator[Finding]:
     from .list import methods
 
     files = sorted(WEIGHTS_DIR.glob("*.safetensors"))
-    shown = ", ".join(f"{f.name} ({f.stat().st_size / 2**20:.1f} MiB)" for f in files)
-    yield Finding("weights", "ok" if files else "note", f"{shown or 'none'} in {WEIGHTS_DIR}")
+    listing = ", ".join(f"{f.name} ({f.stat().st_size / 2**20:.1f} MiB)" for f in files)
+    yield Finding("weights", "ok" if files else "note", f"{listing or 'none'} in {WEIGHTS_DIR}")
     for method in methods():
         if method["weights"].endswith("(missing)"):
-            text = f"{method['weights']}: give --weights FILE, or train it"
+            text = f"{method['weights']}. Train the method, or pass --weights FILE"
             yield Finding(f"weights of {method['name']}", "note", text)
 
 
@@ -140,15 +146,15 @@ def _caches() -> Iterator[Finding]:
 
     place = cache_folder()
     if place is None:
-        yield Finding("text cache", "note", "in memory only, as OVSS_CACHE_DIR asks")
+        yield Finding("text cache", "note", "in memory only, because OVSS_CACHE_DIR turns it off")
     else:
         try:
             ensure_writable(place)
             yield Finding("text cache", "ok", str(place))
         except OSError as error:
-            yield Finding("text cache", "note", f"{error}: set OVSS_CACHE_DIR to another folder")
-    found = "" if Path(HF_HUB_CACHE).is_dir() else " (nothing there yet)"
-    yield Finding("pre-trained weights", "ok", f"{HF_HUB_CACHE}{found}")
+            yield Finding("text cache", "note", f"{error}. Set OVSS_CACHE_DIR to another folder")
+    remark = "" if Path(HF_HUB_CACHE).is_dir() else " (empty)"
+    yield Finding("pre-trained weights", "ok", f"{HF_HUB_CACHE}{remark}")
 
 
 def _vocabularies() -> Iterator[Finding]:
@@ -189,11 +195,12 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss doctor`."""
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
-
+    """Prints the findings; returns 1 if one of them is a problem."""
     findings = []
     for finding in examine():
         findings.append(finding)

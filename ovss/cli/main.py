@@ -1,4 +1,4 @@
-"""Dispatch to a sub-command, and its errors on one line. Imports nothing heavy."""
+"""Runs a sub-command and prints its errors on one line. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -37,29 +37,32 @@ COMMANDS = {
     "demo": "segment and evaluate a few scenes with the bundled model",
 }
 DELEGATED = ("train", "test")
-"""Commands with a parser of their own, because launchers start them as scripts too."""
+"""Commands with their own parsers, because launchers also start them as scripts."""
 
-OURS = (ValueError, TypeError, LookupError, OSError, ImportError)
-"""Exceptions of wrong input: their messages say what to do, a traceback would not."""
+INPUT_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError)
+"""Exceptions for wrong input. Their messages say what to do, so the traceback is left out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Runs the command line.
+
+    Args:
+        argv: arguments after `ovss`; None for those of the process.
 
     Returns:
-        0: success; 1: an error, printed on one line; 2: wrong usage; 130: interrupted.
+        0 on success, 1 after an error, 2 for wrong usage, 130 if interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv or bool(os.environ.get("OVSS_DEBUG"))
-    argv = [word for word in argv if word != "--debug"]
-    # mmcv without its compiled operators warns at import of some that nothing here uses
+    argv = [argument for argument in argv if argument != "--debug"]
+    # mmcv warns at import about compiled operators that it lacks and that nothing here uses
     warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformable")
     try:
         return _dispatch(argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -77,11 +80,11 @@ def describe(error: BaseException) -> str:
 
 def _described(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, KeyError) and error.args:  # str() of it would be quoted
+    if isinstance(error, KeyError) and error.args:  # str() of a KeyError is quoted
         text = " ".join(str(error.args[0]).split())
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = f"{error.filename}: {error.strerror}"
-    if text and (isinstance(error, OURS) or _raised_here(error)):
+    if text and (isinstance(error, INPUT_ERRORS) or _raised_here(error)):
         return text
     if is_out_of_memory(error):
         return f"out of memory ({text}). Use smaller images, or compute less at once"
@@ -89,13 +92,13 @@ def _described(error: BaseException) -> str:
 
 
 def _raised_here(error: BaseException) -> bool:
-    """True for a RuntimeError that our code, or an installed plugin's, raised on purpose."""
+    """True for a RuntimeError that ovss or an installed plugin raised itself."""
     if not isinstance(error, RuntimeError):
         return False
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    module = place.tb_frame.f_globals.get("__name__", "") if place else ""
+    frame = error.__traceback__  # outermost; the last of the chain is where it was raised
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = frame.tb_frame.f_globals.get("__name__", "") if frame else ""
     if module.partition(".")[0] == "ovss":
         return True
     from ovss.models.plugins import is_in_plugin
@@ -106,7 +109,7 @@ def _raised_here(error: BaseException) -> bool:
 def _dispatch(argv: list[str]) -> int:
     if argv and argv[0] in DELEGATED:
         return int(_module(argv[0]).main(argv[1:]) or 0)
-    name = next((word for word in argv if not word.startswith("-")), None)
+    name = next((argument for argument in argv if not argument.startswith("-")), None)
     extra: Mapping[str, PluginCommand] = {}
     if name not in COMMANDS:  # plugins are looked up only for their commands and for --help
         from .plugin_commands import find_commands
@@ -133,7 +136,13 @@ def _module(command: str) -> ModuleType:
 def build_parser(
     name: str | None, module: ModuleType | None = None, summaries: Mapping[str, str] = COMMANDS
 ) -> argparse.ArgumentParser:
-    """Builds the parser of the whole command; only the sub-command `name` gets its arguments."""
+    """Builds the parser of `ovss`, with arguments for the sub-command `name` only.
+
+    Args:
+        name: name of the sub-command to run; None if the command line has none.
+        module: module of that sub-command.
+        summaries: sub-command -> line of the help.
+    """
     parser = argparse.ArgumentParser(
         prog="ovss",
         description="Open-vocabulary semantic segmentation.",
@@ -142,13 +151,13 @@ def build_parser(
     parser.add_argument("--version", action="version", version=f"ovss {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for command, summary in summaries.items():
-        own = commands.add_parser(
+        subparser = commands.add_parser(
             command,
             help=summary.replace("%", "%%"),
             description=(module.__doc__ if command == name and module else summary),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        own.register("action", "key_values", KeyValues)  # for commands of plugins, by this name
+        subparser.register("action", "key_values", KeyValues)  # plugins use it by this name
         if command == name and module is not None:
-            module.add_arguments(own)
+            module.add_arguments(subparser)
     return parser

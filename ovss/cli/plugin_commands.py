@@ -1,10 +1,13 @@
-"""Commands of installed plugins: found by their files, imported only when they run.
+"""Commands of installed plugins, found by their files and imported only when they run.
 
-A plugin's package may have a folder ``commands``, a package with one module per command:
-``visual_prompts.py`` is `ovss visual-prompts`. Such a module has a docstring, the description; a
-string ``SUMMARY``, one line of `ovss --help`; and two functions, ``add_arguments(parser)`` and
-``run(args) -> int``. The parser knows ``action="key_values"``, which collects KEY=VALUE pairs into
-a dictionary.
+A plugin may have a subpackage ``commands`` with one module per command. The module
+``visual_prompts.py`` becomes `ovss visual-prompts`. It defines:
+
+- a docstring, shown as the description;
+- a string ``SUMMARY``, shown as one line of `ovss --help`;
+- functions ``add_arguments(parser)`` and ``run(args) -> int``.
+
+The parser supports ``action="key_values"``, which collects KEY=VALUE pairs into a dictionary.
 """
 
 from __future__ import annotations
@@ -23,11 +26,11 @@ FOLDER = "commands"
 
 @dataclass(frozen=True)
 class PluginCommand:
-    """A command of an installed plugin.
+    """Command of an installed plugin.
 
     Args:
-        name: what follows `ovss` on the command line.
-        plugin: plugin that has the command.
+        name: name on the command line, after `ovss`.
+        plugin: plugin that provides the command.
         file: module file.
     """
 
@@ -64,7 +67,7 @@ class PluginCommand:
             module = importlib.import_module(f"{self.plugin.module}.{FOLDER}.{self.file.stem}")
         except Exception as error:
             raise PluginError(
-                f"Command {self.name!r} of {origin} failed to load: {type(error).__name__}: "
+                f"Command {self.name!r} of {origin} failed to load with {type(error).__name__}: "
                 f"{error}. Upgrade or uninstall {self.plugin.distribution}"
             ) from error
         lacking = [name for name in ("SUMMARY", "add_arguments", "run") if name not in vars(module)]
@@ -80,8 +83,8 @@ def find_commands(reserved: Collection[str] = ()) -> dict[str, PluginCommand]:
     """Finds the commands of all installed plugins without importing anything.
 
     Args:
-        reserved: names of built-in commands. A plugin's command of such a name, or of a name that
-            an earlier plugin has, is called ``PLUGIN/NAME``.
+        reserved: names of built-in commands. A plugin's command whose name is reserved, or used by
+            an earlier plugin, is called ``PLUGIN/NAME``.
     """
     found: dict[str, PluginCommand] = {}
     for plugin in find_plugins():

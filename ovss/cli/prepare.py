@@ -1,11 +1,11 @@
-"""From the official files of a benchmark to a folder that is ready.
+"""Convert the official files of a benchmark to a dataset folder that `ovss test` and `train` read.
 
-  ovss prepare --list                                                    which, and where from
+  ovss prepare --list                                                    datasets and their sources
   ovss prepare ade20k_150 --source ~/downloads --out data/ade20k_150
   ovss prepare coco_stuff_171 --source /data/coco --out data/coco_stuff_171 --jobs 16
-  ovss prepare --check data/ade20k_150                                   is it what was made?
+  ovss prepare --check data/ade20k_150                                   verify a prepared folder
 
-A command that was ended goes on where it was; a folder that is whole is left alone.
+Run the same command again to continue an interrupted run. A complete folder is not changed.
 """
 
 from __future__ import annotations
@@ -20,39 +20,48 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of the data set, see --list")
-    parser.add_argument("--source", metavar="DIR", help="the official files, unpacked")
-    parser.add_argument("--out", metavar="DIR", help="the folder to make")
-    parser.add_argument("--list", action="store_true", help="show what can be prepared")
-    parser.add_argument("--check", metavar="DIR", help="read a prepared folder again, all of it")
+    """Adds the flags of `ovss prepare`."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="dataset, see --list")
+    parser.add_argument("--source", metavar="DIR", help="folder of the unpacked official files")
+    parser.add_argument("--out", metavar="DIR", help="dataset folder to write")
+    parser.add_argument("--list", action="store_true", help="list the datasets and their sources")
+    parser.add_argument("--check", metavar="DIR", help="read a prepared folder and verify it")
     parser.add_argument(
         "--splits", metavar="S,S", default="", help="train, val or both (default: see --list)"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument(
         "--link",
         choices=("hard", "symlink", "copy"),
         default="hard",
-        help="how pictures come into the folder (default: hard links, copies where they cannot be)",
+        help="how to put images into the folder (default: hard links, or copies where the file "
+        "system does not allow them)",
     )
     parser.add_argument(
         "--allow-partial",
         action="store_true",
-        help="warn instead of stopping where the source has less than the official set",
+        help="continue with a warning if official files are missing from the source",
     )
     parser.add_argument(
-        "--force", action="store_true", help="make a folder anew that is whole, or begun otherwise"
+        "--force",
+        action="store_true",
+        help="replace a complete folder, or one begun with other options",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Prepares, lists or checks; returns 1 if a check finds a problem, else 0.
+
+    Raises:
+        ValueError: NAME, --source or --out is missing.
+    """
     from ovss.prepare import Options, prepare
 
     if args.list:
         rows = listing()
-        print(json.dumps(rows, indent=2) if args.json else "\n\n".join(map(_told, rows)))
+        print(json.dumps(rows, indent=2) if args.json else "\n\n".join(map(_entry, rows)))
         return 0
     if args.check:
         return _check(args.check, not args.quiet)
@@ -62,7 +71,10 @@ def run(args: argparse.Namespace) -> int:
         if not value
     ]
     if missing:
-        raise ValueError(f"give {', '.join(missing)}; `ovss prepare --list` shows the names")
+        raise ValueError(
+            f"Expected NAME, --source and --out, found no {', '.join(missing)}. "
+            f"`ovss prepare --list` shows the names"
+        )
     options = Options(
         splits=tuple(args.splits.replace(",", " ").split()),
         jobs=args.jobs,
@@ -71,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         progress=not args.quiet,
     )
-    say = (lambda line: None) if args.json else partial(print, flush=True)
-    outcome = prepare(args.name, args.source, args.out, options, say)
+    log = (lambda line: None) if args.json else partial(print, flush=True)
+    outcome = prepare(args.name, args.source, args.out, options, log)
     if args.json:
         print(json.dumps(outcome.description, indent=2, ensure_ascii=False))
     else:
@@ -84,12 +96,12 @@ def _check(folder: str, progress: bool) -> int:
     from ovss.prepare import check_folder
 
     problems = check_folder(folder, progress)
-    print("\n".join(problems) or f"{folder}: every label map is what was made")
+    print("\n".join(problems) or f"{folder}: all label maps are unchanged")
     return 1 if problems else 0
 
 
 def listing() -> list[dict[str, Any]]:
-    """What can be prepared: names, classes, counts, terms and where the files are from."""
+    """Lists the datasets with their classes, image counts, source files and licences."""
     from ovss.prepare import RECIPES
 
     return [
@@ -108,7 +120,7 @@ def listing() -> list[dict[str, Any]]:
     ]
 
 
-def _told(row: dict[str, Any]) -> str:
+def _entry(row: dict[str, Any]) -> str:
     counts = ", ".join(
         f"{split} {'' if count is None else count}".rstrip()
         + ("" if split in row["default_splits"] else " (on demand)")
@@ -117,29 +129,30 @@ def _told(row: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{row['name']}  {row['title']}",
-            f"  makes    {row['classes']} classes in {row['bits']} bits; {counts}",
-            *(f"  needs    {line}" for line in row["source"]),
-            *(f"  from     {line}" for line in row["homepage"]),
-            f"  licence  {row['licence']}",
+            f"  result    {row['classes']} classes, {row['bits']}-bit label maps; {counts}",
+            *(f"  source    {line}" for line in row["source"]),
+            *(f"  homepage  {line}" for line in row["homepage"]),
+            f"  licence   {row['licence']}",
         ]
     )
 
 
 def summary(outcome: Outcome) -> list[str]:
-    """The census of a prepared folder, for people."""
-    said = outcome.description
-    done = "is complete, left alone" if outcome.already else "is ready"
-    lines = [f"{outcome.folder} {done}: {said['title']}"]
-    if said["partial"]:
-        lines.append("  not the whole official set: scores on it compare with nobody's")
-    for split, counted in said["splits"].items():
-        present = sum(1 for pixels, _ in said["census"][split] if pixels)
-        unlabelled = counted["ignored_pixels"] / max(counted["pixels"], 1)
+    """Formats the contents of a prepared folder for a terminal."""
+    description = outcome.description
+    state = "was complete already" if outcome.already else "is ready"
+    lines = [f"{outcome.folder} {state}: {description['title']}"]
+    if description["partial"]:
+        lines.append("  incomplete: do not compare results on it with those on the official files")
+    for split, counts in description["splits"].items():
+        present = sum(1 for pixels, _ in description["census"][split] if pixels)
+        unlabelled = counts["ignored_pixels"] / max(counts["pixels"], 1)
         lines.append(
-            f"  {split}: {counted['images']} pictures, {len(counted['sizes'])} sizes, "
-            f"{present} of {said['num_classes']} classes occur, {unlabelled:.1%} not labelled"
-            + (f", {len(counted['dropped'])} left out" if counted["dropped"] else "")
+            f"  {split}: {counts['images']} images of {len(counts['sizes'])} sizes, "
+            f"{present} of {description['num_classes']} classes occur, "
+            f"{unlabelled:.1%} not labelled"
+            + (f", {len(counts['dropped'])} left out" if counts["dropped"] else "")
         )
-        lines.append(f"  {split}: labels {counted['labels_sha256'][:16]}")
-    lines.append(f"  licence: {said['licence']}")
+        lines.append(f"  {split}: SHA-256 of the labels {counts['labels_sha256'][:16]}")
+    lines.append(f"  licence: {description['licence']}")
     return lines

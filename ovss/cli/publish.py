@@ -1,4 +1,4 @@
-"""Halve a trained weights file for sharing: float16, its metadata kept.
+"""Halve a trained weights file for sharing: weights become float16, the metadata stays.
 
 ovss publish work_dirs/run/weights.safetensors my_method.safetensors
 """
@@ -11,7 +11,7 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `ovss publish`."""
     parser.add_argument("source", metavar="SRC", help="weights file written by `ovss train`")
-    parser.add_argument("target", metavar="DST", help="the .safetensors file to write")
+    parser.add_argument("target", metavar="DST", help=".safetensors file to write")
 
 
 def run(args: argparse.Namespace) -> int:

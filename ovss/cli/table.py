@@ -1,12 +1,12 @@
-"""Results side by side, as Markdown and HTML.
+"""Build a comparison table from result files, as Markdown or HTML.
 
-  ovss table results/*.json                          Markdown, printed
+  ovss table results/*.json                          print Markdown
   ovss table results/*.json --html table.html --markdown table.md
-  ovss table --published all                         what papers say, nothing measured
+  ovss table --published all                         published numbers only
 
-Rows are methods under a protocol, columns data sets. Published figures stand in columns of their
-own with their sources; what nobody ran is empty. The table of parameters, seconds and memory of
-every method is `ovss benchmark table`.
+The table has one row per method and protocol and one column per dataset. Published numbers are in
+separate columns with their sources, and a cell without a result stays empty. For a table of
+parameters, time and memory use `ovss benchmark table`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,34 @@ PUBLISHED = ("matching", "all", "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Every flag of `ovss table`."""
-    parser.add_argument("results", nargs="*", metavar="RESULT.json", help="of ovss test --out")
-    parser.add_argument("--markdown", metavar="FILE", help="write it there instead of printing it")
-    parser.add_argument("--html", metavar="FILE", help="and as one page with every category")
-    parser.add_argument("--metric", default="mIoU", help="mIoU (default), mIoU_union, hIoU, ...")
+    """Adds the flags of `ovss table`."""
+    parser.add_argument(
+        "results", nargs="*", metavar="RESULT.json", help="files written by `ovss test --out`"
+    )
+    parser.add_argument(
+        "--markdown", metavar="FILE", help="write Markdown to a file instead of printing it"
+    )
+    parser.add_argument("--html", metavar="FILE", help="write an HTML page with per-class IoU")
+    parser.add_argument(
+        "--metric", default="mIoU", metavar="NAME", help="mIoU (default), mIoU_union, hIoU, ..."
+    )
     parser.add_argument(
         "--published",
         nargs="?",
         choices=PUBLISHED,
         const="all",
         default="matching",
-        help="figures of papers: of the methods that were run (default), of all, of none",
+        help="published numbers to include: those of the methods in RESULT.json (matching, the "
+        "default), all or none",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Nothing is written unless every file is a result.
+    """Builds and writes the table; returns 0. It writes nothing if a result file is unreadable.
 
     Raises:
-        ValueError: no results. ResultError: a file that is none, with its name.
+        ValueError: no result files, and not --published all.
+        ResultError: a file that does not hold a result.
     """
     from ovss.io.files import write_text
     from ovss.results.result_file import read_result
@@ -46,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
 
     every = args.published == "all"
     if not args.results and not every:
-        raise ValueError("name result files of `ovss test --out FILE`, or ask for --published all")
+        raise ValueError(
+            "Expected at least one RESULT.json. Name files written by `ovss test --out`, or use "
+            "--published all"
+        )
     results = [(path, read_result(path)) for path in dict.fromkeys(args.results)]
     grid = make_grid(results, args.metric, args.published)
     pages = [(args.markdown, as_markdown), (args.html, as_html)]

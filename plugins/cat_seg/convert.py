@@ -11,14 +11,19 @@ from ovss.models.conversion import Conversion, rename
 
 _PREDICTOR = "sem_seg_head.predictor"
 _VISION_BLOCKS = {768: 12, 1024: 24}
-"""Width of the vision tower -> its blocks. Both have a text tower of 12 blocks."""
+"""Width of the vision tower -> number of its blocks. The text tower has 12 blocks in both."""
 _TEXT_BLOCKS = 12
 _LAYERS = 2
 
 _LEAVES = ("weight", "bias")
 _CLIP = [
-    *("positional_embedding", "text_projection", "logit_scale", "token_embedding.weight"),
-    *("visual.class_embedding", "visual.positional_embedding", "visual.proj"),
+    "positional_embedding",
+    "text_projection",
+    "logit_scale",
+    "token_embedding.weight",
+    "visual.class_embedding",
+    "visual.positional_embedding",
+    "visual.proj",
     "visual.conv1.weight",
     *(
         f"{norm}.{leaf}"
@@ -27,7 +32,10 @@ _CLIP = [
     ),
 ]
 _CLIP_BLOCK = [
-    *("attn.q_proj_weight", "attn.k_proj_weight", "attn.v_proj_weight", "attn.in_proj_bias"),
+    "attn.q_proj_weight",
+    "attn.k_proj_weight",
+    "attn.v_proj_weight",
+    "attn.in_proj_bias",
     *(
         f"{part}.{leaf}"
         for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
@@ -56,23 +64,23 @@ _CLASS_BLOCK = {
 
 
 def convert(tensors: Mapping[str, Tensor]) -> Conversion:
-    """Maps a published state dict, name by name.
+    """Renames a published state dict.
 
     Raises:
-        CheckpointError: not a CAT-Seg of the 2024 code in one of its two sizes.
+        CheckpointError: the tensors are not those of CAT-Seg (2024 code) in one of its two sizes.
     """
     projection = tensors.get(f"{_PREDICTOR}.clip_model.visual.proj")
     width = None if projection is None else projection.shape[0]
     if width not in _VISION_BLOCKS:
         known = " or ".join(map(str, _VISION_BLOCKS))
         raise CheckpointError(
-            f"its {_PREDICTOR}.clip_model.visual.proj should have {known} rows, "
-            f"{'there is none' if width is None else f'it has {width}'}"
+            f"expected {_PREDICTOR}.clip_model.visual.proj with {known} rows, found "
+            f"{'no such tensor' if width is None else f'{width} rows'}"
         )
     table = dict(_clip_names(_VISION_BLOCKS[width])) | aggregator_table()
     drops = {
         f"{_PREDICTOR}.transformer.layers.{layer}.swin_block.block_2.attn_mask": (
-            "the mask of shifted windows is computed for any grid"
+            "the mask of shifted windows is computed for each grid"
         )
         for layer in range(_LAYERS)
     }
@@ -93,7 +101,7 @@ def _clip_names(vision_blocks: int) -> Iterator[tuple[str, str]]:
 
 
 def aggregator_table() -> dict[str, str]:
-    """Published name -> ours, of all that is not CLIP's."""
+    """Published name -> our name, for all tensors outside CLIP."""
     return dict(_aggregator_names())
 
 

@@ -13,7 +13,7 @@ from ovss.models.conversion import Conversion, rename
 _CLIP = "sem_seg_head.predictor.clip_model"
 _ROOT = "sem_seg_head.predictor.transformer"
 _TEXT_BLOCKS = {128: 12, 192: 16}
-"""Channels of the image tower's stem -> blocks of the text tower."""
+"""Channels of the image tower's stem -> number of blocks of the text tower."""
 _DEPTHS = (3, 3, 27, 3)
 _HEADS = {
     128: ("head.proj.weight",),
@@ -24,13 +24,17 @@ _STAGES = 3
 _LEAVES = ("weight", "bias")
 _FUSED = "attn.in_proj_weight"
 _TEXT_BLOCK = [
-    *(_FUSED, "attn.in_proj_bias"),
-    *(f"{p}.{x}" for p in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
-      for x in _LEAVES),
-]  # fmt: skip
+    _FUSED,
+    "attn.in_proj_bias",
+    *(
+        f"{part}.{leaf}"
+        for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
+        for leaf in _LEAVES
+    ),
+]
 _IMAGE_BLOCK = [
     "gamma",
-    *(f"{p}.{x}" for p in ("conv_dw", "norm", "mlp.fc1", "mlp.fc2") for x in _LEAVES),
+    *(f"{part}.{leaf}" for part in ("conv_dw", "norm", "mlp.fc1", "mlp.fc2") for leaf in _LEAVES),
 ]
 _STAGE = {
     "up": "upsample.enlarge",
@@ -51,18 +55,20 @@ _STAGE = {
 
 
 def convert(tensors: Mapping[str, Tensor]) -> Conversion:
-    """Maps a published state dict, name by name.
+    """Renames a published state dict.
+
+    Fused projections of the text tower are split into query, key and value.
 
     Raises:
-        CheckpointError: not a SED in one of its two sizes.
+        CheckpointError: the tensors are not those of SED in one of its two sizes.
     """
     stem = tensors.get(f"{_CLIP}.visual.trunk.stem.0.weight")
     width = None if stem is None else stem.shape[0]
     if width not in _TEXT_BLOCKS:
         known = " or ".join(map(str, _TEXT_BLOCKS))
         raise CheckpointError(
-            f"its {_CLIP}.visual.trunk.stem.0.weight should have {known} rows, "
-            f"{'there is none' if width is None else f'it has {width}'}"
+            f"expected {_CLIP}.visual.trunk.stem.0.weight with {known} rows, found "
+            f"{'no such tensor' if width is None else f'{width} rows'}"
         )
     table = {f"{_CLIP}.{name}": f"encoder.clip.{name}" for name in _clip_names(width)}
     conversion = rename(tensors, table | decoder_table())
@@ -81,14 +87,21 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
 
 
 def own_before_guide(weight: Tensor, guide: int) -> Tensor:
-    """Input channels [map; image's guidance; volume's guidance], as published, with the last two
-    exchanged: what belongs to each category comes first here, what all share comes last."""
+    """Reorders the input channels of a convolution whose input is a concatenation.
+
+    Published order: map, image guidance, volume guidance. Here the image guidance comes last,
+    because it is the same for all categories.
+
+    Args:
+        weight: convolution weight (out, in, kh, kw).
+        guide: number of channels of each guidance.
+    """
     own, image, volume = weight.split([weight.shape[1] - 2 * guide, guide, guide], dim=1)
     return torch.cat([own, volume, image], dim=1)
 
 
 def decoder_table() -> dict[str, str]:
-    """Published name -> ours, of all that is not CLIP's."""
+    """Published name -> our name, for all tensors outside CLIP."""
     return dict(_decoder_names())
 
 

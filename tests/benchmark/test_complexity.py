@@ -83,17 +83,17 @@ def test_stages_of_the_base_model():
 
 
 def test_stages_of_the_hierarchical_model():
-    """Against counts of the authors' modules: 361.7 GFLOPs of encoder, 0.059 of cosines a word."""
+    """Against the authors' modules: 361.7 GFLOPs of encoder, 0.059 of cosines per category."""
     config = load_config("sed_convnext-b", {"model.decoder.top_k": 8})
     cost = complexity(config, ("cat", "dog", "sofa"))
     assert cost.views == 1
     assert cost.stages["encoder"].per_view == pytest.approx(361.7e9, rel=2e-3)
     assert cost.stages["head"].per_view == 2 * 3 * 80 * 640 * 576
-    assert cost.stages["decoder"].per_view > 3 * 2e9, "without values nobody is rejected"
+    assert cost.stages["decoder"].per_view > 3 * 2e9, "without values no category is rejected"
 
 
 def test_kept_out_of_range():
-    with pytest.raises(ValueError, match=r"kept must be 1\.\.2"):
+    with pytest.raises(ValueError, match="between 1 and 2 kept categories"):
         complexity(load_config("cat_seg_vit-b16"), ("a", "b"), kept=3)
 
 
@@ -109,7 +109,7 @@ def test_the_command_gives_json(capsys):
     ("flags", "message"),
     [
         (["--categories", "0"], "--categories of at least 1"),
-        (["--categories", "5", "--kept", "6"], "kept must be 1..5"),
+        (["--categories", "5", "--kept", "6"], "between 1 and 5 kept categories"),
         (["--vocabulary", "ade20k_15"], "ade20k_150"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The peak is seen even when nothing of it is left."""
+"""The peak is measured even if its memory is freed before the call ends."""
 
 from __future__ import annotations
 

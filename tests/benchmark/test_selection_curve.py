@@ -1,4 +1,4 @@
-"""The curve's figures are those of `ovss test`, and the encoder runs once."""
+"""The curve's metrics equal those of `ovss test`, and the encoder runs once per image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def trained():
     return config, build_segmentor(config)
 
 
-def test_figures_are_those_of_ovss_test(tmp_path):
+def test_metrics_are_those_of_ovss_test(tmp_path):
     config = load_config("cat_seg_mini")
     model = build_segmentor(config)
     (point,) = curve(config, model, open_dataset(config, "mini_20", 4), images=4)
@@ -37,7 +37,7 @@ def test_figures_are_those_of_ovss_test(tmp_path):
 
 
 def _dataset(folder):
-    """mini_20 with four scenes, as a config of its own."""
+    """Config of mini_20 with four scenes."""
     from ovss.models.configs import config_dir
 
     base = config_dir() / "_base_" / "datasets" / "mini_20.py"
@@ -46,14 +46,14 @@ def _dataset(folder):
     return path
 
 
-def test_each_picture_is_encoded_once(trained, monkeypatch):
+def test_each_image_is_encoded_once(trained, monkeypatch):
     config, model = trained
-    asked = []
+    calls = []
     encode = model.encoder.encode_image
-    monkeypatch.setattr(model.encoder, "encode_image", lambda x: asked.append(1) or encode(x))
+    monkeypatch.setattr(model.encoder, "encode_image", lambda x: calls.append(1) or encode(x))
     own = model.selector
     points = curve(config, model, open_dataset(config, "mini_20", 3), (0.0, 0.5, 1.0), 3)
-    assert len(asked) == 3 + 1, "three images and the first, to warm up"
+    assert len(calls) == 3 + 1, "three images and the first, to warm up"
     assert model.selector is own
     assert [len(point.kept_image) for point in points] == [3] * 3
 
@@ -86,15 +86,15 @@ def test_views_are_merged():
 
 
 @pytest.mark.parametrize(
-    ("method", "threshold", "error", "words"),
+    ("method", "threshold", "error", "message"),
     [
         ("cat_seg_mini", 0.5, TypeError, "ClipTopK has no threshold"),
         ("dcp_clip_mini", 1.5, ValueError, r"in 0\.\.1, got 1\.5"),
     ],
 )
-def test_wrong_thresholds(method, threshold, error, words):
+def test_wrong_thresholds(method, threshold, error, message):
     config, model = random_model(method, None, "cpu")
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         curve(config, model, open_dataset(config, "mini_20", 1), (threshold,), 1)
 
 

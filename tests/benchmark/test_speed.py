@@ -1,4 +1,4 @@
-"""Times add up, the race is fair, and a fixed selection is what it says."""
+"""Times add up, methods take turns, and a fixed selection keeps what it should."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ovss.benchmark.clock import Clock, staged
 from ovss.benchmark.speed import Case, race, ratios
 from ovss.benchmark.stand_ins import (
     FixedCount,
+    has_trainable_text,
     keep_fixed,
     numbered_names,
     random_batch,
     random_image,
     random_text,
     text_bytes,
-    text_trains,
 )
 from ovss.cli import main
 
@@ -38,7 +38,7 @@ def test_a_fixed_count_is_kept_after_the_own_selector_ran(models, count, expecte
     own = model.selector(image, text)
     fixed = FixedCount(model.selector, count)(image, text)
     assert fixed.valid_BK.sum(1).tolist() == [expected] * 2
-    assert torch.equal(fixed.scores_BT, own.scores_BT), "what the own selector scored"
+    assert torch.equal(fixed.scores_BT, own.scores_BT), "scores of the method's own selector"
 
 
 def test_a_fixed_count_keeps_the_truth_in_training(models):
@@ -86,8 +86,8 @@ def test_rounds_take_turns_and_ratios_are_of_the_best():
     assert (row["method"], row["over"], row["wall"]) == ("b", "a", expected)
 
 
-def test_words_are_encoded_in_a_step_where_they_train(models):
-    assert [text_trains(models[name]) for name in TWO] == [False, True]
+def test_text_is_encoded_in_a_step_if_its_tower_trains(models):
+    assert [has_trainable_text(models[name]) for name in TWO] == [False, True]
 
 
 def test_made_up_labels_are_of_the_vocabulary(models):
@@ -99,7 +99,7 @@ def test_made_up_labels_are_of_the_vocabulary(models):
     assert 0 <= labels.min() <= labels.max() < 600
 
 
-def test_bytes_of_words(models):
+def test_bytes_of_text_features(models):
     text = random_text(models["dcp_clip_mini"], numbered_names(10))
     assert text_bytes(text) == 10 * 7 * 128 * 4 + 10 * 128 * 4
     assert torch.allclose(text.embeds_TPC.norm(dim=2), torch.ones(10, 7))
@@ -113,9 +113,9 @@ def test_an_absent_method_is_named():
 
 @pytest.mark.parametrize("step", [[], ["--step", "--batch", "2"]])
 def test_the_speed_command_gives_json(tmp_path, capsys, step):
-    words = ["--categories", "20", "--kept", "4", "--picture", "96", "96"]
+    shape = ["--categories", "20", "--kept", "4", "--size", "96", "96"]
     rounds = ["--rounds", "1", "--warm-up", "0", "--json", str(tmp_path / "a.json")]
-    assert main(["benchmark", "speed", *TWO, *words, *rounds, *step]) == 0
+    assert main(["benchmark", "speed", *TWO, *shape, *rounds, *step]) == 0
     found = json.loads((tmp_path / "a.json").read_text())
     kept = {
         case["method"]: case.get("kept") for case in found["cases"] if case["vocabulary"] == "20"
@@ -135,9 +135,9 @@ def test_speed_on_scenes_selects_for_real(tmp_path):
 
 
 def test_memory_reports_text_features_separately(tmp_path, capsys):
-    words = ["--categories", "30", "--kept", "4", "--size", "96", "96"]
+    shape = ["--categories", "30", "--kept", "4", "--size", "96", "96"]
     for mode in ([], ["--step"]):
-        flags = [*words, *mode, "--json", str(tmp_path / "a.json")]
+        flags = [*shape, *mode, "--json", str(tmp_path / "a.json")]
         assert main(["benchmark", "memory", "dcp_clip_mini", *flags]) == 0
         found = json.loads((tmp_path / "a.json").read_text())
         assert found["bytes"]["text_features"] == 30 * (7 + 1) * 128 * 4
@@ -146,7 +146,7 @@ def test_memory_reports_text_features_separately(tmp_path, capsys):
 
 def test_one_method_under_two_settings(tmp_path):
     other = "cat_seg_mini,model.selector.k=4"
-    flags = ["--categories", "6", "9", "--picture", "96", "96", "--rounds", "1", "--warm-up", "0"]
+    flags = ["--categories", "6", "9", "--size", "96", "96", "--rounds", "1", "--warm-up", "0"]
     flags += ["--json", str(tmp_path / "a.json")]
     assert main(["benchmark", "speed", "cat_seg_mini", other, *flags]) == 0
     found = json.loads((tmp_path / "a.json").read_text())

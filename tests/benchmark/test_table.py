@@ -1,4 +1,4 @@
-"""The table of methods: the curve's figures (those of `ovss test`), rows kept, weights needed."""
+"""The table of methods: metrics of the curve (those of `ovss test`), stored rows, weights."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_finished_rows_are_not_made_again(row, tmp_path, monkeypatch):
         made.append(job.data)
         return {**row, "job": table.asdict(job)}
 
-    monkeypatch.setattr(table, "_in_its_own_process", pretend)
+    monkeypatch.setattr(table, "_measure_in_process", pretend)
     file = tmp_path / "rows.json"
     jobs = plan([RANDOM], ["mini_20", "mini_150", "mini_556"], 2)
     with pytest.raises(MemoryError):
@@ -60,7 +60,7 @@ def test_finished_rows_are_not_made_again(row, tmp_path, monkeypatch):
     changed = plan([RANDOM + ",model.decoder.scale=50"], ["mini_20"], 2)
     other = plan([RANDOM], ["mini_20"], 3)
     run([*changed, *other], file)
-    assert len(made) == 5, "other settings and other pictures are other rows"
+    assert len(made) == 5, "other settings and other images are other rows"
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -74,9 +74,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path):
 
 def test_methods_without_weights_are_named(tmp_path):
     no = "cat_seg_mini,weights=None"
-    with pytest.raises(
-        ValueError, match=r"trained weights, but cat_seg_mini,weights=None has none"
-    ):
+    with pytest.raises(ValueError, match=r"found none for cat_seg_mini,weights=None\. Name"):
         plan([RANDOM, no], ["mini_20"], 2)
     (job,) = plan([no], ["mini_20"], 2, {no: "none"})
     assert job.weights == "none"
@@ -108,8 +106,10 @@ def test_the_command_in_a_process_of_its_own(tmp_path, capfd):
     flags = ["--on", "mini_20", "--scenes", "1", "--json", str(file), "--markdown", str(page)]
     for _ in range(2):
         assert main(["benchmark", "table", RANDOM, *flags]) == 0
-    said = capfd.readouterr().out
-    assert "[1/1] maskclip_mini,model.encoder.pretrained=None on mini_20: known" in said
+    output = capfd.readouterr().out
+    assert (
+        "[1/1] maskclip_mini,model.encoder.pretrained=None on mini_20: already measured" in output
+    )
     (row,) = json.loads(file.read_text())["rows"]
     assert row["categories"] == 20
     text = page.read_text()

@@ -1,4 +1,4 @@
-"""The console command: what it writes, what it says, and how it fails."""
+"""The console command: its files, messages and errors."""
 
 from __future__ import annotations
 
@@ -271,13 +271,14 @@ def test_doctor_finds_this_installation_sound(capsys):
 
 def test_demo_with_random_weights(here, capsys):
     options = ["--model", "tiny_demo.py", "--weights", "none", "--baselines"]
-    options += ["--pictures", "2", "--scenes", "3"]
+    options += ["--images", "2", "--scenes", "3"]
     base = "_base_ = ['{}']\nmodel = dict(encoder=dict(pretrained=None))\nweights = None\n"
     from ovss.models.configs import find_config
 
     Path("tiny_demo.py").write_text(base.format(find_config("cat_seg_mini")))
     assert main(["demo", *options]) == 0
     told = capsys.readouterr().out
-    assert "2 of 2 pictures segmented" in told
+    assert "2 of 2 " in told
     assert "mean IoU of" in told
+    assert "images: outputs/demo/*_overlay.png" in told
     assert files_of("scene_0", "scene_1") <= outputs("outputs/demo")

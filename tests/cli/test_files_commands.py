@@ -1,4 +1,4 @@
-"""`ovss convert` and `ovss publish`: what they write, and errors on bad input."""
+"""`ovss convert` and `ovss publish`: output files, and errors on bad input."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def install(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def shown(*argv: str, capsys) -> str:
+def help_of(*argv: str, capsys) -> str:
     with pytest.raises(SystemExit, match="0"):
         main([*argv, "--help"])
     return " ".join(capsys.readouterr().out.split())
@@ -62,9 +62,9 @@ def shown(*argv: str, capsys) -> str:
 
 def test_a_command_of_a_plugin_runs(install, capsys):
     install(say_hello=GOOD)
-    assert "say-hello greet someone, 100 % politely" in shown(capsys=capsys)
+    assert "say-hello greet someone, 100 % politely" in help_of(capsys=capsys)
     assert "greeter" not in sys.modules, "help must not import plugins"
-    assert "More about greeting." in shown("say-hello", capsys=capsys)
+    assert "More about greeting." in help_of("say-hello", capsys=capsys)
     assert main(["say-hello", "Ann", "--options", "a=1", "b.c=x"]) == 3
     assert capsys.readouterr().out == "hello Ann {'a': 1, 'b.c': 'x'}\n"
 
@@ -85,7 +85,7 @@ def test_errors_of_a_plugin_are_one_line(install, capsys):
 )
 def test_a_broken_command_breaks_only_itself(install, capsys, source, message):
     install(say_hello=source)
-    assert "say-hello" in shown(capsys=capsys)
+    assert "say-hello" in help_of(capsys=capsys)
     assert main(["say-hello"]) == 1
     error = capsys.readouterr().err
     assert message in error
@@ -122,7 +122,7 @@ def test_built_in_commands_do_not_look_for_plugins(monkeypatch, capsys):
         raise AssertionError("looked for the commands of plugins")
 
     monkeypatch.setattr("ovss.cli.plugin_commands.find_commands", refuse)
-    assert "SRC" in shown("publish", capsys=capsys)
+    assert "SRC" in help_of("publish", capsys=capsys)
 
 
 def test_a_runtime_error_from_elsewhere_names_its_class():

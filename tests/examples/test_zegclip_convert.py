@@ -1,4 +1,4 @@
-"""The example's converter: found once installed, and exact for the authors' decoder."""
+"""The example's converter: found once installed; masks equal those of the authors' decoder."""
 
 from __future__ import annotations
 

@@ -282,7 +282,7 @@ def test_a_folder_is_checked_again(source, tmp_path, capsys):
     out = tmp_path / "o"
     run("coco_object", source, out)
     assert main(["prepare", "--check", str(out)]) == 0
-    assert "every label map is what was made" in capsys.readouterr().out
+    assert "all label maps are unchanged" in capsys.readouterr().out
     index_png(out / "masks/val/2.png", np.full((4, 6), 9))
     assert check_folder(out) == ["val: label values have changed since the folder was prepared"]
     index_png(out / "masks/val/2.png", np.zeros((6, 4)))
@@ -339,8 +339,8 @@ def test_command_line(source, tmp_path, capsys):
     assert main([*command, "--jobs", "1"]) == 1
     assert "val has 6 labelled images instead of 5000" in capsys.readouterr().err
     assert main([*command, "--jobs", "1", "--allow-partial"]) == 0
-    assert "6 pictures, 1 sizes, 6 of 81 classes occur" in capsys.readouterr().out
+    assert "6 images of 1 sizes, 6 of 81 classes occur" in capsys.readouterr().out
     assert main([*command, "--allow-partial"]) == 0
-    assert "is complete, left alone" in capsys.readouterr().out
+    assert "was complete already" in capsys.readouterr().out
     assert main(["prepare", "coco_object"]) == 1
-    assert "give --source, --out" in capsys.readouterr().err
+    assert "found no --source, --out" in capsys.readouterr().err

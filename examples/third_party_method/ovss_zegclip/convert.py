@@ -1,7 +1,7 @@
 """Converts the decoder of published ZegCLIP checkpoints, for `ovss convert zegclip`.
 
 The result loads into ``AttentionToMaskDecoder(512, 512, project_cells=False, average_heads=True)``.
-The image tower is dropped because its deep prompts have no place in a plain CLIP encoder.
+The image tower is dropped because a plain CLIP encoder does not support its deep prompts.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ _PARTS = {
     "linear2": "mlp.2",
 }
 _DROPS = {
-    "backbone.": "the image tower has deep prompts, which a plain CLIP encoder does not have",
+    "backbone.": "the image tower has deep prompts, which a plain CLIP encoder does not support",
     "text_encoder.": "the text tower is CLIP's own, which the encoder reads from its file",
     "decode_head.loss_decode.": "a buffer of the loss",
 }
 
 
 def convert(tensors: Mapping[str, Tensor]) -> Conversion:
-    """Maps the decoder's names.
+    """Renames the tensors of the decoder and lists the others as dropped.
 
     Raises:
-        CheckpointError: the checkpoint has no ZegCLIP decoder, or names that are not its own.
+        CheckpointError: the tensors of a ZegCLIP decoder are missing, or others are unknown.
     """
     if _QUERY not in tensors:
-        raise CheckpointError(f"it has no {_QUERY}")
+        raise CheckpointError(f"expected a tensor {_QUERY}, found none")
     depth = len({name.split(".")[3] for name in tensors if name.startswith(f"{_LAYERS}.")})
     conversion = rename(tensors, dict(_names(depth)), dict(_drops(tensors)))
-    # Our descriptor is scaled: its product with the image by C, its text by C ** 0.5.
+    # Our decoder scales its descriptor, the product with the image by C and the text by C ** 0.5.
+    # Dividing the weight by the same factors gives the authors' queries.
     weight_dc = conversion.tensors["decoder.words.weight"].clone()
     channels = weight_dc.shape[1] // 2
     weight_dc[:, :channels] /= channels
@@ -52,7 +53,7 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
 
 
 def _names(depth: int) -> Iterator[tuple[str, str]]:
-    """Published name, our name."""
+    """Pairs of published name and our name."""
     modules = {"decode_head.q_proj": "words"}
     for layer in range(depth):
         for published, ours in _PARTS.items():
@@ -63,7 +64,7 @@ def _names(depth: int) -> Iterator[tuple[str, str]]:
 
 
 def _drops(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
-    """Published name, reason."""
+    """Pairs of published name and reason for dropping it."""
     for name in tensors:
         for prefix, reason in _DROPS.items():
             if name.startswith(prefix):

@@ -1,4 +1,4 @@
-"""AttentionToMaskDecoder: what each word attends to is its mask."""
+"""Decoder whose masks are the attention of each category to the feature cells."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ovss.ops import resize
 
 
 class AttentionToMask(nn.Module):
-    """Words look at cells; the logits of that attention are masks (SegViT, arXiv 2210.05844).
+    """Cross-attention from categories to cells whose logits are masks (SegViT, arXiv 2210.05844).
 
     Args:
-        dim: channels of words and cells.
-        heads: attention heads; the mask is the sum of their logits.
-        expand: width of the MLP, times `dim`.
-        average_heads: make the mask the mean of the heads' logits instead of their sum.
+        dim: channels of queries and cells.
+        heads: number of attention heads.
+        expand: width of the MLP, in multiples of `dim`.
+        average_heads: True to take the mean of the heads' logits as the mask, False for their sum.
     """
 
     def __init__(self, dim: int, heads: int, expand: int, average_heads: bool) -> None:
@@ -30,45 +30,49 @@ class AttentionToMask(nn.Module):
             nn.Linear(dim, expand * dim), nn.ReLU(), nn.Linear(expand * dim, dim)
         )
 
-    def forward(self, words_BKc: Tensor, cells_BNc: Tensor) -> tuple[Tensor, Tensor]:
-        """Words that have seen the picture, and their masks (B, K, N)."""
+    def forward(self, queries_BKc: Tensor, cells_BNc: Tensor) -> tuple[Tensor, Tensor]:
+        """Updates the queries of the categories; also returns their mask logits (B, K, N)."""
         query, key, value = (
             project(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for project, x in (
-                (self.query, words_BKc),
+                (self.query, queries_BKc),
                 (self.key, cells_BNc),
                 (self.value, cells_BNc),
             )
         )
         logits_BhKN = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-        seen_BKc = (logits_BhKN.softmax(3) @ value).transpose(1, 2).flatten(2)
-        words_BKc = self.norm1(words_BKc + self.out(seen_BKc))
-        words_BKc = self.norm2(words_BKc + self.mlp(words_BKc))
-        return words_BKc, logits_BhKN.mean(1) if self.average_heads else logits_BhKN.sum(1)
+        attended_BKc = (logits_BhKN.softmax(3) @ value).transpose(1, 2).flatten(2)
+        queries_BKc = self.norm1(queries_BKc + self.out(attended_BKc))
+        queries_BKc = self.norm2(queries_BKc + self.mlp(queries_BKc))
+        return queries_BKc, logits_BhKN.mean(1) if self.average_heads else logits_BhKN.sum(1)
 
 
 @DECODERS.register_module()
 class AttentionToMaskDecoder(Decoder):
-    """ZegCLIP's decoder: words matched with the picture become queries, their attention is masks.
+    """Decoder of ZegCLIP: queries made of text and image attend to cells, which gives the masks.
 
-    A word t and the picture's embedding g make the relationship descriptor [t * g, t] (section
-    3.3 of the paper), so that a word never trained on still says how it relates to what is seen.
-    Words do not look at each other here: a mask does not depend on which other words are asked,
-    except through the selector. The cost volume is not read.
+    The query of a category comes from the relationship descriptor [t * g, t] of its text embedding
+    t and the image embedding g (section 3.3 of the paper). The descriptor relates the text to the
+    image, which helps with categories that do not occur in training. Categories do not attend to
+    each other, so a mask depends on the rest of the vocabulary through the selector only. The cost
+    volume is not used.
 
     Args:
         joint_dim: C of the encoder.
-        dim: channels inside.
-        layers: each gives masks; the last one's are the output, the others' train beside it.
-        heads: attention heads.
-        expand: width of the MLPs, times `dim`.
-        factor: how many pixels of the mask a feature cell becomes, per side.
-        project_cells: False: attend to the encoder's unit cells as they are, as the authors do.
-        average_heads: True: the mask is the mean of the heads' logits, as the authors have it.
+        dim: channels of queries and cells.
+        layers: number of layers. The masks of the last one are the output; those of the others are
+            auxiliary outputs in training.
+        heads: number of attention heads.
+        expand: width of the MLPs, in multiples of `dim`.
+        factor: pixels of the mask per feature cell, along each side.
+        project_cells: True to project and normalise the cells, False to attend to the encoder's
+            unit vectors, as the authors do.
+        average_heads: True to take the mean of the heads' logits as the mask, as the authors do,
+            False for their sum.
 
     Raises:
-        ValueError: heads do not divide `dim`, there is no layer, or cells that are not projected
-            have another number of channels than `dim`.
+        ValueError: `heads` does not divide `dim`, `layers` is below 1, or `dim` differs from
+            `joint_dim` without `project_cells`.
     """
 
     def __init__(
@@ -85,12 +89,12 @@ class AttentionToMaskDecoder(Decoder):
         super().__init__()
         if layers < 1 or dim % heads:
             raise ValueError(
-                f"AttentionToMaskDecoder: at least one layer, and heads must divide dim, got "
-                f"layers={layers}, heads={heads}, dim={dim}"
+                f"AttentionToMaskDecoder expects at least one layer and heads that divide dim, got "
+                f"layers={layers}, heads={heads} and dim={dim}"
             )
         if not project_cells and dim != joint_dim:
             raise ValueError(
-                f"AttentionToMaskDecoder: expected dim={joint_dim} (joint_dim) because "
+                f"AttentionToMaskDecoder expects dim={joint_dim} (joint_dim) if "
                 f"project_cells=False, got dim={dim}. Set both to the same number"
             )
         self.joint_dim, self.factor = joint_dim, factor
@@ -103,20 +107,21 @@ class AttentionToMaskDecoder(Decoder):
         )
 
     def forward(self, aligned: Alignment) -> Masks:
-        image, selection = aligned.features, aligned.selection
+        features, selection = aligned.features, aligned.selection
         text_BKC = F.normalize(selection.gather(aligned.text.embeds_TPC).mean(2), dim=2)
-        picture_B1C = F.normalize(image.pooled_BC, dim=1)[:, None]
-        # Unit vectors have entries of the order C^-1/2, which their products would square.
+        image_B1C = F.normalize(features.pooled_BC, dim=1)[:, None]
+        # The entries of a unit vector are of order C^-1/2 and those of a product of two of order
+        # C^-1. The scale brings both parts of the descriptor to order 1.
         scale = self.joint_dim**0.5
-        related_BKC = text_BKC * picture_B1C * scale
-        words_BKc = self.words(scale * torch.cat([related_BKC, text_BKC], dim=2))
-        dense_BNC = F.normalize(image.dense_BChw.flatten(2).transpose(1, 2), dim=2)
+        related_BKC = text_BKC * image_B1C * scale
+        queries_BKc = self.words(scale * torch.cat([related_BKC, text_BKC], dim=2))
+        dense_BNC = F.normalize(features.dense_BChw.flatten(2).transpose(1, 2), dim=2)
         cells_BNc = self.cells(scale * dense_BNC) if self.project_cells else dense_BNC
 
-        height, width = image.dense_BChw.shape[-2:]
+        height, width = features.dense_BChw.shape[-2:]
         masks = []
         for layer in self.layers:
-            words_BKc, logits_BKN = layer(words_BKc, cells_BNc)
+            queries_BKc, logits_BKN = layer(queries_BKc, cells_BNc)
             masks.append(logits_BKN.unflatten(2, (height, width)))
         size = (self.factor * height, self.factor * width)
         *aux, last_BKhw = masks

@@ -19,6 +19,7 @@ from mmengine.registry import DATASETS
 
 from ovss.data import register_data
 from ovss.models.configs import load_config
+from ovss.models.parts import pretrained_block
 from ovss.vocabularies import load_names, load_templates
 
 from ..bank import VisualPromptBank
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.cfg_options)
     encoder = config.model.encoder.to_dict()
     wanted, total = wanted_prompts(args, config)
-    frozen = FrozenEncoder(encoder.get("encoder", encoder))
+    frozen = FrozenEncoder(pretrained_block(encoder))
     built = build_bank(wanted, frozen, args.out, args.batch, total, args.device)
     skipped = f", {built.left_out} left out" if built.left_out else ""
     count = len(VisualPromptBank(args.out))

@@ -54,10 +54,10 @@ def test_unknown_and_missing_names_are_listed():
 
 def test_other_models_are_refused():
     assert "sed" in convertible()
-    with pytest.raises(CheckpointError, match="there is none"):
+    with pytest.raises(CheckpointError, match="found no such tensor"):
         convert({"backbone.weight": torch.zeros(1)})
     stem = CLIP + "visual.trunk.stem.0.weight"
-    with pytest.raises(CheckpointError, match="128 or 192 rows, it has 96"):
+    with pytest.raises(CheckpointError, match="128 or 192 rows, found 96 rows"):
         convert({stem: torch.zeros(96, 3, 4, 4)})
 
 

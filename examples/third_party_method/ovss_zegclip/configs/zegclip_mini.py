@@ -1,4 +1,4 @@
-"""ZegCLIP at mini scale: a frozen mini CLIP, the mini world, three layers of attention to mask.
+"""ZegCLIP at mini scale: frozen mini CLIP, three attention-to-mask layers, mini world.
 
 Paper: ZegCLIP: Towards Adapting CLIP for Zero-shot Semantic Segmentation, CVPR 2023,
        arXiv 2212.03588.
