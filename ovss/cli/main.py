@@ -120,7 +120,7 @@ def _dispatch(argv: list[str]) -> int:
         module = extra[name].load()
     elif name in COMMANDS and name not in DELEGATED:
         module = _module(name)
-    summaries = {command: found.summary for command, found in extra.items()}
+    summaries = {command: plugin.summary for command, plugin in extra.items()}
     parser = build_parser(name, module, {**COMMANDS, **summaries})
     args = parser.parse_args(argv)
     if module is None or args.command is None:

@@ -86,13 +86,13 @@ def find_commands(reserved: Collection[str] = ()) -> dict[str, PluginCommand]:
         reserved: names of built-in commands. A plugin's command whose name is reserved, or used by
             an earlier plugin, is called ``PLUGIN/NAME``.
     """
-    found: dict[str, PluginCommand] = {}
+    commands: dict[str, PluginCommand] = {}
     for plugin in find_plugins():
         for file in sorted(Path(plugin.path, FOLDER).glob("*.py")) if plugin.path else ():
             if file.stem.startswith("_"):
                 continue
             name = file.stem.replace("_", "-")
-            if name in reserved or name in found:
+            if name in reserved or name in commands:
                 name = f"{plugin.name}/{name}"
-            found[name] = PluginCommand(name, plugin, file)
-    return found
+            commands[name] = PluginCommand(name, plugin, file)
+    return commands

@@ -17,7 +17,7 @@ from ovss.io.weight_files import read_weights
 from ovss.models.conversion import convertible
 from ovss.registry import DECODERS
 from ovss.selection import Selection
-from ovss.structures import Alignment, ImageFeatures
+from ovss.structures import Alignment, ImageFeatures, TextFeatures
 
 DIM, DEPTH, HEADS = 16, 2, 8
 
@@ -103,9 +103,10 @@ def test_a_converted_decoder_computes_the_authors_masks(installed, tmp_path, cap
     decoder.load_state_dict({name.removeprefix("decoder."): x for name, x in found.items()})
     image = ImageFeatures(torch.randn(1, DIM, 3, 4), torch.randn(1, DIM))
     text_TC = F.normalize(torch.randn(5, DIM), dim=1)
-    cost_BKDhw, everything = torch.zeros(1, 5, 1, 3, 4), Selection.everything(1, 5)
+    text, everything = TextFeatures(text_TC[:, None]), Selection.everything(1, 5)
+    cost_BKDhw = torch.zeros(1, 5, 1, 3, 4)
     with torch.no_grad():
-        masks = decoder(Alignment(cost_BKDhw, image, text_TC[None, :, None], everything))
+        masks = decoder(Alignment(cost_BKDhw, image, text, everything))
     expected_TN = plain_masks(tensors, text_TC, image)
     torch.testing.assert_close(masks.logits_BKHW[0].flatten(1), expected_TN, rtol=1e-4, atol=1e-4)
 

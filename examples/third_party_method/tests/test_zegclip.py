@@ -1,4 +1,4 @@
-"""The suite for all plugins, and tests of this decoder."""
+"""Runs the suite for plugins and tests the decoder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_layer_but_the_last_gives_auxiliary_masks():
 
 
 def test_queries_depend_on_the_image_embedding():
-    """The relationship descriptor: with another image embedding the same cells give other masks."""
+    """Checks the relationship descriptor with two image embeddings over the same cells."""
     decoder, one = AttentionToMaskDecoder(joint_dim=8, dim=16, heads=4).eval(), aligned(3)
     image = ImageFeatures(one.features.dense_BChw, -one.features.pooled_BC)
     other = replace(one, features=image)
