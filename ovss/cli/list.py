@@ -24,7 +24,7 @@ SECTIONS = ("components", "methods", "protocols", "vocabularies", "templates", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `ovss list`."""
+    """Adds the flags of `ovss list`."""
     parser.add_argument(
         "sections",
         nargs="*",

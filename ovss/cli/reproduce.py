@@ -18,7 +18,7 @@ from ovss.distributed import LAUNCHERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `ovss reproduce`."""
+    """Adds the flags of `ovss reproduce`."""
     parser.add_argument(
         "result", metavar="RESULT.json", help="result file written by ovss test --out"
     )

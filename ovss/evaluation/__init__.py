@@ -6,6 +6,6 @@ from importlib import import_module
 
 
 def register_evaluation() -> None:
-    """Register the metric, the resumable test loop and the image hook; idempotent."""
+    """Registers the metric, the resumable test loop and the image hook; idempotent."""
     for module in ("metric", "loop", "images"):
         import_module(f"ovss.evaluation.{module}")

@@ -40,7 +40,7 @@ def largest(peaks: Sequence[dict[str, int]]) -> dict[str, int]:
 
 
 def reset_memory_peak() -> None:
-    """Reset the GPU memory peak; the peak of the resident set cannot be reset."""
+    """Resets the GPU memory peak; the peak of the resident set cannot be reset."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
@@ -82,7 +82,7 @@ class Progress:
         self.start = self.last = time.perf_counter()
 
     def step(self, done: int) -> None:
-        """Report progress if a line is due, after `done` images of this rank."""
+        """Reports progress if a line is due, after `done` images of this rank."""
         now = time.perf_counter()
         if now - self.last >= self.every and done:
             self.last = now

@@ -35,23 +35,23 @@ class ImageHook(Hook):
         self.drawn = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Choose the images of this validation and their folder."""
+        """Chooses the images of this validation and their folder."""
         self._start(runner, runner.val_dataloader, f"iter_{runner.iter:06d}")
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Choose the images of this test and their folder."""
+        """Chooses the images of this test and their folder."""
         self._start(runner, runner.test_dataloader, "test")
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence
     ) -> None:
-        """Draw the chosen images of a validation batch."""
+        """Draws the chosen images of a validation batch."""
         self._draw(data_batch, outputs)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence
     ) -> None:
-        """Draw the chosen images of a test batch."""
+        """Draws the chosen images of a test batch."""
         self._draw(data_batch, outputs)
 
     def _start(self, runner: Runner, loader: Any, name: str) -> None:

@@ -33,7 +33,7 @@ class AreaCounts:
         self.both_T, self.predicted_T, self.true_T = np.zeros((3, self.num_categories), np.int64)
 
     def add(self, predicted_HW: Tensor, labels_HW: Tensor) -> None:
-        """Count one image; pixels whose label is IGNORE are left out.
+        """Counts one image; pixels whose label is IGNORE are left out.
 
         Raises:
             ValueError: prediction and labels differ in shape, or an index is outside the T
@@ -61,7 +61,7 @@ class AreaCounts:
             total_T += torch.bincount(values_N, minlength=len(self)).numpy()
 
     def merge(self, other: AreaCounts) -> None:
-        """Add the counts of another rank."""
+        """Adds the counts of another rank."""
         self.both_T += other.both_T
         self.predicted_T += other.predicted_T
         self.true_T += other.true_T

@@ -41,7 +41,7 @@ class CountingMetric(Protocol):
         """Copy of the counts so far; later images do not change it."""
 
     def add_state(self, state: CountState) -> None:
-        """Add the counts of another rank or an earlier session.
+        """Adds the counts of another rank or an earlier session.
 
         Raises:
             ValueError: the counts are of other categories.
@@ -99,7 +99,7 @@ class ResumableTestLoop(TestLoop):
         self.cost: Cost | None = None
 
     def run(self) -> dict[str, float]:
-        """Evaluate the remaining images and report on the whole dataset.
+        """Evaluates the remaining images and reports on the whole dataset.
 
         Raises:
             ResumeError: the state in the working directory belongs to another evaluation.
@@ -233,7 +233,7 @@ class EachPictureOnce(Sampler[int]):
         self.give(np.ones(self.length, bool))
 
     def give(self, left_N: NDArray[np.bool_]) -> None:
-        """Share the images marked in `left_N` out over the ranks.
+        """Distributes the images marked in `left_N` over the ranks.
 
         Raises:
             ValueError: the number of marks is not the number of images.

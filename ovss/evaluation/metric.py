@@ -72,7 +72,7 @@ class OpenVocabIoU(BaseMetric):
         self.report: IoUReport | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count a batch: `pred_sem_seg` against `gt_sem_seg`, each (1, H, W).
+        """Counts a batch: `pred_sem_seg` against `gt_sem_seg`, each (1, H, W).
 
         Raises:
             ValueError: an image has no label map.
@@ -94,7 +94,7 @@ class OpenVocabIoU(BaseMetric):
         return {name: row_T.tolist() for name, row_T in rows}
 
     def add_state(self, state: Mapping[str, list[int]]) -> None:
-        """Add the counts of another rank or an earlier session.
+        """Adds the counts of another rank or an earlier session.
 
         Raises:
             ValueError: the counts have a different number of classes.
@@ -110,12 +110,12 @@ class OpenVocabIoU(BaseMetric):
         counts.true_T += np.asarray(state["true"], np.int64)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Gather the counts of all ranks and compute the metrics."""
+        """Gathers the counts of all ranks and computes the metrics."""
         self._counts()  # a rank without images contributes zeros
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[AreaCounts]) -> dict[str, float]:
-        """Merge the counts of all ranks, log the table and return the summary."""
+        """Merges the counts of all ranks, logs the table and returns the summary."""
         meta, counts = self.dataset_meta, AreaCounts(len(results[0]))
         for part in results:
             counts.merge(part)

@@ -90,7 +90,7 @@ class StateFolder:
         self.folder = root / short_hash(self.identity)
 
     def clear(self) -> None:
-        """Delete the parts of earlier sessions."""
+        """Deletes the parts of earlier sessions."""
         (self.folder / _COMPLETE).unlink(missing_ok=True)
         for path in self._files():
             path.unlink()
@@ -100,7 +100,7 @@ class StateFolder:
         return 1 + max((int(_NAME.fullmatch(p.name)[1]) for p in self._files()), default=0)  # type: ignore[index]
 
     def write(self, session: int, rank: int, part: Part) -> None:
-        """Write or replace the part of a rank."""
+        """Writes or replaces the part of a rank."""
         content = {
             "format": FORMAT,
             "identity": self.identity,
@@ -136,7 +136,7 @@ class StateFolder:
         return list(sessions.values())
 
     def mark_complete(self) -> None:
-        """Mark the evaluation as complete, so it no longer blocks resuming other evaluations."""
+        """Marks the evaluation as complete, so it no longer blocks resuming other evaluations."""
         write_text(self.folder / _COMPLETE, "")
 
     def _files(self) -> list[Path]:

@@ -109,23 +109,23 @@ def method_hash(fields: Mapping[str, Any], name: str) -> str:
 def _differences(protocol: Protocol, named: NamedProtocol) -> dict[str, Any]:
     """Values that differ from those of the named protocol, by dotted field."""
     template = named.fields_on(protocol.data).plain()
-    here, there = protocol.how.plain().flat(), template.flat()
+    own, reference = protocol.how.plain().flat(), template.flat()
     of_data = ("resize", "scores") if protocol.data is None else ()
-    if "none" in (here["prompts.synonyms"], there["prompts.synonyms"]) or (
-        protocol.data is None and there["prompts.synonyms"] == "each"
-    ):
-        there["prompts.synonyms"] = here["prompts.synonyms"]
+    if "none" in (own["prompts.synonyms"], reference["prompts.synonyms"]) or (
+        protocol.data is None and reference["prompts.synonyms"] == "each"
+    ):  # the treatment of synonyms has no effect, or is not known without data
+        reference["prompts.synonyms"] = own["prompts.synonyms"]
     return {
         key: value
-        for key, value in here.items()
-        if value != there[key] and key.partition(".")[0] not in of_data
+        for key, value in own.items()
+        if value != reference[key] and key.partition(".")[0] not in of_data
     }
 
 
 def _distance(differences: Mapping[str, Any], is_chosen: bool) -> int:
     """Number of groups of fields that differ, plus one; 0 if none does.
 
-    The chosen protocol has distance 1 at most, so that only an exact match of another is closer.
+    The chosen protocol has at most distance 1, so only an exact match of another is closer.
     """
     groups = len({key.partition(".")[0] for key in differences})
     if not groups:

@@ -278,11 +278,11 @@ class Protocol:
 
     def diff(self, other: Protocol) -> dict[str, tuple[Any, Any]]:
         """Pairs (own value, value in `other`) of fields that differ, by dotted field."""
-        here, there = _dotted(self.as_dict()), _dotted(other.as_dict())
+        own, others = _dotted(self.as_dict()), _dotted(other.as_dict())
         return {
-            key: (here.get(key), there.get(key))
-            for key in sorted(here.keys() | there.keys())
-            if here.get(key) != there.get(key)
+            key: (own.get(key), others.get(key))
+            for key in sorted(own.keys() | others.keys())
+            if own.get(key) != others.get(key)
         }
 
 

@@ -157,8 +157,8 @@ def _metainfo(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     if not names_its_words(dataset):
         return dict(DATASETS.build(dict(dataset)).metainfo)
     names = load_names(dataset["vocabulary"])
-    marked = dataset.get("seen")
-    trained = names if marked is None else load_names(marked) if len(marked) else ()
+    seen_names = dataset.get("seen")
+    trained = names if seen_names is None else load_names(seen_names) if len(seen_names) else ()
     seen = tuple(n for n, ok in zip(names, seen_mask(names, trained), strict=True) if ok)
     classes = seen if dataset.get("only_seen") else names
     queries = words_of_classes(dataset.get("words"), classes)

@@ -105,10 +105,10 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
 def _with_own_fields(config: Config, data: DataRules | None, name: str) -> ProtocolTemplate:
     """Fields of a named protocol, except those that the config sets itself."""
     named = find_protocol(name)
-    here, base = read_fields(config, data).flat(), named.template.flat()
+    current, base = read_fields(config, data).flat(), named.template.flat()
     target = named.fields_on(data)
-    own = {key: here[key] for key in _own_fields(config) if here[key] != base[key]}
-    if base["prompts.synonyms"] == "each" or here["prompts.synonyms"] == "none":
+    own = {key: current[key] for key in _own_fields(config) if current[key] != base[key]}
+    if base["prompts.synonyms"] == "each" or current["prompts.synonyms"] == "none":
         own.pop("prompts.synonyms", None)
     return target.changed(own)
 

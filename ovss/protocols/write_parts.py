@@ -32,8 +32,8 @@ def inference_block(model: Mapping[str, Any], template: ProtocolTemplate) -> dic
     """
     inference = dict(model.get("inference") or {})
     default = InferenceConfig()
-    wanted = {**vars(template.canvas), **vars(template.plain().views)}
-    for key, value in wanted.items():
+    fields = {**vars(template.canvas), **vars(template.plain().views)}
+    for key, value in fields.items():
         if value is not None or key == "size":
             write_keys(inference, {key: value}, default)
     try:

@@ -88,9 +88,9 @@ def _another_protocol(result: Result, source: str, protocol: SettledProtocol) ->
 
 
 def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]:
-    """Check for `evaluate` that runs before the first image.
+    """Function for `evaluate` that checks the model before the first image.
 
-    The check raises a ResultError if the model or the number of images differs from the result.
+    It raises a ResultError if the model or the number of images differs from the result.
 
     Args:
         result: recorded result.
