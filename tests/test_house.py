@@ -39,6 +39,9 @@ ARCHAIC = re.compile(
 RIDDLES = {"told", "said", "taken", "asked", "shown", "guilty", "mine", "picture", "pictures"}
 """Names that say nothing of what they hold."""
 
+DATA = {"pictures"}
+"""Literals that are data and not language: a key of result files, a folder name of users."""
+
 
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
@@ -122,6 +125,7 @@ def test_language(path):
         f"{relative(path)}:{line} {match.group(0)!r}"
         for line, text in text_of(path)
         for match in ARCHAIC.finditer(text)
+        if text not in DATA
         if path.name != "CONTRIBUTING.md" or not text.startswith("| ")
     ]
     assert not found, "words that CONTRIBUTING.md replaces: " + "; ".join(found)

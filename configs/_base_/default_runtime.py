@@ -18,7 +18,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="StepSeedHook"),
     dict(type="CurveHook"),
-    dict(type="PictureHook", count=6),
+    dict(type="ImageHook", count=6),
 ]
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
 log_processor = dict(by_epoch=False)

@@ -1,8 +1,8 @@
-"""What the flags of each command can do about an error of the library.
+"""Hints that commands print with library errors, in terms of their own flags.
 
-Library errors carry topics (`ovss.io.advice`). Here is what to say about them, in terms of the
-command that runs: a sentence may only name flags that its command has, and a topic that a command
-can do nothing about has no sentence.
+Library errors carry topics (`ovss.io.advice`), and this module holds the sentence of each command
+for each topic. A sentence may only name flags of its command. If a command cannot help with a
+topic, it has no sentence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .options import is_out_of_memory
 
 R = TypeVar("R")
 
-_CONVERT = "Convert a checkpoint of a method's own authors with `ovss convert` first."
+_CONVERT = "Convert checkpoints published by a method's authors with `ovss convert` first."
 _LAUNCHER = {
     "pytorch": "Start the processes with `torchrun --nproc-per-node N -m ovss {command} ...`",
     "slurm": "Start the processes with srun",
@@ -33,7 +33,7 @@ _EVALUATION = {
     **_RUN,
     "resume": "Continue with --resume.",
     "start_again": "Start again without --resume.",
-    "keep_apart": "Or keep them apart with --work-dir DIR.",
+    "keep_apart": "Or use another working directory with --work-dir DIR.",
 }
 
 ADVICE: dict[str, dict[str, str]] = {
@@ -41,20 +41,20 @@ ADVICE: dict[str, dict[str, str]] = {
         **_EVALUATION,
         "weights": f"Give a checkpoint after the config, or `none` for random weights. {_CONVERT}",
         "pretrained": _PRETRAINED,
-        "split": "Choose one with --split NAME.",
-        "every_split": "Take all of them with --split {everything}.",
-        "images": "Name the folder of the images with --images PATH.",
-        "masks": "Name the folder of the label maps with --masks PATH.",
-        "classes": "Name the class file with --classes FILE.",
-        "mask_suffix": "Choose one with --mask-suffix END.",
-        "ask_names": "Ask for them with --cfg-options test_dataloader.dataset.words=None.",
+        "split": "Choose a split with --split NAME.",
+        "every_split": "Use all splits with --split {everything}.",
+        "images": "Give the image folder with --images PATH.",
+        "masks": "Give the label-map folder with --masks PATH.",
+        "classes": "Give the class file with --classes FILE.",
+        "mask_suffix": "Choose a suffix with --mask-suffix END.",
+        "ask_names": "Use --cfg-options test_dataloader.dataset.words=None.",
     },
     "train": {
         **_RUN,
         "pretrained": _PRETRAINED,
         "resume": "Continue with --resume.",
         "load_from": "Use --cfg-options load_from={path}.",
-        "average": "Continue with --cfg-options ema=True, or with the options that it had.",
+        "average": "Continue with --cfg-options ema=True, or with the options of the earlier run.",
         "batch_size": "Set --cfg-options train_dataloader.batch_size={size}.",
         "float16": "Use --amp float16.",
         "bfloat16": "Use --amp bfloat16.",
@@ -68,26 +68,26 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "reproduce": {
         **_EVALUATION,
-        "recorded_weights": "Name the file with --weights FILE.",
+        "recorded_weights": "Give the path of the weights with --weights FILE.",
         "no_weights": "Leave --weights out.",
-        "pretrained": "Name the encoder's file with --encoder FILE.",
-        "data_root": "Name the folder with --data-root DIR.",
+        "pretrained": "Give the path of the encoder's file with --encoder FILE.",
+        "data_root": "Give the folder of the data with --data-root DIR.",
         "no_data_root": "Leave --data-root out.",
-        "anyway": "See what these give with --anyway.",
+        "anyway": "Use --anyway to run nevertheless.",
     },
     "demo": {"weights": f"Give a checkpoint with --weights FILE. {_CONVERT}"},
     "prepare": {
-        "out": "Name another folder with --out DIR.",
-        "force": "Use --force to make it again.",
+        "out": "Choose another folder with --out DIR.",
+        "force": "Use --force to create it again.",
         "jobs": "Use a smaller --jobs.",
-        "allow_partial": "Use --allow-partial to take the pairs that are there.",
+        "allow_partial": "Use --allow-partial to use the pairs that exist.",
     },
 }
-"""Command -> topic -> sentence."""
+"""Sentences by command and topic."""
 
 
 def sentences(command: str, error: BaseException) -> str:
-    """What a command says about an error, after its message; may be empty."""
+    """Hints that a command prints after an error message; may be empty."""
     advice, known = advice_of(error), ADVICE.get(command, {})
     topics = (*advice.topics, *["memory"] * is_out_of_memory(error))
     values = {"command": command, **advice.values}
@@ -95,7 +95,7 @@ def sentences(command: str, error: BaseException) -> str:
 
 
 def with_advice(command: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Decorator: notes on an error what the flags of `command` can do about it."""
+    """Decorator that adds the hints of a command to errors as notes."""
 
     def decorate(run: Callable[..., R]) -> Callable[..., R]:
         @wraps(run)
@@ -116,5 +116,5 @@ def with_advice(command: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
 
 
 def notes_of(error: BaseException) -> list[str]:
-    """Notes that were added to an error."""
+    """Notes attached to an error."""
     return list(vars(error).get("__notes__", ()))

@@ -1,9 +1,9 @@
-"""Show what this installation has: components, methods, protocols, vocabularies, plugins ...
+"""List components, methods, protocols, vocabularies, prompt templates and plugins.
 
 ovss list components
-ovss list protocols --on ade20k_150           with the full hash on a dataset
-ovss list --compatible-with UpsampleDecoder   parts that it fits, and why others do not
-ovss list --compatible-with cat_seg_mini      parts that could replace the method's own
+ovss list protocols --on ade20k_150           show the full hash on a dataset
+ovss list --compatible-with UpsampleDecoder   components that fit, and why others do not
+ovss list --compatible-with cat_seg_mini      components that could replace its own
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ SECTIONS = ("components", "methods", "protocols", "vocabularies", "templates", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss list`."""
     parser.add_argument(
         "sections",
         nargs="*",
         metavar="SECTION",
-        help=f"{', '.join(SECTIONS)} (default: all of them)",
+        help=f"{', '.join(SECTIONS)} (default: all)",
     )
     parser.add_argument(
         "--compatible-with",
         metavar="NAME",
-        help="a component, a config or a config file: which parts fit it, from declared dimensions",
+        help="list components whose declared dimensions fit this component, config or config file",
     )
     parser.add_argument(
         "--on",
@@ -44,20 +45,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Prints the requested sections.
+
+    Raises:
+        ValueError: a section is unknown, or flags contradict each other.
+    """
     if args.compatible_with is not None:
         return _compatible(args)
     unknown = [section for section in args.sections if section not in SECTIONS]
     if unknown:
-        raise ValueError(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
-    wanted = args.sections or SECTIONS
-    if args.on is not None and "protocols" not in wanted:
-        raise ValueError("--on is for protocols. Use: ovss list protocols --on DATASET")
+        raise ValueError(f"Unknown section {unknown[0]!r}. Choose from {', '.join(SECTIONS)}")
+    requested = args.sections or SECTIONS
+    if args.on is not None and "protocols" not in requested:
+        raise ValueError(
+            "--on requires the section protocols. Use `ovss list protocols --on DATASET`"
+        )
     collect = {**COLLECT, "protocols": lambda: protocols(args.on)}
-    found = {section: collect[section]() for section in SECTIONS if section in wanted}
+    tables = {section: collect[section]() for section in SECTIONS if section in requested}
     if args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(tables, indent=2, ensure_ascii=False))
         return 0
-    for section, rows in found.items():
+    for section, rows in tables.items():
         print(f"{section} ({len(rows)})")
         if section == "protocols":
             rows = [_with_titles(rows), *rows]
@@ -69,7 +77,7 @@ def _compatible(args: argparse.Namespace) -> int:
     from ovss.models.compatible import compatible_with
 
     if args.sections:
-        raise ValueError("--compatible-with takes no sections")
+        raise ValueError("--compatible-with cannot be combined with sections. Leave them out")
     answers = compatible_with(args.compatible_with)
     if args.json:
         print(json.dumps([answer.as_dict() for answer in answers], indent=2, ensure_ascii=False))
@@ -79,7 +87,7 @@ def _compatible(args: argparse.Namespace) -> int:
 
 
 def _lines(answer: Answer) -> Iterator[str]:
-    """One line for each class: where it fits, or what is nearest to fitting and why it does not."""
+    """Lines of an answer, one per class: configs where it fits, or why the closest does not."""
     yield answer.subject
     by_class: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in answer.verdicts:
@@ -91,11 +99,11 @@ def _lines(answer: Answer) -> Iterator[str]:
         if len(best.configs) > 3:
             where += f" and {len(best.configs) - 3} more"
         if best.problems:
-            told = f"no    {name:23}  {'; '.join(best.problems)} (in {where})"
+            text = f"no    {name:23}  {'; '.join(best.problems)} (in {where})"
         else:
-            told = f"fits  {name:23}  as in {where}"
-            told += f"; not as in {others} others" if others else ""
-        yield f"  {kind.replace('_', '-'):14}  {told}"
+            text = f"fits  {name:23}  as in {where}"
+            text += f"; not as in {others} others" if others else ""
+        yield f"  {kind.replace('_', '-'):14}  {text}"
 
 
 def columns(rows: list[dict[str, Any]]) -> list[str]:
@@ -111,7 +119,7 @@ def columns(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def components() -> list[dict[str, Any]]:
-    """Every registered class, those of the installed plugins included."""
+    """All registered classes, including those of installed plugins."""
     from ovss.models.plugins import load_plugins_that_load
     from ovss.registry import REGISTRIES, register_all
 
@@ -133,7 +141,7 @@ def components() -> list[dict[str, Any]]:
 
 
 def methods() -> list[dict[str, Any]]:
-    """Every config, with the weights that it names if they are here."""
+    """All configs, with the path of their weights if the file exists."""
     from ovss.models.configs import list_configs, read_config
     from ovss.models.weights import find_weights
 
@@ -151,11 +159,11 @@ def methods() -> list[dict[str, Any]]:
 
 
 def protocols(dataset: str | None = None) -> list[dict[str, Any]]:
-    """Every named protocol: its hashes, prompts, sizes, views and the mIoU that it quotes.
+    """All named protocols with their hashes, prompts, sizes, views and quoted mIoU.
 
     Args:
-        dataset: where the full hash is taken, as `ovss test --on` names it; None: nowhere. Some
-            protocols have fields that differ on a dataset, and so does their method hash there.
+        dataset: dataset of the full hash, named as for `ovss test --on`; None: no full hash. On
+            some datasets a protocol has other fields and therefore another method hash.
     """
     from ovss.protocols.named import method_hash, named_protocols
     from ovss.protocols.protocol import ABSENT, Protocol, ProtocolError, templates_name
@@ -167,7 +175,7 @@ def protocols(dataset: str | None = None) -> list[dict[str, Any]]:
         how = named.template.plain()
         hashes = {"method_hash": method_hash(Protocol(how).as_dict(), name), "full_hash": None}
         if data is not None:
-            with suppress(ProtocolError):  # this dataset cannot be evaluated so
+            with suppress(ProtocolError):  # the dataset cannot be evaluated under this protocol
                 settled = named_on(named, data)
                 how = settled.protocol.how
                 hashes = {"method_hash": settled.method_hash, "full_hash": settled.full_hash}
@@ -198,7 +206,7 @@ def _data_config(name: str) -> Config:
 
 
 def _with_titles(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Column titles of protocols; the full hash has values on a dataset only."""
+    """Column titles of the protocols; without a dataset the full hash has no values."""
     titles = {key: key.replace("_", " ") for key in rows[0]}
     if all(row["full_hash"] is None for row in rows):
         titles["full_hash"] = "full hash (--on)"
@@ -208,7 +216,7 @@ def _with_titles(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def vocabularies() -> list[dict[str, Any]]:
-    """Every registered class list."""
+    """All registered vocabularies."""
     from ovss.vocabularies import list_vocabularies, load_names
 
     rows = []
@@ -220,7 +228,7 @@ def vocabularies() -> list[dict[str, Any]]:
 
 
 def templates() -> list[dict[str, Any]]:
-    """Every registered set of prompt templates."""
+    """All registered lists of prompt templates."""
     from ovss.vocabularies import list_templates, load_templates
 
     rows = []
@@ -231,7 +239,7 @@ def templates() -> list[dict[str, Any]]:
 
 
 def plugins() -> list[dict[str, Any]]:
-    """Every installed plugin, whether it loads or not."""
+    """All installed plugins, including those that fail to load."""
     from ovss.models.plugins import find_plugins, plugin_problem
 
     return [

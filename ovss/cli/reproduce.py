@@ -1,12 +1,12 @@
-"""Run a recorded evaluation again and compare every figure.
+"""Run a recorded evaluation again and compare every metric.
 
   ovss reproduce RESULT.json
-  ovss reproduce RESULT.json --weights FILE --data-root DIR   where the files are on this machine
+  ovss reproduce RESULT.json --weights FILE --data-root DIR   if files are elsewhere on this machine
 
-Config, protocol and weights are those of the result file; before the first picture the checksums
-of the weights and of the encoder, the protocol's hash and the number of pictures are checked, in
-the end every metric, every category and the census of the labels. Other versions of packages are
-told, not refused. Exit code: 0 reproduced, 1 not, or an error.
+Config, protocol and weights are those of the result file. Before the first image, the command
+checks the hashes of weights, encoder and protocol and the number of images. At the end it compares
+every metric, the IoU of every category and the labels. Other package versions are reported, but not
+refused. The exit code is 0 if the result was reproduced, otherwise 1.
 """
 
 from __future__ import annotations
@@ -18,32 +18,49 @@ from ovss.distributed import LAUNCHERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Every flag of `ovss reproduce`."""
-    parser.add_argument("result", metavar="RESULT.json", help="written by ovss test --out")
-    parser.add_argument("--weights", metavar="FILE", help="where the same weights are here")
-    parser.add_argument("--data-root", metavar="DIR", help="where the same data set is here")
-    parser.add_argument("--encoder", metavar="FILE", help="where its pre-trained file is here")
+    """Adds the flags of `ovss reproduce`."""
+    parser.add_argument(
+        "result", metavar="RESULT.json", help="result file written by ovss test --out"
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE", help="path of the same weights on this machine"
+    )
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="path of the same dataset on this machine"
+    )
+    parser.add_argument(
+        "--encoder", metavar="FILE", help="path of the encoder's pre-trained file on this machine"
+    )
     parser.add_argument(
         "--tolerance",
         type=float,
         metavar="POINTS",
-        help="of percent (default: 0.0001 on the same kind of device, 0.05 on another)",
+        help="tolerance in percentage points (default: 0.0001; 0.05 on another kind of device)",
     )
-    parser.add_argument("--out", metavar="FILE", help="the new result as JSON")
-    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/reproduce_RESULT")
+    parser.add_argument("--out", metavar="FILE", help="write the new result as JSON")
+    parser.add_argument(
+        "--work-dir", metavar="DIR", help="folder for logs (default: work_dirs/reproduce_RESULT)"
+    )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument(
         "--anyway",
         action="store_true",
-        help="run with other weights, another protocol or other data; the comparison tells",
+        help="run with other weights, another protocol or other data, and report the differences",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU)")
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="by launchers")
+    parser.add_argument(
+        "--launcher",
+        choices=LAUNCHERS,
+        default="none",
+        help="how the ranks of a distributed run are started",
+    )
+    parser.add_argument(
+        "--local_rank", "--local-rank", type=int, default=0, help="set by launchers"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 0 where every figure came out again, else 1."""
+    """Runs the evaluation; returns 0 if every metric was reproduced, otherwise 1."""
     from pathlib import Path
 
     from ovss.distributed import stop
@@ -53,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from ovss.results.run import evaluate, use_device
 
     if args.tolerance is not None and not args.tolerance >= 0:
-        raise ValueError(f"--tolerance is in points of percent, 0 or more; got {args.tolerance}")
+        raise ValueError(f"--tolerance must be 0 or more percentage points, got {args.tolerance}")
     recorded = read_result(args.result)
     if args.out:
         ensure_place(args.out)
@@ -74,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         check=None if args.anyway else model_check(recorded, args.result),
     )
     stop()
-    if result is None:  # not the first process
+    if result is None:  # not the first rank
         return 0
     if args.out:
         write_result(args.out, result)

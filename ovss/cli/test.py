@@ -1,4 +1,4 @@
-"""Command `ovss test`: evaluates a method and keeps the result."""
+"""Command `ovss test`: evaluates a method and writes its result."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ if TYPE_CHECKING:
     from ovss.protocols.settled import SettledProtocol
 
 FOLDER_FLAGS = ("split", "images", "masks", "classes", "mask_suffix")
-"""Flags that go with ``--data``."""
+"""Flags that require ``--data``."""
 
 
 def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
-    """Every flag, in one place."""
-    parser = argparse.ArgumentParser(prog=prog, description="Evaluate a method on a data set.")
-    parser.add_argument("config", help="config file, or the name of one (cat_seg_mini)")
+    """Parser with all flags of the command."""
+    parser = argparse.ArgumentParser(prog=prog, description="Evaluate a method on a dataset.")
+    parser.add_argument("config", help="config file, or name of a config (cat_seg_mini)")
     parser.add_argument(
         "weights",
         nargs="?",
         default="default",
-        help="checkpoint (default: the config's own), or none",
+        help="checkpoint, or none for random weights (default: the checkpoint of the config)",
     )
-    data = parser.add_argument_group("data", "of the config, unless another is named")
-    which = data.add_mutually_exclusive_group()
-    which.add_argument("--on", metavar="DATASET", help="a known one: ade20k_150, or a config file")
-    which.add_argument("--data", metavar="DIR", help="your own: images, label maps, class file")
-    data.add_argument("--split", metavar="NAME", help="split of --data, for example val")
+    data = parser.add_argument_group("data", "default: the test data of the config")
+    source = data.add_mutually_exclusive_group()
+    source.add_argument(
+        "--on", metavar="DATASET", help="bundled dataset config (ade20k_150), or a config file"
+    )
+    source.add_argument(
+        "--data", metavar="DIR", help="your own folder with images, label maps and a class file"
+    )
+    data.add_argument("--split", metavar="NAME", help="split of --data (for example val)")
     data.add_argument(
         "--images", metavar="PATH", help="image folder inside --data (default: auto-detect)"
     )
@@ -46,47 +50,55 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
         "--classes", metavar="FILE", help="class file of --data (default: auto-detect)"
     )
     data.add_argument(
-        "--mask-suffix", metavar="END", help="end of label-map names (default: auto-detect)"
+        "--mask-suffix", metavar="END", help="suffix of label-map file names (default: auto-detect)"
     )
-    how = parser.add_argument_group("protocol", "the config's, unless changed; docs/protocols.md")
-    how.add_argument("--protocol", metavar="NAME", help="a named one: cat_seg, sed, sclip, ...")
-    how.add_argument(
+    protocol = parser.add_argument_group(
+        "protocol", "default: the protocol of the config; see docs/protocols.md"
+    )
+    protocol.add_argument(
+        "--protocol", metavar="NAME", help="named protocol (cat_seg, sed, sclip, ...)"
+    )
+    protocol.add_argument(
         "--protocol-options",
         nargs="+",
         action=KeyValues,
         metavar="FIELD=VALUE",
-        help="other values of its fields (views.window=512); the result says so",
+        help="values of protocol fields to change (views.window=512), recorded in the result",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="write the result as JSON, with everything it takes to reproduce it",
+        help="write the result as JSON, with everything needed to reproduce it",
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU)")
-    parser.add_argument("--show-dir", metavar="DIR", help="draw image, ground truth and prediction")
-    parser.add_argument("--show-count", type=int, default=20, help="how many of them")
+    parser.add_argument(
+        "--show-dir", metavar="DIR", help="draw image, ground truth and prediction into this folder"
+    )
+    parser.add_argument(
+        "--show-count", type=int, default=20, help="number of images to draw (default: 20)"
+    )
     add_shared_flags(parser)
     return parser
 
 
 @with_advice("test")
 def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
-    """Print per-class IoU, all figures, and the protocol that they were made under.
+    """Evaluates a method and prints per-class IoU, all metrics and the protocol.
 
     Returns:
-        0; errors are raised, with what was wrong, where, and what to do.
+        0; errors are raised.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    tokens = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(prog)
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(tokens)
     from ovss.distributed import stop
     from ovss.io.files import ensure_writable
     from ovss.results.result_file import ensure_place, write_result
     from ovss.results.run import evaluate, use_device
 
     if not arguments.data and any(vars(arguments)[flag] for flag in FOLDER_FLAGS):
-        parser.error("--split, --images, --masks, --classes and --mask-suffix go with --data DIR")
+        parser.error("--split, --images, --masks, --classes and --mask-suffix require --data DIR")
     if arguments.out:
         ensure_place(arguments.out)
     if arguments.show_dir:
@@ -96,8 +108,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     config, protocol, data_name = configured(arguments)
     if arguments.show_dir:
         place = str(Path(arguments.show_dir).absolute())
-        pictures = {"type": "PictureHook", "count": arguments.show_count, "folder": place}
-        config.custom_hooks = [pictures]
+        config.custom_hooks = [
+            {"type": "ImageHook", "count": arguments.show_count, "folder": place}
+        ]
     result = evaluate(
         config,
         config_name=Path(arguments.config).stem,
@@ -106,7 +119,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
         work_dir=arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config),
         launcher=arguments.launcher,
         resume=arguments.resume,
-        command=[*prog.split(), *words],
+        command=[*prog.split(), *tokens],
         data_name=data_name,
     )
     stop()
@@ -118,16 +131,16 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
 
 
 def configured(arguments: argparse.Namespace) -> tuple[Config, SettledProtocol, str]:
-    """Config under all flags: dataset, protocol, protocol options, config options.
+    """Config after all flags are applied: dataset, protocol, protocol options, config options.
 
     Returns:
-        the final config, which holds the protocol's fields and no longer its name; the protocol;
-        the dataset's name in tables, empty if only the config names it.
+        Final config, in which the fields of the protocol replace its name; the protocol; and the
+        name of the dataset in tables, which is empty if only the config names it.
 
     Raises:
-        KeyError: no data to test on.
-        ProtocolError: an unknown protocol or field, or one that the method cannot run.
-        FileNotFoundError, LayoutError, ValueError: as `use_dataset` and `describe_folder`.
+        KeyError: the config has no test data.
+        ProtocolError: a protocol or field is unknown, or the method cannot run the protocol.
+        FileNotFoundError, LayoutError, ValueError: see `use_dataset` and `describe_folder`.
     """
     from ovss.models.config_keys import check_keys
     from ovss.models.configs import load_config, use_dataset
@@ -142,25 +155,25 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, SettledProtocol, 
         name = use_folder(config, arguments.data, **{k: vars(arguments)[k] for k in FOLDER_FLAGS})
     if "test_dataloader" not in config:
         raise KeyError(
-            f"{arguments.config} names no data to test on: add --on DATASET or --data DIR"
+            f"The config {arguments.config} names no test data. Add --on DATASET or --data DIR"
         )
     overrides = arguments.cfg_options
-    if overrides:  # on top of the dataset that was named meanwhile
+    if overrides:  # applied again, because the dataset may have replaced them
         config.merge_from_dict(overrides)
     protocol = settle_protocol(config, arguments.protocol, arguments.protocol_options, overrides)
     return config, protocol, name
 
 
 def use_folder(config: Config, folder: str, **where: Any) -> str:
-    """Test on pictures of one's own, see `ovss.data.folder.describe_folder`.
+    """Makes a folder the test data of a config, see `ovss.data.folder.describe_folder`.
 
     Args:
-        config: is given a `test_dataloader` and a `test_evaluator`.
-        folder: the data set.
-        where: its split and what is not found by looking: `FOLDER_FLAGS`.
+        config: config whose `test_dataloader` and `test_evaluator` are set.
+        folder: folder of the dataset.
+        where: split and locations that are not detected automatically (`FOLDER_FLAGS`).
 
     Returns:
-        what to call it: the folder's name, and the split's.
+        Name of the dataset: the folder name, followed by the split if there is one.
     """
     from ovss.data.folder import describe_folder
 

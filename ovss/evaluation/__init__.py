@@ -1,4 +1,4 @@
-"""Evaluation: pixel counts, the metric, and a test loop that can be resumed."""
+"""Evaluation: pixel counts, the metric, and a resumable test loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from importlib import import_module
 
 
 def register_evaluation() -> None:
-    """Register the metric, the loop that can be continued, and its hook for images; idempotent."""
+    """Registers the metric, the resumable test loop and the image hook; idempotent."""
     for module in ("metric", "loop", "images"):
         import_module(f"ovss.evaluation.{module}")

@@ -1,4 +1,4 @@
-"""What an evaluation takes, time and memory: told while it runs, and summed up in the end."""
+"""Time and memory of an evaluation: progress lines while it runs, a summary at the end."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import torch
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one evaluation.
+    """Time and memory that one evaluation took.
 
     Args:
-        started, ended: UTC, ISO 8601; `started` of the first session.
-        seconds: wall clock of all sessions, each as long as its slowest process.
-        sessions: how often it was begun; 1 without a resume.
-        ranks: processes of the last session.
-        pictures: of the whole set.
-        peak_memory: of the largest process, in bytes: ``resident``, and ``gpu`` where there is one.
+        started: start of the first session (UTC, ISO 8601).
+        ended: end of the last session (UTC, ISO 8601).
+        seconds: wall-clock seconds over all sessions; each counts as long as its slowest rank.
+        sessions: number of sessions; 1 if the run was never resumed.
+        ranks: number of ranks in the last session.
+        images: number of images in the dataset.
+        peak_memory: bytes of the largest rank: ``resident``, and ``gpu`` if a GPU was used.
     """
 
     started: str
@@ -29,27 +30,28 @@ class Cost:
     seconds: float
     sessions: int
     ranks: int
-    pictures: int
+    images: int
     peak_memory: dict[str, int]
 
 
 def largest(peaks: Sequence[dict[str, int]]) -> dict[str, int]:
-    """The most that any process took, of each kind."""
+    """Maximum over ranks, for each kind of memory."""
     return {kind: max(peak[kind] for peak in peaks) for kind in peaks[0]}
 
 
 def reset_memory_peak() -> None:
-    """Forget the GPU's peak so far; the resident set's is of the process's whole life."""
+    """Resets the GPU memory peak; the peak of the resident set cannot be reset."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
 def memory_peak() -> dict[str, int]:
-    """Bytes at the peak: the resident set of this process, and PyTorch's count of the GPU's."""
+    """Peak memory of this rank in bytes: its resident set, and GPU memory as PyTorch counts it."""
     peak = {}
     if sys.platform != "win32":
         import resource
 
+        # ru_maxrss is in bytes on macOS and in KiB on Linux
         unit = 1 if sys.platform == "darwin" else 1 << 10
         peak["resident"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if torch.cuda.is_available():
@@ -58,19 +60,19 @@ def memory_peak() -> dict[str, int]:
 
 
 def utc_now() -> str:
-    """ISO 8601, to the second."""
+    """Current time in UTC as ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 class Progress:
-    """Says every few seconds how many pictures are done and how long the rest will take.
+    """Reports every few seconds how many images are done and how long the rest will take.
 
     Args:
-        total: pictures of the whole set.
-        before: of them, done by earlier sessions.
-        ranks: processes that share the rest; each is taken to be as fast as this one.
+        total: number of images in the dataset.
+        before: number of images that earlier sessions counted.
+        ranks: number of ranks that share the rest; all are assumed to be as fast as this one.
         every: seconds between two lines.
-        say: told each line.
+        say: function that prints or logs a line.
     """
 
     def __init__(
@@ -80,25 +82,25 @@ class Progress:
         self.start = self.last = time.perf_counter()
 
     def step(self, done: int) -> None:
-        """This process has done so many."""
+        """Reports progress if a line is due, after `done` images of this rank."""
         now = time.perf_counter()
         if now - self.last >= self.every and done:
             self.last = now
             self.say(self.line(done, now - self.start))
 
     def line(self, done: int, seconds: float) -> str:
-        """One line, after `seconds` in which this process did `done` pictures."""
-        everyone = min(self.total, self.before + done * self.ranks)
-        each = seconds / (done * self.ranks)
-        left = (self.total - everyone) * each
+        """Progress line after this rank evaluated `done` images in `seconds`."""
+        all_done = min(self.total, self.before + done * self.ranks)
+        per_image = seconds / (done * self.ranks)
+        left = (self.total - all_done) * per_image
         return (
-            f"{everyone:,} of {self.total:,} pictures ({100 * everyone / self.total:.1f} %), "
-            f"{each:.3f} s each, {duration(left)} left"
+            f"{all_done:,} of {self.total:,} images ({100 * all_done / self.total:.1f} %), "
+            f"{per_image:.3f} s per image, {duration(left)} left"
         )
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds.
+    """Time span as hours, minutes and seconds.
 
     >>> duration(75), duration(7262)
     ('1:15', '2:01:02')

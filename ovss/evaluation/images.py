@@ -18,74 +18,80 @@ from ovss.io.drawing import LegendEntry, add_legend, overlay, palette
 from ovss.io.files import write_atomic
 from ovss.structures import IGNORE
 
-_READABLE = 288  # pixels: smaller pictures are enlarged
+_READABLE = 288  # height in pixels; smaller images are enlarged
 
 
 @HOOKS.register_module()
-class PictureHook(Hook):
-    """Saves some pictures of each evaluation: image, truth and prediction side by side, a legend.
+class ImageHook(Hook):
+    """Saves sheets of image, ground truth and prediction during validation and testing.
 
     Args:
-        count: how many pictures, evenly spread over the set.
-        folder: under the working directory in validation; a path of its own where absolute.
+        count: number of images, spread evenly over the dataset.
+        folder: output folder, relative to the working directory or absolute.
     """
 
-    def __init__(self, count: int = 6, folder: str = "pictures") -> None:
+    def __init__(self, count: int = 6, folder: str = "images") -> None:
         self.count, self.folder = count, folder
         self.drawn = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
+        """Chooses the images of this validation and their folder."""
         self._start(runner, runner.val_dataloader, f"iter_{runner.iter:06d}")
 
     def before_test_epoch(self, runner: Runner) -> None:
+        """Chooses the images of this test and their folder."""
         self._start(runner, runner.test_dataloader, "test")
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence
     ) -> None:
-        self._look(data_batch, outputs)
+        """Draws the chosen images of a validation batch."""
+        self._draw(data_batch, outputs)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence
     ) -> None:
-        self._look(data_batch, outputs)
+        """Draws the chosen images of a test batch."""
+        self._draw(data_batch, outputs)
 
     def _start(self, runner: Runner, loader: Any, name: str) -> None:
         self.place = Path(runner.work_dir) / self.folder / name
         self.every, self.drawn = max(1, len(loader.dataset) // max(self.count, 1)), 0
-        self.passed, self.meta = 0, loader.dataset.metainfo
+        self.position, self.meta = 0, loader.dataset.metainfo
 
     @master_only
-    def _look(self, data_batch: dict, outputs: Sequence) -> None:
+    def _draw(self, data_batch: dict, outputs: Sequence) -> None:
         for image_3HW, sample in zip(data_batch["inputs"], outputs):
-            if self.passed % self.every == 0 and self.drawn < self.count:
+            if self.position % self.every == 0 and self.drawn < self.count:
                 image_HW3 = image_3HW.permute(1, 2, 0).cpu().numpy()
                 sheet = comparison(image_HW3, sample, self.meta)
                 path = self.place / f"{Path(sample.img_path).stem}.png"
                 write_atomic(path, partial(sheet.save, format="PNG"))
                 self.drawn += 1
-            self.passed += 1
+            self.position += 1
 
 
 def comparison(
     image_HW3: np.ndarray, sample: Any, meta: Mapping[str, Any] | None = None
 ) -> Image.Image:
-    """Image, truth (if any) and prediction side by side, over a legend of their categories.
+    """Draws image, ground truth (if any) and prediction side by side, above a legend.
 
     Args:
-        image_HW3: RGB uint8, as it went into the model.
-        sample: an mmseg SegDataSample with `pred_sem_seg` and `vocabulary`.
-        meta: of the data set: `classes`, which truth is in, their `palette`, and `word_class` where
-            the prediction is of words; None: truth and prediction are of the vocabulary.
+        image_HW3: RGB image (uint8) as the model received it.
+        sample: mmseg SegDataSample with `pred_sem_seg` and `vocabulary`.
+        meta: metainfo of the dataset: `classes` of the ground truth, their `palette`, and
+            `word_class` if categories have to be mapped to classes. None: ground truth and
+            prediction both index the vocabulary.
     """
     from .metric import to_classes
 
     meta = meta or {}
+    # one color more than there are names: the last one marks ignored pixels
     names = meta.get("classes", sample.vocabulary)
     colors_T3 = np.array(meta.get("palette", palette(len(names))), np.uint8)
     colors_T3 = np.concatenate([colors_T3, np.full((1, 3), 40, np.uint8)])
-    words_HW = sample.pred_sem_seg.data[0]
-    predicted_HW = to_classes(words_HW, meta.get("word_class")).cpu().numpy()
+    categories_HW = sample.pred_sem_seg.data[0]
+    predicted_HW = to_classes(categories_HW, meta.get("word_class")).cpu().numpy()
     height, width = predicted_HW.shape
     image = Image.fromarray(image_HW3.astype(np.uint8)).resize((width, height))
     maps = [predicted_HW]

@@ -1,4 +1,4 @@
-"""Intersection over union from running counts: plain numbers, no framework."""
+"""Intersection over union from running pixel counts, independent of any framework."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Percent = NDArray[np.float64]
 
 @dataclass
 class AreaCounts:
-    """Pixel counts of T categories: what both were, what was predicted, what was true.
+    """Pixel counts of T categories: correctly predicted, predicted and true.
 
-    Three rows of T integers, whatever the number of pictures; integers, since single-precision
-    sums lose pixels beyond 2**24 (a few dozen pictures).
+    The counts are three rows of T integers, so memory does not depend on the number of images.
+    Single-precision sums would lose pixels beyond 2**24, which is a few dozen images.
     """
 
     num_categories: int
@@ -33,23 +33,25 @@ class AreaCounts:
         self.both_T, self.predicted_T, self.true_T = np.zeros((3, self.num_categories), np.int64)
 
     def add(self, predicted_HW: Tensor, labels_HW: Tensor) -> None:
-        """Count one picture; pixels whose label is IGNORE count for nothing.
+        """Counts one image; pixels whose label is IGNORE are left out.
 
         Raises:
-            ValueError: another shape, or an index outside the T categories.
+            ValueError: prediction and labels differ in shape, or an index is outside the T
+                categories.
         """
         if predicted_HW.shape != labels_HW.shape:
             raise ValueError(
-                f"a prediction of {tuple(predicted_HW.shape)} pixels does not fit labels of "
-                f"{tuple(labels_HW.shape)}"
+                f"Prediction and labels must have the same shape, but the prediction has "
+                f"{tuple(predicted_HW.shape)} and the labels have {tuple(labels_HW.shape)}"
             )
         kept = labels_HW != IGNORE
         predicted_N, labels_N = predicted_HW[kept].long().cpu(), labels_HW[kept].long().cpu()
-        for what, values_N in (("prediction", predicted_N), ("label", labels_N)):
+        for kind, values_N in (("Predicted", predicted_N), ("Label", labels_N)):
             if len(values_N) and not 0 <= int(values_N.min()) <= int(values_N.max()) < len(self):
                 raise ValueError(
-                    f"a {what} holds {int(values_N.min())}..{int(values_N.max())}, outside the "
-                    f"{len(self)} categories of the data set"
+                    f"{kind} indices must be in 0..{len(self) - 1} because the dataset has "
+                    f"{len(self)} categories, but they span "
+                    f"{int(values_N.min())}..{int(values_N.max())}"
                 )
         for total_T, values_N in (
             (self.both_T, labels_N[predicted_N == labels_N]),
@@ -59,7 +61,7 @@ class AreaCounts:
             total_T += torch.bincount(values_N, minlength=len(self)).numpy()
 
     def merge(self, other: AreaCounts) -> None:
-        """Add the counts of another process."""
+        """Adds the counts of another rank."""
         self.both_T += other.both_T
         self.predicted_T += other.predicted_T
         self.true_T += other.true_T
@@ -70,14 +72,15 @@ class AreaCounts:
 
 @dataclass(frozen=True)
 class IoUReport:
-    """What a set of label maps scored, in percent; NaN where a category says nothing.
+    """Metrics of a dataset, in percent; NaN if a metric is undefined.
 
     Args:
-        names: the T categories.
-        seen_T: which of them training showed.
-        counts: of the whole set.
-        absent: the convention, of `ABSENT`, of the figure that is quoted. Both are always there.
-        note: how seen ones were told, to print with the figures.
+        names: names of the T categories.
+        seen_T: True for categories seen in training.
+        counts: pixel counts over the whole dataset.
+        absent: convention for absent categories, a key of `ABSENT`. It decides which mIoU is
+            quoted; both are always computed.
+        note: rule that separates seen from unseen categories, printed with the metrics.
     """
 
     names: tuple[str, ...]
@@ -88,28 +91,29 @@ class IoUReport:
 
     @property
     def iou_T(self) -> Percent:
-        """NaN where a category is neither predicted nor true."""
+        """IoU of each category; NaN if it is neither predicted nor true."""
         union_T = self.counts.predicted_T + self.counts.true_T - self.counts.both_T
         return _percent(self.counts.both_T, union_T)
 
     @property
     def accuracy_T(self) -> Percent:
-        """Share of a category's true pixels that were found; NaN where it has none."""
+        """Share of true pixels predicted correctly, per category; NaN if it has no true pixels."""
         return _percent(self.counts.both_T, self.counts.true_T)
 
     @property
     def headline(self) -> str:
-        """Name of the figure in `summary` that this protocol quotes as its mIoU."""
+        """Key in `summary` of the mIoU that the protocol quotes."""
         return ABSENT[self.absent][0]
 
     def summary(self) -> dict[str, float]:
-        """All figures in percent, under the same names whatever the protocol quotes.
+        """All metrics in percent; the names do not depend on the protocol.
 
-        ``mIoU`` is the mean over categories that occur in the ground truth (detectron2, and the
-        papers of CAT-Seg and SED); ``mIoU_union`` over those that occur in the ground truth or in
-        a prediction (mmseg). ``mIoU_seen`` and ``mIoU_unseen`` are over the ground truth's;
-        ``hIoU`` is their harmonic mean, NaN where one of the two is missing. ``pACC``: of pixels;
-        ``mACC``: mean of the categories' accuracies; ``fwIoU``: IoU weighted by true pixels.
+        ``mIoU`` is the mean over categories that occur in the ground truth, as in detectron2 and
+        the papers of CAT-Seg and SED. ``mIoU_union`` is the mean over categories that occur in the
+        ground truth or in a prediction, as in mmseg. ``mIoU_seen`` and ``mIoU_unseen`` are means
+        over the seen and the unseen categories of the ground truth. ``hIoU`` is the harmonic mean
+        of these two, and NaN if one of them is missing. ``pACC`` is the pixel accuracy, ``mACC``
+        the mean accuracy of the categories, and ``fwIoU`` the IoU weighted by true pixels.
         """
         true_T = self.counts.true_T > 0
         seen = _mean(self.iou_T[true_T & self.seen_T])
@@ -128,14 +132,14 @@ class IoUReport:
         }
 
     def table(self) -> str:
-        """One line per category that occurs, then the summary."""
+        """Text table: one line for each category that occurs, then the summary."""
         width = max([len(name) for name in self.names] + [8])
         lines = [f"{'category':{width}}  {'':6}  {'IoU':>6}  {'acc':>6}  {'pixels':>10}"]
         for i, name in enumerate(self.names):
             if self.counts.true_T[i] or self.counts.predicted_T[i]:
                 kind = "seen" if self.seen_T[i] else "unseen"
-                figures = f"{_cell(self.iou_T[i])}  {_cell(self.accuracy_T[i])}"
-                lines.append(f"{name:{width}}  {kind:6}  {figures}  {self.counts.true_T[i]:10d}")
+                values = f"{_cell(self.iou_T[i])}  {_cell(self.accuracy_T[i])}"
+                lines.append(f"{name:{width}}  {kind:6}  {values}  {self.counts.true_T[i]:10d}")
         absent = len(self.names) - (len(lines) - 1)
         lines.append(
             f"({absent} more categories neither occur nor are predicted)" if absent else ""
@@ -145,12 +149,12 @@ class IoUReport:
         return "\n".join(line for line in lines if line)
 
     def headline_line(self) -> str:
-        """Which of the two mIoU is quoted, and over which classes it is the mean."""
+        """Line that names the quoted mIoU and the classes it is the mean over."""
         value = _cell(self.summary()[self.headline]).strip()
         return f"quoted: {self.headline} {value} (mean over {ABSENT[self.absent][1]})"
 
     def as_dict(self) -> dict:
-        """For JSON: the summary, and IoU and pixels of every category by name."""
+        """Summary, and IoU and pixels of each category by name, ready for JSON."""
         return {
             "summary": {key: _json(value) for key, value in self.summary().items()},
             "headline": self.headline,
@@ -168,7 +172,7 @@ class IoUReport:
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
-    """Of two percentages; 0 where either is 0, NaN where either is missing.
+    """Harmonic mean of two percentages; 0 if either is 0, NaN if either is NaN.
 
     >>> harmonic_mean(60.0, 30.0), harmonic_mean(60.0, 0.0), harmonic_mean(60.0, float("nan"))
     (40.0, 0.0, nan)

@@ -1,4 +1,4 @@
-"""The test loop: bounded, exact over any number of processes, and able to go on after a kill."""
+"""Test loop with bounded memory, exact on any number of ranks, resumable after a kill."""
 
 from __future__ import annotations
 
@@ -27,51 +27,52 @@ from .plan import Plan, agree
 from .state import CountState, Part, StateFolder
 
 FOLDER = "evaluation"
-"""In the working directory: where the state is."""
+"""Folder of the state in the working directory."""
 _TIMES = ("test/time", "test/data_time")
 _REMEMBERED = 100
-"""Iterations whose times are kept for the log; mmengine would keep a million."""
+"""Number of iteration times kept for the log; mmengine would keep a million."""
 
 
 @runtime_checkable
 class CountingMetric(Protocol):
-    """A metric whose whole memory is counts that add up, in any order and over any processes."""
+    """Metric whose only state is counts that add up, in any order and over any ranks."""
 
     def state(self) -> CountState:
-        """The counts so far; what later pictures add does not change what was returned."""
+        """Copy of the counts so far; later images do not change it."""
 
     def add_state(self, state: CountState) -> None:
-        """Count what another process, or an earlier session, has counted.
+        """Adds the counts of another rank or an earlier session.
 
         Raises:
-            ValueError: counts of other categories.
+            ValueError: the counts are of other categories.
         """
 
 
 @LOOPS.register_module()
 class ResumableTestLoop(TestLoop):
-    """Counts every picture once, whatever happens in between.
+    """Counts every image exactly once, even if the run is interrupted and resumed.
 
-    A picture leaves nothing behind but counts, so that 5,000 pictures need no more memory than 50.
-    Every few seconds each process writes its counts, and which pictures they are of, under
-    ``evaluation`` in the working directory. Going on from there takes what is left, with any number
-    of processes. A state of other weights, another protocol or other data is refused.
+    Only counts are kept of an image, so 5,000 images need no more memory than 50. Every few
+    seconds each rank writes its counts, and the images they cover, to the folder ``evaluation`` in
+    the working directory. A resumed run evaluates the remaining images, with any number of ranks.
+    It refuses a state of other weights, another protocol or other data.
 
     Args:
-        runner: mmengine's.
-        dataloader: config; its sampler, which must be DefaultSampler, gives way to one that
-            repeats no picture and leaves none out.
-        evaluator: config of metrics that can be continued (`CountingMetric`).
-        fp16: compute under autocast.
-        resume: go on from what the working directory holds; start anew if it holds nothing.
-        save_every, report_every: seconds between states, and between lines on progress.
+        runner: mmengine runner.
+        dataloader: config of the data loader. Its sampler must be DefaultSampler; it is replaced
+            by `EachPictureOnce`, which neither repeats nor skips images.
+        evaluator: config of metrics that are `CountingMetric`.
+        fp16: True to compute under autocast.
+        resume: True to continue from the state in the working directory, if there is one.
+        save_every: seconds between two writes of the state.
+        report_every: seconds between two progress lines.
 
-    `protocol` is the protocol that was settled for the run; without one it is read, once, from the
-    runner's config and the dataset as it was built. After `run`, `cost` tells what it took.
+    `protocol` is the settled protocol of the run. If it is None, it is read once from the runner's
+    config and the dataset. After `run`, `cost` holds the time and memory used.
 
     Raises:
-        ValueError: a sampler, or batches, that cannot be shared out anew.
-        TypeError: a metric that keeps more than counts.
+        ValueError: the config has a sampler or batch sampler that cannot be replaced.
+        TypeError: a metric keeps more than counts.
     """
 
     def __init__(
@@ -98,10 +99,10 @@ class ResumableTestLoop(TestLoop):
         self.cost: Cost | None = None
 
     def run(self) -> dict[str, float]:
-        """Evaluate what is left, and report on the whole.
+        """Evaluates the remaining images and reports on the whole dataset.
 
         Raises:
-            ResumeError: the state in the working directory is of another evaluation.
+            ResumeError: the state in the working directory belongs to another evaluation.
         """
         self.runner.call_hook("before_test")
         self.runner.call_hook("before_test_epoch")
@@ -123,11 +124,11 @@ class ResumableTestLoop(TestLoop):
 
     @property
     def root(self) -> Path:
-        """Folder of the states of all evaluations of this working directory."""
+        """Folder that holds the states of all evaluations in this working directory."""
         return Path(self.runner.work_dir) / FOLDER
 
     def _count(self, plan: Plan) -> float:
-        """This process's share, its state written as it goes; returns seconds."""
+        """Evaluates the share of this rank, saves its state regularly, returns the seconds used."""
         state = StateFolder(self.root, plan.identity)
         self.sampler.give(plan.left_N)
         done_N = np.zeros(len(plan.left_N), bool)
@@ -142,48 +143,51 @@ class ResumableTestLoop(TestLoop):
             part = Part(done_N, counts, time.perf_counter() - start, began)
             try:
                 state.write(plan.session, self.runner.rank, part)
-            except OSError as error:  # the counts are in memory: no reason to lose them, too
-                self.runner.logger.warning(f"a kill now would cost this session's work: {error}")
+            except OSError as error:  # the counts are still in memory, so the run goes on
+                self.runner.logger.warning(
+                    f"The state could not be written, so an interruption now would lose the counts "
+                    f"of this session: {error}"
+                )
 
         try:
             for index, batch in enumerate(self.dataloader):
                 self.run_iter(index, batch)
                 begin, end = end, min(end + size, len(self.sampler))
-                done_N[self.sampler.mine[begin:end]] = True
+                done_N[self.sampler.indices[begin:end]] = True
                 progress.step(end)
                 if time.perf_counter() - saved >= self.save_every:
                     save()
                     saved = time.perf_counter()
-        except BaseException:  # counts of half a batch may be among them now: nothing is saved
+        except BaseException:  # the counts may include half a batch, so they are not saved
             if saved > start or plan.parts:
                 say(f"The counts so far are kept in {self.root}. A resumed run continues from them")
             raise
         if end:
             save()
-        else:  # the log wants a mean of something
+        else:  # mmengine's log averages these and fails on an empty list
             for name in _TIMES:
                 self.runner.message_hub.update_scalar(name, 0.0)
         return time.perf_counter() - start
 
     def _sum_up(self, plan: Plan, seconds: float) -> Cost:
         try:
-            everyone = all_gather((seconds, memory_peak()))
+            usages = all_gather((seconds, memory_peak()))
         except RuntimeError as error:
             if not is_process_lost(error):
                 raise
             lost = ProcessLostError(
-                f"another process of this evaluation has ended or cannot be reached ({error}). "
+                f"Another rank of this evaluation has ended or cannot be reached ({error}). "
                 f"The counts so far are kept in {self.root}"
             )
             raise advised(lost, "resume") from error
         return Cost(
             plan.started,
             utc_now(),
-            plan.seconds_before + max(each for each, _ in everyone),
+            plan.seconds_before + max(rank_seconds for rank_seconds, _ in usages),
             plan.sessions_before + 1,
             self.sampler.ranks,
             len(plan.left_N),
-            largest([peak for _, peak in everyone]),
+            largest([peak for _, peak in usages]),
         )
 
     def _evaluate(self, plan: Plan) -> dict[str, float]:
@@ -192,25 +196,26 @@ class ResumableTestLoop(TestLoop):
             for part in plan.parts:
                 metric.add_state(part.counts[number])
             if metric.collect_device == "cpu" and metric.collect_dir is None:
-                # mmengine would use a folder wherever the command was started
+                # mmengine would create its folder in the current directory
                 metric.collect_dir = str(state.folder / f"gather-{number}")
         metrics: dict[str, float] = self.evaluator.evaluate(len(plan.left_N))
         if self.runner.rank == 0:
-            with suppress(OSError):  # the figures are there
+            with suppress(OSError):  # the metrics are computed already
                 state.mark_complete()
         return metrics
 
 
 @DATA_SAMPLERS.register_module()
 class EachPictureOnce(Sampler[int]):
-    """Every `ranks`-th of the pictures that are left, beginning with the `rank`-th; no repeats.
+    """Every `ranks`-th remaining image, starting with the `rank`-th, without repeats.
 
-    Processes may get one picture more or less than others: none is repeated to even that out.
+    Some ranks may get one image more than others, because no image is repeated to even that out.
 
     Args:
-        dataset: only its length is asked for.
-        seed: taken since mmengine gives one; nothing is drawn.
-        rank, ranks: this process and how many there are; None: as torch.distributed has it.
+        dataset: dataset; only its length is used.
+        seed: unused, because nothing is random; mmengine passes it to every sampler.
+        rank: index of this rank; None: that of torch.distributed.
+        ranks: number of ranks; None: that of torch.distributed.
     """
 
     def __init__(
@@ -223,37 +228,44 @@ class EachPictureOnce(Sampler[int]):
         own, all_ranks = get_dist_info()
         self.rank = own if rank is None else rank
         self.ranks = all_ranks if ranks is None else ranks
-        self.pictures = len(dataset)
-        self.mine: NDArray[np.int64]
-        self.give(np.ones(self.pictures, bool))
+        self.length = len(dataset)
+        self.indices: NDArray[np.int64]
+        self.give(np.ones(self.length, bool))
 
     def give(self, left_N: NDArray[np.bool_]) -> None:
-        """Share out the pictures that are marked."""
-        if len(left_N) != self.pictures:
-            raise ValueError(f"marks of {len(left_N)} pictures for a set of {self.pictures}")
-        self.mine = np.flatnonzero(left_N)[self.rank :: self.ranks]
+        """Distributes the images marked in `left_N` over the ranks.
+
+        Raises:
+            ValueError: the number of marks is not the number of images.
+        """
+        if len(left_N) != self.length:
+            raise ValueError(
+                f"One mark per image is expected, but there are {len(left_N)} marks for "
+                f"{self.length} images"
+            )
+        self.indices = np.flatnonzero(left_N)[self.rank :: self.ranks]
 
     def __iter__(self) -> Iterator[int]:
-        return (int(index) for index in self.mine)
+        return (int(index) for index in self.indices)
 
     def __len__(self) -> int:
-        return len(self.mine)
+        return len(self.indices)
 
 
 def _each_once(dataloader: dict) -> dict:
-    """A loader's config whose sampler can be told what is left."""
+    """Data loader config with a sampler that accepts the remaining images."""
     if not isinstance(dataloader, dict):
         raise TypeError(
-            f"ResumableTestLoop needs the config of its data loader, got a "
-            f"{type(dataloader).__name__}: build the Runner of the config"
+            f"ResumableTestLoop expects the config of its data loader, but got a "
+            f"{type(dataloader).__name__}. Build the Runner from a config"
         )
     config = copy.deepcopy(dict(dataloader))
     kind = (config.get("sampler") or {}).get("type", "DefaultSampler")
     if kind not in ("DefaultSampler", "EachPictureOnce") or config.get("batch_sampler"):
         raise ValueError(
-            f"test_dataloader has a sampler of its own ({kind}) or a batch_sampler, which may "
-            f"repeat pictures: use sampler=dict(type='DefaultSampler', shuffle=False, "
-            f"round_up=False)"
+            f"ResumableTestLoop expects a DefaultSampler and no batch_sampler in test_dataloader, "
+            f"but found {kind} or a batch_sampler, which may repeat images. Use "
+            f"sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)"
         )
     config["sampler"] = {"type": "EachPictureOnce"}
     config["drop_last"] = False
@@ -261,6 +273,6 @@ def _each_once(dataloader: dict) -> dict:
 
 
 def _remember_little(runner: Runner) -> None:
-    """The log's running means need the last times only."""
+    """Limits the log history to the last iterations, which are all its running means need."""
     for name in _TIMES:
         runner.message_hub.log_scalars[name] = HistoryBuffer(max_length=_REMEMBERED)

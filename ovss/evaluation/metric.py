@@ -1,4 +1,4 @@
-"""The metric that mmengine's loops call: words to classes, counts, and which classes were seen."""
+"""Metric for mmengine loops: maps categories to classes, counts pixels, finds seen classes."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ _KEYS: dict[str, Callable[[str], frozenset[str]]] = {
 
 @METRICS.register_module()
 class OpenVocabIoU(BaseMetric):
-    """Mean IoU under both conventions for absent classes, accuracies, seen / unseen / harmonic.
+    """Mean IoU under both conventions for absent classes, accuracies, and seen / unseen means.
 
-    mmseg's IoUMetric keeps three rows of T numbers for every picture and sums them in single
-    precision; this one keeps three rows in all, and integers. Equal to it wherever it is exact.
+    mmseg's IoUMetric keeps several rows of T numbers for every image and sums them in single
+    precision. This metric keeps three rows of integers in total. Both agree wherever single
+    precision is exact.
 
     Args:
-        seen: names that training showed: a list, a text file, or a registered vocabulary. None:
-            those that the data set marks as seen.
-        seen_rule: when two names are the same class, one of `SEEN_RULES`.
-        absent: which convention for absent classes the protocol quotes: ``"ground_truth"`` or
-            ``"union"``. Both are always computed.
-        prefix: of the names of the figures in logs.
+        seen: class names seen in training: a list, a text file or a registered vocabulary. None:
+            the classes that the dataset marks as seen.
+        seen_rule: rule that matches class names, a key of `SEEN_RULES`.
+        absent: convention of the quoted mIoU: ``"ground_truth"`` or ``"union"``. Both are always
+            computed.
+        prefix: prefix of metric names in logs.
 
-    Predictions are words; where the data set's metainfo has a ``word_class`` they become classes
-    first. After an evaluation `report` holds the figures of every class. In distributed runs the
-    sampler must not repeat pictures: DefaultSampler with ``shuffle=False, round_up=False``.
+    Predictions index the vocabulary. If the dataset's metainfo has ``word_class``, they are mapped
+    to classes first. After an evaluation `report` holds the metrics of every class. In distributed
+    runs the sampler must not repeat images (DefaultSampler with ``shuffle=False,
+    round_up=False``).
 
     Raises:
-        ValueError: an unknown rule or convention.
+        ValueError: the rule or the convention is unknown.
     """
 
     default_prefix = None
@@ -70,49 +72,64 @@ class OpenVocabIoU(BaseMetric):
         self.report: IoUReport | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count a batch: `pred_sem_seg` against `gt_sem_seg`, each (1, H, W)."""
+        """Counts a batch: `pred_sem_seg` against `gt_sem_seg`, each (1, H, W).
+
+        Raises:
+            ValueError: an image has no label map.
+        """
         counts, word_class = self._counts(), self.dataset_meta.get("word_class")
         for sample in data_samples:
             if "gt_sem_seg" not in sample:
-                raise ValueError(f"{sample.get('img_path')} has no ground truth to score against")
+                raise ValueError(
+                    f"Every image needs a label map to be evaluated, but "
+                    f"{sample.get('img_path')} has none"
+                )
             predicted_HW = to_classes(sample["pred_sem_seg"]["data"][0], word_class)
             counts.add(predicted_HW, sample["gt_sem_seg"]["data"][0])
 
     def state(self) -> dict[str, list[int]]:
-        """The counts so far, for who stops an evaluation and goes on later."""
+        """Counts so far, from which an interrupted evaluation can continue."""
         counts = self._counts()
         rows = ("both", counts.both_T), ("predicted", counts.predicted_T), ("true", counts.true_T)
         return {name: row_T.tolist() for name, row_T in rows}
 
     def add_state(self, state: Mapping[str, list[int]]) -> None:
-        """Count what another process, or an earlier session, has counted.
+        """Adds the counts of another rank or an earlier session.
 
         Raises:
-            ValueError: counts of another number of classes.
+            ValueError: the counts have a different number of classes.
         """
         counts = self._counts()
         if any(len(state[name]) != len(counts) for name in ("both", "predicted", "true")):
-            raise ValueError(f"counts of {len(state['true'])} classes, here are {len(counts)}")
+            raise ValueError(
+                f"The dataset has {len(counts)} classes, but the counts to add have "
+                f"{len(state['true'])}"
+            )
         counts.both_T += np.asarray(state["both"], np.int64)
         counts.predicted_T += np.asarray(state["predicted"], np.int64)
         counts.true_T += np.asarray(state["true"], np.int64)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Gather the counts of all processes, one entry from each."""
-        self._counts()
+        """Gathers the counts of all ranks and computes the metrics."""
+        self._counts()  # a rank without images contributes zeros
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[AreaCounts]) -> dict[str, float]:
+        """Merges the counts of all ranks, logs the table and returns the summary."""
         meta, counts = self.dataset_meta, AreaCounts(len(results[0]))
         for part in results:
             counts.merge(part)
         names = tuple(meta["classes"])
-        shown = meta.get("seen", names) if self.seen is None else self.seen
-        seen_T, note = seen_classes(names, shown, self.seen_rule), seen_note(shown, self.seen_rule)
+        trained = meta.get("seen", names) if self.seen is None else self.seen
+        seen_T = seen_classes(names, trained, self.seen_rule)
+        note = seen_note(trained, self.seen_rule)
         if self.seen is not None and "seen" in meta:
             marked_T = seen_classes(names, meta["seen"], self.seen_rule)
             if marked_T.sum() < len(names) and (marked_T != seen_T).any():
-                note += f"; not by the data set's own marks, which are {marked_T.sum()} classes"
+                note += (
+                    f"; the dataset itself marks a different set of {marked_T.sum()} classes as "
+                    f"seen, which is not used"
+                )
         self.report = IoUReport(names, seen_T, counts, self.absent, note)
         print_log(self.report.table(), logger="current")
         return self.report.summary()
@@ -124,17 +141,17 @@ class OpenVocabIoU(BaseMetric):
 
 
 def to_classes(predicted_HW: Tensor, word_class: Sequence[int] | None) -> Tensor:
-    """Every predicted word as the class it stands for.
+    """Maps predicted categories to the classes that they count as.
 
     Args:
-        predicted_HW: indices into W words, or IGNORE; any shape.
-        word_class: W classes, the i-th being what word i counts as; None: each word is a class.
+        predicted_HW: indices into W categories, or IGNORE; any shape.
+        word_class: class index of each of the W categories; None: each category is a class.
 
     Returns:
-        indices into the classes; IGNORE stays.
+        Class indices; IGNORE stays IGNORE.
 
     Raises:
-        ValueError: an index outside the W words.
+        ValueError: an index is outside the W categories.
 
     >>> to_classes(torch.tensor([0, 1, 2, -1]), [0, 0, 1]).tolist()
     [0, 0, 1, -1]
@@ -145,31 +162,32 @@ def to_classes(predicted_HW: Tensor, word_class: Sequence[int] | None) -> Tensor
     if not bool((inside | (predicted_HW == IGNORE)).all()):
         low, high = int(predicted_HW.min()), int(predicted_HW.max())
         raise ValueError(
-            f"a prediction holds {low}..{high}, outside the {len(word_class)} words that were asked"
+            f"Predicted indices must be in 0..{len(word_class) - 1} because the vocabulary has "
+            f"{len(word_class)} categories, but they span {low}..{high}"
         )
     table_W = torch.tensor([*word_class, IGNORE], device=predicted_HW.device)
-    return table_W[predicted_HW.long()]  # IGNORE is -1: the last entry
+    return table_W[predicted_HW.long()]  # IGNORE is -1 and so reads the last entry
 
 
 def seen_classes(
-    names: Sequence[str], shown: Sequence[str], rule: str = "any_synonym"
+    names: Sequence[str], trained: Sequence[str], rule: str = "any_synonym"
 ) -> NDArray[np.bool_]:
-    """Which of T names are among those that training showed; bool (T,).
+    """Boolean array (T,): True for names that match a training name.
 
     Args:
-        names: T classes; ``"sofa, couch"`` is one with two synonyms.
-        shown: the names of training.
-        rule: one of `SEEN_RULES`.
+        names: T class names; ``"sofa, couch"`` is one name with two synonyms.
+        trained: class names of the training data.
+        rule: rule that matches names, a key of `SEEN_RULES`.
 
-    >>> names, shown = ["sofa, couch", "Cat"], ["couch", "cat"]
-    >>> [seen_classes(names, shown, rule).tolist() for rule in SEEN_RULES]
+    >>> names, trained = ["sofa, couch", "Cat"], ["couch", "cat"]
+    >>> [seen_classes(names, trained, rule).tolist() for rule in SEEN_RULES]
     [[True, True], [False, True], [False, False]]
     """
     key = _KEYS[rule]
-    known = frozenset().union(*map(key, shown))
+    known = frozenset().union(*map(key, trained))
     return np.array([bool(key(name) & known) for name in names], dtype=bool)
 
 
-def seen_note(shown: Sequence[str], rule: str) -> str:
-    """One line to print beside the figures."""
-    return f"a class is seen if {SEEN_RULES[rule]} one of the {len(shown)} that training showed"
+def seen_note(trained: Sequence[str], rule: str) -> str:
+    """Line that explains the seen rule, printed with the metrics."""
+    return f"a class is seen if {SEEN_RULES[rule]} one of the {len(trained)} training classes"

@@ -1,4 +1,4 @@
-"""What the processes of an evaluation agree on first: what it is of, by hash, and what is left."""
+"""Plan of an evaluation, shared by all ranks: its identity as hashes, and the remaining images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,17 @@ from .state import Part, StateFolder, merge
 
 @dataclass(frozen=True)
 class Plan:
-    """What all processes of a session agree on: the first one reads, the others are told."""
+    """Everything the ranks of a session agree on; the first rank reads it and broadcasts it.
+
+    Args:
+        identity: hashes of everything that the counts depend on.
+        session: number of this session.
+        left_N: True for images that are still to be evaluated.
+        started: start of the first session (UTC, ISO 8601).
+        sessions_before: number of earlier sessions.
+        seconds_before: wall-clock seconds of earlier sessions.
+        parts: parts of earlier sessions; empty on all ranks but the first.
+    """
 
     identity: dict[str, str]
     session: int
@@ -35,7 +45,6 @@ class Plan:
     sessions_before: int = 0
     seconds_before: float = 0.0
     parts: Sequence[Part] = field(default=())
-    """Of earlier sessions; only the first process keeps them."""
 
 
 def agree(
@@ -46,30 +55,32 @@ def agree(
     fp16: bool,
     resume: bool,
 ) -> Plan:
-    """What is left, and whose it is: the first process looks, the others are told.
+    """Plan of the session, made by the first rank and broadcast to the others.
 
     Args:
-        runner: of the evaluation, its weights loaded.
-        root: of the states of all evaluations of the working directory.
-        dataset, protocol, fp16: of the loop.
-        resume: go on from the state there; otherwise it is cleared.
+        runner: runner with loaded weights.
+        root: folder of the states of all evaluations in the working directory.
+        dataset: dataset of the loop.
+        protocol: protocol of the run.
+        fp16: True if the loop computes under autocast.
+        resume: True to continue from the state in `root`, False to clear it.
 
     Raises:
-        ResumeError: the state is of another evaluation. An error of the first process is raised in
-            every one.
+        ResumeError: the state belongs to another evaluation. An error on the first rank is raised
+            on every rank.
     """
-    found: Any = None
+    outcome: Any = None
     if runner.rank == 0:
         try:
             identity = evaluation_identity(runner, dataset, protocol, fp16)
-            found = _plan(runner, root, dataset, identity, resume)
-        except Exception as error:
-            found = error
-    told = [replace(found, parts=()) if isinstance(found, Plan) else found]
-    broadcast_object_list(told)
-    if isinstance(told[0], Exception):
-        raise told[0]
-    return cast(Plan, found if runner.rank == 0 else told[0])
+            outcome = _plan(runner, root, dataset, identity, resume)
+        except Exception as error:  # sent to the other ranks, which would wait forever otherwise
+            outcome = error
+    message = [replace(outcome, parts=()) if isinstance(outcome, Plan) else outcome]
+    broadcast_object_list(message)
+    if isinstance(message[0], Exception):
+        raise message[0]
+    return cast(Plan, outcome if runner.rank == 0 else message[0])
 
 
 def _plan(runner: Runner, root: Path, dataset: Any, identity: dict[str, str], resume: bool) -> Plan:
@@ -80,7 +91,9 @@ def _plan(runner: Runner, root: Path, dataset: Any, identity: dict[str, str], re
     sessions = state.read()
     parts = [part for session in sessions for part in session]
     left_N = ~merge(parts, len(dataset))
-    runner.logger.info(f"{int((~left_N).sum()):,} of {len(left_N):,} pictures are counted already")
+    runner.logger.info(
+        f"{int((~left_N).sum()):,} of {len(left_N):,} images were counted by earlier sessions"
+    )
     return Plan(
         identity,
         state.next_session(),
@@ -95,13 +108,13 @@ def _plan(runner: Runner, root: Path, dataset: Any, identity: dict[str, str], re
 def evaluation_identity(
     runner: Runner, dataset: Dataset[Any], protocol: SettledProtocol, fp16: bool
 ) -> dict[str, str]:
-    """Name -> hash of all that a count depends on.
+    """Hash by name of everything that the counts depend on.
 
     Args:
-        runner: of the evaluation, its weights loaded.
-        dataset: that is evaluated.
-        protocol: of the run.
-        fp16: whether the loop computes under autocast.
+        runner: runner with loaded weights.
+        dataset: dataset to evaluate.
+        protocol: protocol of the run.
+        fp16: True if the loop computes under autocast.
     """
     config, model = runner.cfg, unwrap(runner.model)
     device = next(model.parameters()).device.type if any(True for _ in model.parameters()) else ""
@@ -117,15 +130,15 @@ def evaluation_identity(
 
 
 def data_hash(dataset: Dataset[Any], config: Any) -> str:
-    """SHA-256 over a data set's config, its words, its length and its files.
+    """SHA-256 over a dataset's config, class names, length and files.
 
-    Files are known by name, size and time of change: to read them all would take as long as to
-    evaluate a small model.
+    Files are identified by name, size and modification time, because reading them all would take
+    as long as evaluating a small model.
     """
     files = []
     if isinstance(dataset, ImageMaskDataset):
         for path in (path for pair in dataset.pairs for path in pair if path is not None):
-            facts = path.stat()
-            files.append((str(path), facts.st_size, facts.st_mtime_ns))
-    words = getattr(dataset, "metainfo", {}).get("classes")
-    return content_hash([config, words, len(dataset), files])  # type: ignore[arg-type]
+            status = path.stat()
+            files.append((str(path), status.st_size, status.st_mtime_ns))
+    names = getattr(dataset, "metainfo", {}).get("classes")
+    return content_hash([config, names, len(dataset), files])  # type: ignore[arg-type]

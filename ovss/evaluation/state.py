@@ -1,14 +1,15 @@
-"""The state of an evaluation on disk: parts that hold what was counted and for which pictures.
+"""State of an evaluation on disk: parts that hold counts and the images they cover.
 
-Each process of each session writes one part of its own and never another's; the sum of all parts is
-what was done. A part holds counts and pictures together and is replaced as a whole, so that a kill
-at any moment leaves every picture either in exactly one part or in none.
+Each rank of each session writes one part of its own, and the sum of all parts is what was done. A
+part holds counts and images together and is replaced as a whole, so an interruption at any moment
+leaves every image either in exactly one part or in none.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,22 +29,22 @@ _NAME = re.compile(r"session-(\d+)-rank-(\d+)\.json")
 _COMPLETE = "complete"
 Marks = NDArray[np.bool_]
 CountState = Mapping[str, list[int]]
-"""Running counts of a metric, as JSON can hold them."""
+"""Running counts of a metric, in a form that JSON can hold."""
 
 
 class ResumeError(ValueError):
-    """A state that another evaluation left: its counts must not be mixed with this one's."""
+    """The state on disk belongs to another evaluation, so the counts must not be added up."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one process of one session has done.
+    """Work of one rank in one session.
 
     Args:
-        done_N: marks of the pictures that are counted.
-        counts: of each metric.
-        seconds: wall clock until the part was written.
-        started: UTC, ISO 8601.
+        done_N: True for images that are counted.
+        counts: counts of each metric.
+        seconds: wall-clock seconds until the part was written.
+        started: start of the session (UTC, ISO 8601).
     """
 
     done_N: Marks
@@ -52,18 +53,23 @@ class Part:
     started: str
 
 
-def merge(parts: Sequence[Part], pictures: int) -> Marks:
-    """Marks of all pictures that any part holds.
+def merge(parts: Sequence[Part], length: int) -> Marks:
+    """Marks of all images that the parts hold.
+
+    Args:
+        parts: parts of one evaluation.
+        length: number of images in the dataset.
 
     Raises:
-        ResumeError: two parts hold the same image, or one is of another number of images.
+        ResumeError: two parts hold the same image, or a part has a different number of images.
     """
-    done_N = np.zeros(pictures, bool)
+    done_N = np.zeros(length, bool)
     for part in parts:
-        if len(part.done_N) != pictures or (done_N & part.done_N).any():
+        if len(part.done_N) != length or (done_N & part.done_N).any():
             error = ResumeError(
-                "two parts of the state hold the same image, or are of datasets of different "
-                "sizes, because it was edited or mixed. Start again instead of resuming"
+                "Every image may be in one part of the state only, but two parts hold the same "
+                "image or belong to datasets of different sizes, because the state was edited or "
+                "mixed. Start again instead of resuming"
             )
             raise advised(error, "start_again")
         done_N |= part.done_N
@@ -71,12 +77,12 @@ def merge(parts: Sequence[Part], pictures: int) -> Marks:
 
 
 class StateFolder:
-    """The parts of one evaluation.
+    """Folder with the parts of one evaluation.
 
     Args:
-        root: shared by all evaluations of a working directory.
-        identity: what an evaluation is of, name -> hash (``weights``, ``protocol``, ``data``, ...);
-            each has a folder of its own.
+        root: folder shared by all evaluations in a working directory.
+        identity: hash by name (``weights``, ``protocol``, ``data``, ...) of everything that the
+            counts depend on. Each identity has its own folder.
     """
 
     def __init__(self, root: Path, identity: Mapping[str, str]) -> None:
@@ -84,17 +90,17 @@ class StateFolder:
         self.folder = root / short_hash(self.identity)
 
     def clear(self) -> None:
-        """Forget what was done."""
+        """Deletes the parts of earlier sessions."""
         (self.folder / _COMPLETE).unlink(missing_ok=True)
         for path in self._files():
             path.unlink()
 
     def next_session(self) -> int:
-        """A number that no part has yet."""
+        """Lowest session number above those in use."""
         return 1 + max((int(_NAME.fullmatch(p.name)[1]) for p in self._files()), default=0)  # type: ignore[index]
 
     def write(self, session: int, rank: int, part: Part) -> None:
-        """Replace the part of this process."""
+        """Writes or replaces the part of a rank."""
         content = {
             "format": FORMAT,
             "identity": self.identity,
@@ -109,15 +115,19 @@ class StateFolder:
         write_text(path, text)
 
     def read(self) -> list[list[Part]]:
-        """Parts of each session. One that is damaged is left out: its pictures are done again.
+        """Parts of each session, without damaged ones, whose images are evaluated again.
 
         Raises:
-            ResumeError: nothing to go on from here, but unfinished evaluations of something else.
+            ResumeError: this evaluation has no state, but `root` holds unfinished evaluations with
+                another identity.
         """
         files = self._files()
         if not files:
             self._check_others()
-            print_log(f"no evaluation to go on from in {self.root}: it starts anew", "current")
+            print_log(
+                f"No state to resume found in {self.root}, so the run starts from the first image",
+                "current",
+            )
         sessions: dict[str, list[Part]] = {}
         for path in files:
             part = _read_part(path, self.identity)
@@ -126,7 +136,7 @@ class StateFolder:
         return list(sessions.values())
 
     def mark_complete(self) -> None:
-        """All pictures are counted: nobody has to be asked before others are evaluated."""
+        """Marks the evaluation as complete, so it no longer blocks resuming other evaluations."""
         write_text(self.folder / _COMPLETE, "")
 
     def _files(self) -> list[Path]:
@@ -146,9 +156,9 @@ class StateFolder:
                 for key in differing
             )
             error = ResumeError(
-                f"the unfinished evaluation in {folder} is of other {', '.join(differing)} "
-                f"({hashes}): its counts cannot be added to these. Give what it was started with, "
-                f"or start another instead of resuming"
+                f"The unfinished evaluation in {folder} used other {', '.join(differing)} "
+                f"({hashes}), so its counts cannot be continued. Resume with the values it was "
+                f"started with, or start another instead of resuming"
             )
             raise advised(error, "start_again", "keep_apart")
 
@@ -164,12 +174,14 @@ def _read_part(path: Path, identity: Mapping[str, str]) -> Part | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         if content["format"] != FORMAT or content["identity"] != identity:
-            raise ValueError("of another format or evaluation")
+            raise ValueError("its format or identity differs")
         packed = np.frombuffer(base64.b64decode(content["done"], validate=True), np.uint8)
         done_N = np.unpackbits(packed, count=content["pictures"]).astype(bool)
         return Part(done_N, content["counts"], float(content["seconds"]), content["started"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         print_log(
-            f"{path} cannot be read ({error}): its pictures are evaluated again", "current", 30
+            f"The state {path} cannot be read ({error}), so its images are evaluated again",
+            "current",
+            logging.WARNING,
         )
         return None

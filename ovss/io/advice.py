@@ -1,7 +1,7 @@
-"""Advice that a library error carries, for the running command to put into words.
+"""Advice topics attached to library errors; the running command turns them into sentences.
 
-An error of the library says what was expected, what was found and where, and names no flag: which
-flag helps depends on the command. It carries topics of advice instead, and `ovss.cli.advice` has
+An error of the library says what was expected, what was found and where. It names no flag, because
+the flag that helps depends on the command. It carries topics instead, and `ovss.cli.advice` holds
 the sentence of each command for each topic.
 """
 
@@ -15,11 +15,11 @@ E = TypeVar("E", bound=BaseException)
 
 @dataclass(frozen=True)
 class Advice:
-    """Topics of what can be done about an error.
+    """Topics that tell a command which hints to print with an error.
 
     Args:
         topics: keys of `ovss.cli.advice.ADVICE`, the most useful one first.
-        values: what fills the gaps of their sentences.
+        values: values for the placeholders of the sentences.
     """
 
     topics: tuple[str, ...]
@@ -27,7 +27,7 @@ class Advice:
 
 
 def advised(error: E, *topics: str, **values: Any) -> E:
-    """Attach advice to an error and return the error, to be raised.
+    """Attaches advice to an error and returns the error, so it can be raised.
 
     >>> advice_of(advised(ValueError("no class file"), "classes")).topics
     ('classes',)
@@ -37,6 +37,6 @@ def advised(error: E, *topics: str, **values: Any) -> E:
 
 
 def advice_of(error: BaseException) -> Advice:
-    """Advice that an error carries; without topics if it carries none."""
-    found = vars(error).get("advice")
-    return found if isinstance(found, Advice) else Advice(())
+    """Advice that an error carries; it has no topics if nothing was attached."""
+    advice = vars(error).get("advice")
+    return advice if isinstance(advice, Advice) else Advice(())

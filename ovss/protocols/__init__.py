@@ -1,1 +1,1 @@
-"""Evaluation protocols: their fields, the published ones by name, and how a config carries one."""
+"""Evaluation protocols: their fields, the named ones, reading and writing them in configs."""

@@ -1,4 +1,4 @@
-"""What can be asked for: values that fields can have, and protocols that a method can run."""
+"""Checks of protocols: valid values of fields, and compatibility with a method."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .write_parts import inference_block
 
 
 def checked(template: ProtocolTemplate, options: Mapping[str, Any]) -> ProtocolTemplate:
-    """Fields with other values, as a command line gives them.
+    """Replaces fields by values as a command line gives them, and checks every field.
 
     Args:
-        template: the fields.
-        options: dotted field -> value. Templates are a registered name or texts, words of the
-            background a registered vocabulary or names; a canvas of two sides is (height, width).
+        template: fields to start from.
+        options: value by dotted field. Templates are a registered name or texts, background words
+            a registered vocabulary or names, and a canvas with two sides is (height, width).
 
     Raises:
-        ProtocolError: an unknown field or a value that it cannot have.
+        ProtocolError: a field is unknown or its value is invalid.
     """
     if "resize.others" in options:
         raise ProtocolError(
-            "resize.others is what a data set's pipeline holds: change the pipeline of "
-            "test_dataloader.dataset"
+            "The field resize.others is read-only because it describes the pipeline of the "
+            "dataset. Change the pipeline in test_dataloader.dataset instead"
         )
     values = dict(options)
     for key, read in (("prompts.templates", _templates), ("background.words", _words)):
@@ -42,11 +42,14 @@ def checked(template: ProtocolTemplate, options: Mapping[str, Any]) -> ProtocolT
         values.setdefault("background.name", template.background.name or "background")
     result = template.changed(values)
     flat = result.flat()
-    for key, (fits, what) in _RULES.items():
-        if not fits(flat[key]):
-            raise ProtocolError(f"{key} must be {what}, got {flat[key]!r}")
+    for key, (is_valid, expected) in _RULES.items():
+        if not is_valid(flat[key]):
+            raise ProtocolError(f"{key} must be {expected}, got {flat[key]!r}")
     if result.resize.short is not None and result.resize.longest is None:
-        raise ProtocolError("resize.short needs resize.longest, the bound of the long side")
+        raise ProtocolError(
+            "resize.short needs resize.longest, the limit of the long side, which is not set. Set "
+            "both"
+        )
     return result
 
 
@@ -111,29 +114,32 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 def check_compatible(
     model: Mapping[str, Any], template: ProtocolTemplate, name: str | None
 ) -> None:
-    """Refuse a protocol that the method's parts cannot run, by what they declare.
+    """Raises an error if the components of a method cannot run a protocol.
 
     Args:
-        model: a config's block.
-        template: the protocol's fields.
-        name: name that was asked for.
+        model: model block of a config.
+        template: fields of the protocol.
+        name: name of the protocol, for the message.
 
     Raises:
-        ProtocolError: prompts, canvas or views that are not what head and post-processor need.
+        ProtocolError: head or post-processor declare other prompts, canvas or views.
     """
     with torch.device("meta"):
         head = HEADS.build(dict(model["head"]))
-        behind = POSTPROCESSORS.build(dict(model.get("post_processor") or {"type": "Identity"}))
-    parts = {"head": head, "post_processor": behind}
-    found = misfits({**parts, **_conditions(model, template)})
-    if not found:
+        post_processor = POSTPROCESSORS.build(
+            dict(model.get("post_processor") or {"type": "Identity"})
+        )
+    parts = {"head": head, "post_processor": post_processor}
+    problems = misfits({**parts, **_conditions(model, template)})
+    if not problems:
         return
-    fit = [
+    usable = [
         each.name for each in named_protocols().values() if _can_run(parts, model, each.template)
     ]
     raise ProtocolError(
-        f"the protocol {name or 'asked for'} cannot run with this method: {'; '.join(found)}. "
-        f"Choose one that can: {', '.join(fit) or 'no named protocol does'}"
+        f"{f'The protocol {name}' if name else 'This protocol'} cannot run with this method: "
+        f"{'; '.join(problems)}. "
+        + (f"Choose one that can: {', '.join(usable)}" if usable else "Use another method")
     )
 
 
@@ -147,7 +153,7 @@ def _can_run(
 
 
 def _conditions(model: Mapping[str, Any], template: ProtocolTemplate) -> dict[str, Any]:
-    """Parts of a method that a protocol decides."""
+    """Prompts and inference settings of a method under a protocol."""
     return {
         "prompts": PromptConfig(template.prompts.templates),
         "inference": InferenceConfig(**inference_block(model, template)),

@@ -1,4 +1,4 @@
-"""The protocols that have a name: as the papers' numbers were made, and the mini world's."""
+"""Named protocols: those behind published numbers, and those of the mini world."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .protocol import (
 
 @dataclass(frozen=True)
 class NamedProtocol:
-    """A protocol that papers or configs use.
+    """Protocol that configs refer to by name.
 
     Args:
-        name: what configs call it.
-        template: its fields.
-        source: whose numbers are made so.
-        on: vocabulary -> fields that differ there.
+        name: name in configs.
+        template: fields of the protocol.
+        source: paper or code that uses it.
+        on: fields that differ on some datasets, by the name of the vocabulary.
     """
 
     name: str
@@ -42,21 +42,21 @@ class NamedProtocol:
     on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def fields_on(self, data: DataRules | None) -> ProtocolTemplate:
-        """The fields on a data set."""
+        """Fields on a dataset, which differ from `template` for some vocabularies."""
         return self.template.changed(self.on.get(data.vocabulary, {}) if data else {})
 
 
 @cache
 def named_protocols() -> dict[str, NamedProtocol]:
-    """Every protocol by its name."""
+    """All named protocols, by name."""
     return {protocol.name: protocol for protocol in (*_published(), *_mini())}
 
 
 def find_protocol(name: str) -> NamedProtocol:
-    """The protocol of that name.
+    """Named protocol, looked up by name.
 
     Raises:
-        ProtocolError: there is none; with the closest.
+        ProtocolError: the name is unknown; the message lists close matches.
     """
     known = named_protocols()
     if name not in known:
@@ -65,11 +65,12 @@ def find_protocol(name: str) -> NamedProtocol:
 
 
 def protocol_name(protocol: Protocol, chosen: str | None = None) -> str:
-    """What to call it: a name, with the fields that differ.
+    """Name of the closest named protocol, followed by the fields that differ from it.
 
     Args:
-        protocol: as it was read from a config.
-        chosen: the name that was asked for, taken unless another fits and it does not.
+        protocol: protocol as read from a config.
+        chosen: name given by a config or a flag. It is preferred unless another named protocol
+            matches exactly and this one does not.
 
     >>> protocol_name(Protocol(find_protocol("mini").template))
     'mini'
@@ -78,21 +79,21 @@ def protocol_name(protocol: Protocol, chosen: str | None = None) -> str:
     """
     known = named_protocols()
     order = sorted(known, key=lambda name: name != chosen)
-    found = {name: _differences(protocol, known[name]) for name in order}
-    name = min(order, key=lambda name: _distance(found[name], name == chosen))
-    return " with ".join(filter(None, (name, _told(found[name]))))
+    differences = {name: _differences(protocol, known[name]) for name in order}
+    name = min(order, key=lambda name: _distance(differences[name], name == chosen))
+    return " with ".join(filter(None, (name, _summary(differences[name]))))
 
 
 def method_hash(fields: Mapping[str, Any], name: str) -> str:
-    """Hash of the fields of a method alone, without the data's rules.
+    """Hash of all fields except those of the dataset.
 
-    What happens to synonyms does not matter on data that has none, and the recorded field is
-    ``"none"`` there. The named protocol's value is hashed instead, so that one protocol has one
-    method hash on every dataset.
+    On data without synonyms the recorded field is ``"none"``, because their treatment does not
+    matter. The value of the named protocol is hashed instead, so a protocol has the same method
+    hash on every dataset.
 
     Args:
-        fields: `Protocol.as_dict`, as computed or as a result file has it.
-        name: of the protocol, as `protocol_name` gives it.
+        fields: fields as `Protocol.as_dict` returns them or a result file records them.
+        name: name of the protocol, as `protocol_name` returns it.
 
     >>> mini = Protocol(find_protocol("mini").template.plain())
     >>> method_hash(mini.as_dict(), "mini") == mini.full_hash
@@ -106,45 +107,49 @@ def method_hash(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _differences(protocol: Protocol, named: NamedProtocol) -> dict[str, Any]:
-    """Dotted field -> value here, where it is not the named protocol's."""
+    """Values that differ from those of the named protocol, by dotted field."""
     template = named.fields_on(protocol.data).plain()
-    here, there = protocol.how.plain().flat(), template.flat()
+    own, reference = protocol.how.plain().flat(), template.flat()
     of_data = ("resize", "scores") if protocol.data is None else ()
-    if "none" in (here["prompts.synonyms"], there["prompts.synonyms"]) or (
-        protocol.data is None and there["prompts.synonyms"] == "each"
-    ):
-        there["prompts.synonyms"] = here["prompts.synonyms"]
+    if "none" in (own["prompts.synonyms"], reference["prompts.synonyms"]) or (
+        protocol.data is None and reference["prompts.synonyms"] == "each"
+    ):  # the treatment of synonyms has no effect, or is not known without data
+        reference["prompts.synonyms"] = own["prompts.synonyms"]
     return {
         key: value
-        for key, value in here.items()
-        if value != there[key] and key.partition(".")[0] not in of_data
+        for key, value in own.items()
+        if value != reference[key] and key.partition(".")[0] not in of_data
     }
 
 
-def _distance(found: Mapping[str, Any], chosen: bool) -> int:
-    """How many groups of fields differ; what was chosen gives way to an exact fit only."""
-    return len({key.partition(".")[0] for key in found}) and (
-        1 if chosen else 1 + len({key.partition(".")[0] for key in found})
-    )
+def _distance(differences: Mapping[str, Any], is_chosen: bool) -> int:
+    """Number of groups of fields that differ, plus one; 0 if none does.
+
+    The chosen protocol has at most distance 1, so only an exact match of another is closer.
+    """
+    groups = len({key.partition(".")[0] for key in differences})
+    if not groups:
+        return 0
+    return 1 if is_chosen else 1 + groups
 
 
-def _told(found: Mapping[str, Any]) -> str:
-    """``views.stride=192, ...``, without what follows from the other fields."""
+def _summary(differences: Mapping[str, Any]) -> str:
+    """Text such as ``views.stride=192, ...``, without fields that follow from others."""
     follows = {"resize.short", "canvas.size", "background.name"} & {
-        key for key, value in found.items() if value is None
+        key for key, value in differences.items() if value is None
     }
-    if found.get("views.mode") == "whole":
+    if differences.get("views.mode") == "whole":
         follows.add("views.mode")
     silent = {key.partition(".")[0] for key in follows}
     return ", ".join(
         f"{key}={templates_name(value) if key == 'prompts.templates' else value}"
-        for key, value in found.items()
+        for key, value in differences.items()
         if key in follows or key.partition(".")[0] not in silent or value is not None
     )
 
 
 def _published() -> tuple[NamedProtocol, ...]:
-    """Of section "Published" of docs/protocols.md."""
+    """Protocols of the section "Published" of docs/protocols.md."""
     mapper = Resize(short=640, longest=2560)
     windows = Views("slide", 384, 256, True, "probs", "sigmoid")
     eighty = Prompting(load_templates("imagenet_80"), "average")
@@ -161,13 +166,13 @@ def _published() -> tuple[NamedProtocol, ...]:
     one_view = crops.changed({"canvas.keep_ratio": False, "views": Views(activation="softmax")})
     streets = {"cityscapes": {"canvas.size": 560}}
     return (
-        NamedProtocol("cat_seg", cat_seg, "CAT-Seg's paper and code"),
-        NamedProtocol("sed", sed, "SED's paper and code"),
+        NamedProtocol("cat_seg", cat_seg, "paper and code of CAT-Seg"),
+        NamedProtocol("sed", sed, "paper and code of SED"),
         NamedProtocol(
-            "dcp_clip", replace(cat_seg, prompts=eighty), "DCP-CLIP's paper, inferred: as CAT-Seg"
+            "dcp_clip", replace(cat_seg, prompts=eighty), "paper of DCP-CLIP (inferred: as CAT-Seg)"
         ),
-        NamedProtocol("dpseg", sed, "DPSeg's paper: as SED"),
-        NamedProtocol("sclip", crops, "SCLIP's and NACLIP's code", streets),
+        NamedProtocol("dpseg", sed, "paper of DPSeg (as SED)"),
+        NamedProtocol("sclip", crops, "code of SCLIP and NACLIP", streets),
         NamedProtocol("clearclip", crops.changed({"canvas.size": 448}), "ClearCLIP, windows"),
         NamedProtocol("gem", one_view.changed({"canvas.size": 448}), "GEM, one view"),
         NamedProtocol("clip_surgery", one_view.changed({"canvas.size": 512}), "CLIP Surgery"),
@@ -175,7 +180,7 @@ def _published() -> tuple[NamedProtocol, ...]:
 
 
 def _mini() -> tuple[NamedProtocol, ...]:
-    """Of the mini world: one view at the size that its scenes have."""
+    """Protocols of the mini world: one view at the size of its scenes."""
     mini = ProtocolTemplate(Prompting(load_templates("single"), "first"), canvas=Canvas(96))
     seven = Prompting(load_templates("imagenet_7"), "average")
     streets = {"canvas": Canvas((240, 320)), "views": Views("slide", 192, 128, True, "probs")}
@@ -185,7 +190,7 @@ def _mini() -> tuple[NamedProtocol, ...]:
         NamedProtocol(
             "mini_training_free",
             mini.changed({"views.activation": "softmax"}),
-            "the mini world, methods that need no training",
+            "the mini world, training-free methods",
         ),
-        NamedProtocol("mini_camvid", mini.changed(streets), "street pictures for the mini CLIP"),
+        NamedProtocol("mini_camvid", mini.changed(streets), "street images for the mini CLIP"),
     )

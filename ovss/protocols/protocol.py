@@ -17,14 +17,14 @@ from ovss.structures import split_synonyms
 from ovss.vocabularies import list_templates, list_vocabularies, load_names, load_templates
 
 VERSION = 1
-"""Counts with what the fields mean: the same fields of another version are another protocol."""
+"""Version of the meaning of the fields, included in every hash."""
 
 
 ABSENT = {
     "ground_truth": ("mIoU", "classes that occur in the ground truth; detectron2, CAT-Seg, SED"),
     "union": ("mIoU_union", "classes that occur in ground truth or prediction; mmseg"),
 }
-"""How absent classes enter the mean -> the figure that has it so, and what it is a mean over."""
+"""Metric and the classes it is the mean over, for each convention for absent classes."""
 
 
 SEEN_RULES = {
@@ -32,21 +32,22 @@ SEEN_RULES = {
     "first_synonym": "its first synonym, ignoring case, is the first synonym of",
     "exact": "its whole entry, synonyms and case included, is",
 }
-"""Rule -> the sentence that is printed with the figures."""
+"""Part of the sentence that is printed with the metrics, for each rule."""
 
 
 class ProtocolError(ValueError):
-    """An unknown protocol or field, a value that a field cannot have, or a method unfit for it."""
+    """A protocol or field is unknown, a value is invalid, or a method cannot run the protocol."""
 
 
 @dataclass(frozen=True)
 class Prompting:
-    """How names become prompts.
+    """Prompt templates and the treatment of synonyms.
 
     Args:
-        templates: P texts with one ``{}`` each.
-        synonyms: ``"first"`` only, their ``"average"``, ``"each"`` a query of its own of which the
-            best counts; ``"none"``: no name has several, so that the three are the same.
+        templates: P prompt templates with one ``{}`` each.
+        synonyms: ``"first"`` uses the first synonym only, ``"average"`` the mean of their
+            embeddings, and ``"each"`` makes every synonym a query, of which the best counts.
+            ``"none"`` means that no name has synonyms, which makes the three equivalent.
     """
 
     templates: tuple[str, ...]
@@ -55,12 +56,13 @@ class Prompting:
 
 @dataclass(frozen=True)
 class Resize:
-    """What the test pipeline does to a picture before the method sees it.
+    """Resizing by the test pipeline, before the method receives an image.
 
     Args:
-        short, longest: pixels of the short side, and the bound of the long one; None: none.
-        antialias: whether shrinking averages over all pixels.
-        others: further transforms that a data set's pipeline holds, as JSON.
+        short: length of the short side in pixels; None: the image is not resized.
+        longest: limit of the long side in pixels.
+        antialias: True if shrinking averages over all pixels.
+        others: further transforms in the pipeline of the dataset, as JSON.
     """
 
     short: int | None = None
@@ -71,7 +73,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Canvas:
-    """The size that a method works at: `ovss.inference.InferenceConfig.size` and `keep_ratio`."""
+    """Size a method works at, see `ovss.inference.InferenceConfig.size` and `keep_ratio`."""
 
     size: int | tuple[int, int] | None = None
     keep_ratio: bool | None = False
@@ -79,7 +81,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Views:
-    """Views and where they are averaged: as `ovss.inference.InferenceConfig` has them."""
+    """Views and how they are merged, see `ovss.inference.InferenceConfig`."""
 
     mode: str = "whole"
     window: int | None = None
@@ -91,13 +93,13 @@ class Views:
 
 @dataclass(frozen=True)
 class BackgroundRule:
-    """Rule for background pixels, carried out by `ovss.postprocessors.Background`.
+    """Rule for background pixels, applied by `ovss.postprocessors.Background`.
 
     Args:
-        name: the class that takes what others leave; None: no such rule.
-        words: asked beside the classes, each of them counting as background.
+        name: name of the background class; None: no rule.
+        words: additional names to query, each of which counts as background.
         threshold: probability below which a pixel is background.
-        own_word: whether the class is asked by its own name, too.
+        own_word: True if the name of the background class is queried as well.
     """
 
     name: str | None = None
@@ -108,7 +110,7 @@ class BackgroundRule:
 
 @dataclass(frozen=True)
 class Scoring:
-    """Which mIoU is quoted (`iou.ABSENT`); when two names are one class (`metric.SEEN_RULES`)."""
+    """Choice of the quoted mIoU, a key of `ABSENT`, and of the seen rule, a key of `SEEN_RULES`."""
 
     absent: str = "ground_truth"
     seen_rule: str = "any_synonym"
@@ -119,12 +121,18 @@ _GROUPS = (Prompting, Resize, Canvas, Views, BackgroundRule, Scoring)
 
 @dataclass(frozen=True)
 class ProtocolTemplate:
-    """The fields that do not depend on the data set.
+    """Fields that do not depend on the dataset.
 
     Args:
+        prompts: prompt templates and synonyms.
+        resize: resizing of images by the test pipeline.
+        canvas: size the method works at.
+        views: views and how they are merged.
         accumulation: type in which overlapping views are summed: ``"float32"``, or under
             ``"autocast"`` (`test_cfg.fp16`) float16 on a GPU and bfloat16 on a CPU. Pixels are
-            counted as 64-bit integers always.
+            always counted as 64-bit integers.
+        background: rule for background pixels.
+        scores: quoted mIoU and seen rule.
     """
 
     prompts: Prompting
@@ -136,28 +144,28 @@ class ProtocolTemplate:
     scores: Scoring = field(default_factory=Scoring)
 
     def flat(self) -> dict[str, Any]:
-        """Dotted name -> value of every field; fields that mean nothing here are None.
+        """Value of every field, by dotted name.
 
         >>> ProtocolTemplate(Prompting(("a {}.",)), canvas=Canvas(640)).flat()["canvas.size"]
         640
         """
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for group in fields(self):
             value = getattr(self, group.name)
             parts = {group.name: value} if isinstance(value, str) else vars(value)
             for key, part in parts.items():
-                found[key if isinstance(value, str) else f"{group.name}.{key}"] = part
-        return found
+                values[key if isinstance(value, str) else f"{group.name}.{key}"] = part
+        return values
 
     def changed(self, values: Mapping[str, Any]) -> ProtocolTemplate:
-        """The same with other values.
+        """Copy with other values.
 
         Args:
-            values: dotted name -> value, as `flat` has them; lists become tuples. Or a group's name
-                -> the whole group.
+            values: value by dotted name as in `flat`, where lists become tuples, or a whole group
+                by its name.
 
         Raises:
-            ProtocolError: a field that is not there; the closest is named.
+            ProtocolError: a field is unknown; the message lists close matches.
         """
         known, template = self.flat(), self
         for name, value in values.items():
@@ -171,33 +179,35 @@ class ProtocolTemplate:
         return template
 
     def plain(self) -> ProtocolTemplate:
-        """The same with None in the fields that mean nothing beside the others."""
-        nothing: dict[str, Any] = {}
+        """Copy with None in fields that have no effect, given the other fields."""
+        unused: dict[str, Any] = {}
         if self.views.mode == "whole":
-            nothing |= dict.fromkeys(
+            unused |= dict.fromkeys(
                 ("views.window", "views.stride", "views.global_view", "views.merge")
             )
         if self.resize.short is None:
-            nothing |= {"resize.longest": None, "resize.antialias": None}
+            unused |= {"resize.longest": None, "resize.antialias": None}
         if self.canvas.size is None:
-            nothing["canvas.keep_ratio"] = None
+            unused["canvas.keep_ratio"] = None
         if self.background.name is None:
-            nothing |= {f"background.{key}": value for key, value in vars(BackgroundRule()).items()}
-        return self.changed(nothing)
+            unused |= {f"background.{key}": value for key, value in vars(BackgroundRule()).items()}
+        return self.changed(unused)
 
 
 @dataclass(frozen=True)
 class DataRules:
-    """What is asked and what is scored.
+    """Queried categories and scored classes of a dataset.
 
     Args:
-        classes: T names that labels index.
-        seen: names that training showed, as the metric uses them.
-        words: W names that the model is asked; `classes` where they are the same.
-        word_class: the class that each word counts as; None: they are the same.
-        each: whether the words are all synonyms, one by one.
-        ignored: values, or colours, of label files that mean "not labelled".
-        label_map: (raw value or colour, class or name) in order; None: values are the classes.
+        classes: names of the T classes that labels index.
+        seen: class names seen in training, as the metric uses them.
+        words: names of the W categories that the model is queried for; equal to `classes` if the
+            dataset does not distinguish them.
+        word_class: class index that each category counts as; None: categories are the classes.
+        each: True if every synonym is a category of its own.
+        ignored: values or colors in label files that mean "not labelled".
+        label_map: pairs of (raw value or color, class index or name), in order; None: raw values
+            are class indices.
     """
 
     classes: tuple[str, ...]
@@ -210,16 +220,16 @@ class DataRules:
 
     @property
     def vocabulary(self) -> str:
-        """Registered name of the words that are asked, before synonyms are parted; else "own"."""
+        """Registered name of the vocabulary, before synonyms are split; "own" if not registered."""
         return registered_name(self.classes if self.each else self.words)
 
     @property
     def has_synonyms(self) -> bool:
-        """Whether it matters what becomes of synonyms."""
+        """True if any category has synonyms."""
         return any(len(split_synonyms(word)) > 1 for word in self.words)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: names and maps by count and hash."""
+        """JSON form, in which names and maps are represented by counts and hashes."""
         pairs = None if self.word_class is None else [list(self.words), list(self.word_class)]
         return {
             "vocabulary": self.vocabulary,
@@ -237,18 +247,18 @@ class DataRules:
 
 @dataclass(frozen=True)
 class Protocol:
-    """All fields: how, and on what. Two with one full hash give numbers that may be compared.
+    """All fields of a protocol; results with the same full hash are comparable.
 
     Args:
-        how: the fields that do not depend on the data set, `ProtocolTemplate.plain`.
-        data: those that do; None where a config names no data.
+        how: fields that do not depend on the dataset, as `ProtocolTemplate.plain` returns them.
+        data: fields that depend on the dataset; None if a config names no data.
     """
 
     how: ProtocolTemplate
     data: DataRules | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: every field, nested; templates by name where registered, long lists hashed."""
+        """JSON form of every field; registered templates appear by name, long lists as hashes."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self.how)))
         templates = self.how.prompts.templates
         content["prompts"]["templates"] = templates_name(templates)
@@ -259,24 +269,25 @@ class Protocol:
 
     @property
     def full_hash(self) -> str:
-        """Hash of every field, the data's rules included.
+        """Hash of every field, including those of the dataset.
 
-        12 hexadecimal digits of the SHA-256 of `as_dict` as JSON with sorted keys.
+        It consists of the first 12 hexadecimal digits of the SHA-256 of `as_dict` as JSON with
+        sorted keys.
         """
         return short_hash(self.as_dict())
 
     def diff(self, other: Protocol) -> dict[str, tuple[Any, Any]]:
-        """Dotted field -> (here, there), where they are not the same."""
-        here, there = _dotted(self.as_dict()), _dotted(other.as_dict())
+        """Pairs (own value, value in `other`) of fields that differ, by dotted field."""
+        own, others = _dotted(self.as_dict()), _dotted(other.as_dict())
         return {
-            key: (here.get(key), there.get(key))
-            for key in sorted(here.keys() | there.keys())
-            if here.get(key) != there.get(key)
+            key: (own.get(key), others.get(key))
+            for key in sorted(own.keys() | others.keys())
+            if own.get(key) != others.get(key)
         }
 
 
 def templates_name(templates: tuple[str, ...]) -> str:
-    """The registered name of a list of templates; else the template, or how many there are.
+    """Registered name of a list of templates; else the template itself or their number.
 
     >>> templates_name(("a photo of a {}.",)), templates_name(("{}!",)), templates_name(("{}",) * 2)
     ('single', "'{}!'", '2 of its own')
@@ -286,29 +297,29 @@ def templates_name(templates: tuple[str, ...]) -> str:
 
 
 def registered_templates(templates: tuple[str, ...]) -> str | None:
-    """Of a list that comes along."""
+    """Name of the bundled list with these templates; None if there is none."""
     known = (name for name in list_templates() if load_templates(name) == templates)
     return next(known, None)
 
 
 def registered_name(names: Sequence[str]) -> str:
-    """Of a vocabulary that comes along; else ``"own"``."""
+    """Name of the bundled vocabulary with these names; ``"own"`` if there is none."""
     known = (name for name in list_vocabularies() if load_names(name) == tuple(names))
     return next(known, "own")
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> str:
-    """What to say where a name is not known: the closest, and all."""
+    """Error message for an unknown name, with close matches and all known names."""
     close = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"no {kind} is called {name!r}; {hint}there are {', '.join(known)}"
+    hint = f"Did you mean {' or '.join(close)}? " if close else ""
+    return f"Unknown {kind} {name!r}. {hint}Known names: {', '.join(known)}"
 
 
 def _dotted(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, Mapping):
-            found |= _dotted(value, f"{prefix}{key}.")
+            values |= _dotted(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = value
-    return found
+            values[prefix + key] = value
+    return values

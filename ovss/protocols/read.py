@@ -1,4 +1,4 @@
-"""Reads the protocol of a config that runs."""
+"""Reads the protocol that a config runs under."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from .protocol import (
 )
 
 _NEUTRAL = ("PackSample", "PackSegInputs", "LoadImageFromFile", "LoadAnnotations")
-"""Transforms that bring a picture in or hand it on, and do not change it."""
+"""Transforms that load or pass on an image without changing it."""
 
 
 def protocol_of(config: Config, metainfo: Mapping[str, Any] | None = None) -> Protocol:
-    """The protocol under which a config is evaluated.
+    """Protocol that a config is evaluated under.
 
     Args:
-        config: as it runs.
-        metainfo: of its test data set, where that is built already.
+        config: final config.
+        metainfo: metainfo of its test dataset, if the dataset is built already.
     """
     data = data_rules(config, metainfo)
     return Protocol(read_fields(config, data).plain(), data)
 
 
 def read_fields(config: Config, data: DataRules | None) -> ProtocolTemplate:
-    """The fields as a config has them."""
+    """Fields that do not depend on the dataset, as a config sets them."""
     prompts = PromptConfig(**(config.model.get("prompts") or {}))
     inference = InferenceConfig(**(config.model.get("inference") or {}))
     loader = config.get("test_dataloader") or {}
@@ -69,25 +69,25 @@ def read_fields(config: Config, data: DataRules | None) -> ProtocolTemplate:
 
 
 def read_resize(dataset: Mapping[str, Any]) -> Resize:
-    """What the pipeline of a data set's config does to pictures."""
+    """Resizing by the pipeline of a dataset config."""
     steps = [dict(step) for step in dataset.get("pipeline") or ()]
     resizers = [step for step in steps if is_resize(step)]
     others = [step for step in steps if step.get("type") not in _NEUTRAL and not is_resize(step)]
     others += resizers[1:]
-    told = tuple(json.dumps(step, sort_keys=True, default=str) for step in others)
+    described = tuple(json.dumps(step, sort_keys=True, default=str) for step in others)
     if not resizers:
-        return Resize(others=told)
+        return Resize(others=described)
     first = resizers[0]
-    return Resize(first["size"], first["max_size"], first.get("antialias", True), told)
+    return Resize(first["size"], first["max_size"], first.get("antialias", True), described)
 
 
 def is_resize(step: Mapping[str, Any]) -> bool:
-    """Whether a transform is the protocol's own; with labels resized, too, it is another matter."""
+    """True for the resizing of a protocol, which leaves labels at their size."""
     return step.get("type") == "ShortestEdge" and not step.get("labels", True)
 
 
 def read_background(config: Config) -> BackgroundRule:
-    """The rule of a config's post-processors."""
+    """Background rule among the post-processors of a config."""
     for step in post_processors(config):
         if is_made_by(step, Background):
             own = {key: value for key, value in step.items() if key != "type"}
@@ -98,28 +98,28 @@ def read_background(config: Config) -> BackgroundRule:
 
 
 def post_processors(config: Config) -> list[dict[str, Any]]:
-    """One by one, copied."""
+    """Copies of the post-processors of a config, with a chain taken apart."""
     block = config.model.get("post_processor") or {"type": "Identity"}
     steps = block["steps"] if is_made_by(block, Chain) else [block]
     return [dict(step) for step in steps]
 
 
 def is_made_by(step: Mapping[str, Any], cls: type[PostProcessor]) -> bool:
-    """Tell whether the config of a post-processor names this class."""
+    """True if the config of a post-processor names this class."""
     kind = step.get("type")
     return (POSTPROCESSORS.module_dict.get(kind) if isinstance(kind, str) else kind) is cls
 
 
 def data_rules(config: Mapping[str, Any], metainfo: Mapping[str, Any] | None) -> DataRules | None:
-    """Of a config that has test data; None where it has none.
+    """Fields of the test dataset; None if the config has no test data.
 
     Args:
-        config: with `test_dataloader` and `test_evaluator`.
-        metainfo: of the data set as it was built; None: read from the config, where an
-            ImageMaskDataset needs no files, while others are built.
+        config: config with `test_dataloader` and `test_evaluator`.
+        metainfo: metainfo of the dataset if it is built already. None: it is read from the config;
+            an ImageMaskDataset needs no files for that, other datasets are built.
 
     Raises:
-        KeyError: a data set that was built names no classes.
+        KeyError: the dataset names no classes.
     """
     loader = config.get("test_dataloader")
     if not loader:
@@ -127,7 +127,9 @@ def data_rules(config: Mapping[str, Any], metainfo: Mapping[str, Any] | None) ->
     dataset = loader["dataset"]
     meta = metainfo if metainfo is not None else _metainfo(dataset)
     if "classes" not in meta:
-        raise KeyError(f"the data set {dataset.get('type')} names no classes in its metainfo")
+        raise KeyError(
+            f"The metainfo of {dataset.get('type')} must name its classes, but has no key 'classes'"
+        )
     classes = tuple(meta["classes"])
     return DataRules(
         classes,
@@ -141,7 +143,7 @@ def data_rules(config: Mapping[str, Any], metainfo: Mapping[str, Any] | None) ->
 
 
 def _raw_values(dataset: Mapping[str, Any]) -> tuple[tuple[Any, Any], ...] | None:
-    """Raw value or colour -> class, where a data set's label maps are no plain indices."""
+    """Pairs of raw value or color and class; None if label maps hold class indices."""
     if dataset.get("color_masks"):
         return tuple((tuple(color), index) for index, color in enumerate(dataset["colors"]))
     if dataset.get("label_map") is None:
@@ -150,22 +152,22 @@ def _raw_values(dataset: Mapping[str, Any]) -> tuple[tuple[Any, Any], ...] | Non
 
 
 def _metainfo(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
-    """As `dataset.metainfo` has it; of pictures in folders without looking for them."""
+    """Metainfo of a dataset; an ImageMaskDataset is not built, so its folders may be absent."""
     register_data()
     if not names_its_words(dataset):
         return dict(DATASETS.build(dict(dataset)).metainfo)
     names = load_names(dataset["vocabulary"])
-    marked = dataset.get("seen")
-    shown = names if marked is None else load_names(marked) if len(marked) else ()
-    seen = tuple(n for n, ok in zip(names, seen_mask(names, shown), strict=True) if ok)
+    seen_names = dataset.get("seen")
+    trained = names if seen_names is None else load_names(seen_names) if len(seen_names) else ()
+    seen = tuple(n for n, ok in zip(names, seen_mask(names, trained), strict=True) if ok)
     classes = seen if dataset.get("only_seen") else names
-    asked = words_of_classes(dataset.get("words"), classes)
-    found: dict[str, Any] = {"classes": classes, "seen": seen}
-    return found if asked is None else {**found, "words": asked[0], "word_class": asked[1]}
+    queries = words_of_classes(dataset.get("words"), classes)
+    meta: dict[str, Any] = {"classes": classes, "seen": seen}
+    return meta if queries is None else {**meta, "words": queries[0], "word_class": queries[1]}
 
 
 def names_its_words(dataset: Mapping[str, Any]) -> bool:
-    """Tell whether a dataset's class declares that its config names classes and words."""
+    """True if the class of a dataset declares that its config names classes and categories."""
     register_data()
     kind = dataset.get("type")
     cls = DATASETS.get(kind) if isinstance(kind, str) else kind
@@ -178,7 +180,7 @@ def _seen(evaluator: Any, meta: Mapping[str, Any]) -> Sequence[str]:
 
 
 def listed(evaluator: Any) -> list[Mapping[str, Any]]:
-    """The metrics of a config, of which there may be one, several or none."""
+    """Metrics of a config as a list; a config may have none, one or several."""
     if evaluator is None:
         return []
     return list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]

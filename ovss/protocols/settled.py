@@ -1,4 +1,4 @@
-"""The protocol of a run: settled once from config and flags, then carried to its result."""
+"""Protocol of a run, settled once from config and flags and then passed on to its result."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .write import apply_protocol, write_protocol
 
 @dataclass(frozen=True)
 class SettledProtocol:
-    """Protocol of one run, with everything that its state and its result record.
+    """Protocol of one run, with the names and hashes that its state and result record.
 
     Args:
-        chosen: name that the config or a flag gave; None: none was given.
+        chosen: name given by the config or a flag; None: no name was given.
         protocol: every field of the final config.
     """
 
@@ -30,22 +30,22 @@ class SettledProtocol:
 
     @cached_property
     def name(self) -> str:
-        """A named protocol, and the fields that differ from it."""
+        """Name of the closest named protocol, with the fields that differ from it."""
         return protocol_name(self.protocol, self.chosen)
 
     @cached_property
     def fields(self) -> dict[str, Any]:
-        """Every field, for JSON."""
+        """Every field, ready for JSON."""
         return self.protocol.as_dict()
 
     @cached_property
     def method_hash(self) -> str:
-        """Hash of the method's fields alone: the same on every dataset."""
+        """Hash of all fields except those of the dataset, so it is the same on every dataset."""
         return method_hash(self.fields, self.name)
 
     @cached_property
     def full_hash(self) -> str:
-        """Hash of every field, the data's rules included."""
+        """Hash of every field, including those of the dataset."""
         return self.protocol.full_hash
 
     def __str__(self) -> str:
@@ -58,15 +58,17 @@ def settle_protocol(
     options: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> SettledProtocol:
-    """Write a protocol into a config, in place, and read back what will run.
+    """Writes a protocol into a config, in place, and reads back the protocol that will run.
 
     Args:
-        config, name, options: see `ovss.protocols.write.write_protocol`.
-        overrides: dotted config key -> value. They are applied last and have the last word.
+        config: config to change, see `ovss.protocols.write.write_protocol`.
+        name: name of a protocol that replaces the config's own.
+        options: value by dotted field.
+        overrides: value by dotted config key; applied last, so they win over everything else.
 
     Raises:
-        ProtocolError: unknown protocol or field, a value that the field cannot have, or a protocol
-            that the method cannot run.
+        ProtocolError: a protocol or field is unknown, a value is invalid, or the method cannot run
+            the protocol.
     """
     chosen = write_protocol(config, name, options)
     if overrides:
@@ -78,22 +80,22 @@ def settle_protocol(
 def read_protocol(
     config: Config, chosen: str | None = None, metainfo: Mapping[str, Any] | None = None
 ) -> SettledProtocol:
-    """The protocol of a config that is final and names none any more.
+    """Protocol of a final config, whose key `protocol` is removed already.
 
     Args:
-        config: as it runs.
-        chosen: name that was asked for.
-        metainfo: of its test dataset, if that is built already.
+        config: final config.
+        chosen: name given by the config or a flag.
+        metainfo: metainfo of its test dataset, if the dataset is built already.
     """
     return SettledProtocol(chosen, protocol_of(config, metainfo))
 
 
 def named_on(named: NamedProtocol, config: Config) -> SettledProtocol:
-    """A named protocol on a dataset, independent of the method.
+    """Named protocol on a dataset, independent of any method.
 
     Args:
-        named: the protocol.
-        config: with `test_dataloader` and `test_evaluator`; not changed.
+        named: named protocol.
+        config: config with `test_dataloader` and `test_evaluator`; it is not changed.
 
     Raises:
         ProtocolError: the dataset cannot be evaluated under this protocol.

@@ -1,4 +1,4 @@
-"""Writes a protocol into the config that will run."""
+"""Writes a protocol into a config."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from .write_parts import (
 def write_protocol(
     config: Config, name: str | None = None, options: Mapping[str, Any] | None = None
 ) -> str | None:
-    """Write what a protocol says into a config, in place, and take its key `protocol` out.
+    """Writes the fields of a protocol into a config, in place, and removes its key `protocol`.
 
-    What a config says itself (its `prompts`, its `inference`, its pipeline's ShortestEdge) wins
-    over the protocol that it names; what is asked for here wins over the config.
+    Settings of the config itself (`prompts`, `inference`, ShortestEdge in its pipeline) win over
+    the protocol that it names. The arguments `name` and `options` win over the config.
 
     Args:
-        config: may name its protocol as ``protocol``.
-        name: another one; all its fields are written.
-        options: dotted field -> value, over both.
+        config: config that may name its protocol in the key ``protocol``.
+        name: name of another protocol, all fields of which are written.
+        options: value by dotted field; they win over both protocols.
 
     Returns:
-        the name that was in force; None: none was named, and the config stays as it is but for
-        `options`.
+        Name of the protocol; None if neither the config nor `name` gives one. In that case only
+        `options` are written.
 
     Raises:
-        ProtocolError: no such protocol or field, a value that it cannot have, or one that the
-            method cannot run.
+        ProtocolError: a protocol or field is unknown, a value is invalid, or the method cannot run
+            the protocol.
     """
     own = config.pop("protocol", None)
     if name is None and own is None and not options:
@@ -68,12 +68,12 @@ def write_protocol(
 
 
 def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules | None) -> None:
-    """Write every field into a config, in place: what runs is then what the fields say.
+    """Writes every field into a config, in place.
 
     Args:
-        config: with a `model`; loaders and metrics of validation follow those of the test.
-        template: the fields, `checked`.
-        data: of the config.
+        config: config with a `model`. Validation and test get the same resizing and scoring.
+        template: fields of the protocol, as `checked` returns them.
+        data: fields of the config's test dataset.
     """
     model = config.model
     prompts = dict(model.get("prompts") or {})
@@ -103,18 +103,18 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
 
 
 def _with_own_fields(config: Config, data: DataRules | None, name: str) -> ProtocolTemplate:
-    """A named protocol where a config says nothing else."""
+    """Fields of a named protocol, except those that the config sets itself."""
     named = find_protocol(name)
-    here, base = read_fields(config, data).flat(), named.template.flat()
+    current, base = read_fields(config, data).flat(), named.template.flat()
     target = named.fields_on(data)
-    own = {key: here[key] for key in _said(config) if here[key] != base[key]}
-    if base["prompts.synonyms"] == "each" or here["prompts.synonyms"] == "none":
+    own = {key: current[key] for key in _own_fields(config) if current[key] != base[key]}
+    if base["prompts.synonyms"] == "each" or current["prompts.synonyms"] == "none":
         own.pop("prompts.synonyms", None)
     return target.changed(own)
 
 
-def _said(config: Config) -> set[str]:
-    """Dotted fields that a config says itself; a block counts as a whole."""
+def _own_fields(config: Config) -> set[str]:
+    """Dotted fields that a config sets itself; a block counts as a whole."""
     model, template = config.model, ProtocolTemplate(Prompting(("{}",)))
     loader = config.get("test_dataloader") or {}
     resize = read_resize(loader.get("dataset") or {})
@@ -127,5 +127,5 @@ def _said(config: Config) -> set[str]:
         "background": read_background(config).name is not None,
         "accumulation": "fp16" in config.get("test_cfg", {}),
     }
-    said = {key for key in template.flat() if groups.get(key.partition(".")[0])}
-    return said | {"resize.others"} | {f"scores.{key}" for key in vars(Scoring()) if key in metric}
+    own = {key for key in template.flat() if groups.get(key.partition(".")[0])}
+    return own | {"resize.others"} | {f"scores.{key}" for key in vars(Scoring()) if key in metric}

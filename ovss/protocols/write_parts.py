@@ -1,4 +1,4 @@
-"""Writes single parts of a protocol into a config: views, resizing, words, background rule."""
+"""Writes parts of a protocol into a config: views, resizing, categories, background rule."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from .read import (
 
 
 def inference_block(model: Mapping[str, Any], template: ProtocolTemplate) -> dict[str, Any]:
-    """Inference block of a method under the template's canvas and views.
+    """Inference block of a method with the canvas and views of a template.
 
     Raises:
-        ProtocolError: views and canvas that do not fit together.
+        ProtocolError: views and canvas do not fit together.
     """
     inference = dict(model.get("inference") or {})
     default = InferenceConfig()
-    wanted = {**vars(template.canvas), **vars(template.plain().views)}
-    for key, value in wanted.items():
+    fields = {**vars(template.canvas), **vars(template.plain().views)}
+    for key, value in fields.items():
         if value is not None or key == "size":
             write_keys(inference, {key: value}, default)
     try:
         InferenceConfig(**inference)
     except ValueError as error:
-        raise ProtocolError(f"views and canvas do not fit together: {error}") from None
+        raise ProtocolError(f"Views and canvas do not fit together: {error}") from None
     return inference
 
 
 def write_keys(block: Any, values: Mapping[str, Any], default: Any) -> None:
-    """Write keys of a config's block; a key that is not there is written only if it must be."""
+    """Writes keys of a config block; absent keys are added only if they differ from the default."""
     for key, value in values.items():
         if key in block or value != getattr(default, key):
             block[key] = value
 
 
 def write_resize(dataset: Any, resize: Resize) -> None:
-    """Make a data set's pipeline resize so, after what loads a picture; other steps stay."""
+    """Replaces the resizing in a dataset's pipeline; it follows the loading of the image."""
     if read_resize(dataset) == resize:
         return
     steps = list(dataset.get("pipeline") or ())
@@ -67,30 +67,30 @@ def write_resize(dataset: Any, resize: Resize) -> None:
 
 
 def write_words(dataset: Any, template: ProtocolTemplate, data: DataRules) -> None:
-    """Ask the words that synonyms and background call for.
+    """Sets the categories that a dataset queries, as synonyms and background rule require.
 
     Raises:
-        ProtocolError: the background is no word that is asked; or the data set says itself which
-            words are asked, or cannot be told.
+        ProtocolError: the background class is not among the queried names, the dataset fixes its
+            categories itself, or its config cannot name them.
     """
     rule, synonyms = template.background, template.prompts.synonyms
     if rule.name is not None:
         _check_background(rule, data)
-    asked = {_label(word) for word in data.words}
-    words = [word for word in rule.words if _label(word) not in asked]
+    present = {_label(name) for name in data.words}
+    words = [name for name in rule.words if _label(name) not in present]
     if data.each and synonyms in ("first", "average"):
         dataset.pop("words")
     if not words and not (synonyms == "each" and data.has_synonyms):
         return
     if data.word_class is not None and not data.each:
         raise ProtocolError(
-            "the data set says itself which words are asked (its `words`): leave "
-            "prompts.synonyms=each and background.words to data sets that ask their classes' names"
+            "prompts.synonyms=each and background.words need a dataset that queries its class "
+            "names, but this dataset fixes other names in its key `words`. Leave these fields out"
         )
     if not names_its_words(dataset):
         raise ProtocolError(
-            f"prompts.synonyms=each and background.words need a dataset whose config takes words, "
-            f"but {dataset.get('type')} asks only for the names of its classes. Use an "
+            f"prompts.synonyms=each and background.words need a dataset whose config accepts "
+            f"`words`, but {dataset.get('type')} queries only the names of its classes. Use an "
             f"ImageMaskDataset, or leave these fields out"
         )
     dataset["words"] = EACH_SYNONYM
@@ -106,19 +106,20 @@ def _check_background(rule: BackgroundRule, data: DataRules) -> None:
         return
     if _label(str(rule.name)) in map(_label, data.classes):
         error = ProtocolError(
-            f"the dataset asks other words for {rule.name!r} and not the name itself, which a "
-            f"threshold needs. Ask for the names of the classes (dataset.words=None)"
+            f"A background threshold needs the name {rule.name!r} among the queried names, but the "
+            f"dataset queries other words for this class. Set dataset.words=None to query the "
+            f"class names"
         )
         raise advised(error, "ask_names")
-    shown = ", ".join(data.classes[:5]) + (", ..." if len(data.classes) > 5 else "")
+    names = ", ".join(data.classes[:5]) + (", ..." if len(data.classes) > 5 else "")
     raise ProtocolError(
-        f"the data set has no class {rule.name!r} that could be background (it has {shown}): name "
-        f"one by background.name=CLASS"
+        f"The background rule needs a class {rule.name!r}, but the classes of the dataset are "
+        f"{names}. Set background.name to one of them"
     )
 
 
 def write_background(config: Config, rule: BackgroundRule) -> None:
-    """Put the rule last among a config's post-processors, or take it out."""
+    """Places the background rule last among the post-processors of a config, or removes it."""
     if read_background(config) == rule:
         return
     steps = [step for step in post_processors(config) if not is_made_by(step, Background)]

@@ -1,1 +1,1 @@
-"""Result files, the tables made of them, and reproduction of a recorded evaluation."""
+"""Result files, comparison tables, and reproduction of recorded evaluations."""

@@ -1,4 +1,4 @@
-"""Two results of the same evaluation, figure by figure."""
+"""Comparison of a recorded result with its reproduction, metric by metric."""
 
 from __future__ import annotations
 
@@ -8,142 +8,146 @@ from typing import Any
 
 from .result_file import Result
 
-__all__ = ["OTHER_DEVICE", "SAME_DEVICE", "Comparison", "Figure", "compare"]
+__all__ = ["OTHER_DEVICE", "SAME_DEVICE", "Comparison", "MetricPair", "compare"]
 
 SAME_DEVICE = 1e-4
-"""Points of percent that figures may differ by, on the same kind of device: rounding."""
+"""Tolerance in percentage points on the same kind of device, which allows for rounding."""
 OTHER_DEVICE = 0.05
-"""And on another kind: pixels at a boundary fall to one side or the other."""
+"""Tolerance on another kind of device, where pixels at a boundary may change sides."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A metric as it was recorded and as it came out again, in percent."""
+class MetricPair:
+    """Recorded and reproduced value of a metric, in percent; None if undefined."""
 
     name: str
     recorded: float | None
-    again: float | None
+    reproduced: float | None
 
     @property
     def difference(self) -> float:
-        """Points; infinite where only one of the two says something."""
-        if self.recorded is None or self.again is None:
-            return 0.0 if self.recorded is self.again else float("inf")
-        return abs(self.recorded - self.again)
+        """Absolute difference in percentage points; infinite if only one value is defined."""
+        if self.recorded is None or self.reproduced is None:
+            return 0.0 if self.recorded is self.reproduced else float("inf")
+        return abs(self.recorded - self.reproduced)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found.
+    """Outcome of a comparison.
 
     Args:
-        figures: all metrics. categories: IoU of every category.
-        tolerance: points of percent.
-        facts: what must be the same and is not, told one by one.
-        notes: what may differ and does: versions, device.
+        metrics: values of all metrics.
+        categories: IoU of every category.
+        tolerance: tolerance in percentage points.
+        mismatches: differences in weights, protocol or data, which have to be identical.
+        notes: differences that are allowed, such as versions and device.
     """
 
-    figures: tuple[Figure, ...]
-    categories: tuple[Figure, ...]
+    metrics: tuple[MetricPair, ...]
+    categories: tuple[MetricPair, ...]
     tolerance: float
-    facts: tuple[str, ...]
+    mismatches: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
     def same(self) -> bool:
-        """Whether every figure is within the tolerance, of the same weights, data and protocol."""
-        return not self.facts and not self.wrong()
+        """True if weights, data and protocol match and every value is within the tolerance."""
+        return not self.mismatches and not self.wrong()
 
-    def wrong(self) -> list[Figure]:
-        """Figures outside the tolerance."""
-        every = (*self.figures, *self.categories)
-        return [figure for figure in every if not figure.difference <= self.tolerance]
+    def wrong(self) -> list[MetricPair]:
+        """Values outside the tolerance."""
+        pairs = (*self.metrics, *self.categories)
+        # "not <=" instead of ">" so that a NaN counts as a difference
+        return [pair for pair in pairs if not pair.difference <= self.tolerance]
 
     def __str__(self) -> str:
-        width = max(len(figure.name) for figure in self.figures)
-        lines = [f"{'':{width}}  {'recorded':>10}  {'again':>10}  {'difference':>10}"]
-        for figure in self.figures:
-            cells = (figure.recorded, figure.again, figure.difference)
-            lines.append(f"{figure.name:{width}}  " + "  ".join(map(_cell, cells)))
-        worst = max(self.categories, key=lambda figure: figure.difference, default=None)
+        width = max(len(pair.name) for pair in self.metrics)
+        lines = [f"{'':{width}}  {'recorded':>10}  {'reproduced':>10}  {'difference':>10}"]
+        for pair in self.metrics:
+            cells = (pair.recorded, pair.reproduced, pair.difference)
+            lines.append(f"{pair.name:{width}}  " + "  ".join(map(_cell, cells)))
+        worst = max(self.categories, key=lambda pair: pair.difference, default=None)
         if worst is not None:
             lines.append(
                 f"IoU of {len(self.categories)} categories: largest difference "
                 f"{worst.difference:.6f} ({worst.name})"
             )
         lines += [f"note: {note}" for note in self.notes]
-        lines += [f"NOT THE SAME: {fact}" for fact in self.facts]
+        lines += [f"mismatch: {mismatch}" for mismatch in self.mismatches]
         return "\n".join([*lines, self._verdict()])
 
     def _verdict(self) -> str:
         if self.same:
-            return f"reproduced: every figure within {self.tolerance:g} points"
+            return f"reproduced: every value is within {self.tolerance:g} percentage points"
         wrong = self.wrong()
         if not wrong:
-            return f"not reproduced: figures agree, but {len(self.facts)} facts do not"
-        named = ", ".join(figure.name for figure in wrong[:5]) + (" ..." if len(wrong) > 5 else "")
+            return f"NOT reproduced: all values agree, but {len(self.mismatches)} conditions differ"
+        named = ", ".join(pair.name for pair in wrong[:5]) + (" ..." if len(wrong) > 5 else "")
         return (
-            f"NOT reproduced: {len(wrong)} of {len(self.figures) + len(self.categories)} figures "
-            f"differ by more than {self.tolerance:g} points: {named}"
+            f"NOT reproduced: {len(wrong)} of {len(self.metrics) + len(self.categories)} values "
+            f"differ by more than {self.tolerance:g} percentage points ({named})"
         )
 
 
-def compare(recorded: Result, again: Result, tolerance: float | None = None) -> Comparison:
-    """Compare what was recorded with what came out again.
+def compare(recorded: Result, reproduced: Result, tolerance: float | None = None) -> Comparison:
+    """Compares a recorded result with its reproduction.
 
     Args:
-        tolerance: points of percent; None: `SAME_DEVICE` or `OTHER_DEVICE`.
+        recorded: result of the earlier evaluation.
+        reproduced: result of the new evaluation.
+        tolerance: tolerance in percentage points; None: `SAME_DEVICE` or `OTHER_DEVICE`.
     """
-    here, there = recorded.run.device, again.run.device
-    same_kind = here.get("kind") == there.get("kind")
+    kinds = (recorded.run.device.get("kind"), reproduced.run.device.get("kind"))
+    same_kind = kinds[0] == kinds[1]
     if tolerance is None:
         tolerance = SAME_DEVICE if same_kind else OTHER_DEVICE
-    names = list(dict.fromkeys((*recorded.metrics, *again.metrics)))
-    rows = list(dict.fromkeys((*recorded.categories, *again.categories)))
+    names = list(dict.fromkeys((*recorded.metrics, *reproduced.metrics)))
+    rows = list(dict.fromkeys((*recorded.categories, *reproduced.categories)))
     return Comparison(
-        tuple(Figure(n, recorded.metrics.get(n), again.metrics.get(n)) for n in names),
-        tuple(Figure(n, _iou(recorded, n), _iou(again, n)) for n in rows),
+        tuple(MetricPair(n, recorded.metrics.get(n), reproduced.metrics.get(n)) for n in names),
+        tuple(MetricPair(n, _iou(recorded, n), _iou(reproduced, n)) for n in rows),
         tolerance,
-        tuple(_facts(recorded, again)),
-        tuple(_notes(recorded, again)),
+        tuple(_mismatches(recorded, reproduced)),
+        tuple(_notes(recorded, reproduced)),
     )
 
 
-def _facts(recorded: Result, again: Result) -> list[str]:
+def _mismatches(recorded: Result, reproduced: Result) -> list[str]:
     pairs: Mapping[str, tuple[Any, Any]] = {
-        "weights' file (SHA-256)": (recorded.weights.sha256, again.weights.sha256),
+        "weights file (SHA-256)": (recorded.weights.sha256, reproduced.weights.sha256),
         "encoder (SHA-256 of its tensors)": (
             recorded.weights.encoder_sha256,
-            again.weights.encoder_sha256,
+            reproduced.weights.encoder_sha256,
         ),
         "model (SHA-256 of its tensors)": (
             recorded.weights.model_sha256,
-            again.weights.model_sha256,
+            reproduced.weights.model_sha256,
         ),
-        "protocol (full hash)": (recorded.protocol.full_hash, again.protocol.full_hash),
-        "number of pictures": (recorded.data.pictures, again.data.pictures),
-        "labels (census of true pixels)": (recorded.data.census, again.data.census),
-        "quoted metric": (recorded.headline, again.headline),
+        "protocol (full hash)": (recorded.protocol.full_hash, reproduced.protocol.full_hash),
+        "number of images": (recorded.data.images, reproduced.data.images),
+        "labels (census of true pixels)": (recorded.data.census, reproduced.data.census),
+        "quoted metric": (recorded.headline, reproduced.headline),
     }
     return [
-        f"{what}: {str(old)[:16]} recorded, {str(new)[:16]} now"
-        for what, (old, new) in pairs.items()
+        f"{name}: {str(old)[:16]} recorded, {str(new)[:16]} now"
+        for name, (old, new) in pairs.items()
         if old != new
     ]
 
 
-def _notes(recorded: Result, again: Result) -> list[str]:
-    found = [
+def _notes(recorded: Result, reproduced: Result) -> list[str]:
+    versions = [
         f"{key} {old} recorded, {new} now"
-        for key, old, new in _differing(recorded.run.versions, again.run.versions)
+        for key, old, new in _differing(recorded.run.versions, reproduced.run.versions)
     ]
     device = [
-        f"device's {key} {old} recorded, {new} now"
-        for key, old, new in _differing(recorded.run.device, again.run.device)
+        f"device {key} {old} recorded, {new} now"
+        for key, old, new in _differing(recorded.run.device, reproduced.run.device)
     ]
-    ranks = (recorded.run.ranks, again.run.ranks)
-    told = [f"{ranks[0]} processes recorded, {ranks[1]} now"] if ranks[0] != ranks[1] else []
-    return device + found + told
+    old, new = recorded.run.ranks, reproduced.run.ranks
+    ranks = [f"{old} ranks recorded, {new} now"] if old != new else []
+    return device + versions + ranks
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -1,4 +1,4 @@
-"""A config as text in a result file, and back without running any code of it."""
+"""Configs as text in result files, read back without executing code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ __all__ = ["dump_config", "read_config_text"]
 
 
 def dump_config(config: Config) -> str:
-    """Assignments of plain values, set out as `mmengine.Config.dump` does.
+    """Assignments of plain values, formatted as by `mmengine.Config.dump`.
 
-    What that would garble is written as Python prints it.
+    mmengine's formatting does not preserve every value. If a value would change, the config is
+    written with Python's `repr` instead.
     """
     values = config.to_dict()
     try:
@@ -26,33 +27,36 @@ def dump_config(config: Config) -> str:
 
 
 def read_config_text(text: str, source: str) -> Config:
-    """The config that `dump_config` wrote.
+    """Reads a config that `dump_config` wrote.
 
-    A config file is a program; one out of a result file, which may come from anywhere, is only
-    read: names, plain values, ``dict(...)`` and nothing else.
+    A config file is a program, but a result file may come from anywhere. Its config is therefore
+    parsed and not executed: only names, plain values and ``dict(...)`` are accepted.
 
     Args:
         text: assignments, one for each key.
-        source: what to call it in messages.
+        source: name of the file, for messages.
 
     Raises:
-        ValueError: text that does more than to assign plain values.
+        ValueError: the text contains anything but assignments of plain values.
     """
     try:
         lines = ast.parse(text).body
     except SyntaxError as error:
-        raise ValueError(f"{source}: its config is damaged (line {error.lineno})") from error
+        raise ValueError(f"The config in {source} is not valid (line {error.lineno})") from error
     values: dict[str, Any] = {}
     for line in lines:
         target = line.targets[0] if isinstance(line, ast.Assign) else None
         if not (isinstance(line, ast.Assign) and isinstance(target, ast.Name)):
-            raise ValueError(f"{source}: line {line.lineno} of its config is no assignment")
+            raise ValueError(
+                f"The config in {source} must consist of assignments, but line {line.lineno} is "
+                f"something else"
+            )
         values[target.id] = _value(line.value, source)
     return Config(values)
 
 
 def _is_dict_call(node: ast.expr) -> TypeGuard[ast.Call]:
-    """``dict(a=1)`` or ``dict({"a b": 1})``."""
+    """True for calls such as ``dict(a=1)`` or ``dict({"a b": 1})``."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -66,7 +70,7 @@ def _is_dict_call(node: ast.expr) -> TypeGuard[ast.Call]:
 def _value(node: ast.expr, source: str) -> Any:
     if _is_dict_call(node):
         first = _value(node.args[0], source) if node.args else {}
-        return {**first, **{word.arg: _value(word.value, source) for word in node.keywords}}
+        return {**first, **{each.arg: _value(each.value, source) for each in node.keywords}}
     if isinstance(node, ast.Dict) and None not in node.keys:
         keys = [_value(key, source) for key in node.keys if key is not None]
         return dict(zip(keys, (_value(value, source) for value in node.values)))
@@ -80,6 +84,6 @@ def _value(node: ast.expr, source: str) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
     raise ValueError(
-        f"{source}: line {node.lineno} of its config is not a plain value but "
-        f"{ast.unparse(node)[:60]!r}, which is not run"
+        f"The config in {source} must consist of plain values, but line {node.lineno} contains "
+        f"{ast.unparse(node)[:60]!r}"
     )

@@ -1,4 +1,4 @@
-"""Figures that others published, each with its source; none was measured with this code."""
+"""Published results of other authors with their sources; none was measured with this code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ FILE = Path(__file__).with_name("published.json")
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A method's mIoU, in percent, as one source has it.
+    """mIoU of a method, in percent, according to one source.
 
     Args:
-        method, backbone: as the source calls them. size: ``base`` or ``large``.
+        method: name of the method in the source.
+        backbone: name of the backbone in the source.
+        size: ``base`` or ``large``.
         source: key of `Published.sources`.
-        configs: configs here that are this method at this size.
-        miou: data set -> percent; data sets that the source leaves out are not there.
+        configs: names of bundled configs of this method and size.
+        miou: mIoU by dataset; datasets that the source does not report are missing.
     """
 
     method: str
@@ -33,7 +35,7 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class Study:
-    """A further table of a paper: columns of numbers under names of its own."""
+    """Additional table of a paper, with its own columns."""
 
     number: str
     title: str
@@ -44,34 +46,36 @@ class Study:
 
 @dataclass(frozen=True)
 class Published:
-    """All of it.
+    """All published results.
 
     Args:
-        columns: data set -> what papers call it, in their order.
-        pictures: data set -> how many the papers evaluate.
-        sources: key -> where the figures stand.
-        studies: further tables of `study_source`.
+        columns: short name of each dataset in papers, in their order.
+        images: number of images that papers evaluate, by dataset.
+        sources: citation of each source, by key.
+        rows: results of each method in each source.
+        study_source: citation of the additional tables.
+        studies: additional tables.
     """
 
     columns: dict[str, str]
-    pictures: dict[str, int]
+    images: dict[str, int]
     sources: dict[str, str]
     rows: tuple[PublishedRow, ...]
     study_source: str
     studies: tuple[Study, ...]
 
     def of(self, config: str) -> list[PublishedRow]:
-        """What was published of a config's method at its size; its own source comes first."""
+        """Published results for the method and size of a config, the authors' own first."""
         return [row for row in self.rows if config in row.configs]
 
 
 @cache
 def load_published() -> Published:
-    """Read the file that comes with the package."""
+    """Reads the bundled file, once."""
     content = json.loads(FILE.read_text("utf-8"))
     return Published(
         content["columns"],
-        content["pictures"],
+        content["images"],
         {key: f"{each['text']} ({each['url']})" for key, each in content["sources"].items()},
         tuple(PublishedRow(**{**row, "configs": tuple(row["configs"])}) for row in content["rows"]),
         content["studies"]["source"],

@@ -1,4 +1,4 @@
-"""What is written into a result: gathered from what ran, not from what was asked for."""
+"""Collects the content of a result from what ran, not from what was requested."""
 
 from __future__ import annotations
 
@@ -28,8 +28,16 @@ from .config_text import dump_config
 from .result_file import DataRecord, ProtocolRecord, Result, RunRecord, WeightsRecord
 
 _PACKAGES = (
-    *("torch", "torchvision", "numpy", "pillow", "safetensors", "open_clip_torch", "timm"),
-    *("onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation"),
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "open_clip_torch",
+    "timm",
+    "onedl-mmengine",
+    "onedl-mmcv",
+    "onedl-mmsegmentation",
 )
 
 
@@ -45,24 +53,25 @@ def result_of(
     command: Sequence[str],
     data_name: str = "",
 ) -> Result:
-    """A result of an evaluation that is over.
+    """Result of a finished evaluation.
 
     Args:
-        config: as it was given to `build_runner`, with every change that flags made.
-        config_name: of the method.
-        model: that was evaluated, not wrapped.
-        weights: as `ovss.models.weights.load_trained` took it.
-        report: of the metric. cost: of the loop.
-        protocol: of the run.
-        command: words of the command line.
-        data_name: what tables call the data set; empty: its vocabulary's name or its folder's.
+        config: config passed to `build_runner`, after all flags are applied.
+        config_name: name of the method's config.
+        model: evaluated model, not wrapped for distributed runs.
+        weights: weights as passed to `ovss.models.weights.load_trained`.
+        report: report of the metric.
+        protocol: protocol of the run.
+        cost: time and memory that the loop measured.
+        command: command line, split into arguments.
+        data_name: name of the dataset in tables; if empty, that of its vocabulary or folder.
     """
     dataset = config.test_dataloader.dataset
     census = content_hash([report.names, report.counts.true_T.tolist()])
     data = DataRecord(
         data_name or _data_name(dataset),
         data_folder(dataset),
-        cost.pictures,
+        cost.images,
         len(report.names),
         census,
     )
@@ -71,7 +80,7 @@ def result_of(
         cost.started,
         cost.ended,
         cost.seconds,
-        cost.seconds / max(cost.pictures, 1),
+        cost.seconds / max(cost.images, 1),
         cost.sessions,
         cost.ranks,
         cost.peak_memory,
@@ -92,12 +101,12 @@ def result_of(
 
 
 def protocol_record(protocol: SettledProtocol) -> ProtocolRecord:
-    """Part of a result that says how it was measured."""
+    """Protocol as a result records it."""
     return ProtocolRecord(protocol.name, protocol.method_hash, protocol.full_hash, protocol.fields)
 
 
 def weights_record(model: nn.Module, config: Config, weights: str | Path | None) -> WeightsRecord:
-    """Which file, and what is in the model whatever file it came from."""
+    """Checkpoint of a model, with hashes of its tensors that do not depend on the file format."""
     named = named_weights(config, weights)
     state = model.state_dict()
     own = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
@@ -111,7 +120,7 @@ def weights_record(model: nn.Module, config: Config, weights: str | Path | None)
 
 
 def data_folder(dataset: dict[str, Any]) -> str:
-    """The folder that pictures and label maps share; empty for a data set without files."""
+    """Common folder of images and label maps; empty for a dataset without files."""
     places = [dataset[key] for key in ("images", "masks") if dataset.get(key)]
     if not places:
         return str(dataset.get("data_root") or "")
@@ -127,7 +136,7 @@ def _data_name(dataset: dict[str, Any]) -> str:
 
 
 def machine(model: nn.Module) -> dict[str, Any]:
-    """Where the model's parameters are, and how its numbers are computed."""
+    """Device of the model's parameters, and the precision of its computations."""
     parameter = next(model.parameters(), torch.empty(0))
     on_gpu = parameter.device.type == "cuda"
     return {
@@ -140,20 +149,20 @@ def machine(model: nn.Module) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of ovss, Python and what computes."""
+    """Versions of ovss, Python and the packages that computations depend on."""
     from ovss import __version__
 
-    found = {"ovss": __version__, "python": platform.python_version()}
+    installed = {"ovss": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def processor() -> str:
-    """What the CPU is called."""
+    """Name of the CPU."""
     if sys.platform == "linux" and os.access("/proc/cpuinfo", os.R_OK):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""A recorded evaluation, set up again: its config, weights and data, checked before it starts."""
+"""Sets up a recorded evaluation again and checks config, weights and data before it starts."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from .config_text import read_config_text
 from .record import data_folder
 from .result_file import Result, ResultError
 
+_IMAGE_HOOKS = ("ImageHook", "PictureHook")
+"""Hooks that only draw images; the second is the former name of the first."""
+
 
 def set_up(
     result: Result,
@@ -32,29 +35,32 @@ def set_up(
     encoder: str | Path | None = None,
     anyway: bool = False,
 ) -> tuple[Config, Path | None, SettledProtocol]:
-    """The config of a result, ready to run.
+    """Config of a result, ready to run.
 
     Args:
-        result: as it was read.
-        source: its file, for messages.
-        weights: another place of the same file.
-        data_root: the folder that holds here what was in the recorded folder.
-        encoder: another place of the encoder's pre-trained file.
-        anyway: run with other weights, and tell of them in the end.
+        result: recorded result.
+        source: name of its file, for messages.
+        weights: path of the same weights on this machine.
+        data_root: folder with the same data on this machine.
+        encoder: path of the encoder's pre-trained file on this machine.
+        anyway: True to accept other weights, another protocol and other data.
 
     Returns:
-        the config, with the places of files that hold here; the checkpoint's file or None; its
-        protocol.
+        Config with the paths of this machine, checkpoint file or None, and protocol.
 
     Raises:
-        ResultError: the weights or the data are not there or are others; a config that is more than
-            plain values.
-        PluginError: a plugin that the config names cannot be imported.
+        ResultError: weights or data are missing or differ from the recorded ones, or the protocol
+            differs.
+        ValueError: the recorded config contains more than plain values.
+        PluginError: a plugin named by the config cannot be imported.
     """
     config = read_config_text(result.config, source)
     missing = [key for key in ("model", "test_dataloader", "test_evaluator") if key not in config]
     if missing:
-        raise ResultError(f"{source}: its config lacks {', '.join(missing)}; the file was edited")
+        raise ResultError(
+            f"The config in {source} lacks {', '.join(missing)} because the file was edited. Use "
+            f"an unedited copy"
+        )
     register_all()
     import_modules(config.get("custom_imports", {}).get("imports", []), source)
     register_training()
@@ -63,47 +69,54 @@ def set_up(
     if encoder is not None:
         pretrained_block(config.model.encoder)["pretrained"] = str(encoder)
     hooks = config.get("custom_hooks") or []
-    config.custom_hooks = [hook for hook in hooks if hook.get("type") != "PictureHook"]
+    config.custom_hooks = [hook for hook in hooks if hook.get("type") not in _IMAGE_HOOKS]
     protocol = read_protocol(config, result.protocol.name.partition(" with ")[0])
     if protocol.full_hash != result.protocol.full_hash and not anyway:
         raise _another_protocol(result, source, protocol)
     return config, file, protocol
 
 
-def _another_protocol(result: Result, source: str, found: SettledProtocol) -> ResultError:
+def _another_protocol(result: Result, source: str, protocol: SettledProtocol) -> ResultError:
     recorded = result.protocol
     error = ResultError(
         f"{source} records protocol {recorded.name} (full hash {recorded.full_hash}), but this "
-        f"version reads protocol {found.name} (full hash {found.full_hash}) from its config: "
-        f"{_differences(recorded.fields, found.fields)}. Use ovss "
+        f"version reads protocol {protocol.name} (full hash {protocol.full_hash}) from its config: "
+        f"{_differences(recorded.fields, protocol.fields)}. Use ovss "
         f"{result.run.versions.get('ovss')}"
     )
     return advised(error, "anyway")
 
 
 def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]:
-    """For `evaluate`: refuses another model or another number of pictures before the first."""
+    """Function for `evaluate` that checks the model before the first image.
 
-    def check(model: nn.Module, pictures: int) -> None:
+    It raises a ResultError if the model or the number of images differs from the result.
+
+    Args:
+        result: recorded result.
+        source: name of its file, for messages.
+    """
+
+    def check(model: nn.Module, images: int) -> None:
         state = model.state_dict()
         own = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
         if sha256(own) != result.weights.encoder_sha256:
             error = ResultError(
-                f"{source} was made with another encoder: the values of "
-                f"{result.weights.encoder!r} are different here. Name the file that was used"
+                f"{source} was made with another encoder, because the values of "
+                f"{result.weights.encoder!r} are different here. Use the file it was made with"
             )
             raise advised(error, "pretrained", "anyway")
         if sha256(state) != result.weights.model_sha256:
             error = ResultError(
-                f"{source} was made with another model: tensors outside the encoder have other "
-                f"values here, though the weights file is the same. Without a weights file they "
-                f"are drawn at random, which depends on the version of torch"
+                f"{source} was made with another model, because tensors outside the encoder have "
+                f"other values here although the weights file is the same. Without a weights file "
+                f"they are random and depend on the version of torch"
             )
             raise advised(error, "anyway")
-        if pictures != result.data.pictures:
+        if images != result.data.images:
             error = ResultError(
-                f"{source} was made on {result.data.pictures:,} images of {result.data.name}, but "
-                f"there are {pictures:,} here. Give the same dataset"
+                f"{source} was made on {result.data.images:,} images of {result.data.name}, but "
+                f"there are {images:,} here. Use the same dataset"
             )
             raise advised(error, "data_root", "anyway")
 
@@ -123,21 +136,21 @@ def _weights(result: Result, source: str, named: str | Path | None, anyway: bool
     except FileNotFoundError as error:
         missing = ResultError(
             f"{source} was made with the weights {recorded.file} (SHA-256 "
-            f"{str(recorded.sha256)[:16]}...), which are not here ({error})"
+            f"{str(recorded.sha256)[:16]}...), which were not found ({error})"
         )
         raise advised(missing, "recorded_weights") from error
-    found = file_sha256(file)
-    if found != recorded.sha256 and not anyway:
+    digest = file_sha256(file)
+    if digest != recorded.sha256 and not anyway:
         other = ResultError(
-            f"{file} is another weights file (SHA-256 {found}) than the one that {source} was made "
-            f"with ({recorded.file}, SHA-256 {recorded.sha256})"
+            f"{source} was made with the weights file {recorded.file} (SHA-256 {recorded.sha256}), "
+            f"but {file} is another weights file (SHA-256 {digest})"
         )
         raise advised(other, "recorded_weights", "anyway")
     return file
 
 
 def _place_data(config: Config, source: str, data_root: str | Path | None) -> None:
-    """Put the data's folder of today into a config, and look whether it is there."""
+    """Sets the data folder of this machine in a config and checks that it exists."""
     dataset = config.test_dataloader.dataset
     recorded = data_folder(dataset)
     if data_root is not None:
@@ -149,14 +162,14 @@ def _place_data(config: Config, source: str, data_root: str | Path | None) -> No
     folder = data_folder(config.test_dataloader.dataset)
     if folder and not Path(folder).is_dir():
         missing = ResultError(
-            f"{source} was made on the data in {recorded}, but there is no folder {folder} here. "
-            f"`ovss prepare` makes benchmarks from their official files"
+            f"{source} was made on the data in {recorded}, but the folder {folder} does not exist "
+            f"here. For benchmarks, `ovss prepare` creates it from the official files"
         )
         raise advised(missing, "data_root")
 
 
 def _moved(value: Any, old: str, new: str) -> Any:
-    """Every path at or below a folder, below another one."""
+    """Copy of a config value with paths in folder `old` moved to folder `new`."""
     if isinstance(value, dict):
         return {key: _moved(each, old, new) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -168,5 +181,5 @@ def _moved(value: Any, old: str, new: str) -> Any:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     keys: Sequence[str] = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    told = [f"{key} {old.get(key)!r} recorded, {new.get(key)!r} read" for key in keys]
-    return "; ".join(told) or "the same fields, hashed otherwise"
+    lines = [f"{key} {old.get(key)!r} recorded, {new.get(key)!r} read" for key in keys]
+    return "; ".join(lines) or "the fields are the same, but their hash is computed differently"

@@ -1,6 +1,7 @@
-"""What an evaluation leaves: a JSON file with its figures and all it takes to get them again.
+"""Result files: JSON with the metrics of an evaluation and everything needed to reproduce them.
 
-Written whole or not at all; read back only if it is of this format, complete, and what it says.
+A file is written as a whole or not at all. It is read only if its format is known and it is
+complete.
 """
 
 from __future__ import annotations
@@ -29,24 +30,26 @@ __all__ = [
 ]
 
 SCHEMA = 2
-"""Number of the format that is written. Format 1, which had one hash, is read as well; any other is
-refused, because a result must not be half understood."""
+"""Format of the files that are written. Format 1, which had one hash, can be read as well.
+
+Any other format is refused, because a result must not be misread.
+"""
 _ONE_HASH = 1
 
 
 class ResultError(ValueError):
-    """A result file that cannot be read, is of another format, or is incomplete."""
+    """A result file cannot be read, has an unknown format, or is incomplete."""
 
 
 @dataclass(frozen=True)
 class ProtocolRecord:
-    """How it was measured.
+    """Protocol of an evaluation.
 
     Args:
-        name: a named protocol, and the fields that differ from it.
-        method_hash: of the method's fields alone, as `ovss list protocols` shows it.
-        full_hash: of every field, the data's rules included.
-        fields: every field.
+        name: name of the closest named protocol, with the fields that differ from it.
+        method_hash: hash of all fields except those of the dataset, as in `ovss list protocols`.
+        full_hash: hash of every field, including those of the dataset.
+        fields: values of all fields.
     """
 
     name: str
@@ -57,33 +60,35 @@ class ProtocolRecord:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """What was looked at.
+    """Dataset of an evaluation.
 
     Args:
-        name: of the data set, as a table prints it.
-        folder: where its files were; empty for a drawn one.
-        pictures: how many were scored.
-        categories: T.
-        census: SHA-256 over the category names and their true pixels: the same labels were read.
+        name: name of the dataset in tables.
+        folder: folder of its files; empty for a generated dataset.
+        images: number of evaluated images.
+        categories: number of categories T.
+        census: SHA-256 over the category names and their true pixels. If it is equal in two
+            results, they were evaluated against the same labels.
     """
 
     name: str
     folder: str
-    pictures: int
+    images: int
     categories: int
     census: str
 
 
 @dataclass(frozen=True)
 class WeightsRecord:
-    """What was evaluated.
+    """Weights of an evaluated model.
 
     Args:
-        file: checkpoint as it was named; None: what is trained stayed random or has no file.
-        sha256: of that file.
-        encoder: the pre-trained file or tag that the encoder started from; None: random.
-        encoder_sha256, model_sha256: of the names, types, shapes and bytes of all tensors, after
-            loading: the same whatever file they came from.
+        file: checkpoint as named by the user or the config; None: no checkpoint was loaded.
+        sha256: SHA-256 of `file`.
+        encoder: pre-trained file or tag of the encoder; None: random weights.
+        encoder_sha256: SHA-256 over names, types, shapes and bytes of the encoder's tensors, as
+            loaded, so it does not depend on the file format.
+        model_sha256: SHA-256 over the tensors of the whole model.
     """
 
     file: str | None
@@ -95,26 +100,27 @@ class WeightsRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """When, where and what it took.
+    """Time, machine and resources of an evaluation.
 
     Args:
-        command: words of the command line.
-        started, ended: UTC, ISO 8601.
-        seconds: wall clock of the pass over the pictures, sum of all sessions if resumed.
-        seconds_per_picture: that, by the number of pictures.
-        sessions: 1, or more if it was resumed.
-        ranks: processes of the last session.
-        peak_memory: bytes of the largest process: ``resident`` and, on a GPU, ``gpu``.
-        device: ``kind`` (cpu, cuda), ``name``, ``threads``, ``precision`` of parameters, and of
-            their products, ``matmul``.
-        versions: of ovss, Python and the packages that compute.
+        command: command line, split into arguments.
+        started: start of the first session (UTC, ISO 8601).
+        ended: end of the last session (UTC, ISO 8601).
+        seconds: wall-clock seconds of the pass over the images, summed over sessions.
+        seconds_per_image: `seconds` divided by the number of images.
+        sessions: number of sessions; 1 if the run was never resumed.
+        ranks: number of ranks in the last session.
+        peak_memory: bytes of the largest rank: ``resident``, and ``gpu`` if a GPU was used.
+        device: ``kind`` (cpu, cuda), ``name``, ``threads``, ``precision`` of parameters and
+            ``matmul``, the precision of their products.
+        versions: versions of ovss, Python and the packages that computations depend on.
     """
 
     command: list[str]
     started: str
     ended: str
     seconds: float
-    seconds_per_picture: float
+    seconds_per_image: float
     sessions: int
     ranks: int
     peak_memory: dict[str, int]
@@ -124,14 +130,18 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Result:
-    """An evaluation.
+    """Result of one evaluation.
 
     Args:
-        metrics: name -> percent, None where nothing is to say; unrounded.
-        headline: which of them the protocol quotes.
-        categories: name -> its row (``iou``, ``accuracy``, ``seen``, ``pixels``, ``predicted``).
-        config_name: of the method.
-        config: the config that ran, as text.
+        metrics: metrics by name, in percent and unrounded; None if undefined.
+        headline: name of the metric that the protocol quotes.
+        categories: ``iou``, ``accuracy``, ``seen``, ``pixels`` and ``predicted`` of each category.
+        protocol: protocol of the evaluation.
+        data: dataset of the evaluation.
+        weights: weights of the model.
+        run: time, machine and resources.
+        config_name: name of the method's config.
+        config: final config as text.
     """
 
     metrics: dict[str, float | None]
@@ -146,7 +156,10 @@ class Result:
 
 
 _KINDS: dict[str, Any] = {"dict": dict, "list": list, "str": str, "int": int, "float": (int, float)}
-"""Outermost type of a field -> what JSON makes of it."""
+"""Types that JSON gives for the outermost type of a field."""
+
+_FILE_KEYS = {"images": "pictures", "seconds_per_image": "seconds_per_picture"}
+"""Keys in files of fields that are named differently there."""
 
 _PARTS: dict[str, Any] = {
     "protocol": ProtocolRecord,
@@ -157,39 +170,46 @@ _PARTS: dict[str, Any] = {
 
 
 def ensure_place(path: str | Path) -> None:
-    """See to it, before hours of work, that a result can be written.
+    """Checks, before hours of work, that a result can be written.
 
     Raises:
-        OSError: the folder cannot be made or written, or the path is a folder itself.
+        OSError: the folder cannot be created or written to, or the path is a folder itself.
     """
     place = Path(path).absolute()
     if place.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder: name a file in it", str(path))
+        raise IsADirectoryError(errno.EISDIR, "is a folder, but a file is expected", str(path))
     ensure_writable(place.parent)
 
 
 def write_result(path: str | Path, result: Result) -> None:
-    """Write a result, replacing the file as a whole.
+    """Writes a result, replacing the file as a whole.
 
     Raises:
-        OSError: the folder cannot be written; no partial file stays.
+        OSError: the folder cannot be written to; no partial file is left behind.
     """
-    text = json.dumps({"schema": SCHEMA, **asdict(result)}, indent=1, allow_nan=False)
+    content = asdict(result, dict_factory=_with_file_keys)
+    text = json.dumps({"schema": SCHEMA, **content}, indent=1, allow_nan=False)
     write_text(path, f"{text}\n")
 
 
+def _with_file_keys(fields_of_record: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Dict of a record with the keys of files."""
+    return {_FILE_KEYS.get(name, name): value for name, value in fields_of_record}
+
+
 def read_result(path: str | Path) -> Result:
-    """Read what `write_result` wrote.
+    """Reads a result that `write_result` wrote.
 
     Raises:
-        ResultError: no such file, truncated, no result file, of another format, or incomplete.
+        ResultError: the file does not exist, is truncated, is not a result file, has an unknown
+            format, or is incomplete.
     """
     content = _read_json(Path(path))
     if not isinstance(content, dict) or "schema" not in content:
         raise ResultError(f"{path} is not a result file. Give a file that `ovss test` wrote")
     if content["schema"] not in (SCHEMA, _ONE_HASH):
         raise ResultError(
-            f"{path} is of result format {content['schema']!r}, written by ovss "
+            f"{path} has result format {content['schema']!r}, written by ovss "
             f"{_writer(content)}. This is ovss {_own_version()}, which reads formats {_ONE_HASH} "
             f"and {SCHEMA}. Use the version that wrote it, or evaluate again with `ovss test`"
         )
@@ -198,19 +218,19 @@ def read_result(path: str | Path) -> Result:
     parts = {name: _build(kind, content.get(name), name, path) for name, kind in _PARTS.items()}
     rest = {key: value for key, value in content.items() if key != "schema"}
     result: Result = _build(Result, {**rest, **parts}, "", path)
-    _check_figures(result, path)
+    _check_metrics(result, path)
     return result
 
 
 def _with_both_hashes(protocol: Any) -> Any:
-    """Protocol of format 1, whose one hash is the full hash; the fields give the other."""
+    """Protocol of format 1 with both hashes; its one hash is the full hash."""
     if not isinstance(protocol, Mapping) or protocol.keys() != {"name", "hash", "fields"}:
-        return protocol  # refused later, by name
+        return protocol  # `_build` names the missing and unknown keys
     name, fields = str(protocol["name"]), protocol["fields"]
-    known = method_hash(fields, name) if isinstance(fields, Mapping) else ""
+    computed = method_hash(fields, name) if isinstance(fields, Mapping) else ""
     return {
         "name": protocol["name"],
-        "method_hash": known,
+        "method_hash": computed,
         "full_hash": protocol["hash"],
         "fields": fields,
     }
@@ -220,9 +240,9 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ResultError(f"{path}: no such result file") from None
+        raise ResultError(f"The result file {path} does not exist") from None
     except OSError as error:
-        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ResultError(f"The result file {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultError(
             f"{path} ({path.stat().st_size:,} bytes) is truncated or not JSON ({error}). Copy it "
@@ -231,36 +251,47 @@ def _read_json(path: Path) -> Any:
 
 
 def _build(kind: type, content: Any, where: str, path: str | Path) -> Any:
-    """A record of what a file says, every key in it known and none missing."""
-    wanted = [field.name for field in fields(kind)]
+    """Record built from the content of a file, after checking its keys and types."""
     if not isinstance(content, Mapping):
-        raise ResultError(f"{path}: {where!r} is missing or no object; the file was edited or cut")
-    missing = [name for name in wanted if name not in content]
-    extra = [str(name) for name in content if name not in wanted]
+        raise ResultError(
+            f"{where!r} in {path} must be an object, but is missing or something else. Use an "
+            f"unedited copy"
+        )
+    keys = {_FILE_KEYS.get(field.name, field.name): field for field in fields(kind)}
+    missing = [key for key in keys if key not in content]
+    extra = [str(key) for key in content if key not in keys]
     if missing or extra:
-        wrong = " and ".join(
-            f"{what} {', '.join(names)}"
-            for what, names in (("lacks", missing), ("has unknown", extra))
+        problem = " and ".join(
+            f"{verb} {', '.join(names)}"
+            for verb, names in (("lacks", missing), ("has unknown", extra))
             if names
         )
-        place = f"{path}: {where!r}" if where else str(path)
-        raise ResultError(f"{place} {wrong}; the file was edited, or is not of format {SCHEMA}")
-    for field in fields(kind):
-        value, wanted_kind = content[field.name], _KINDS.get(str(field.type).partition("[")[0])
-        if wanted_kind is not None and not isinstance(value, wanted_kind):
+        subject = f"{where!r} in {path}" if where else str(path)
+        raise ResultError(
+            f"{subject} {problem}, because the file was edited or does not have format {SCHEMA}. "
+            f"Use an unedited copy"
+        )
+    for key, field in keys.items():
+        value, allowed = content[key], _KINDS.get(str(field.type).partition("[")[0])
+        if allowed is not None and not isinstance(value, allowed):
             raise ResultError(
-                f"{path}: {where + '.' if where else ''}{field.name} is {str(value)[:40]!r}, not "
-                f"of type {field.type}; the file was edited"
+                f"{where + '.' if where else ''}{key} in {path} must be of type {field.type}, but "
+                f"is {str(value)[:40]!r}. Use an unedited copy"
             )
-    return kind(**content)
+    return kind(**{field.name: content[key] for key, field in keys.items()})
 
 
-def _check_figures(result: Result, path: str | Path) -> None:
+def _check_metrics(result: Result, path: str | Path) -> None:
     for name, value in result.metrics.items():
         if value is not None and not isinstance(value, (int, float)):
-            raise ResultError(f"{path}: metric {name!r} is {value!r}, not a number or null")
+            raise ResultError(
+                f"The metric {name!r} in {path} must be a number or null, but is {value!r}"
+            )
     if result.headline not in result.metrics:
-        raise ResultError(f"{path}: the quoted metric {result.headline!r} is not among the metrics")
+        raise ResultError(
+            f"The quoted metric {result.headline!r} in {path} is not among the metrics "
+            f"{', '.join(result.metrics)}"
+        )
 
 
 def _writer(content: Mapping[str, Any]) -> str:

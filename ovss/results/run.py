@@ -1,4 +1,4 @@
-"""An evaluation from a config to a result: what `ovss test` and `ovss reproduce` both do."""
+"""Evaluation from a config to a result, used by `ovss test` and `ovss reproduce`."""
 
 from __future__ import annotations
 
@@ -37,27 +37,28 @@ def evaluate(
     data_name: str = "",
     check: Callable[[nn.Module, int], None] | None = None,
 ) -> Result | None:
-    """Evaluate a method on the data set of its config.
+    """Evaluates a method on the test dataset of its config.
 
     Args:
-        config: with ``test_dataloader`` and ``test_evaluator``; not changed.
-        config_name: of the method, kept in the result.
-        protocol: settled for `config`; None: settle the one that `config` names.
-        weights: as `ovss.models.weights.load_trained` takes it.
-        work_dir: where logs and the state go.
+        config: config with ``test_dataloader`` and ``test_evaluator``; it is not changed.
+        config_name: name of the method's config, recorded in the result.
+        protocol: protocol settled for `config`; None: the one that `config` names is settled.
+        weights: checkpoint, see `ovss.models.weights.load_trained`.
+        work_dir: folder for logs and the state.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
-        resume: go on from the state in `work_dir`.
-        command, data_name: kept in the result.
-        check: called with the loaded model and the number of pictures before the first of them;
-            raises where there is no point in going on.
+        resume: True to continue from the state in `work_dir`.
+        command: command line, recorded in the result.
+        data_name: name of the dataset, recorded in the result.
+        check: function called with the loaded model and the number of images before the first
+            image is evaluated. It raises an error to stop the evaluation.
 
     Returns:
-        what was measured; None in processes other than the first.
+        Result of the evaluation; None on all ranks but the first.
 
     Raises:
-        ResumeError: the state is of another evaluation.
-        TypeError: another loop, or no OpenVocabIoU: there would be no result to keep.
-        Whatever building, loading and reading pictures raise: each says what was wrong.
+        ResumeError: the state in `work_dir` belongs to another evaluation.
+        TypeError: the config names another loop or has no OpenVocabIoU.
+        Exception: errors of building the model, loading weights and reading images.
     """
     config = Config(config.to_dict(), filename=config.filename)
     if protocol is None:
@@ -75,7 +76,7 @@ def evaluate(
     if check is not None:
         check(unwrap(runner.model), len(loop.dataloader.dataset))
     runner.test()
-    if metric.report is None or loop.cost is None:  # not the first process
+    if metric.report is None or loop.cost is None:  # not the first rank
         return None
     return result_of(
         config=config,
@@ -94,7 +95,7 @@ def _check_loop(name: str) -> None:
     loop = LOOPS.get(name)
     if loop is None or not issubclass(loop, ResumableTestLoop):
         raise TypeError(
-            f"test_cfg names {name}, which does not tell what a result keeps: take its type out, "
+            f"A result needs the ResumableTestLoop, but test_cfg names {name}. Remove its type, "
             f"or run it with ovss.training.build.build_runner(..., testing=True).test()"
         )
 
@@ -103,25 +104,29 @@ def _metric(loop: ResumableTestLoop) -> OpenVocabIoU:
     for metric in loop.evaluator.metrics:
         if isinstance(metric, OpenVocabIoU):
             return metric
-    raise TypeError("test_evaluator has no OpenVocabIoU: it makes the figures of a result")
+    raise TypeError(
+        "A result needs the metric OpenVocabIoU, but test_evaluator does not contain it. Add it"
+    )
 
 
 def use_device(name: str) -> None:
-    """Compute there, in this process, from now on.
+    """Selects the device for all further computations of this process.
 
     Args:
-        name: ``cpu``, ``cuda``, ``cuda:1``.
+        name: name of the device, such as ``cpu``, ``cuda`` or ``cuda:1``.
 
     Raises:
-        ValueError: no such device here.
+        ValueError: the device does not exist.
     """
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"no device is called {name!r}: cpu, cuda, cuda:1, ...") from None
+        raise ValueError(
+            f"Unknown device {name!r}. Use cpu, cuda, or a GPU by its number such as cuda:1"
+        ) from None
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
-            raise ValueError(f"there is no {name} here: torch sees {count} GPUs")
+            raise ValueError(f"The device {name} does not exist because torch finds {count} GPUs")
         torch.cuda.set_device(device.index or 0)
-    utils.DEVICE = device.type  # what mmengine's Runner asks
+    utils.DEVICE = device.type  # mmengine's Runner reads the device from here

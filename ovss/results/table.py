@@ -1,7 +1,8 @@
-"""Results side by side: methods down, data sets across, what is published apart from what was run.
+"""Comparison table: one row per method and protocol, one column per dataset.
 
-A cell is a figure only of the method, protocol and weights of its row and the pictures and labels
-of its column; a cell that nobody ran is empty.
+Published results are in separate columns. A cell holds a result for exactly the method, protocol
+and weights of its row and the images and labels of its column. Combinations that were not
+evaluated are empty.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from .result_file import Result
 
 MATCHING, ALL, NONE = "matching", "all", "none"
 _USUAL = 5
-"""So many of the published columns belong to every comparison."""
+"""Number of published columns that every comparison shows."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure that this code measured, with all that its file says."""
+    """Value measured with this code, and the result it comes from."""
 
     file: str
     result: Result
@@ -34,7 +35,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Quote:
-    """A published figure; `mark` leads to its source."""
+    """Published value; `mark` refers to its source."""
 
     value: float
     mark: str
@@ -42,17 +43,17 @@ class Quote:
 
 @dataclass(frozen=True)
 class Column:
-    """A data set: the same pictures with the same labels all the way down."""
+    """Dataset; all cells of a column were evaluated on the same images and labels."""
 
     name: str
     label: str
-    pictures: int | None = None
+    images: int | None = None
     census: str = ""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A method under a protocol, with its weights; empty protocol: nothing of it was run."""
+    """Method under a protocol, with its weights; the protocol is empty if nothing was measured."""
 
     method: str
     protocol: str
@@ -62,13 +63,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table before it is text.
+    """Content of a table, independent of its format.
 
     Args:
-        metric: that the cells show, in percent.
-        columns: of measured figures. published: of published ones.
-        sources: mark -> where published figures stand.
-        notes: what must be known to compare.
+        metric: metric in the cells, in percent.
+        columns: columns of measured values.
+        published: columns of published values.
+        lines: rows of the table.
+        sources: citation of published values, by mark.
+        notes: remarks needed to compare the values.
     """
 
     metric: str
@@ -79,39 +82,41 @@ class Grid:
     notes: tuple[str, ...]
 
     def measured(self) -> list[Measured]:
-        """Every measured cell, row by row."""
+        """All measured cells, row by row."""
         return [cell for line in self.lines for cell in line.measured if cell is not None]
 
     @property
     def caption(self) -> str:
-        """What the cells are."""
+        """Sentence that explains the cells."""
         means = {name: text.partition(";")[0] for name, text in ABSENT.values()}
         over = f", mean over {means[self.metric]}" if self.metric in means else ""
-        return f"{self.metric} in percent{over}. Empty: not run."
+        return f"{self.metric} in percent{over}. Empty cells were not evaluated."
 
 
 def make_grid(
     results: Sequence[tuple[str, Result]], metric: str = "mIoU", published: str = MATCHING
 ) -> Grid:
-    """Lay results out.
+    """Builds the comparison table.
 
     Args:
-        results: (file, its content).
-        metric: of the results.
-        published: ``matching``: published figures of the methods that were run; ``all``: of every
-            method; ``none``.
+        results: pairs of file name and result.
+        metric: name of the metric to show.
+        published: published values to include: ``matching`` for the evaluated methods, ``all``
+            for every method, or ``none``.
 
     Raises:
-        ValueError: a result without that metric.
+        ValueError: a result lacks the metric.
     """
     for file, result in results:
         if metric not in result.metrics:
-            raise ValueError(f"{file} has no metric {metric!r}: {', '.join(result.metrics)}")
+            raise ValueError(
+                f"{file} has no metric {metric!r}. Choose one of {', '.join(result.metrics)}"
+            )
     known = load_published()
     show = published if metric == "mIoU" else NONE
     columns = _columns([result for _, result in results], known, show == ALL)
-    shown = {column.name for column in columns} if show != NONE else set()
-    papers = tuple(Column(name, label) for name, label in known.columns.items() if name in shown)
+    visible = {column.name for column in columns} if show != NONE else set()
+    papers = tuple(Column(name, label) for name, label in known.columns.items() if name in visible)
     marks: dict[str, str] = {}
     groups = _groups(results)
     lines = [_line(group, columns, papers, known, marks, metric) for group in groups]
@@ -125,36 +130,36 @@ def make_grid(
     sources = {mark: known.sources[source] for source, mark in marks.items()}
     notes = _notes(results, groups, columns)
     if published != NONE and show == NONE:
-        notes.append(f"published figures are mIoU: none of {metric} is shown")
+        notes.append(f"published results are mIoU only, so none are shown for {metric}")
     return Grid(metric, columns, papers, tuple(lines), sources, tuple(notes))
 
 
 def _columns(results: Sequence[Result], known: Published, every: bool) -> tuple[Column, ...]:
-    """Benchmarks in the order of papers, then others as they come."""
-    facts = dict.fromkeys((r.data.name, r.data.pictures, r.data.census) for r in results)
-    names = [name for name, _, _ in facts]
+    """Benchmarks in the order of papers, then other datasets in the order of the results."""
+    datasets = dict.fromkeys((r.data.name, r.data.images, r.data.census) for r in results)
+    names = [name for name, _, _ in datasets]
     benchmarks = list(known.columns)
     if every or any(name in known.columns for name in names):
-        shown = [n for i, n in enumerate(benchmarks) if i < _USUAL or every or n in names]
+        visible = [n for i, n in enumerate(benchmarks) if i < _USUAL or every or n in names]
     else:
-        shown = []
-    found = []
-    for name in dict.fromkeys((*shown, *names)):
+        visible = []
+    columns = []
+    for name in dict.fromkeys((*visible, *names)):
         label = known.columns.get(name, name)
-        sets = [each for each in facts if each[0] == name]
-        if not sets:
-            found.append(Column(name, label))
-        for _, pictures, census in sets:
-            same_size = [each for each in sets if each[1] == pictures]
-            usual = known.pictures.get(name, pictures)
-            told = f" ({pictures:,} pictures)" if len(sets) > 1 or pictures != usual else ""
-            told += f" labels {census[:6]}" if len(same_size) > 1 else ""
-            found.append(Column(name, label + told, pictures, census))
-    return tuple(found)
+        variants = [each for each in datasets if each[0] == name]
+        if not variants:
+            columns.append(Column(name, label))
+        for _, images, census in variants:
+            same_size = [each for each in variants if each[1] == images]
+            usual = known.images.get(name, images)
+            suffix = f" ({images:,} images)" if len(variants) > 1 or images != usual else ""
+            suffix += f" labels {census[:6]}" if len(same_size) > 1 else ""
+            columns.append(Column(name, label + suffix, images, census))
+    return tuple(columns)
 
 
 def _model(file: str, result: Result) -> str:
-    """Hash of the model's settings, without what the protocol says and where files are."""
+    """Hash of the model's settings, except those of the protocol and paths of files."""
     model = read_config_text(result.config, file).to_dict().get("model", {})
     parts = {key: value for key, value in model.items() if key not in ("prompts", "inference")}
     return short_hash(_without(parts, "pretrained"))
@@ -167,7 +172,7 @@ def _without(value: Any, key: str) -> Any:
 
 
 class _Key(NamedTuple):
-    """Whose figure a cell is: another of any of these is another row."""
+    """Identity of a row; results that differ in any field are in different rows."""
 
     config: str
     how: str
@@ -177,7 +182,7 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True)
 class _Group:
-    """Results of one method, set up in one way, under one protocol with one set of weights."""
+    """Results of one method with the same settings, protocol and weights."""
 
     config: str
     label: str
@@ -186,23 +191,23 @@ class _Group:
 
 
 def _groups(results: Iterable[tuple[str, Result]]) -> list[_Group]:
-    found: dict[_Key, list[tuple[str, Result]]] = {}
+    by_key: dict[_Key, list[tuple[str, Result]]] = {}
     for file, result in results:
         weights = result.weights.sha256 or result.weights.model_sha256
         key = _Key(result.config_name, result.protocol.method_hash, weights, _model(file, result))
-        found.setdefault(key, []).append((file, result))
-    names = {key: group[0][1].protocol.name for key, group in found.items()}
+        by_key.setdefault(key, []).append((file, result))
+    names = {key: group[0][1].protocol.name for key, group in by_key.items()}
     groups = []
-    for key, group in found.items():
-        others = [other for other in found if other != key and other.config == key.config]
-        alike = any(names[other] == names[key] and other.how != key.how for other in others)
-        told = [f"weights {key.weights[:8]}"] * any(x.weights != key.weights for x in others)
-        told += [f"settings {key.model[:6]}"] * any(x.model != key.model for x in others)
+    for key, group in by_key.items():
+        others = [other for other in by_key if other != key and other.config == key.config]
+        same_name = any(names[other] == names[key] and other.how != key.how for other in others)
+        details = [f"weights {key.weights[:8]}"] * any(x.weights != key.weights for x in others)
+        details += [f"settings {key.model[:6]}"] * any(x.model != key.model for x in others)
         groups.append(
             _Group(
                 key.config,
-                f"{key.config} ({', '.join(told)})" if told else key.config,
-                f"{names[key]} #{key.how[:6]}" if alike else names[key],
+                f"{key.config} ({', '.join(details)})" if details else key.config,
+                f"{names[key]} #{key.how[:6]}" if same_name else names[key],
                 group,
             )
         )
@@ -228,7 +233,7 @@ def _line(
 
 def _is_of(result: Result, column: Column) -> bool:
     data = result.data
-    return (data.name, data.pictures, data.census) == (column.name, column.pictures, column.census)
+    return (data.name, data.images, data.census) == (column.name, column.images, column.census)
 
 
 def _quoted_line(
@@ -263,18 +268,20 @@ def _notes(
         if len({result.protocol.method_hash for _, result in here}) > 1:
             names = dict.fromkeys(result.protocol.name for _, result in here)
             notes.append(
-                f"{column.label}: measured under different protocols ({'; '.join(names)}): such "
-                f"figures do not compare methods alone"
+                f"{column.label}: measured under different protocols ({'; '.join(names)}), so the "
+                f"results do not compare methods alone"
             )
         if len({short_hash(result.protocol.fields.get("data")) for _, result in here}) > 1:
-            notes.append(f"{column.label}: words, seen classes or label rules differ between rows")
+            notes.append(
+                f"{column.label}: queried names, seen classes or label rules differ between rows"
+            )
         notes += _repeated(groups, column)
-        usual = load_published().pictures.get(column.name)
-        if here and usual not in (None, column.pictures):
-            notes.append(f"{column.label}: published figures are of {usual:,} pictures")
+        usual = load_published().images.get(column.name)
+        if here and usual not in (None, column.images):
+            notes.append(f"{column.label}: published results are on {usual:,} images")
     quoted = sorted({result.headline for _, result in results})
     if len(quoted) > 1:
-        notes.append(f"the protocols quote different figures: {', '.join(quoted)}")
+        notes.append(f"the protocols quote different metrics: {', '.join(quoted)}")
     return notes
 
 
@@ -283,6 +290,6 @@ def _repeated(groups: Sequence[_Group], column: Column) -> list[str]:
     for group in groups:
         files = [file for file, result in group.results if _is_of(result, column)]
         if len(files) > 1:
-            told = f"{len(files)} results of {group.label}, the newest is shown"
-            notes.append(f"{column.label}: {told} ({', '.join(files)})")
+            summary = f"{len(files)} results of {group.label}, the newest is shown"
+            notes.append(f"{column.label}: {summary} ({', '.join(files)})")
     return notes

@@ -1,4 +1,4 @@
-"""A grid of results as one HTML page that needs nothing else: no scripts, no network."""
+"""Comparison table as a self-contained HTML page, without scripts or network access."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ code { font-size: .92em; }
 
 
 def as_html(grid: Grid, studies: bool = False) -> str:
-    """The page: figures, sources and notes, how each was measured, IoU of every category."""
+    """HTML page: results, sources, notes, details of each measurement, IoU of every category."""
     measured = grid.measured()
     body = [
         "<h1>Results</h1>",
-        f"<p>{escape(grid.caption)} Hover over a figure to see where it is from.</p>",
+        f"<p>{escape(grid.caption)} Hover over a result to see its source.</p>",
         _main_table(grid),
-        _list("Published figures", [f"[{mark}] {text}" for mark, text in grid.sources.items()]),
-        _list("To compare them", grid.notes),
+        _list("Published results", [f"[{mark}] {text}" for mark, text in grid.sources.items()]),
+        _list("Notes", grid.notes),
     ]
     if measured:
-        body += ["<h2>How each figure was measured</h2>", _details_table(measured)]
+        body += ["<h2>Details of each measurement</h2>", _details_table(measured)]
         body += ["<h2>Categories</h2>", *(_categories(cell) for cell in measured)]
     if studies:
         body += _studies()
@@ -74,11 +74,11 @@ def _main_table(grid: Grid) -> str:
 
 
 def _best(lines: Sequence[Line], index: int) -> float | None:
-    """The highest of a column, where all that were run are of one protocol."""
+    """Highest value of a column; None unless several rows share one protocol."""
     cells = [(line.protocol, line.measured[index]) for line in lines]
-    run = [(protocol, cell.value) for protocol, cell in cells if cell and cell.value is not None]
-    alone = len(run) < 2 or len({protocol for protocol, _ in run}) > 1
-    return None if alone else max(value for _, value in run)
+    values = [(protocol, cell.value) for protocol, cell in cells if cell and cell.value is not None]
+    is_comparable = len(values) > 1 and len({protocol for protocol, _ in values}) == 1
+    return max(value for _, value in values) if is_comparable else None
 
 
 def _row(line: Line, best: Sequence[float | None]) -> str:
@@ -89,18 +89,18 @@ def _row(line: Line, best: Sequence[float | None]) -> str:
             cells.append('<td class="ours none"></td>')
             continue
         kind = "ours best" if top is not None and cell.value == top else "ours"
-        title = escape(_from(cell), quote=True)
+        title = escape(_origin(cell), quote=True)
         cells.append(f'<td class="{kind}" title="{title}">{number(cell.value, 1)}</td>')
     for quotes in line.published:
-        figures = [f"{quote.value:.1f}<sup>{escape(quote.mark)}</sup>" for quote in quotes]
-        cells.append(f'<td class="theirs">{"; ".join(figures)}</td>')
+        values = [f"{quote.value:.1f}<sup>{escape(quote.mark)}</sup>" for quote in quotes]
+        cells.append(f'<td class="theirs">{"; ".join(values)}</td>')
     return "".join(cells)
 
 
-def _from(cell: Measured) -> str:
+def _origin(cell: Measured) -> str:
     result = cell.result
     return (
-        f"{cell.file}: {result.data.pictures:,} pictures of {result.data.name}, protocol "
+        f"{cell.file}: {result.data.images:,} images of {result.data.name}, protocol "
         f"{result.protocol.name} (method hash {result.protocol.method_hash}, full hash "
         f"{result.protocol.full_hash}), weights "
         f"{(result.weights.sha256 or 'none')[:12]}, {result.run.ended}"
@@ -114,12 +114,12 @@ def _list(title: str, items: Sequence[str]) -> str:
     return f"<h2>{escape(title)}</h2>\n<ul>\n{inner}\n</ul>"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int]) -> str:
-    """A plain table; `words`: columns that are set to the left."""
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[int]) -> str:
+    """HTML table; `texts` are the columns aligned to the left."""
 
     def cell(kind: str, index: int, text: str) -> str:
-        word = ' class="word"' if index in words else ""
-        return f"<{kind}{word}>{escape(text)}</{kind}>"
+        style = ' class="word"' if index in texts else ""
+        return f"<{kind}{style}>{escape(text)}</{kind}>"
 
     head = "".join(cell("th", index, text) for index, text in enumerate(header))
     body = "\n".join(
@@ -133,23 +133,27 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence
 
 
 def _details_table(measured: Sequence[Measured]) -> str:
-    words = [0, 1, *range(DETAILS.index("device"), len(DETAILS))]
-    return _table(DETAILS, [details(cell) for cell in measured], words)
+    texts = [0, 1, *range(DETAILS.index("device"), len(DETAILS))]
+    return _table(DETAILS, [details(cell) for cell in measured], texts)
 
 
 def _categories(cell: Measured) -> str:
-    """IoU of every category that occurs, the best first, folded away."""
+    """Collapsible table with the IoU of every category that occurs, the best first."""
     result = cell.result
-    found = [(name, row) for name, row in result.categories.items() if row.get("iou") is not None]
-    found.sort(key=lambda each: -each[1]["iou"])
+    occurring = [
+        (name, row) for name, row in result.categories.items() if row.get("iou") is not None
+    ]
+    occurring.sort(key=lambda each: -each[1]["iou"])
     rows = "\n".join(
         f'<tr><td class="word">{escape(name)}</td>'
         f'<td class="word">{"seen" if row.get("seen") else "unseen"}</td>'
         f'<td class="share" style="--part: {row["iou"]:.1f}%">{row["iou"]:.2f}</td>'
         f"<td>{number(row.get('accuracy'), 2)}</td><td>{row.get('pixels', 0):,}</td></tr>"
-        for name, row in found
+        for name, row in occurring
     )
-    title = f"{result.config_name} on {result.data.name}: {len(found)} of {len(result.categories)}"
+    title = (
+        f"{result.config_name} on {result.data.name}: {len(occurring)} of {len(result.categories)}"
+    )
     head = '<th class="word">category</th><th class="word"></th><th>IoU</th><th>accuracy</th>'
     return (
         f"<details><summary>{escape(title)} categories</summary>\n"

@@ -1,4 +1,4 @@
-"""A grid of results as Markdown, and the cells that its HTML shares."""
+"""Comparison table as Markdown, and cells shared with the HTML page."""
 
 from __future__ import annotations
 
@@ -8,23 +8,42 @@ from .published import load_published
 from .table import Grid, Line, Measured
 
 DETAILS = (
-    *("data", "method", "mIoU", "union", "seen", "unseen", "hIoU", "pACC", "mACC", "fwIoU"),
-    *("pictures", "s / picture", "GiB", "device", "protocol", "method hash", "full hash"),
-    *("weights", "ovss", "file"),
+    "data",
+    "method",
+    "mIoU",
+    "union",
+    "seen",
+    "unseen",
+    "hIoU",
+    "pACC",
+    "mACC",
+    "fwIoU",
+    "images",
+    "s / image",
+    "GiB",
+    "device",
+    "protocol",
+    "method hash",
+    "full hash",
+    "weights",
+    "ovss",
+    "file",
 )
+"""Columns of the table of details."""
 _METRICS = ("mIoU", "mIoU_union", "mIoU_seen", "mIoU_unseen", "hIoU", "pACC", "mACC", "fwIoU")
-_WORDS = 2
-"""Columns at the left that are no numbers."""
+_TEXTS = 2
+"""Number of columns at the left that hold text."""
 
 
 def as_markdown(grid: Grid, studies: bool = False) -> str:
-    """The grid, its sources and notes, and how each figure was measured."""
+    """Markdown: the table, its sources and notes, and details of each measurement."""
     header = (
-        *("method", "protocol"),
+        "method",
+        "protocol",
         *(column.label for column in grid.columns),
         *(f"{column.label} (published)" for column in grid.published),
     )
-    lines = [*markdown_table(header, [figures(line) for line in grid.lines], _WORDS), ""]
+    lines = [*markdown_table(header, [table_row(line) for line in grid.lines], _TEXTS), ""]
     lines += [grid.caption]
     lines += [""] if grid.sources or grid.notes else []
     lines += [f"- published [{mark}]: {source}" for mark, source in grid.sources.items()]
@@ -32,13 +51,13 @@ def as_markdown(grid: Grid, studies: bool = False) -> str:
     measured = grid.measured()
     if measured:
         rows = [details(cell) for cell in measured]
-        lines += ["", "How each figure was measured:", ""]
-        lines += markdown_table(DETAILS, rows, _WORDS)
+        lines += ["", "Details of each measurement:", ""]
+        lines += markdown_table(DETAILS, rows, _TEXTS)
     return "\n".join([*lines, *(studies_markdown() if studies else ()), ""])
 
 
-def figures(line: Line) -> list[str]:
-    """Method, protocol, measured figures, published figures with the marks of their sources."""
+def table_row(line: Line) -> list[str]:
+    """Method, protocol, measured values, and published values with the marks of their sources."""
     measured = ["" if cell is None else number(cell.value, 1) for cell in line.measured]
     quoted = [
         "; ".join(f"{quote.value:.1f} [{quote.mark}]" for quote in quotes)
@@ -48,7 +67,7 @@ def figures(line: Line) -> list[str]:
 
 
 def details(cell: Measured) -> list[str]:
-    """One row of `DETAILS`."""
+    """Row of the table of details, one cell for each of `DETAILS`."""
     result, run = cell.result, cell.result.run
     memory = run.peak_memory.get("gpu") or run.peak_memory.get("resident")
     device = run.device
@@ -58,8 +77,8 @@ def details(cell: Measured) -> list[str]:
         result.data.name,
         result.config_name,
         *(number(result.metrics.get(name), 2) for name in _METRICS),
-        f"{result.data.pictures:,}",
-        f"{run.seconds_per_picture:.3g}",
+        f"{result.data.images:,}",
+        f"{run.seconds_per_image:.3g}",
         "-" if memory is None else f"{memory / 2**30:.2f}",
         f"{run.ranks} x {name}{threads}" if run.ranks > 1 else f"{name}{threads}",
         result.protocol.name,
@@ -72,7 +91,7 @@ def details(cell: Measured) -> list[str]:
 
 
 def studies_markdown() -> list[str]:
-    """Further published tables."""
+    """Additional tables of papers as Markdown."""
     known = load_published()
     lines = []
     for study in known.studies:
@@ -84,7 +103,7 @@ def studies_markdown() -> list[str]:
 
 
 def number(value: float | None, digits: int | None) -> str:
-    """A figure; a dash where there is none to say.
+    """Formatted number; a dash if the value is undefined.
 
     >>> number(31.25, 1), number(None, 1), number(0.2, None)
     ('31.2', '-', '0.2')

@@ -1,6 +1,6 @@
-"""A model and a data set that cost nothing and leave a trace: picture i is all of category i % T.
+"""A cheap model and dataset that leave a trace: image i consists of category i % T only.
 
-So the true pixels of a category say which pictures were counted, and how often.
+The true pixels of a category therefore show which images were counted, and how often.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from ovss.training.build import register_training
 
 
 @DATASETS.register_module(force=True)
-class CountedPictures(Dataset):
-    """`pictures` pictures of 1 + i % 5 pixels over `categories` categories."""
+class CountedImages(Dataset):
+    """`images` images of 1 + i % 5 pixels over `categories` categories."""
 
-    def __init__(self, pictures: int, categories: int, pipeline: tuple = ()) -> None:
-        self.pictures = pictures
+    def __init__(self, images: int, categories: int, pipeline: tuple = ()) -> None:
+        self.images = images
         self.metainfo = {"classes": tuple(f"c{i}" for i in range(categories))}
 
     def __len__(self) -> int:
-        return self.pictures
+        return self.images
 
     def __getitem__(self, index: int) -> dict:
         category = index % len(self.metainfo["classes"])
@@ -44,9 +44,9 @@ class CountedPictures(Dataset):
 
 @MODELS.register_module(force=True)
 class EveryThirdWrong(BaseModel):
-    """Right, but for every third category, which it takes for its neighbour.
+    """Predicts every third category as its neighbour, and the others correctly.
 
-    Environment: COUNTED_SLOW seconds a picture; COUNTED_DIE: kills itself at this picture.
+    Environment: COUNTED_SLOW: seconds per image; COUNTED_DIE: image at which it kills itself.
     """
 
     def __init__(self, shift: float = 0.0, prompts: dict | None = None) -> None:
@@ -64,8 +64,8 @@ class EveryThirdWrong(BaseModel):
         return data_samples or []
 
 
-def counted_config(pictures: int = 47, categories: int = 50, batch: int = 2, **loop) -> Config:
-    """A config of both; `loop`: arguments of the test loop."""
+def counted_config(images: int = 47, categories: int = 50, batch: int = 2, **loop) -> Config:
+    """Config of model and dataset; `loop`: arguments of the test loop."""
     return Config(
         {
             "default_scope": "mmseg",
@@ -75,8 +75,8 @@ def counted_config(pictures: int = 47, categories: int = 50, batch: int = 2, **l
                 "num_workers": 0,
                 "sampler": {"type": "DefaultSampler", "shuffle": False, "round_up": False},
                 "dataset": {
-                    "type": "CountedPictures",
-                    "pictures": pictures,
+                    "type": "CountedImages",
+                    "images": images,
                     "categories": categories,
                 },
             },
@@ -88,7 +88,7 @@ def counted_config(pictures: int = 47, categories: int = 50, batch: int = 2, **l
 
 
 def run(config: Config, work_dir: str | Path) -> tuple[ResumableTestLoop, dict]:
-    """The loop after its run, and the metrics."""
+    """Test loop after its run, and the metrics."""
     register_training()
     config = Config({**config.to_dict(), "work_dir": str(work_dir)})
     config.experiment_name = f"counted-{time.time_ns()}-{os.getpid()}"
@@ -96,9 +96,9 @@ def run(config: Config, work_dir: str | Path) -> tuple[ResumableTestLoop, dict]:
     return runner.test_loop, runner.test()
 
 
-def true_pixels(pictures: int, categories: int) -> list[int]:
-    """Of each category, every picture counted once."""
+def true_pixels(images: int, categories: int) -> list[int]:
+    """True pixels of each category if every image is counted once."""
     total = [0] * categories
-    for index in range(pictures):
+    for index in range(images):
         total[index % categories] += 1 + index % 5
     return total

@@ -1,7 +1,7 @@
-"""`python -m tests.evaluation.counted_ranks STEPS.json`: evaluations in several processes.
+"""Evaluations in several processes: `python -m tests.evaluation.counted_ranks STEPS.json`.
 
-Each step is ``{work_dir, ranks, resume, pictures, die}``; what the first process found is printed,
-one line of JSON a step. A process that dies takes the others with it, as torchrun does.
+Each step is ``{work_dir, ranks, resume, images, die}``; the result of the first process is
+printed, one line of JSON a step. A process that dies takes the others with it, as torchrun does.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ def work(rank: int, step: dict, meet: str, answer: str) -> None:
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(step["ranks"]))
     os.environ.update(COUNTED_DIE=str(step.get("die", -1)))
     dist.init_process_group("gloo", f"file://{meet}", rank=rank, world_size=step["ranks"])
-    config = counted_config(step.get("pictures", 47), resume=step["resume"])
+    config = counted_config(step.get("images", 47), resume=step["resume"])
     loop, metrics = run(config, step["work_dir"])
     if rank == 0:
         report = loop.evaluator.metrics[0].report
-        found = {
+        result = {
             "metrics": metrics,
             "true": report.counts.true_T.tolist(),
             "sessions": loop.cost.sessions,
             "ranks": loop.cost.ranks,
         }
-        Path(answer).write_text(json.dumps(found))
+        Path(answer).write_text(json.dumps(result))
     dist.barrier()
     dist.destroy_process_group()
 
 
 def main(steps: list[dict]) -> None:
-    register_training()  # to import once is most of the time
+    register_training()  # importing takes most of the time, so it happens once
     context = mp.get_context("fork")
     for step in steps:
         folder = tempfile.mkdtemp()
@@ -57,8 +57,8 @@ def main(steps: list[dict]) -> None:
             time.sleep(0.02)
         answer = Path(folder, "answer")
         codes = [process.exitcode for process in processes]
-        found = json.loads(answer.read_text()) if answer.is_file() else {}
-        print(json.dumps({**found, "codes": codes}), flush=True)
+        result = json.loads(answer.read_text()) if answer.is_file() else {}
+        print(json.dumps({**result, "codes": codes}), flush=True)
 
 
 if __name__ == "__main__":

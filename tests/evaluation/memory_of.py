@@ -1,4 +1,4 @@
-"""`python -m tests.evaluation.memory_of PICTURES`: memory of an evaluation over 847 categories.
+"""Memory of an evaluation over 847 categories: `python -m tests.evaluation.memory_of IMAGES`.
 
 Prints JSON: ``traced``, bytes at the peak of Python and NumPy during the run above what was held
 before it; ``kept``, of them still held at its end; ``resident``, the growth of the process.
@@ -21,13 +21,13 @@ from ovss.training.build import register_training
 from tests.evaluation.counted import counted_config, run
 
 
-def measure(pictures: int, categories: int = 847) -> dict[str, int]:
-    """Of one evaluation, after a small one that fills what is filled once."""
+def measure(images: int, categories: int = 847) -> dict[str, int]:
+    """Memory of one evaluation, after a small one that fills caches."""
     register_training()
     with tempfile.TemporaryDirectory() as folder:
         run(counted_config(20, categories), folder)
-        config = counted_config(pictures, categories, save_every=1.0)
-        config.update(work_dir=folder, experiment_name=f"memory-{pictures}")
+        config = counted_config(images, categories, save_every=1.0)
+        config.update(work_dir=folder, experiment_name=f"memory-{images}")
         config.default_hooks = {"logger": {"type": "LoggerHook", "interval": 50}}
         runner = Runner.from_cfg(Config(config.to_dict()))
         resident = peak_memory(runner.test).above if Path("/proc/self").exists() else 0
@@ -36,7 +36,7 @@ def measure(pictures: int, categories: int = 847) -> dict[str, int]:
         runner.test()
         kept, traced = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    return {"pictures": pictures, "traced": traced, "kept": kept, "resident": resident}
+    return {"images": images, "traced": traced, "kept": kept, "resident": resident}
 
 
 if __name__ == "__main__":

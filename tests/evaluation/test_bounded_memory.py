@@ -1,4 +1,4 @@
-"""What an evaluation needs does not grow with its pictures."""
+"""Memory of an evaluation does not grow with the number of images."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import pytest
 from tests.evaluation.memory_of import measure
 
 KIB = 1 << 10
-PER_PICTURE = 64
-"""Bytes: the index of each picture that is left, and a mark whether it is done."""
+PER_IMAGE = 64
+"""Bytes: index of a remaining image, and its mark."""
 
 
-def test_nothing_of_a_picture_stays_but_that_it_is_done():
+def test_only_the_mark_of_an_image_is_kept():
     few, many = measure(50), measure(800)
-    assert many["traced"] - few["traced"] < 128 * KIB + 750 * PER_PICTURE
+    assert many["traced"] - few["traced"] < 128 * KIB + 750 * PER_IMAGE
 
 
 @pytest.mark.slow
-def test_five_thousand_pictures_need_what_fifty_need():
-    few, many = (_in_its_own_process(pictures) for pictures in (50, 5000))
-    assert many["traced"] - few["traced"] < 128 * KIB + 4950 * PER_PICTURE
+def test_five_thousand_images_need_as_much_as_fifty():
+    few, many = (_in_its_own_process(images) for images in (50, 5000))
+    assert many["traced"] - few["traced"] < 128 * KIB + 4950 * PER_IMAGE
     assert many["resident"] - few["resident"] < 8 * KIB * KIB  # the allocator's own grain
 
 
-def _in_its_own_process(pictures: int) -> dict[str, int]:
-    found = subprocess.run(
-        [sys.executable, "-m", "tests.evaluation.memory_of", str(pictures)],
+def _in_its_own_process(images: int) -> dict[str, int]:
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.evaluation.memory_of", str(images)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
@@ -39,4 +39,4 @@ def _in_its_own_process(pictures: int) -> dict[str, int]:
         text=True,
         check=True,
     )
-    return json.loads(found.stdout.splitlines()[-1])
+    return json.loads(process.stdout.splitlines()[-1])

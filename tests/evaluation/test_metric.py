@@ -126,7 +126,7 @@ def test_seen_rules_are_named_and_give_different_figures():
         metric.evaluate(1)
         found[rule] = metric.report.seen_T.tolist()
         assert "is seen if" in metric.report.note
-        assert "the data set's own marks" in metric.report.note
+        assert "the dataset itself marks" in metric.report.note
     assert found["any_synonym"] == [True, True, False]
     assert found["first_synonym"] == [False, True, False]
     assert found["exact"] == [False, False, False]
@@ -201,7 +201,7 @@ def test_counts_are_exact_where_single_precision_is_not():
     assert counts.both_T[0] == 2**24 + 1
 
 
-def test_memory_follows_the_vocabulary_not_the_pictures():
+def test_memory_follows_the_vocabulary_not_the_images():
     metric = OpenVocabIoU()
     scored(metric, T, few_samples(3))
     metric.results.clear()
@@ -227,9 +227,9 @@ def test_processes_merge():
 def test_an_index_outside_the_categories_and_another_size_are_errors():
     counts = AreaCounts(3)
     good = torch.zeros(2, 2, dtype=torch.long)
-    with pytest.raises(ValueError, match=r"label holds 0\.\.3"):
+    with pytest.raises(ValueError, match=r"Label indices must be in 0\.\.2 .* span 0\.\.3"):
         counts.add(good, torch.tensor([[0, 1], [2, 3]]))
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="must have the same shape"):
         counts.add(good, torch.zeros(2, 3, dtype=torch.long))
 
 

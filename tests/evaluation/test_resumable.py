@@ -1,4 +1,4 @@
-"""The test loop: each picture once, over any processes, through kills; and bounded memory."""
+"""Test loop: each image once, on any number of ranks, across interruptions."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ovss.evaluation.state import ResumeError
 from ovss.io.advice import advice_of
 from tests.evaluation.counted import EveryThirdWrong, counted_config, run, true_pixels
 
-PICTURES, CATEGORIES = 47, 50
+IMAGES, CATEGORIES = 47, 50
 
 
 def counted(loop) -> list[int]:
     return loop.evaluator.metrics[0].report.counts.true_T.tolist()
 
 
-def cut(monkeypatch: pytest.MonkeyPatch, work_dir: Path, picture: int = 21) -> Path:
-    """An evaluation that somebody interrupts in the middle of a batch; the part that it left."""
+def cut(monkeypatch: pytest.MonkeyPatch, work_dir: Path, image: int = 21) -> Path:
+    """Part left by an evaluation that is interrupted in the middle of a batch."""
     forward = EveryThirdWrong.forward
 
     def until(self, inputs, data_samples=None, mode="tensor"):
-        if any(sample.index == picture for sample in data_samples or ()):
+        if any(sample.index == image for sample in data_samples or ()):
             raise KeyboardInterrupt
         return forward(self, inputs, data_samples, mode)
 
@@ -43,13 +43,13 @@ def cut(monkeypatch: pytest.MonkeyPatch, work_dir: Path, picture: int = 21) -> P
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> dict[str, float]:
-    """Figures of an evaluation that nothing interrupts."""
+    """Metrics of an uninterrupted evaluation."""
     loop, metrics = run(counted_config(), tmp_path_factory.mktemp("whole"))
-    assert counted(loop) == true_pixels(PICTURES, CATEGORIES)
+    assert counted(loop) == true_pixels(IMAGES, CATEGORIES)
     return metrics
 
 
-def test_one_that_is_cut_goes_on_where_it_was(tmp_path, monkeypatch, whole):
+def test_an_interrupted_evaluation_continues_where_it_stopped(tmp_path, monkeypatch, whole):
     part = cut(monkeypatch, tmp_path)
     seen = []
     original = EveryThirdWrong.forward
@@ -60,21 +60,21 @@ def test_one_that_is_cut_goes_on_where_it_was(tmp_path, monkeypatch, whole):
 
     monkeypatch.setattr(EveryThirdWrong, "forward", watched)
     loop, metrics = run(counted_config(batch=5, resume=True), tmp_path)
-    assert seen == list(range(20, PICTURES))
+    assert seen == list(range(20, IMAGES))
     np.testing.assert_equal(metrics, whole)
-    assert counted(loop) == true_pixels(PICTURES, CATEGORIES)
-    assert (loop.cost.sessions, loop.cost.pictures) == (2, PICTURES)
+    assert counted(loop) == true_pixels(IMAGES, CATEGORIES)
+    assert (loop.cost.sessions, loop.cost.images) == (2, IMAGES)
     assert loop.cost.seconds > json.loads(part.read_text())["seconds"]
 
 
-def test_going_on_from_what_is_complete_gives_the_same_at_once(tmp_path, whole):
+def test_resuming_a_complete_evaluation_gives_the_same_at_once(tmp_path, whole):
     run(counted_config(), tmp_path)
     loop, metrics = run(counted_config(resume=True), tmp_path)
     np.testing.assert_equal(metrics, whole)
     assert len(loop.sampler) == 0
 
 
-def test_without_resume_it_starts_anew(tmp_path, monkeypatch, whole):
+def test_without_resume_it_starts_again(tmp_path, monkeypatch, whole):
     cut(monkeypatch, tmp_path)
     loop, metrics = run(counted_config(), tmp_path)
     np.testing.assert_equal(metrics, whole)
@@ -82,33 +82,33 @@ def test_without_resume_it_starts_anew(tmp_path, monkeypatch, whole):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"model.shift": 1.0}, "other weights, model "),
         ({"model.prompts": {"templates": "imagenet_80"}}, "other protocol "),
-        ({"test_dataloader.dataset.pictures": 46}, "other data"),
+        ({"test_dataloader.dataset.images": 46}, "other data"),
         ({"test_evaluator.absent": "union"}, "other protocol, metric"),
     ],
 )
-def test_a_state_of_something_else_is_refused(tmp_path, monkeypatch, change, said):
+def test_a_state_of_something_else_is_refused(tmp_path, monkeypatch, change, message):
     cut(monkeypatch, tmp_path)
     state = {path: path.read_bytes() for path in tmp_path.glob("evaluation/*/*")}
     config = counted_config(resume=True)
     config.merge_from_dict(change)
-    with pytest.raises(ResumeError, match=said) as told:
+    with pytest.raises(ResumeError, match=message) as caught:
         run(config, tmp_path)
-    assert "start another instead of resuming" in str(told.value)
-    assert advice_of(told.value).topics == ("start_again", "keep_apart")
+    assert "start another instead of resuming" in str(caught.value)
+    assert advice_of(caught.value).topics == ("start_again", "keep_apart")
     assert state == {path: path.read_bytes() for path in tmp_path.glob("evaluation/*/*")}
 
 
-def test_what_is_finished_stands_in_nobodys_way(tmp_path):
+def test_a_finished_evaluation_does_not_block_another(tmp_path):
     run(counted_config(), tmp_path)
-    _, metrics = run(counted_config(pictures=3, resume=True), tmp_path)
+    _, metrics = run(counted_config(images=3, resume=True), tmp_path)
     assert metrics["pACC"] < 100
 
 
-def test_a_state_that_cannot_be_written_costs_no_figures(tmp_path, monkeypatch, whole):
+def test_a_state_that_cannot_be_written_costs_no_metrics(tmp_path, monkeypatch, whole):
     def full(path, text):
         raise OSError(28, "No space left on device", str(path))
 
@@ -122,7 +122,7 @@ def test_a_damaged_part_is_counted_again(tmp_path, monkeypatch, whole):
     part.write_bytes(part.read_bytes()[:200])
     loop, metrics = run(counted_config(resume=True), tmp_path)
     np.testing.assert_equal(metrics, whole)
-    assert counted(loop) == true_pixels(PICTURES, CATEGORIES)
+    assert counted(loop) == true_pixels(IMAGES, CATEGORIES)
 
 
 def test_a_part_that_is_there_twice_is_refused(tmp_path, monkeypatch):
@@ -139,16 +139,16 @@ def test_what_cannot_be_continued_is_refused(tmp_path):
         run(config, tmp_path)
     config = counted_config()
     config.test_dataloader.sampler = {"type": "InfiniteSampler"}
-    with pytest.raises(ValueError, match=r"InfiniteSampler.*may repeat pictures"):
+    with pytest.raises(ValueError, match=r"InfiniteSampler.*may repeat images"):
         run(config, tmp_path)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7, 60])
 def test_what_is_left_is_shared_out_without_repeats(ranks):
-    left_N = np.random.default_rng(0).random(PICTURES) < 0.6
+    left_N = np.random.default_rng(0).random(IMAGES) < 0.6
     shares = []
     for rank in range(ranks):
-        sampler = EachPictureOnce(range(PICTURES), rank=rank, ranks=ranks)
+        sampler = EachPictureOnce(range(IMAGES), rank=rank, ranks=ranks)
         sampler.give(left_N)
         shares.append(list(sampler))
         assert len(sampler) == len(shares[-1])
@@ -156,14 +156,14 @@ def test_what_is_left_is_shared_out_without_repeats(ranks):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_progress_tells_how_long_it_will_take():
-    said: list[str] = []
-    progress = Progress(total=100, before=20, ranks=2, every=0.0, say=said.append)
+def test_progress_estimates_the_time_left():
+    lines: list[str] = []
+    progress = Progress(total=100, before=20, ranks=2, every=0.0, say=lines.append)
     progress.step(0)
-    assert not said
+    assert not lines
     progress.step(10)
-    assert said[0].startswith("40 of 100 pictures (40.0 %)")
-    assert progress.line(10, 60.0) == "40 of 100 pictures (40.0 %), 3.000 s each, 3:00 left"
+    assert lines[0].startswith("40 of 100 images (40.0 %)")
+    assert progress.line(10, 60.0) == "40 of 100 images (40.0 %), 3.000 s per image, 3:00 left"
 
 
 def in_processes(folder: Path, *steps: dict) -> list[dict]:
@@ -188,17 +188,17 @@ def test_any_number_of_processes_counts_alike(tmp_path, whole):
         {"work_dir": str(tmp_path / str(ranks)), "ranks": ranks, "resume": False}
         for ranks in (1, 2, 3)
     ]
-    few = {"work_dir": str(tmp_path / "few"), "ranks": 3, "resume": False, "pictures": 2}
+    few = {"work_dir": str(tmp_path / "few"), "ranks": 3, "resume": False, "images": 2}
     *answers, answer = in_processes(tmp_path, *steps, few)
     for ranks, found in enumerate(answers, 1):
         assert found["ranks"] == ranks
-        assert found["true"] == true_pixels(PICTURES, CATEGORIES)
+        assert found["true"] == true_pixels(IMAGES, CATEGORIES)
         np.testing.assert_equal(found["metrics"], whole)
     assert answer["true"] == true_pixels(2, CATEGORIES)
 
 
 @pytest.mark.slow
-def test_killed_ones_go_on_with_other_numbers_of_processes(tmp_path, whole):
+def test_killed_runs_resume_with_other_numbers_of_processes(tmp_path, whole):
     step = {"work_dir": str(tmp_path / "run")}
     first, second, last = in_processes(
         tmp_path,
@@ -209,5 +209,5 @@ def test_killed_ones_go_on_with_other_numbers_of_processes(tmp_path, whole):
     assert -9 in first["codes"]
     assert -9 in second["codes"]
     assert last["sessions"] == 3
-    assert last["true"] == true_pixels(PICTURES, CATEGORIES)
+    assert last["true"] == true_pixels(IMAGES, CATEGORIES)
     np.testing.assert_equal(last["metrics"], whole)

@@ -1,4 +1,4 @@
-"""Method hash and full hash: the same in the list, in a result, on the screen and in the docs."""
+"""Method hash and full hash agree in the list, in a result, on the screen and in the docs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tiny_training import tiny_config
 
 
 def listed(capsys, *flags: str) -> dict[str, dict]:
-    """Name -> row of `ovss list protocols --json`."""
+    """Rows of `ovss list protocols --json` by name."""
     capsys.readouterr()
     assert command(["list", "protocols", "--json", *flags]) == 0
     return {row["name"]: row for row in json.loads(capsys.readouterr().out)["protocols"]}
@@ -41,7 +41,7 @@ def test_the_list_the_result_and_the_docs_have_the_same_hashes(tmp_path, capsys,
     assert f"mini (method hash {recorded.method_hash}, full hash {recorded.full_hash})" in page
 
 
-def test_the_documented_table_is_what_the_list_says(capsys, repo_root):
+def test_the_documented_table_agrees_with_the_list(capsys, repo_root):
     page = (repo_root / "docs" / "protocols.md").read_text()
     table = dict(re.findall(r"^\| `(\w+)` \| `([0-9a-f]{12})` \|$", page, flags=re.MULTILINE))
     assert table == {name: row["method_hash"] for name, row in listed(capsys).items()}

@@ -1,4 +1,4 @@
-"""Protocols: every named one pinned, each shipped config runs what it names, changes are said."""
+"""Protocols: named ones are pinned, shipped configs run what they name, changes are reported."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_a_shipped_config_runs_the_protocol_that_it_names(name):
     protocol = protocol_of(config)
     assert protocol_name(protocol, named) == named
     expected = Protocol(find_protocol(named).template.plain(), protocol.data)
-    assert protocol.diff(expected).keys() <= {"prompts.synonyms"}  # moot where none has any
-    assert config.model.to_dict() == before, "the model's blocks said it already"
+    assert protocol.diff(expected).keys() <= {"prompts.synonyms"}  # irrelevant without synonyms
+    assert config.model.to_dict() == before, "the blocks of the model agree with it already"
     assert "protocol" not in config
 
 
@@ -128,7 +128,7 @@ def test_cityscapes_has_its_own_size_under_sclip():
     assert protocol_name(protocol_of(config), "sclip") == "sclip"
 
 
-def test_another_protocol_replaces_every_field_and_options_are_said():
+def test_another_protocol_replaces_every_field_and_options_are_reported():
     config = load_config("sclip_vit-b16")
     use_dataset(config, "ade20k_150")
     settle_protocol(config, "cat_seg", {"views.stride": 192, "resize.short": None})
@@ -138,8 +138,8 @@ def test_another_protocol_replaces_every_field_and_options_are_said():
     assert inference.keep_ratio is False
     assert config.model.prompts.templates == "cat_seg"
     protocol = protocol_of(config)
-    told = protocol_name(protocol, "cat_seg")
-    assert told == "cat_seg with resize.short=None, views.stride=192"
+    name = protocol_name(protocol, "cat_seg")
+    assert name == "cat_seg with resize.short=None, views.stride=192"
     plain = load_config("sclip_vit-b16")
     use_dataset(plain, "ade20k_150")
     settle_protocol(plain, "cat_seg")
@@ -153,7 +153,7 @@ def test_another_protocol_replaces_every_field_and_options_are_said():
     }
 
 
-def test_what_a_config_says_wins_over_the_protocol_that_it_names_and_is_said():
+def test_settings_of_a_config_win_over_its_protocol_and_are_reported():
     config = load_config("cat_seg_vit-b16", {"model.inference.stride": 128})
     settle_protocol(config)
     assert config.model.inference.stride == 128
@@ -176,8 +176,8 @@ def test_other_steps_of_a_pipeline_are_part_of_the_protocol():
     assert protocol_name(protocol_of(config), "mini").startswith("mini with resize.others=")
 
 
-def test_scores_at_a_reduced_size_are_said():
-    """A resizing that takes the labels along is no protocol's own, whatever the picture's size."""
+def test_scores_at_a_reduced_size_are_reported():
+    """Resizing that includes the labels belongs to the dataset, not to the protocol."""
     edge = dict(type="ShortestEdge", size=640, max_size=2560)
     config = load_config("cat_seg_vit-b16")
     use_dataset(config, "ade20k_150")
@@ -187,7 +187,7 @@ def test_scores_at_a_reduced_size_are_said():
     assert protocol_name(protocol_of(config), "cat_seg").startswith("cat_seg with resize.others=")
 
 
-def test_the_data_set_is_in_the_hash():
+def test_the_dataset_is_in_the_hash():
     hashes, rules = set(), {}
     for name in ("ade20k_150", "ade20k_847", "pascal_context_59", "pascal_voc_20b", "coco_object"):
         config = load_config("cat_seg_vit-b16")
@@ -219,14 +219,14 @@ def test_the_data_set_is_in_the_hash():
     ],
 )
 def test_whole_protocols_are_pinned(method, data, digits):
-    """With the data set's half: another class list, label rule or seen list is another hash."""
+    """Full hashes, which change with the class list, the label rules or the seen classes."""
     config = load_config(method)
     use_dataset(config, data)
     settle_protocol(config)
     assert protocol_of(config).full_hash == digits
 
 
-def test_each_synonym_is_a_query_where_the_protocol_asks_so():
+def test_each_synonym_is_a_query_if_the_protocol_says_so():
     config = load_config("sclip_vit-b16")
     use_dataset(config, "ade20k_847")
     settle_protocol(config)
@@ -237,13 +237,13 @@ def test_each_synonym_is_a_query_where_the_protocol_asks_so():
     averaged = load_config("sclip_vit-b16")
     use_dataset(averaged, "ade20k_847")
     settle_protocol(averaged, None, {"prompts.synonyms": "average"})
-    told = protocol_name(protocol_of(averaged), "sclip")
-    assert told == "sclip with prompts.synonyms=average"
+    name = protocol_name(protocol_of(averaged), "sclip")
+    assert name == "sclip with prompts.synonyms=average"
 
 
 @pytest.fixture
 def with_background(tmp_path) -> str:
-    """A data set of a cat, a dog and background, as a config to test on."""
+    """Config of a test dataset with the classes cat, dog and background."""
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
@@ -268,9 +268,9 @@ def test_background_by_threshold_and_by_words(with_background):
     protocol = protocol_of(config)
     assert protocol.data.words == ("background", "sky", "wall", "cat", "dog")
     assert protocol.data.word_class == (0, 0, 0, 1, 2)
-    told = protocol_name(protocol, "sclip")
-    assert "background.name=background" in told
-    assert "background.threshold=0.3" in told
+    name = protocol_name(protocol, "sclip")
+    assert "background.name=background" in name
+    assert "background.threshold=0.3" in name
     behind = load_config("naclip_pamr_vit-b16")
     use_dataset(behind, with_background)
     settle_protocol(behind, None, {"background.threshold": 0.3})
@@ -281,7 +281,10 @@ def test_background_by_threshold_and_by_words(with_background):
 
 
 def test_a_background_that_is_not_there_is_refused():
-    for name, message in (("ade20k_150", "no class 'background'"), ("coco_object", "other words")):
+    for name, message in (
+        ("ade20k_150", "needs a class 'background'"),
+        ("coco_object", "other words"),
+    ):
         config = load_config("sclip_vit-b16")
         use_dataset(config, name)
         with pytest.raises(ProtocolError, match=message):
@@ -291,16 +294,16 @@ def test_a_background_that_is_not_there_is_refused():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cat_seq", {}, r"no protocol is called 'cat_seq'; did you mean cat_seg\?"),
-        (None, {"views.windows": 512}, r"no field is called 'views.windows'; did you mean views.w"),
-        (None, {"views": 512}, "no field is called 'views'"),
+        ("cat_seq", {}, r"Unknown protocol 'cat_seq'\. Did you mean cat_seg\?"),
+        (None, {"views.windows": 512}, r"Unknown field 'views.windows'\. Did you mean views.w"),
+        (None, {"views": 512}, "Unknown field 'views'"),
         (None, {"views.mode": "tiles"}, "views.mode must be one of whole, slide, got 'tiles'"),
         (None, {"views.window": 1000, "views.mode": "slide"}, "do not fit together"),
         (None, {"canvas.size": -1}, "canvas.size must be a positive number of pixels"),
         (None, {"resize.short": 640}, "needs resize.longest"),
-        (None, {"prompts.templates": "imagenet_8"}, "Unknown list of templates 'imagenet_8'"),
+        (None, {"prompts.templates": "imagenet_8"}, "prompts.templates: .*'imagenet_8'"),
         (None, {"scores.absent": "both"}, "scores.absent must be one of ground_truth, union"),
-        (None, {"resize.others": ["x"]}, "resize.others is what a data set's pipeline holds"),
+        (None, {"resize.others": ["x"]}, "resize.others is read-only"),
         ("sed", {}, r"protocol sed cannot run with this method.*num_templates=1.*num_templates=80"),
     ],
 )
@@ -324,7 +327,7 @@ def test_a_protocol_of_as_many_prompts_runs(tmp_path):
     assert build_segmentor(config).prompts.templates == ["a {}, drawn"]
 
 
-def test_half_precision_is_said():
+def test_half_precision_is_reported():
     config = load_config("cat_seg_mini")
     settle_protocol(config, None, {"accumulation": "autocast"})
     assert config.test_cfg.fp16 is True
@@ -337,11 +340,11 @@ def test_the_hash_does_not_depend_on_how_a_config_is_written():
     assert protocol_of(plain).full_hash == protocol_of(Config(dict(model=other))).full_hash
 
 
-def test_shrinking_without_smoothing_is_another_picture():
-    picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
+def test_shrinking_without_smoothing_gives_another_image():
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
     shrunk = {
         smooth: ShortestEdge(16, 100, labels=False, antialias=smooth).transform(
-            {"img": picture.copy(), "seg_fields": []}
+            {"img": image.copy(), "seg_fields": []}
         )["img"]
         for smooth in (True, False)
     }

@@ -1,4 +1,4 @@
-"""Results as they would be, without an evaluation."""
+"""Results made without an evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def made_result(
     protocol: str = "cat_seg",
     **change,
 ) -> Result:
-    """`change`: other fields of the result."""
+    """Result with plausible values; `change`: other fields of the result."""
     metrics = {"mIoU": miou, "mIoU_union": miou - 1, "hIoU": 0.0, "mIoU_unseen": None}
     categories = {"wall": {"iou": 70.5, "accuracy": 80.0, "seen": True, "pixels": 9}}
     run = RunRecord(
@@ -23,7 +23,7 @@ def made_result(
         started="2026-01-02T03:04:05+00:00",
         ended="2026-01-02T03:14:05+00:00",
         seconds=600.0,
-        seconds_per_picture=0.3,
+        seconds_per_image=0.3,
         sessions=1,
         ranks=1,
         peak_memory={"resident": 3 << 30},

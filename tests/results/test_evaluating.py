@@ -1,4 +1,4 @@
-"""`ovss test`: figures, other data sets, pictures, and what it refuses."""
+"""`ovss test`: metrics, other datasets, images, and refused input."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.tiny_training import tiny_config, train
 SMALL = "test_dataloader.dataset.length=2"
 
 
-def test_trained_weights_score_on_their_own_and_on_another_data_set(tmp_path):
+def test_trained_weights_score_on_their_own_and_on_another_dataset(tmp_path):
     config = tiny_config(tmp_path)
     run = train(config, tmp_path / "run")
     weights = str(run / "weights.safetensors")
-    out, shown = tmp_path / "own.json", tmp_path / "shown"
-    flags = ["--work-dir", str(tmp_path / "test"), "--out", str(out), "--show-dir", str(shown)]
+    out, drawn = tmp_path / "own.json", tmp_path / "drawn"
+    flags = ["--work-dir", str(tmp_path / "test"), "--out", str(out), "--show-dir", str(drawn)]
     assert main([str(config), weights, *flags, "--cfg-options", SMALL]) == 0
     own = json.loads(out.read_text())
     assert len(own["categories"]) == 20
     assert own["metrics"].keys() >= {"mIoU", "mIoU_union", "mIoU_seen", "mIoU_unseen", "hIoU"}
-    assert len(list(shown.rglob("*.png"))) == 2
+    assert len(list(drawn.rglob("*.png"))) == 2
 
     other = tmp_path / "other.json"
     dataset = tmp_path / "fifty.py"
@@ -41,9 +41,9 @@ def test_trained_weights_score_on_their_own_and_on_another_data_set(tmp_path):
     assert sum(facts["seen"] for facts in categories.values()) == 20
 
 
-def test_unknown_data_set_and_missing_weights_are_named(tmp_path):
+def test_unknown_dataset_and_missing_weights_are_named(tmp_path):
     config = str(tiny_config(tmp_path))
-    with pytest.raises(FileNotFoundError, match="no data set is called 'mini_15'; did you mean"):
+    with pytest.raises(FileNotFoundError, match=r"'mini_15'.*[Dd]id you mean"):
         main([config, "--work-dir", str(tmp_path / "t"), "--on", "mini_15"])
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
         main([config, str(tmp_path / "none.pth"), "--work-dir", str(tmp_path / "t")])

@@ -1,4 +1,4 @@
-"""What comes along is worth having: shipped methods beat the training-free baseline."""
+"""Bundled weights are useful: trained methods beat the training-free baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ovss reproduce`: the same figures again, or what is not the same."""
+"""`ovss reproduce`: the same values, or a report of what differs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ test_dataloader = dict(
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory) -> Path:
-    """A trained method, three pictures, and what it scored: result.json, run/, data/."""
+    """Trained method, three images and its result: result.json, run/, data/."""
     folder = tmp_path_factory.mktemp("recorded")
     draw = np.random.default_rng(0)
     for kind, shape in (("images", (64, 64, 3)), ("masks", (64, 64))):
@@ -47,15 +47,15 @@ def recorded(tmp_path_factory) -> Path:
 
 
 def reproduce(folder: Path, capsys, *flags: str, result: str = "result.json") -> tuple[int, str]:
-    """Exit code, and what was printed."""
+    """Exit code and printed text."""
     place = ["--work-dir", str(folder / "again")]
     code = command(["reproduce", str(folder / result), *place, *flags])
-    told = capsys.readouterr()
-    return code, told.out + told.err
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
 
 
 def edited(folder: Path, name: str, **change: dict) -> str:
-    """Another result file, parts of it changed."""
+    """Result file with changed parts."""
     content = json.loads((folder / "result.json").read_text())
     for part, values in change.items():
         content[part].update(values)
@@ -63,11 +63,11 @@ def edited(folder: Path, name: str, **change: dict) -> str:
     return name
 
 
-def test_the_result_says_all_that_it_takes(recorded):
+def test_the_result_records_what_reproduction_needs(recorded):
     result = read_result(recorded / "result.json")
     assert result.metrics.keys() >= {"mIoU", "mIoU_union", "hIoU", "pACC", "mACC", "fwIoU"}
     assert list(result.categories) == ["sky", "grass", "road"]
-    assert (result.data.pictures, result.data.categories) == (3, 3)
+    assert (result.data.images, result.data.categories) == (3, 3)
     assert result.data.folder == str(recorded / "data")
     assert len(result.weights.sha256 or "") == 64
     assert result.run.command[:2] == ["ovss", "test"]
@@ -77,23 +77,23 @@ def test_the_result_says_all_that_it_takes(recorded):
     assert result.protocol.fields["views"]["mode"] == "whole"
 
 
-def test_the_same_figures_come_out_again(recorded, capsys):
-    code, told = reproduce(recorded, capsys, "--out", str(recorded / "again.json"))
+def test_the_same_values_are_reproduced(recorded, capsys):
+    code, printed = reproduce(recorded, capsys, "--out", str(recorded / "again.json"))
     assert code == 0
-    assert "reproduced: every figure within 0.0001 points" in told
+    assert "reproduced: every value is within 0.0001 percentage points" in printed
     first, second = read_result(recorded / "result.json"), read_result(recorded / "again.json")
     assert first.metrics == second.metrics
     assert first.categories == second.categories
     assert (first.weights.model_sha256, first.data) == (second.weights.model_sha256, second.data)
 
 
-def test_other_figures_are_told_with_exit_code_1(recorded, capsys):
+def test_other_values_give_exit_code_1(recorded, capsys):
     result = read_result(recorded / "result.json")
     name = edited(recorded, "better.json", metrics={"mIoU": (result.metrics["mIoU"] or 0) + 1})
-    code, told = reproduce(recorded, capsys, result=name)
+    code, printed = reproduce(recorded, capsys, result=name)
     assert code == 1
-    assert "NOT reproduced: 1 of" in told
-    assert "mIoU" in told.splitlines()[-1]
+    assert "NOT reproduced: 1 of" in printed
+    assert "mIoU" in printed.splitlines()[-1]
     assert reproduce(recorded, capsys, "--tolerance", "1.5", result=name)[0] == 0
 
 
@@ -104,84 +104,87 @@ def test_files_may_have_moved(recorded, tmp_path, capsys):
     flags = ["--weights", str(weights), "--data-root", str(moved)]
     assert reproduce(recorded, capsys, *flags)[0] == 0
     (moved / "images" / "2.png").unlink()
-    code, told = reproduce(recorded, capsys, *flags)
+    code, printed = reproduce(recorded, capsys, *flags)
     assert code == 1
-    assert "made on 3 images of" in told
-    assert "there are 2 here" in told
+    assert "made on 3 images of" in printed
+    assert "there are 2 here" in printed
 
 
 def test_other_labels_are_noticed(recorded, tmp_path, capsys):
     moved = tmp_path / "elsewhere"
     shutil.copytree(recorded / "data", moved)
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(moved / "masks" / "0.png")
-    code, told = reproduce(recorded, capsys, "--data-root", str(moved))
+    code, printed = reproduce(recorded, capsys, "--data-root", str(moved))
     assert code == 1
-    assert "NOT THE SAME: labels (census of true pixels)" in told
+    assert "mismatch: labels (census of true pixels)" in printed
 
 
-def test_other_weights_are_refused_before_the_first_picture(recorded, tmp_path, capsys):
+def test_other_weights_are_refused_before_the_first_image(recorded, tmp_path, capsys):
     other = train(tiny_config(tmp_path), tmp_path / "run", "--seed", "7") / "weights.safetensors"
-    code, told = reproduce(recorded, capsys, "--weights", str(other))
+    code, printed = reproduce(recorded, capsys, "--weights", str(other))
     assert code == 1
-    assert "another weights file (SHA-256" in told
-    assert "--weights FILE" in told
-    code, told = reproduce(recorded, capsys, "--weights", str(other), "--anyway")
+    assert "another weights file (SHA-256" in printed
+    assert "--weights FILE" in printed
+    code, printed = reproduce(recorded, capsys, "--weights", str(other), "--anyway")
     assert code == 1
-    assert "NOT THE SAME: weights' file (SHA-256)" in told
+    assert "mismatch: weights file (SHA-256)" in printed
 
 
 def test_weights_for_a_method_that_had_none_are_refused(recorded, capsys):
     result = edited(recorded, "free.json", weights={"file": None, "sha256": None})
-    code, told = reproduce(recorded, capsys, "--weights", "any.safetensors", result=result)
+    code, printed = reproduce(recorded, capsys, "--weights", "any.safetensors", result=result)
     assert code == 1
-    assert "made without a weights file, but any.safetensors is given" in told
-    assert "Leave --weights out. See what these give with --anyway." in told
+    assert "made without a weights file, but any.safetensors is given" in printed
+    assert "Leave --weights out. Use --anyway to run nevertheless." in printed
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        ({"weights": {"file": "gone.safetensors"}}, "Name the file with --weights FILE."),
+        (
+            {"weights": {"file": "gone.safetensors"}},
+            "Give the path of the weights with --weights FILE.",
+        ),
         ({"weights": {"encoder_sha256": "0" * 64}}, "made with another encoder"),
         ({"weights": {"model_sha256": "0" * 64}}, "made with another model"),
         ({"protocol": {"full_hash": "0" * 12}}, "(full hash 000000000000), but this version"),
         ({"data": {"pictures": 5}}, "made on 5 images"),
-        ({"run": {"device": None}}, "run.device is 'None', not of type dict"),
-        ({"protocol": {"fields": []}}, "protocol.fields is '[]', not of type dict"),
+        ({"run": {"device": None}}, "but is 'None'. Use an unedited copy"),
+        ({"protocol": {"fields": []}}, "but is '[]'. Use an unedited copy"),
     ],
 )
-def test_what_does_not_fit_is_named(recorded, capsys, change, said):
-    code, told = reproduce(recorded, capsys, result=edited(recorded, "odd.json", **change))
+def test_what_does_not_fit_is_named(recorded, capsys, change, message):
+    code, printed = reproduce(recorded, capsys, result=edited(recorded, "odd.json", **change))
     assert code == 1
-    assert said in told
+    assert message in printed
 
 
 def test_a_config_without_model_or_data_is_named(recorded, capsys):
     content = json.loads((recorded / "result.json").read_text())
     (recorded / "bare.json").write_text(json.dumps({**content, "config": "x = 1"}))
-    code, told = reproduce(recorded, capsys, result="bare.json")
+    code, printed = reproduce(recorded, capsys, result="bare.json")
     assert code == 1
-    assert "its config lacks model, test_dataloader, test_evaluator" in told
+    assert "lacks model, test_dataloader, test_evaluator" in printed
 
 
 def test_a_result_of_another_version_is_refused(recorded, capsys):
     content = json.loads((recorded / "result.json").read_text())
     (recorded / "odd.json").write_text(json.dumps({**content, "schema": 9}))
-    code, told = reproduce(recorded, capsys, result="odd.json")
+    code, printed = reproduce(recorded, capsys, result="odd.json")
     assert code == 1
-    assert "odd.json is of result format 9, written by ovss" in told
+    assert "odd.json has result format 9, written by ovss" in printed
 
 
 def test_a_missing_data_folder_is_named(recorded, capsys):
     text = (recorded / "result.json").read_text()
     (recorded / "gone.json").write_text(text.replace(str(recorded / "data"), "/nowhere/data"))
-    code, told = reproduce(recorded, capsys, result="gone.json")
+    code, printed = reproduce(recorded, capsys, result="gone.json")
     assert code == 1
-    assert "no folder /nowhere/data here" in told
-    assert "--data-root DIR" in told
+    assert "the folder /nowhere/data does not exist here" in printed
+    assert "--data-root DIR" in printed
 
 
-def test_other_versions_and_devices_are_told_and_not_refused():
+def test_other_versions_and_devices_are_reported_and_not_refused():
     old = made_result()
     device = {**old.run.device, "kind": "cuda", "name": "a GPU"}
     versions = {**old.run.versions, "torch": "3.0"}
@@ -189,18 +192,16 @@ def test_other_versions_and_devices_are_told_and_not_refused():
     found = compare(old, new)
     assert found.same
     assert found.tolerance == OTHER_DEVICE
-    assert {"torch 2.9.0 recorded, 3.0 now", "device's kind cpu recorded, cuda now"} <= {
-        *found.notes
-    }
+    assert {"torch 2.9.0 recorded, 3.0 now", "device kind cpu recorded, cuda now"} <= {*found.notes}
 
 
-def test_a_figure_that_only_one_of_them_has_is_a_difference():
+def test_a_metric_that_only_one_of_them_has_is_a_difference():
     old, new = made_result(), made_result()
     metrics = {**new.metrics, "mIoU_unseen": 3.0}
     assert not compare(old, replace(new, metrics=metrics), tolerance=100.0).same
 
 
-def test_a_loop_that_tells_nothing_is_refused(recorded):
+def test_a_loop_without_counts_is_refused(recorded):
     config, weights = recorded / "tiny.py", recorded / "run" / "weights.safetensors"
     flags = ["--work-dir", str(recorded / "other"), "--cfg-options", "test_cfg.type=TestLoop"]
     with pytest.raises(TypeError, match="test_cfg names TestLoop"):

@@ -1,4 +1,4 @@
-"""`ovss table`: what was measured and what was published, never confused."""
+"""`ovss table`: measured and published results are kept apart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BENCHMARKS = ["A-847", "PC-459", "A-150", "PC-59", "PAS-20"]
 
 
 def table(text: str) -> dict[str, dict[str, str]]:
-    """The first Markdown table: method -> column -> cell."""
+    """Cells of the first Markdown table, by method and column."""
     lines = [line for line in text.split("\n\n")[0].splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: dict(zip(rows[0], row)) for row in rows[2:]}
@@ -28,7 +28,7 @@ def table(text: str) -> dict[str, dict[str, str]]:
 
 @pytest.fixture
 def files(tmp_path):
-    """Files of results, by name."""
+    """Function that writes results to files by name."""
 
     def write(**results) -> list[str]:
         for name, result in results.items():
@@ -38,17 +38,17 @@ def files(tmp_path):
     return write
 
 
-def shown(capsys, *words: str) -> str:
+def printed(capsys, *words: str) -> str:
     assert command(["table", *words]) == 0
     return capsys.readouterr().out
 
 
-def test_measured_and_published_figures_have_columns_of_their_own(files, capsys):
+def test_measured_and_published_results_have_separate_columns(files, capsys):
     paths = files(
         cat=made_result("cat_seg_vit-b16", miou=30.04),
         own=made_result("dcp_clip_vit-b16", data="camvid11/val", miou=51.26),
     )
-    text = shown(capsys, *paths)
+    text = printed(capsys, *paths)
     rows = table(text)
     cat, own = rows["cat_seg_vit-b16"], rows["dcp_clip_vit-b16"]
     assert cat["A-150"] == "30.0"
@@ -65,61 +65,61 @@ def test_measured_and_published_figures_have_columns_of_their_own(files, capsys)
 
 
 def test_data_that_nobody_published_on_gets_no_empty_columns(files, capsys):
-    text = shown(capsys, *files(mini=made_result("cat_seg_mini", data="mini_150")))
+    text = printed(capsys, *files(mini=made_result("cat_seg_mini", data="mini_150")))
     assert list(table(text)["cat_seg_mini"]) == ["method", "protocol", "mini_150"]
 
 
-def test_protocols_in_one_column_are_told(files, capsys):
+def test_protocols_in_one_column_are_noted(files, capsys):
     paths = files(
         a=made_result(protocol="cat_seg"),
         b=made_result(protocol="cat_seg with views.window=512", miou=33.0),
     )
-    text = shown(capsys, *paths)
+    text = printed(capsys, *paths)
     assert text.split("\n\n")[0].count("| cat_seg_vitb16 |") == 2
     assert (
         "A-150: measured under different protocols (cat_seg; cat_seg with views.window=512)" in text
     )
 
 
-def test_other_pictures_or_labels_are_other_columns(files, capsys):
+def test_other_images_or_labels_are_other_columns(files, capsys):
     whole = made_result()
-    part = replace(whole, data=replace(whole.data, pictures=50, census="other"))
+    part = replace(whole, data=replace(whole.data, images=50, census="other"))
     other = replace(whole, data=replace(whole.data, census="changed labels"))
-    (row,) = table(shown(capsys, *files(a=whole, b=part))).values()
-    assert row["A-150 (2,000 pictures)"] == row["A-150 (50 pictures)"] == "31.2"
-    (row,) = table(shown(capsys, *files(a=whole, c=other))).values()
-    assert len([name for name in row if name.startswith("A-150 (2,000 pictures) labels")]) == 2
-    text = shown(capsys, *files(b=part))
-    assert "published figures are of 2,000 pictures" in text
+    (row,) = table(printed(capsys, *files(a=whole, b=part))).values()
+    assert row["A-150 (2,000 images)"] == row["A-150 (50 images)"] == "31.2"
+    (row,) = table(printed(capsys, *files(a=whole, c=other))).values()
+    assert len([name for name in row if name.startswith("A-150 (2,000 images) labels")]) == 2
+    text = printed(capsys, *files(b=part))
+    assert "published results are on 2,000 images" in text
 
 
-def test_other_weights_are_other_rows_and_a_repetition_is_told(files, capsys):
+def test_other_weights_are_other_rows_and_a_repetition_is_noted(files, capsys):
     first = made_result(miou=30.0)
     other = replace(first, weights=replace(first.weights, sha256="99" * 32))
-    rows = table(shown(capsys, *files(a=first, b=other)))
+    rows = table(printed(capsys, *files(a=first, b=other)))
     assert set(rows) == {"cat_seg_vitb16 (weights abababab)", "cat_seg_vitb16 (weights 99999999)"}
     later = replace(made_result(miou=40.0), run=replace(first.run, ended="2026-02-01T00:00:00"))
-    text = shown(capsys, *files(later=later, a=first))
+    text = printed(capsys, *files(later=later, a=first))
     assert table(text)["cat_seg_vitb16"]["A-150"] == "40.0"
     assert "2 results of cat_seg_vitb16, the newest is shown" in text
 
 
 def test_other_settings_of_a_model_are_other_rows(files, capsys):
-    """As of SED with and without early rejection: same config, weights and protocol."""
+    """SED with and without early rejection has the same config, weights and protocol."""
     sed = dict(type="OpenVocabSegmentor", decoder=dict(type="GradualDecoder", top_k=None))
     fast = {**sed, "decoder": dict(type="GradualDecoder", top_k=8)}
     moved = {**sed, "encoder": dict(pretrained="elsewhere.pt"), "inference": dict(size=9)}
     made = [made_result(config=f"model = {model!r}") for model in (sed, fast)]
-    rows = table(shown(capsys, *files(a=made[0], b=made[1])))
+    rows = table(printed(capsys, *files(a=made[0], b=made[1])))
     assert len(rows) == 2
     assert all(name.startswith("cat_seg_vitb16 (settings ") for name in rows)
     here = {**sed, "encoder": dict(pretrained="here.pt")}
     made = [made_result(config=f"model = {model!r}") for model in (here, moved)]
-    assert set(table(shown(capsys, *files(a=made[0], b=made[1])))) == {"cat_seg_vitb16"}
+    assert set(table(printed(capsys, *files(a=made[0], b=made[1])))) == {"cat_seg_vitb16"}
 
 
 def test_all_that_is_published_needs_no_results(capsys):
-    text = shown(capsys, "--published", "all")
+    text = printed(capsys, "--published", "all")
     rows = table(text)
     assert rows["SAN B"]["PC-459 (published)"].startswith("12.6 [")
     assert rows["ODISE"]["PAS-20 (published)"] == ""
@@ -127,14 +127,14 @@ def test_all_that_is_published_needs_no_results(capsys):
     assert "table VII: threshold theta" in text
 
 
-def test_another_metric_has_no_published_figures_beside_it(files, capsys):
+def test_another_metric_is_shown_without_published_results(files, capsys):
     paths = files(cat=made_result("cat_seg_vit-b16"))
-    text = shown(capsys, *paths, "--metric", "mIoU_union")
+    text = printed(capsys, *paths, "--metric", "mIoU_union")
     assert table(text)["cat_seg_vit-b16"]["A-150"] == "30.2"
     assert "(published)" not in text
     assert "classes that occur in ground truth or prediction" in text
     assert command(["table", *paths, "--metric", "f1"]) == 1
-    assert "has no metric 'f1': mIoU, mIoU_union" in capsys.readouterr().err
+    assert "has no metric 'f1'. Choose one of mIoU, mIoU_union" in capsys.readouterr().err
 
 
 def test_one_bad_file_and_nothing_is_written(files, tmp_path, capsys):
@@ -150,7 +150,7 @@ def test_one_bad_file_and_nothing_is_written(files, tmp_path, capsys):
 
 
 class Page(HTMLParser):
-    """Checks that tags are closed, keeps text and what is loaded from elsewhere."""
+    """Parser that checks closing tags and collects text and external references."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def test_the_page_is_whole_and_loads_nothing(files, capsys, tmp_path):
         categories={'<b>& "quoted"': {"iou": 12.5, "accuracy": None, "seen": False, "pixels": 3}}
     )
     page = tmp_path / "deep" / "t.html"
-    shown(capsys, *files(a=odd), "--html", str(page), "--published", "all")
+    printed(capsys, *files(a=odd), "--html", str(page), "--published", "all")
     found = Page(page.read_text("utf-8"))
     assert found.open == []
     assert found.loaded == []

@@ -109,7 +109,7 @@ def test_training_leaves_weights_that_load_and_what_was_run(tmp_path):
     assert notes["config"] == "tiny"
     assert not torch.equal(before, model.decoder.embed.weight)
     assert '"seed": 0' in (run / "run.json").read_text()
-    assert list((run / "pictures").rglob("*.png"))
+    assert list((run / "images").rglob("*.png"))
     assert [p.name for p in sorted(run.glob("iter_*.pth"))] == ["iter_3.pth", "iter_4.pth"]
     assert len(losses(run)) == 4
     assert losses(run) != losses(train(config, tmp_path / "exact"))
