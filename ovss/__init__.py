@@ -1,6 +1,6 @@
-"""Open-vocabulary semantic segmentation: any picture, any words, any method.
+"""Open-vocabulary semantic segmentation: segment any image into any categories, with any method.
 
-Names are loaded when they are first used, so that ``import ovss`` costs nothing.
+Public names are imported on first use, so ``import ovss`` is fast.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_WHERE = {
+_MODULES = {
     "segment": "api.inferencer",
     "Inferencer": "api.inferencer",
     "SegmentationResult": "api.result",
@@ -41,7 +41,7 @@ _WHERE = {
     "LOSSES": "registry",
 }
 
-__all__ = ["__version__", *_WHERE]
+__all__ = ["__version__", *_MODULES]
 
 if TYPE_CHECKING:
     from .api.inferencer import Inferencer, SegmentationResult, segment
@@ -64,9 +64,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module 'ovss' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,9 @@
 """Converts checkpoints published by a method's authors.
 
-The converter of a method is in its plugin: a module ``convert`` with a function
+The converter of a method belongs to its plugin: a module ``convert`` with a function
 ``convert(tensors)`` that takes the published state dict and returns a `Conversion`. It maps every
-name, lists what it drops and why, and raises on a name that is unknown or missing. Any installed
-plugin may have one.
+name, lists the names that it drops with the reasons, and raises an error if a name is unknown or
+missing. Any installed plugin may have a converter.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .checkpoint import CheckpointError, file_sha256, read_weights, write_weight
 from .plugins import PluginError, find_submodules
 
 CLIP = "clip"
-"""Method name of a CLIP checkpoint as open_clip or OpenAI publish it."""
+"""Method name for a CLIP checkpoint published by OpenAI or open_clip."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """A published state dict under our names.
+    """Published state dict under our names.
 
     Args:
         tensors: our name, as in the segmentor's state dict -> value.
         source: our name -> published name.
-        dropped: published name -> reason.
+        dropped: published name -> reason for dropping it.
     """
 
     tensors: dict[str, Tensor]
@@ -46,10 +46,10 @@ def rename(
     Args:
         tensors: published name -> value; half precision becomes float32.
         table: published name -> our name, for every required name.
-        drops: published name -> reason, for names that may occur and are dropped.
+        drops: published name -> reason, for optional names to drop.
 
     Raises:
-        CheckpointError: names that are in neither table, or names that are missing.
+        CheckpointError: names that are in neither table, or required names that are missing.
     """
     drops = drops or {}
     unknown = [name for name in tensors if name not in table and name not in drops]
@@ -57,8 +57,8 @@ def rename(
     if unknown or missing:
         raise CheckpointError(
             "; ".join(
-                f"{len(names)} names {word}: {', '.join(names[:5])}{' ...' if names[5:] else ''}"
-                for word, names in (("not known", unknown), ("missing", missing))
+                f"{len(names)} names {state}: {', '.join(names[:5])}{' ...' if names[5:] else ''}"
+                for state, names in (("not known", unknown), ("missing", missing))
                 if names
             )
         )
@@ -71,7 +71,7 @@ def rename(
 
 
 def convertible() -> list[str]:
-    """Names of the installed plugins that have a converter; none is imported."""
+    """Lists the installed plugins that have a converter, without importing them."""
     return sorted(find_submodules("convert"))
 
 
@@ -81,17 +81,17 @@ def convert_file(
     """Converts a published checkpoint file into a ``.safetensors`` file.
 
     Args:
-        method: entry point name of an installed plugin, for example ``cat_seg``; or ``clip``.
-        source: published file, of which only tensors are read.
-        target: file that is replaced whole or not at all. Its metadata name the method, the file
+        method: entry point name of an installed plugin, for example ``cat_seg``, or ``clip``.
+        source: published file. Only tensors are read from it.
+        target: file to write, replaced whole or not at all. Its metadata has the method, the file
             name of `source` and its SHA-256.
-        model: architecture of a ``clip`` as open_clip names it (``ViT-B-16-quickgelu``); None for
+        model: open_clip name of the architecture (``ViT-B-16-quickgelu``) for ``clip``; None for
             other methods.
 
     Raises:
-        CheckpointError: unknown method, unreadable file, unknown or missing names.
+        CheckpointError: unknown method, unreadable file, or unknown or missing names.
         PluginError: the plugin's converter cannot be imported.
-        ValueError: a ``clip`` without a known architecture, or `model` for another method.
+        ValueError: ``clip`` without a known architecture, or `model` for another method.
     """
     known = find_submodules("convert")
     if method not in (*known, CLIP):
@@ -99,8 +99,7 @@ def convert_file(
         raise CheckpointError(f"Expected a method with a converter ({names}), got {method!r}")
     if (method == CLIP) != (model is not None):
         raise ValueError(
-            f"Expected a model architecture for {CLIP!r} and for no other method, got {model!r} "
-            f"for {method!r}"
+            f"Expected a model architecture for method {CLIP!r} only, got {model!r} for {method!r}"
         )
     tensors, _ = read_weights(source)
     if model is not None:
@@ -124,23 +123,30 @@ def _convert_by_plugin(
         convert = importlib.import_module(module).convert
     except Exception as error:
         raise PluginError(
-            f"The converter of {method!r} (module {module}) failed to load: "
+            f"The converter of {method!r} (module {module}) failed to load with "
             f"{type(error).__name__}: {error}. Upgrade or correct that plugin"
         ) from error
     try:
         return convert(tensors)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{source} is not a {method} checkpoint of a known layout: {error}"
+            f"{source} is not a {method} checkpoint of a known layout ({error})"
         ) from None
 
 
 def convert_clip(tensors: Mapping[str, Tensor], model: str, source: str | Path) -> Conversion:
-    """Checks a published CLIP against its architecture. Names and precision stay, so that open_clip
-    reads the file too.
+    """Checks a published CLIP against its architecture.
+
+    Names and precision do not change, so open_clip can read the converted file too.
+
+    Args:
+        tensors: published name -> value.
+        model: open_clip name of the architecture.
+        source: published file, for messages.
 
     Raises:
-        CheckpointError: tensors of another architecture. ValueError: an unknown architecture.
+        CheckpointError: tensors of another architecture.
+        ValueError: an unknown architecture.
     """
     from ovss.encoders.architecture import build_clip, read_model_config
     from ovss.encoders.weights import NOT_WEIGHTS, fitted
@@ -152,5 +158,5 @@ def convert_clip(tensors: Mapping[str, Tensor], model: str, source: str | Path) 
     except RuntimeError as error:
         raise CheckpointError(str(error)) from None
     kept = {name: value for name, value in tensors.items() if name not in NOT_WEIGHTS}
-    dropped = {name: "given by the architecture" for name in tensors if name not in kept}
+    dropped = {name: "derived from the architecture" for name in tensors if name not in kept}
     return Conversion(kept, {name: name for name in kept}, dropped)
