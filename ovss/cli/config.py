@@ -1,8 +1,8 @@
 """Print a config with its bases resolved and overrides applied, and check that it builds.
 
-Nothing is downloaded and no weights or images are read: what a config names is looked up, and the
-model is built without memory. Components, arguments, datasets, transforms, hooks, metrics,
-optimizer, protocol and the dimensions of the parts are checked.
+The check covers components, arguments, datasets, transforms, hooks, metrics, optimizer, protocol
+and the dimensions of the parts. The model is built without memory. Nothing is downloaded, and no
+weights or images are read.
 
   ovss config cat_seg_mini
   ovss config my_config.py --cfg-options model.selector.k=64
@@ -17,13 +17,16 @@ from .options import add_config_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="name or path of a config")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    """Adds the flags of `ovss config`."""
+    parser.add_argument(
+        "config", metavar="CONFIG", help="config name (ovss list methods) or config file"
+    )
+    parser.add_argument("--json", action="store_true", help="print the config as one JSON object")
     add_config_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the config; a config that cannot be built raises."""
+    """Prints the config, or raises if it cannot be built."""
     from ovss.models.configs import load_config
     from ovss.results.config_text import dump_config
     from ovss.training.build import register_training

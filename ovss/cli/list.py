@@ -120,11 +120,11 @@ def columns(rows: list[dict[str, Any]]) -> list[str]:
 
 def components() -> list[dict[str, Any]]:
     """All registered classes, including those of installed plugins."""
-    from ovss.models.plugins import load_plugins_that_load
+    from ovss.models.plugins import load_available_plugins
     from ovss.registry import REGISTRIES, register_all
 
     register_all()
-    load_plugins_that_load()
+    load_available_plugins()
     rows = []
     for registry in REGISTRIES:
         for name in registry.names():

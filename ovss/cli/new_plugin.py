@@ -108,9 +108,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ovss.models.plugins import load_plugins_that_load
+    from ovss.models.plugins import load_available_plugins
 
-    load_plugins_that_load()  # their names are taken
+    load_available_plugins()  # their names are taken
     for path in new_plugin(args.name, args.dir):
         print(path)
     print(f"\nnext: cd {Path(args.dir) / args.name} && pip install -e . && pytest")

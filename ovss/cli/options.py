@@ -9,7 +9,7 @@ from .values import parse_value
 
 
 class KeyValues(argparse.Action):
-    """``KEY=VALUE ...`` -> a dictionary, see `parse_overrides`; a flag given again adds to it."""
+    """Collects ``KEY=VALUE ...`` in a dictionary; a repeated flag adds to it."""
 
     def __call__(
         self,
@@ -26,36 +26,37 @@ class KeyValues(argparse.Action):
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """The flag ``--cfg-options KEY=VALUE ...``, as mmengine's tools have it."""
+    """Adds the flag ``--cfg-options KEY=VALUE ...``, which works as in mmengine's tools."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=KeyValues,
         default={},
         metavar="KEY=VALUE",
-        help="change config keys: model.selector.k=64 'model.inference.size=(512, 640)'",
+        help="override config keys, e.g. model.selector.k=64 'model.inference.size=(512, 640)'",
     )
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """``["model.selector.k=64"]`` -> ``{"model.selector.k": 64}``.
+    """Parses ``KEY=VALUE`` pairs: ``["model.selector.k=64"]`` -> ``{"model.selector.k": 64}``.
 
     Raises:
-        ValueError: a pair without ``=``, an empty key, or a value that cannot be read.
+        ValueError: a pair has no ``=``, a key is empty, or a value cannot be read.
     """
-    found = {}
+    overrides = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not all(key.strip().split(".")):
-            raise ValueError(f"takes KEY=VALUE pairs, got {pair!r}")
+            raise ValueError(f"expected KEY=VALUE pairs, got {pair!r}")
         try:
-            found[key.strip()] = parse_value(value)
+            overrides[key.strip()] = parse_value(value)
         except ValueError as error:
             raise ValueError(f"cannot read the value of {key}: {error}") from None
-    return found
+    return overrides
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the machine or the GPU had too little memory, however torch puts it."""
-    told = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, MemoryError) or any(words in str(error) for words in told)
+    """True if an error means that the machine or the GPU ran out of memory."""
+    # torch raises plain RuntimeErrors for some of these, so their messages are compared
+    messages = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(message in str(error) for message in messages)

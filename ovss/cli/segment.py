@@ -1,9 +1,9 @@
-"""Label every pixel of pictures with the words you give.
+"""Label every pixel of images with the categories you name.
 
-For each picture PHOTO.EXT three files are written: PHOTO_overlay.png (the picture tinted by
-category, with a legend), PHOTO_labels.png (palette image whose values are indices into the words;
-16-bit grey beyond 256 words) and PHOTO.json (pixels and mean score of each category found). A
-second picture called PHOTO becomes PHOTO_2; segmenting the same picture again replaces its files.
+Three files are written for each image PHOTO.EXT: PHOTO_overlay.png (the image tinted by category,
+with a legend), PHOTO_labels.png (label map of category indices, a palette image, or 16-bit grey
+for more than 256 categories) and PHOTO.json (pixel count and mean score of each category found).
+A second image called PHOTO becomes PHOTO_2. Segmenting the same image again replaces its files.
 
   ovss segment photo.jpg --words "cat, dog, sofa|couch, grass"
   ovss segment photos/ 'more/**/*.png' --vocabulary ade20k_150 --out masks
@@ -29,43 +29,58 @@ NOTE = (
     f"note: the bundled model {DEFAULT_METHOD} was trained on synthetic shapes only. For "
     "photographs use --model naclip_vit-b16, which downloads CLIP weights on first use"
 )
-"""Said where nobody asked for the model that comes along."""
+"""Note on standard error if you name no model."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss segment`."""
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="picture files, folders or glob patterns"
+        "images", nargs="+", metavar="IMAGE", help="image files, folders or glob patterns"
     )
-    words = parser.add_mutually_exclusive_group(required=True)
-    words.add_argument(
-        "--words", help="what to look for: a comma parts categories, a bar parts synonyms"
+    vocabulary = parser.add_mutually_exclusive_group(required=True)
+    vocabulary.add_argument(
+        "--words",
+        metavar="NAMES",
+        help="categories to look for; separate categories with commas and synonyms with |",
     )
-    words.add_argument(
-        "--words-file", metavar="FILE", help="one category a line, its synonyms parted by commas"
+    vocabulary.add_argument(
+        "--words-file",
+        metavar="FILE",
+        help="text file with one category a line, its synonyms separated by commas",
     )
-    words.add_argument("--vocabulary", metavar="NAME", help="a list that `ovss list` names")
+    vocabulary.add_argument(
+        "--vocabulary", metavar="NAME", help="vocabulary name (see ovss list vocabularies) or file"
+    )
     parser.add_argument(
         "--model",
-        help=f"name or path of a config (default: {DEFAULT_METHOD}, which knows no photographs)",
+        help=f"config name or file (default: {DEFAULT_METHOD}, trained on synthetic shapes only)",
     )
     parser.add_argument(
-        "--weights", default="default", metavar="FILE", help="default: those the config names"
+        "--weights",
+        default="default",
+        metavar="FILE",
+        help="checkpoint, or none for random weights (default: the one that the config names)",
     )
     parser.add_argument(
-        "--out", default="outputs", metavar="DIR", help="where files go (default: %(default)s)"
-    )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ... (default: auto)")
-    parser.add_argument(
-        "--batch", type=int, metavar="N", help="views of a picture computed at once: memory, speed"
+        "--out", default="outputs", metavar="DIR", help="output folder (default: %(default)s)"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print one line of JSON for each picture instead"
+        "--device", default="auto", help="cpu, cuda, cuda:1 ... (default: a GPU if available)"
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="views of an image computed at once; fewer need less memory",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON for each image instead of text"
     )
     add_config_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment what the command line names; 1 if any picture failed."""
+    """Segments the given images; returns 1 if any image failed."""
     from ovss.io.files import ensure_writable
     from ovss.io.images import find_images
 
@@ -89,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     inferencer.encode(names)
     failures = _segment_all(inferencer, paths, names, Outputs(out, paths), args.json)
     if not args.json:
-        print(f"{len(paths) - failures} of {len(paths)} pictures segmented, files in {out}/")
+        print(f"{len(paths) - failures} of {len(paths)} images segmented, files in {out}/")
     return 1 if failures else 0
 
 
@@ -100,13 +115,13 @@ def _segment_all(
     outputs: Outputs,
     as_json: bool,
 ) -> int:
-    """How many pictures could not be segmented; each of them is reported, the others go on."""
+    """Segments every image and returns how many failed; a failure is reported and skipped."""
     from tqdm import tqdm
 
     from ovss.io.images import ImageError
 
     failures = 0
-    with tqdm(paths, unit="picture", disable=None, leave=False) as bar:
+    with tqdm(paths, unit="image", disable=None, leave=False) as bar:
         for path in bar:
             try:
                 result = inferencer.label(path, names)
@@ -147,19 +162,18 @@ def _line(result: SegmentationResult, files: tuple[Path, ...], as_json: bool) ->
         summary["files"] = dict(zip(("overlay", "labels", "json"), map(str, files), strict=True))
         return json.dumps(summary, ensure_ascii=False)
     shares = [
-        f"{split_synonyms(found['category'])[0]} {found['share']:.1%}"
-        for found in summary["categories"]
+        f"{split_synonyms(row['category'])[0]} {row['share']:.1%}" for row in summary["categories"]
     ]
     more = f", {len(shares) - 5} more" if len(shares) > 5 else ""
     return f"{result.source} -> {files[0]}: {', '.join(shares[:5])}{more}"
 
 
 class Outputs:
-    """Names of output files: no two pictures share one, and no input is written over.
+    """Chooses output file names so that no two images share one and no input is overwritten.
 
     Args:
-        folder: where outputs go.
-        inputs: every picture of this call.
+        folder: output folder.
+        inputs: all images of this call.
     """
 
     def __init__(self, folder: Path, inputs: list[Path]) -> None:
@@ -168,19 +182,19 @@ class Outputs:
         self.folder = folder
         self.endings = OUTPUT_ENDINGS
         self.inputs = {path.resolve() for path in inputs}
-        self.taken: set[str] = set()
+        self.used_stems: set[str] = set()
 
     def stem(self, path: Path) -> str:
-        """The picture's own stem, numbered where another picture, now or earlier, has it."""
+        """Stem of the image, with a number if another image of this or an earlier call has it."""
         number, stem = 1, path.stem
-        while stem.lower() in self.taken or self._foreign(stem, path):
+        while stem.lower() in self.used_stems or self._is_foreign(stem, path):
             number += 1
             stem = f"{path.stem}_{number}"
-        self.taken.add(stem.lower())
+        self.used_stems.add(stem.lower())  # lower case: some file systems ignore case
         return stem
 
-    def _foreign(self, stem: str, path: Path) -> bool:
-        """Whether a file of these names is somebody else's: an input, or not made of `path`."""
+    def _is_foreign(self, stem: str, path: Path) -> bool:
+        """True if an output file would replace an input, or a file not made from `path`."""
         files = [self.folder / f"{stem}{ending}" for ending in self.endings]
         if any(file.resolve() in self.inputs for file in files):
             return True

@@ -1,4 +1,4 @@
-"""Train a method: the flags of `ovss train`."""
+"""Train a method from its config (`ovss train`)."""
 
 from __future__ import annotations
 
@@ -13,61 +13,78 @@ from .options import add_config_options
 
 
 def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
-    """Every flag, in one place."""
+    """Builds the parser with all flags of `ovss train`."""
     parser = argparse.ArgumentParser(prog=prog, description="Train a method from its config.")
-    parser.add_argument("config", help="config file, or the name of one (cat_seg_mini)")
+    parser.add_argument("config", help="config file, or config name such as cat_seg_mini")
     parser.add_argument(
         "--resume",
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from the last checkpoint of the working directory, or from this one",
+        help="continue an interrupted run from CHECKPOINT (default: the last one in --work-dir)",
     )
     parser.add_argument(
         "--amp",
         nargs="?",
         const="bfloat16",
         choices=("bfloat16", "float16"),
-        help="compute in this number type where it is safe (bfloat16 if none is named)",
+        help="train with automatic mixed precision (default type: bfloat16)",
     )
     parser.add_argument(
         "--micro-batch",
         type=int,
         metavar="N",
-        help="pictures that a process works on at a time: less memory, the same step",
+        help="images that each rank computes at once; saves memory and leaves the step unchanged",
     )
-    parser.add_argument("--seed", type=int, help="of data order, augmentation and weights")
+    parser.add_argument("--seed", type=int, help="seed of data order, augmentation and weights")
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="take a few steps on made-up pictures, print memory and hours, leave nothing behind",
+        help="run a few steps on random images, print memory and training time, write no files",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="of a dry run (default: 2)")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="number of steps of --dry-run (default: 2)"
+    )
     add_shared_flags(parser)
     return parser
 
 
 def add_shared_flags(parser: argparse.ArgumentParser) -> None:
-    """What training and testing both take, under mmseg's names."""
-    parser.add_argument("--work-dir", help="default: work_dirs/CONFIG")
+    """Adds the flags that `ovss train` and `ovss test` share, named as in mmseg."""
+    parser.add_argument(
+        "--work-dir",
+        metavar="DIR",
+        help="folder for logs and results (default: work_dir of the config, or work_dirs/CONFIG)",
+    )
     add_config_options(parser)
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="by launchers")
+    parser.add_argument(
+        "--launcher",
+        choices=LAUNCHERS,
+        default="none",
+        help="launcher that starts the ranks: torchrun (pytorch), srun (slurm) or mpirun (mpi); "
+        "default: none, a single process",
+    )
+    parser.add_argument(
+        "--local_rank", "--local-rank", type=int, default=0, help="set by some launchers; ignored"
+    )
 
 
 @with_advice("train")
 def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
-    """Train, validate, and write `weights.safetensors`, `curve.jsonl` and `curve.png`.
+    """Trains and validates a method, and writes its weights and curves to the working directory.
 
     Returns:
-        0; errors are raised, with what was wrong, where, and what to do.
+        Exit status 0; errors are raised.
     """
     parser = build_parser(prog)
     arguments = parser.parse_args(argv)
     if arguments.steps is not None and not arguments.dry_run:
-        parser.error("--steps goes with --dry-run; --cfg-options train_cfg.max_iters=N trains less")
+        parser.error(
+            "--steps requires --dry-run. To train fewer steps, use --cfg-options "
+            "train_cfg.max_iters=N"
+        )
     if arguments.resume and arguments.dry_run:
-        parser.error("--dry-run starts from nothing and leaves nothing: leave --resume out")
+        parser.error("--dry-run always starts from scratch. Leave --resume out")
     from ovss.distributed import rank, stop
     from ovss.models.configs import load_config
     from ovss.training.build import build_runner, register_training
@@ -81,9 +98,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
         from ovss.training.dry_run import dry_run
 
         steps = 2 if arguments.steps is None else arguments.steps
-        found = dry_run(config, steps, arguments.amp, arguments.launcher, arguments.seed)
+        report = dry_run(config, steps, arguments.amp, arguments.launcher, arguments.seed)
         if rank() == 0:
-            print(found)
+            print(report)
         stop()
         return 0
     work_dir = arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config)
@@ -97,11 +114,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
     )
     runner.train()
     path = export_weights(runner, config)
-    runner.logger.info(f"weights: {path}")
+    runner.logger.info(f"Trained weights: {path}")
     stop()
     return 0
 
 
 def default_work_dir(config: str) -> str:
-    """Where a run goes that does not say."""
+    """Working directory of a run if neither flags nor config name one."""
     return str(Path("work_dirs") / Path(config).stem)

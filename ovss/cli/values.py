@@ -1,4 +1,7 @@
-"""Values on the command line: Python literals, bare words and comma lists. Nothing is evaluated."""
+"""Parses values on the command line: Python literals, plain text and comma lists.
+
+Values are never evaluated as code.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from typing import Any
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _DEEPEST = 20
 _CALL = re.compile(r"dict\s*\((.*)\)", re.DOTALL)
-_WORDS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
 def parse_value(text: str) -> Any:
-    """Value of ``KEY=VALUE``.
+    """Parses the value of ``KEY=VALUE``.
 
-    Numbers, booleans and None are themselves, also inside brackets. ``a,b`` and ``[a, b]`` are
-    lists, ``(a, b)`` is a tuple, ``{'k': 1}`` and ``dict(k=1)`` are dictionaries. Quoted text is
-    text. Other words are text as they stand; so is ``{}``, a prompt template.
+    Numbers, booleans and None are recognised, also inside brackets. ``a,b`` and ``[a, b]`` are
+    lists, ``(a, b)`` is a tuple, ``{'k': 1}`` and ``dict(k=1)`` are dictionaries. Everything else
+    is text, with or without quotes, including ``{}``, which is a prompt template.
 
     Raises:
-        ValueError: brackets or quotes that do not match, or nest more than 20 deep.
+        ValueError: brackets or quotes do not match, or brackets nest more than 20 deep.
 
     >>> parse_value("64"), parse_value("ViT-B-16"), parse_value("1,2"), parse_value("(512, 640)")
     (64, 'ViT-B-16', [1, 2], (512, 640))
@@ -32,7 +35,7 @@ def parse_value(text: str) -> Any:
     text = text.strip()
     inner = text[1:-1].strip()
     if _is_quoted(text) and inner[:1] in ("(", "["):
-        text = inner  # quotes that a shell left around a list
+        text = inner  # some shells keep the quotes around a list
     parts = [] if _is_quoted(text) or "," not in text else _split(text)
     if len(parts) > 1 or text.endswith(","):
         return [_element(part, 0) for part in parts]
@@ -40,7 +43,7 @@ def parse_value(text: str) -> Any:
 
 
 def _element(text: str, depth: int) -> Any:
-    """One value that is not a bare comma list."""
+    """Parses a value that is not a comma list without brackets."""
     if depth > _DEEPEST:
         raise ValueError(f"brackets nest more than {_DEEPEST} deep")
     if _is_quoted(text):
@@ -57,8 +60,8 @@ def _element(text: str, depth: int) -> Any:
 
 
 def _pairs(text: str, sign: str, depth: int) -> dict[Any, Any]:
-    """Dictionary of ``key: value`` or ``key=value`` items."""
-    found = {}
+    """Parses ``key: value`` or ``key=value`` items into a dictionary."""
+    pairs = {}
     for item in _split(text):
         key, *rest = _split(item, sign, 1)
         if not rest or not rest[0]:
@@ -66,15 +69,15 @@ def _pairs(text: str, sign: str, depth: int) -> dict[Any, Any]:
         name = key if sign == "=" else _element(key, depth + 1)
         if isinstance(name, (list, dict)):
             raise ValueError(f"a key of a dictionary must be text or a number, got {key!r}")
-        found[name] = _element(rest[0], depth + 1)
-    return found
+        pairs[name] = _element(rest[0], depth + 1)
+    return pairs
 
 
 def _scalar(text: str) -> Any:
     if text == "None":
         return None
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
+    if text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
     for number in (int, float):
         try:
             return number(text)
@@ -84,7 +87,7 @@ def _scalar(text: str) -> Any:
 
 
 def _is_quoted(text: str) -> bool:
-    """Whether the whole of a text is one quoted string."""
+    """True if the whole text is one quoted string."""
     if len(text) < 2 or text[0] not in "'\"" or text[-1] != text[0]:
         return False
     try:
@@ -96,17 +99,17 @@ def _is_quoted(text: str) -> bool:
 
 
 def _encloses(text: str) -> bool:
-    """Whether a text starts with a bracket and ends with its closer."""
+    """True if the text starts with a bracket and ends with the matching one."""
     return len(text) > 1 and text[0] in _CLOSERS and text[-1] == _CLOSERS[text[0]]
 
 
 def _split(text: str, sign: str = ",", most: int = -1) -> list[str]:
-    """Parts of a text between signs outside of brackets and quotes, stripped.
+    """Splits a text at separators outside of brackets and quotes, and strips the parts.
 
     Args:
-        text: what stands inside brackets, or a bare list. A comma at its end adds no part.
+        text: content of brackets, or a list without brackets. A final comma adds no part.
         sign: separator.
-        most: number of splits, -1 for all.
+        most: maximal number of splits, -1 for all.
     """
     parts, open_brackets, quote, start, before = [], [], "", 0, ""
     for index, char in enumerate(text):
@@ -114,7 +117,7 @@ def _split(text: str, sign: str = ",", most: int = -1) -> list[str]:
             if char == quote and text[index - 1] != "\\":
                 quote = ""
         elif char in "'\"" and before in ("", *"([{,:="):
-            quote = char  # an apostrophe inside a word opens nothing
+            quote = char  # only at the start of an item: the apostrophe of `don't` is text
         elif char in _CLOSERS:
             open_brackets.append(_CLOSERS[char])
         elif char in _CLOSERS.values():

@@ -1,1 +1,1 @@
-"""From a config's name to a ready model: configs, weights, plugins, conversion."""
+"""Turns the name of a config into a ready model: configs, weights, plugins, conversion."""

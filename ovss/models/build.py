@@ -1,4 +1,4 @@
-"""From a config's name to a model that is ready to segment."""
+"""Builds models from configs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ def build_segmentor(
     weights: str | Path | None = "default",
     device: str | torch.device = "cpu",
 ) -> OpenVocabSegmentor:
-    """A method in evaluation mode.
+    """Builds a method and loads its trained weights.
 
     Args:
-        config: a `Config`, or what `load_config` takes.
-        weights: see `load_trained`.
-        device: where to put it.
+        config: loaded config, config name or path of a config file.
+        weights: checkpoint, ``"default"`` or None, see `load_trained`.
+        device: device of the model.
+
+    Returns:
+        Model in evaluation mode.
     """
     if not isinstance(config, Config):
         config = load_config(config)
@@ -38,19 +41,19 @@ def build_segmentor(
 
 
 def build_model(model: dict[str, Any]) -> OpenVocabSegmentor:
-    """Builds the segmentor of a config's ``model`` block: every command gets its model here.
+    """Builds the segmentor of a config's ``model`` block. All commands build their model here.
 
     Raises:
-        ConfigError, KeyError, TypeError: an unknown segmentor, component or argument, see
+        ConfigError, KeyError, TypeError: unknown segmentor, component or argument, see
             `ovss.models.validation.check_model`.
-        ValueError: components that do not fit together.
+        ValueError: incompatible components.
     """
     segmentor = check_model(model)
     return segmentor(**{k: v for k, v in model.items() if k not in ("type", "_scope_")})
 
 
 def build_on_meta(model: Mapping[str, Any]) -> OpenVocabSegmentor:
-    """Builds a segmentor without memory and without reading pretrained files, to check it."""
+    """Builds a segmentor on the meta device, without reading pre-trained files, to check it."""
     check_model(model)
     block = {**model, "encoder": without_pretrained(model["encoder"])}
     with torch.device("meta"):

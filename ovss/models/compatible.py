@@ -15,7 +15,7 @@ from ovss.registry import register_all
 
 from .configs import list_configs, load_config
 from .parts import KINDS, Part, find_parts, parts_misfit
-from .plugins import PluginError, load_plugins_that_load
+from .plugins import PluginError, load_available_plugins
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def compatible_with(name: str) -> list[Answer]:
         LookupError: the name is unknown, or no config shows how to build the component.
     """
     register_all()
-    load_plugins_that_load()
+    load_available_plugins()
     configs = _readable_configs(name)
     kinds = [kind for kind, registry in KINDS.items() if name in registry.module_dict]
     if name not in configs and not kinds:
@@ -137,8 +137,8 @@ def _by_itself(kind: str, name: str) -> Part:
 def _unknown(name: str, configs: Mapping[str, Config]) -> str:
     names = [*configs, *(n for registry in KINDS.values() for n in registry.names())]
     close = difflib.get_close_matches(name, names, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`ovss list` shows what there is."
-    return f"No component or config is named {name!r}; {hint}"
+    hint = f"Did you mean {' or '.join(close)}?" if close else "`ovss list` shows all names."
+    return f"No component or config is named {name!r}. {hint}"
 
 
 def _readable_configs(name: str) -> dict[str, Config]:

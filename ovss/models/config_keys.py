@@ -18,16 +18,16 @@ RUNNER_KEYS = frozenset({
     "val_dataloader", "val_evaluator", "visualizer", "weights", "work_dir",
 })
 # fmt: on
-"""Top-level keys of a config that mean something. `weights`: the trained file a method ships;
-`load_from`: weights that training starts from; `protocol`: how it is evaluated, see
-docs/protocols.md. Helper variables start with an underscore."""
+"""Known top-level keys of a config. ``weights`` names the trained weights of the method,
+``load_from`` the weights that training starts from, ``protocol`` the evaluation protocol (see
+docs/protocols.md). Helper variables start with an underscore."""
 
 
 def check_keys(config: Config) -> None:
-    """Refuse unknown top-level keys, which mmengine ignores silently.
+    """Rejects unknown top-level keys, which mmengine ignores silently.
 
     Raises:
-        KeyError: naming the key, the file and the closest known one.
+        KeyError: unknown key; the message names the file and the closest known key.
     """
     for key in config:
         if key in RUNNER_KEYS or key.startswith("_"):

@@ -1,4 +1,4 @@
-"""Configs by name or path: found, read with their bases, changed by flags."""
+"""Finds configs by name or path, reads them with their bases and applies overrides."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from mmengine.config import Config
 
 from ovss.registry import register_all
 
-from .config_reader import ConfigError, TypeChange, read_file, type_changes, without_delete
+from .config_reader import TypeChange, read_file, type_changes, without_delete
+from .config_source import ConfigError
 from .plugins import find_plugins, import_modules
 from .validation import check_config
 
 DEFAULT_METHOD = "dcp_clip_mini"
-"""Config of the bundled model, used where none is named."""
+"""Config of the bundled model, used if you name no other."""
 
 
 def config_dir() -> Path:
-    """Folder of the configs that come with the package."""
+    """Folder of the bundled configs."""
     spec = importlib.util.find_spec("ovss_configs")
     if spec is not None and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
@@ -30,21 +31,21 @@ def config_dir() -> Path:
 
 
 def list_configs() -> dict[str, Path]:
-    """Name -> file of every method config: those of the package, and of installed plugins.
+    """Name -> file of every method config, bundled or of an installed plugin.
 
-    A plugin's config whose name is taken is called ``PLUGIN/NAME``.
+    If a plugin's config has the name of an earlier one, it is listed as ``PLUGIN/NAME``.
     """
-    found = shipped_configs()
+    configs = shipped_configs()
     for plugin in find_plugins():
         for name, path in plugin_configs(plugin.path).items():
-            found[f"{plugin.name}/{name}" if name in found else name] = path
-    return found
+            configs[f"{plugin.name}/{name}" if name in configs else name] = path
+    return configs
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Name -> file of every method config that comes with the package, bases left out.
+    """Name -> file of every bundled method config, without base configs.
 
-    Mixes of several methods come last: a part is known by the method that it is from.
+    Configs that mix methods come last, so that each part is listed under its own method first.
     """
     files = sorted(
         config_dir().glob("*/*.py"), key=lambda path: (path.parent.name == "mixed", path)
@@ -65,13 +66,13 @@ def plugin_configs(package: str | Path) -> dict[str, Path]:
 
 
 def find_config(name_or_path: str | Path) -> Path:
-    """File of a config.
+    """Finds the file of a config.
 
     Args:
-        name_or_path: a path, or the name of a config of the package such as ``cat_seg_mini``.
+        name_or_path: path, or name of a bundled or plugin config such as ``cat_seg_mini``.
 
     Raises:
-        FileNotFoundError: with the closest names.
+        FileNotFoundError: the config does not exist; the message suggests the closest names.
     """
     path, known = Path(name_or_path), list_configs()
     if path.is_file():
@@ -79,14 +80,14 @@ def find_config(name_or_path: str | Path) -> Path:
     if str(name_or_path) in known:
         return known[str(name_or_path)]
     if path.suffix == ".py" or len(path.parts) > 1:
-        raise FileNotFoundError(f"no config file {str(path)!r}")
+        raise FileNotFoundError(f"Config file {str(path)!r} does not exist. Correct the path")
     close = difflib.get_close_matches(str(name_or_path), known, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
-    raise FileNotFoundError(f"no config is called {str(name_or_path)!r}; {hint}")
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}."
+    raise FileNotFoundError(f"Unknown config {str(name_or_path)!r}. {hint}")
 
 
 def find_base(name: str) -> Path | None:
-    """File of a base that is not found relative to the config that names it.
+    """Finds a base among the bundled configs and those of plugins; None if it does not exist.
 
     Args:
         name: name of a config, with or without ``.py``, or a path inside the folder of the bundled
@@ -99,29 +100,29 @@ def find_base(name: str) -> Path | None:
 
 
 def read_config(path: str | Path) -> Config:
-    """A config file with its bases; nothing is imported.
+    """Reads a config file with its bases; nothing is imported.
 
-    A file anywhere inherits from ours by name, ``_base_ = ["cat_seg_mini.py"]``, or by path,
-    ``_base_ = ["{{$OVSS_CONFIGS:}}/_base_/default_runtime.py"]``. A file that is found relative to
-    the config wins over a bundled one.
+    A config in any folder inherits from a bundled one by name (``_base_ = ["cat_seg_mini.py"]``)
+    or by path (``_base_ = ["{{$OVSS_CONFIGS:}}/_base_/default_runtime.py"]``). A file next to the
+    config has precedence over a bundled config of the same name.
 
     Raises:
-        ConfigError: the file or a base cannot be read; with file and line.
+        ConfigError: the file or a base cannot be read; the message names file and line.
     """
     return _read(path)[0]
 
 
 def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
-    """Read a config with its bases, import the plugins it names, apply overrides, check its keys.
+    """Reads a config with its bases, applies overrides, imports its plugins and checks its keys.
 
     Args:
-        name_or_path: see `find_config`.
-        overrides: dotted keys, e.g. ``{"model.selector.k": 64}``.
+        name_or_path: name or path of a config, see `find_config`.
+        overrides: dotted key -> value, for example ``{"model.selector.k": 64}``.
 
     Raises:
         ConfigError: the config cannot be read, or a key does not fit the type that it is set for.
         PluginError: a module in ``custom_imports`` cannot be imported.
-        KeyError, TypeError: an unknown key, component or argument, with the closest known one.
+        KeyError, TypeError: unknown key, component or argument; the message suggests the closest.
     """
     path = find_config(name_or_path)
     config, changes = _read(path)
@@ -134,17 +135,17 @@ def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
 
 
 def override(config: Config, overrides: dict[str, Any]) -> list[TypeChange]:
-    """Set keys of a config, in place.
+    """Sets keys of a config, in place.
 
     Args:
-        config: changed.
-        overrides: see `load_config`.
+        config: config to change.
+        overrides: dotted key -> value.
 
     Returns:
-        blocks that got another type and kept keys of the earlier one.
+        Blocks that changed their type and kept keys of the earlier type.
 
     Raises:
-        ConfigError: a key that leads through something that is not a dict or a list.
+        ConfigError: a key passes through a value that is neither a dict nor a list.
     """
     own: dict[str, Any] = {}
     try:
@@ -167,10 +168,10 @@ def _read(path: str | Path) -> tuple[Config, list[TypeChange]]:
     os.environ["OVSS_CONFIGS"] = config_dir().as_posix()
     values, changes = read_file(Path(path), find_base)
     if not values:
-        raise ConfigError(f"{path} is empty. Set at least `model`, or `_base_`")
+        raise ConfigError(f"{path} is empty. Set `model` or `_base_`")
     try:
         return Config(values, filename=str(path)), changes
-    except KeyError as error:  # a name that mmengine keeps for itself
+    except KeyError as error:  # name that mmengine reserves
         raise ConfigError(f"{path}: {error.args[0]}. Rename the key") from None
 
 
@@ -178,31 +179,31 @@ def _imports(config: Config, path: Path) -> Any:
     imports = config.get("custom_imports") or {}
     if not isinstance(imports, dict):
         raise ConfigError(
-            f"{path}: custom_imports must be dict(imports=[...]), got {imports!r}. Correct it"
+            f"custom_imports in {path} must be dict(imports=[...]), got {imports!r}. Correct it"
         )
     return imports.get("imports", [])
 
 
 def use_dataset(config: Config, name: str) -> None:
-    """Test on another data set.
+    """Replaces the test dataset of a config.
 
     Args:
-        config: is given the other's `test_dataloader` and `test_evaluator`.
-        name: of a file in `configs/_base_/datasets`, of a config, or a path.
+        config: config whose ``test_dataloader`` and ``test_evaluator`` are replaced.
+        name: name of a file in ``configs/_base_/datasets`` or of a config, or the path of a config.
 
     Raises:
-        FileNotFoundError: with the data sets there are.
+        FileNotFoundError: unknown dataset; the message lists the known ones.
     """
     folder = config_dir() / "_base_" / "datasets"
     known = {path.stem: path for path in (*folder.glob("*.py"), *list_configs().values())}
     path = Path(name) if Path(name).is_file() else known.get(name)
     if path is None:
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        sets = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        datasets = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
         raise FileNotFoundError(
-            f"no data set is called {name!r}; {hint}There are {sets}, or name a config "
-            f"with `test_dataloader` and `test_evaluator`"
+            f"Unknown dataset {name!r}. {hint}Choose one of {datasets}, or name a config with "
+            f"`test_dataloader` and `test_evaluator`"
         )
     other = read_config(path)
     config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator

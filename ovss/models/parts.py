@@ -69,8 +69,11 @@ def without_pretrained(encoder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pretrained_block(encoder: dict[str, Any]) -> dict[str, Any]:
-    """Block of an encoder's config that names its pre-trained weights: its own, or that of the
-    encoder that it wraps; its own where neither names any."""
+    """Finds the block that names an encoder's pre-trained weights.
+
+    Returns:
+        The block itself or that of the wrapped encoder; the block itself if neither names weights.
+    """
     if "pretrained" in encoder:
         return encoder
     for value in encoder.values():
@@ -122,16 +125,16 @@ def find_parts(configs: Mapping[str, Config]) -> list[Part]:
 def parts_misfit(parts: Iterable[Part]) -> list[str]:
     """Reasons why parts of different kinds do not fit together; empty if they do.
 
-    A head brings the prompts of its config, a decoder the inference of its config.
+    The prompts are those of the head's config, the inference settings those of the decoder's.
     """
-    given: dict[str, Any] = {}
+    components: dict[str, Any] = {}
     for part in parts:
-        given[part.kind] = part.module
+        components[part.kind] = part.module
         if part.kind == "head":
-            given["prompts"] = PromptConfig(**(part.block.get("prompts") or {}))
+            components["prompts"] = PromptConfig(**(part.block.get("prompts") or {}))
         if part.kind == "decoder":
-            given["inference"] = InferenceConfig(**(part.block.get("inference") or {}))
-    return misfits(given)
+            components["inference"] = InferenceConfig(**(part.block.get("inference") or {}))
+    return misfits(components)
 
 
 def compose(parts: Iterable[Part]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def import_modules(imports: str | list[str], source: str) -> None:
 
     Args:
         imports: one module name, or several.
-        source: the config that names them, for messages.
+        source: name of the config, for messages.
 
     Raises:
         PluginError: a module fails to import; the message names it and `source`.
@@ -155,7 +155,7 @@ def plugin_problem(plugin: Plugin) -> str:
     return ""
 
 
-def load_plugins_that_load() -> None:
+def load_available_plugins() -> None:
     """Imports every installed plugin; `ovss list plugins` shows the problems of those that fail."""
     for plugin in find_plugins():
         plugin_problem(plugin)

@@ -1,4 +1,4 @@
-"""Keys of a config, checked against what reads them: one sentence for every command."""
+"""Checks the keys of a config, so that every command reports a mistake in the same words."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ from ovss.segmentor import OpenVocabSegmentor
 from ovss.vocabularies.prompts import PromptConfig
 
 from .config_keys import check_keys
-from .config_reader import ConfigError, TypeChange
+from .config_reader import TypeChange
+from .config_source import ConfigError
 from .parts import DEFAULTS, KINDS
 
-_OF_RUNS = (MODELS, DATASETS, DATA_SAMPLERS, METRICS, OPTIMIZERS)  # all keys are arguments
+# registries of mmengine whose types take every key of their block as an argument
+_RUN_REGISTRIES = (MODELS, DATASETS, DATA_SAMPLERS, METRICS, OPTIMIZERS)
 _NOT_ARGUMENTS = frozenset({"type", "_scope_"})
 
 
 def check_config(config: Config, changes: Iterable[TypeChange] = ()) -> None:
-    """Refuse a config whose keys nothing takes; nothing is built.
+    """Rejects a config with unknown or missing keys; nothing is built.
 
     Args:
-        config: complete, its plugins imported.
-        changes: blocks that got another type when bases and overrides were merged.
+        config: config with its bases merged and its plugins imported.
+        changes: blocks whose type changed when bases and overrides were merged.
 
     Raises:
         ConfigError: the model is not a dict, or a block kept keys of an earlier type.
-        KeyError, TypeError: an unknown key, component or argument, or a missing one.
+        KeyError, TypeError: unknown or missing key, component or argument.
     """
     check_keys(config)
     check_type_changes(config, changes)
@@ -50,7 +52,7 @@ def check_config(config: Config, changes: Iterable[TypeChange] = ()) -> None:
 
 
 def check_type_changes(config: Config, changes: Iterable[TypeChange]) -> None:
-    """Refuse blocks that kept keys of an earlier type which the present type does not take."""
+    """Rejects blocks that kept keys of an earlier type, unless the new type takes them too."""
     for change in changes:
         block: Any = config
         for name in change.key.split("."):
@@ -73,14 +75,15 @@ def check_type_changes(config: Config, changes: Iterable[TypeChange]) -> None:
 
 
 def check_model(model: Any) -> type:
-    """Refuse a ``model`` block with unknown components or arguments; nothing is built.
+    """Rejects a ``model`` block with unknown components or arguments; nothing is built.
 
     Returns:
-        the segmentor's class.
+        Class of the segmentor.
 
     Raises:
-        ConfigError: not a dict, or a key that is not a name.
-        KeyError, TypeError: as `check_block`, or an unknown component.
+        ConfigError: the block is not a dict, or a key is not a string.
+        KeyError: unknown or missing component.
+        TypeError: unknown or missing argument.
     """
     if not isinstance(model, Mapping):
         raise ConfigError(
@@ -102,12 +105,12 @@ def check_model(model: Any) -> type:
 
 
 def check_component(registry: ComponentRegistry, part: Any, where: str) -> None:
-    """Refuse a component's block: its type, its arguments, and those of components inside it.
+    """Rejects a component's block if its type or an argument is unknown, nested blocks included.
 
     Args:
-        registry: registry of its kind.
-        part: the block.
-        where: its dotted key.
+        registry: registry of the component's kind.
+        part: block of the component.
+        where: dotted key of the block.
     """
     part = _dict(part, where, "dict(type=..., ...)")
     if "type" not in part:
@@ -121,36 +124,36 @@ def check_component(registry: ComponentRegistry, part: Any, where: str) -> None:
 def check_block(
     cls: Callable, block: Mapping[Any, Any], where: str, provided: Sequence[str] = ()
 ) -> None:
-    """Refuse arguments that `cls` does not take, and a block that lacks one it needs.
+    """Rejects arguments that `cls` does not take, and a block that lacks a required argument.
 
     Args:
-        cls: class or function that the block is for.
-        block: its arguments, with or without ``type``.
+        cls: class or function that the block configures.
+        block: arguments of `cls`, with or without ``type``.
         where: dotted key of the block.
-        provided: keys that the program adds, or takes out before `cls` is called.
+        provided: keys that the program adds, or removes before `cls` is called.
 
     Raises:
-        TypeError: naming the key, the closest known one and what there is.
+        TypeError: unknown or missing argument; the message names the closest and the known ones.
     """
     check_names(cls, {k: v for k, v in block.items() if k not in provided}, where)
     signature = inspect.signature(cls)
     for name, parameter in signature.parameters.items():
-        needed = parameter.default is parameter.empty and parameter.kind not in (
+        is_required = parameter.default is parameter.empty and parameter.kind not in (
             parameter.VAR_POSITIONAL,
             parameter.VAR_KEYWORD,
         )
-        if needed and name not in block and name not in provided:
+        if is_required and name not in block and name not in provided:
             raise TypeError(
                 f"Missing config key '{where}.{name}', which {_name(cls)} needs. Add it"
             )
 
 
 def check_names(cls: Callable, block: Mapping[Any, Any], where: str) -> None:
-    """Refuse arguments that `cls` does not take; TypeError as `check_block`."""
+    """Rejects arguments that `cls` does not take, with the TypeError of `check_block`."""
     takes = parameters(cls)
     for key in block:
         if not isinstance(key, str):
-            raise ConfigError(f"Keys of {where} must be names, got {key!r}. Write it as a name")
+            raise ConfigError(f"Keys of {where} must be strings, got {key!r}. Write it as a string")
         if takes is None or key in takes or key in _NOT_ARGUMENTS:
             continue
         close = difflib.get_close_matches(key, takes, n=1)
@@ -170,8 +173,8 @@ def parameters(cls: Callable) -> list[str] | None:
 
 
 def find_class(name: str) -> Callable | None:
-    """Class that is registered under a name so far, as a component or for a run; or None."""
-    for registry in (*REGISTRIES, *_OF_RUNS):
+    """Finds a registered component or part of a run by name; None if the name is unknown."""
+    for registry in (*REGISTRIES, *_RUN_REGISTRIES):
         if name in registry.module_dict:
             return registry.module_dict[name]
     return None
@@ -184,14 +187,17 @@ def _segmentor(model: Mapping[str, Any]) -> type:
         close = difflib.get_close_matches(str(name), MODELS.module_dict, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise KeyError(
-            f"Unknown segmentor {name!r} in model.type. {hint}If a plugin has it, name the "
+            f"Unknown segmentor {name!r} in model.type. {hint}If it belongs to a plugin, name the "
             f"plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
         )
     return found
 
 
 def _check_inside(block: Mapping[str, Any], where: str) -> None:
-    """Components inside a component may get arguments from it: only unknown ones are refused."""
+    """Rejects unknown arguments of nested components.
+
+    Missing ones are accepted, because the outer component may provide them.
+    """
     for key, value in block.items():
         items = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
         for index, item in items:

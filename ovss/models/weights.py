@@ -1,4 +1,4 @@
-"""Trained weights of a method: where they are and how they get into a model."""
+"""Finds the trained weights of a method and loads them into its model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
 def pretrained_if_needed(
     config: Config, weights: str | Path | None = "default"
 ) -> AbstractContextManager[None]:
-    """A model built within loads its encoder's pre-trained file only if `weights`, which
-    `load_trained` is to load next, leaves something to it: a published checkpoint is all there is,
-    and works without a network.
+    """Context that skips an encoder's pre-trained file if it is not needed.
+
+    A whole checkpoint replaces every weight, so a model built inside this context before
+    `load_trained` needs no download. A partial one still needs the pre-trained file.
+
+    Args:
+        config: config of the model.
+        weights: argument of the later call of `load_trained`.
     """
     from ovss.encoders.weights import weights_come_later
 
@@ -33,18 +38,19 @@ def pretrained_if_needed(
 def load_trained(
     model: OpenVocabSegmentor, config: Config, weights: str | Path | None = "default"
 ) -> None:
-    """Load a method's trained weights.
+    """Loads the trained weights of a method.
 
     Args:
-        model: built of `config`.
-        config: may name the method's own file in ``weights``.
-        weights: a checkpoint; ``"default"``: the one that the config names; None: none beyond the
-            encoder's own, what is trained stays random.
+        model: model built from `config`.
+        config: config whose ``weights`` may name the method's checkpoint.
+        weights: checkpoint; ``"default"`` loads the one that the config names; None loads none,
+            so that every part except the encoder stays random.
 
     Raises:
-        ValueError: the default is asked for, there is none, and parts beside the encoder have
-            parameters: their masks would be noise.
-        FileNotFoundError, CheckpointError: no such file, or it does not fit.
+        ValueError: `weights` is ``"default"``, the config names no checkpoint, and parts other
+            than the encoder have parameters. Their masks would be noise.
+        FileNotFoundError: the checkpoint does not exist.
+        CheckpointError: the checkpoint does not fit the model.
     """
     from .checkpoint import load_weights
 
@@ -55,29 +61,29 @@ def load_trained(
         random = random_parts(model)
         if random:
             error = ValueError(
-                f"{Path(config.filename or 'the config').stem} names no trained weights, and its "
-                f"{' and '.join(random)} would be random. Give a checkpoint, or ask for random "
-                f"weights (weights=None in Python)"
+                f"{Path(config.filename or 'the config').stem} names no trained weights, so its "
+                f"{' and '.join(random)} would be random. Give a checkpoint, or allow random "
+                f"weights (in Python, weights=None)"
             )
             raise advised(error, "weights")
 
 
 def named_weights(config: Config, weights: str | Path | None) -> str | Path | None:
-    """What `load_trained` calls weights, as it is named: a config's own for ``"default"``."""
+    """Returns the checkpoint to load: the config's for ``"default"``, else `weights` itself."""
     return config.get("weights") if weights == "default" else weights
 
 
 def random_parts(model: OpenVocabSegmentor) -> list[str]:
-    """Parts beside the encoder that mean nothing without training: those with parameters."""
+    """Names of the parts that are random without trained weights: those with parameters."""
     parts = ("selector", "head", "decoder", "post_processor")
     return [part for part in parts if any(True for _ in getattr(model, part).parameters())]
 
 
 def find_weights(path: str | Path) -> Path:
-    """A checkpoint file: as named, or in the folder ``weights`` of ours or of a plugin's package.
+    """Finds a checkpoint: a path, or a file in the folder ``weights`` of `ovss` or of a plugin.
 
     Raises:
-        FileNotFoundError: with the places looked at.
+        FileNotFoundError: the file does not exist; the message lists the searched folders.
     """
     for candidate in (Path(path), WEIGHTS_DIR / path):
         if candidate.is_file():
@@ -88,4 +94,7 @@ def find_weights(path: str | Path) -> Path:
         if (folder / path).is_file():
             return folder / path
     places = ", ".join(str(folder) for folder in (WEIGHTS_DIR, *folders) if folder.is_dir())
-    raise FileNotFoundError(f"no checkpoint {str(path)!r}, neither as a path nor in {places}")
+    raise FileNotFoundError(
+        f"Checkpoint {str(path)!r} does not exist, neither as a path nor in {places}. Correct the "
+        f"path"
+    )

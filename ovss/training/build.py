@@ -1,4 +1,4 @@
-"""From a config and flags to mmengine's Runner, with what is wrong said before anything starts."""
+"""Builds mmengine's Runner from a config and options, and reports mistakes before it starts."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ _TRAINING_KEYS = tuple(
 
 
 def check_trainable(config: Config) -> None:
-    """
+    """Rejects a config without a training schedule counted in iterations.
+
     Raises:
-        ValueError: the config names no training, or one by epochs.
+        ValueError: the config has no training schedule, or one counted in epochs.
     """
     missing = [
         key for key in ("train_dataloader", "train_cfg", "optim_wrapper") if not config.get(key)
     ]
     if missing:
         raise ValueError(
-            f"{config.filename or 'config'} has no {', '.join(missing)}: its method has nothing to "
-            f"train (ovss test and ovss segment use it as it is), or these keys are missing"
+            f"{config.filename or 'The config'} has no {', '.join(missing)}, so there is nothing "
+            f"to train. If the method is training-free, run it with `ovss test` or `ovss segment`. "
+            f"Otherwise add these keys"
         )
     if "max_iters" not in config.train_cfg:
         raise ValueError(
-            f"{config.filename or 'config'}: train_cfg names no max_iters; training is counted in "
-            f"iterations here, of train_dataloader.batch_size pictures each"
+            f"train_cfg in {config.filename or 'the config'} has no max_iters. Set max_iters, "
+            f"because training is counted in iterations of train_dataloader.batch_size images"
         )
 
 
@@ -57,33 +59,35 @@ def build_runner(
     launcher: str = "none",
     testing: bool = False,
 ) -> Runner:
-    """A Runner, ready to train or test.
+    """Builds a Runner that is ready to train or test.
 
     Args:
-        config: as `ovss.models.configs.load_config` gives it; left as it is.
-        work_dir: where logs, checkpoints and pictures go.
-        resume: ``"auto"`` goes on from the last checkpoint in `work_dir`, if there is one; a path
-            from that one; the seed is the checkpoint's.
-        amp: ``"bfloat16"`` (or True) or ``"float16"``: compute in it where autocast allows.
-        seed: of everything; None: the config's.
-        launcher: ``none``, or who started this process beside others: ``pytorch`` (torchrun),
-            ``slurm`` or ``mpi``.
-        testing: leave out all that only training needs.
+        config: result of `ovss.models.configs.load_config`, not modified.
+        work_dir: folder for logs, checkpoints and drawn images.
+        resume: path of a training checkpoint to continue from, with its seed. ``"auto"`` takes the
+            last one in `work_dir`, or starts from scratch if it is empty. None starts from scratch.
+        amp: ``"bfloat16"`` (or True) or ``"float16"``, the number type where autocast allows it.
+        seed: seed of data order, augmentation and weights; None takes the config's.
+        launcher: launcher that started this rank: ``pytorch`` (torchrun), ``slurm`` or ``mpi``;
+            ``none`` for a single process.
+        testing: True drops everything that only training needs.
 
     Raises:
-        KeyError: unknown key. OSError: `work_dir` cannot be written.
-        CheckpointError: the checkpoint to resume from is truncated or no training checkpoint, or
-            keeps an average of weights and the config does not.
+        KeyError: unknown config key.
+        OSError: `work_dir` cannot be written.
+        CheckpointError: the checkpoint is truncated, has no training state, or holds an average of
+            weights although the config keeps none.
         ProtocolError: the config names an unknown protocol.
-        ValueError: nothing to train; processes that cannot meet, or cannot share the batch evenly;
-            another word for `matmul_precision`. TypeError: a switch that is no switch.
+        ValueError: there is nothing to train, the ranks cannot connect or cannot share the batch
+            evenly, or ``matmul_precision`` is unknown.
+        TypeError: a config key such as ``ema`` is neither a boolean nor a dict.
     """
     if not testing:
         check_trainable(config)
     register_training()
     from .runner import TrainingRunner, share_of_batch, switch
 
-    config = _with_flags(config, amp, seed, testing)
+    config = _with_options(config, amp, seed, testing)
     config.work_dir, config.launcher = str(work_dir), launcher
     ensure_work_dir(work_dir)
     distributed.start(launcher, **config.get("env_cfg", {}).get("dist_cfg", {}))
@@ -95,26 +99,26 @@ def build_runner(
         config.custom_hooks = [*config.get("custom_hooks", ()), {"type": "EMAHook", **average}]
     start = config.get("load_from")
     config.load_from = config.resume = None
-    if resume is not None and _go_on(config, work_dir, resume, average is not None):
+    if resume is not None and _set_resume(config, work_dir, resume, average is not None):
         start = None
     runner = TrainingRunner.from_cfg(config)
     if resume is not None and config.resume is None:
         runner.logger.warning(
-            f"no checkpoint in {work_dir} to resume from, so training starts at the first step"
+            f"Found no checkpoint in {work_dir} to resume from. Training starts from scratch"
         )
     if start:
         load_weights(unwrap(runner.model), find_weights(start))
     return runner
 
 
-def _with_flags(config: Config, amp: bool | str, seed: int | None, testing: bool) -> Config:
-    """Copy of a config, checked, with its protocol written out and flags applied."""
+def _with_options(config: Config, amp: bool | str, seed: int | None, testing: bool) -> Config:
+    """Checks a config and returns a copy with its protocol written out and options applied."""
     from ovss.protocols.write import write_protocol
 
     config = Config(config.to_dict(), filename=config.filename)
     check_keys(config)
     check_model(config.get("model"))
-    write_protocol(config)  # a tested config was settled before; validation needs its fields too
+    write_protocol(config)  # already done for tests; validation during training needs it too
     for key in ("weights", *(_TRAINING_KEYS if testing else ())):
         config.pop(key, None)
     if seed is not None:
@@ -124,16 +128,16 @@ def _with_flags(config: Config, amp: bool | str, seed: int | None, testing: bool
         config.merge_from_dict({"optim_wrapper.amp": name})
     for scheduler in config.get("param_scheduler") or ():
         scheduler.setdefault("end", config.train_cfg.max_iters)
-    # mmengine keeps logs and messages by this name, for as long as the process lives
+    # mmengine shares loggers between Runners of one name in a process, so the name is made unique
     config.experiment_name = f"{Path(config.filename or 'run').stem}-{uuid.uuid4().hex[:8]}"
     return config
 
 
-def _go_on(config: Config, work_dir: str | Path, resume: str, averaged: bool) -> bool:
-    """Make a config continue from a checkpoint, in place; False if there is none to find.
+def _set_resume(config: Config, work_dir: str | Path, resume: str, averaged: bool) -> bool:
+    """Makes a config continue from a checkpoint, in place; returns False if none exists.
 
     Raises:
-        CheckpointError: the checkpoint holds an average of weights and the config asks for none.
+        CheckpointError: the checkpoint holds an average of weights, but the config keeps none.
     """
     from .checkpoints import find_checkpoint, read_training_checkpoint
 
@@ -144,7 +148,7 @@ def _go_on(config: Config, work_dir: str | Path, resume: str, averaged: bool) ->
     if "ema_state_dict" in saved and not averaged:
         error = CheckpointError(
             f"{path} holds an average of weights, which this config does not keep. Set "
-            f"ema in the config, or start from the average with load_from={path}"
+            f"`ema` in the config, or start from the average with load_from={path}"
         )
         raise advised(error, "average")
     config.load_from, config.resume = str(path), True
@@ -154,19 +158,21 @@ def _go_on(config: Config, work_dir: str | Path, resume: str, averaged: bool) ->
 
 
 def matmul_precision(config: Config) -> str:
-    """Precision of float32 products that a config asks for.
+    """Reads the precision of float32 matrix products from a config.
 
     Raises:
-        ValueError: a name that torch does not know; it would only warn and change nothing.
+        ValueError: unknown name, which torch itself would ignore with a warning.
     """
     precision: str = config.get("matmul_precision", "highest")
     if precision not in _MATMUL:
-        raise ValueError(f"matmul_precision is {' or '.join(_MATMUL)}, got {precision!r}")
+        raise ValueError(
+            f"matmul_precision must be {' or '.join(_MATMUL)}, got {precision!r}. Correct it"
+        )
     return precision
 
 
 def register_training() -> None:
-    """Make everything that a config may name known to mmengine; idempotent."""
+    """Registers the datasets, metrics, loops and hooks that configs name; idempotent."""
     from ovss.data import register_data
     from ovss.evaluation import register_evaluation
 
@@ -177,10 +183,10 @@ def register_training() -> None:
 
 
 def ensure_work_dir(folder: str | Path) -> None:
-    """Make a working directory that can be written, so that an hour of training is not lost later.
+    """Creates the working directory and checks that it can be written before training starts.
 
     Raises:
-        OSError: with the folder and the reason.
+        OSError: the folder cannot be written; the message names it and the reason.
     """
     try:
         ensure_writable(folder)

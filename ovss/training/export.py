@@ -1,4 +1,4 @@
-"""Writes what a training run learned as a weights file."""
+"""Writes the trained weights of a run to a file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from ovss.models.parts import pretrained_block
 
 
 def export_weights(runner: Runner, config: Config, name: str = "weights.safetensors") -> Path:
-    """Write what was trained as a safetensors file into the working directory: the average of the
-    weights where the run keeps one (``ema``), as its validations saw. All processes must call it;
-    the first one writes.
+    """Writes the trained weights as a safetensors file into the working directory.
+
+    If the run keeps an average of the weights (``ema``), the average is written, as in validation.
+    All ranks must call this function; rank 0 writes.
+
+    Args:
+        runner: Runner after training.
+        config: config of the run.
+        name: name of the file.
 
     Returns:
-        its path; `ovss segment --weights` and `ovss test` take it.
+        Path of the file.
     """
     path = Path(runner.work_dir) / name
     method = Path(config.filename).stem if config.filename else type(unwrap(runner.model)).__name__
@@ -27,11 +33,11 @@ def export_weights(runner: Runner, config: Config, name: str = "weights.safetens
     notes = {"config": method, "method": method, "base": str(base)}
     averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
     for hook in averages:
-        hook.before_test_epoch(runner)  # the average takes the weights' place
+        hook.before_test_epoch(runner)  # swaps the average in; `after_test_epoch` swaps it out
     if runner.rank == 0:
         save_weights(unwrap(runner.model), path, only_trainable=True, metadata=notes)
     else:
-        unwrap(runner.model).state_dict()  # gives its shards, if it has any
+        unwrap(runner.model).state_dict()  # collective call: sends this rank's shards to rank 0
     for hook in averages:
         hook.after_test_epoch(runner)
     return path

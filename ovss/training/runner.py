@@ -1,4 +1,4 @@
-"""mmengine's Runner on any number of processes, on GPUs or without, with less memory if asked."""
+"""mmengine's Runner with this package's models, and with options for speed and memory."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from .sharding import gathered, is_sharded, shard
 
 
 class TrainingRunner(Runner):
-    """Reads, beside mmengine's, these keys of a config:
+    """Runner that trains on one or more ranks, on GPUs or CPUs.
 
-    ``train_dataloader.batch_size`` pictures a step, of all processes together;
-    ``fsdp`` True or ``dict(units=[...])``: shard instead of copying, see `sharding.shard`;
-    ``gradient_checkpointing`` True or patterns, see `modules.save_memory`;
-    ``compile`` True or a dict, see `modules.compile_modules`;
-    ``channels_last`` True: kernels of convolutions in channels-last order.
+    It reads these config keys in addition to those of mmengine:
+
+    - ``train_dataloader.batch_size``: images a step, over all ranks.
+    - ``fsdp``: True or ``dict(units=[...])`` shards the model, see `sharding.shard`.
+    - ``gradient_checkpointing``: True or patterns, see `modules.save_memory`.
+    - ``compile``: True or a dict of options, see `modules.compile_modules`.
+    - ``channels_last``: True stores convolution weights in channels-last order.
     """
 
     _train_dataloader: Any
@@ -42,7 +44,7 @@ class TrainingRunner(Runner):
         options = switch(self.cfg, "fsdp")
         if not self.distributed or self._train_dataloader is None or is_model_wrapper(model):
             if options is not None:
-                self.logger.info("one process, or a test: fsdp has nothing to shard")
+                self.logger.info("fsdp is ignored, because it needs training on several ranks")
             return model
         if options is not None:
             _check_sharding(self.cfg)
@@ -59,7 +61,7 @@ class TrainingRunner(Runner):
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         if isinstance(loop, dict) and isinstance(self._train_dataloader, dict):
-            # the config itself keeps the whole batch: it is dumped, and kept with checkpoints
+            # only the loader gets the rank's share; the config, which is saved, keeps the total
             share = share_of_batch(self._train_dataloader, loop, self.world_size)
             self._train_dataloader = {**self._train_dataloader, "batch_size": share}
         return super().build_train_loop(loop)
@@ -69,7 +71,7 @@ class TrainingRunner(Runner):
 
     def save_checkpoint(self, *args: Any, **options: Any) -> None:
         if is_sharded(self.model) and self.rank > 0:
-            self.model.state_dict()  # the first process writes; the others give it their shards
+            self.model.state_dict()  # collective call: rank 0 writes, the others send their shards
             if options.get("save_optimizer", True):
                 self.optim_wrapper.state_dict()
             return
@@ -80,7 +82,7 @@ class TrainingRunner(Runner):
             super()._init_model_weights()
 
     def _maybe_compile(self, target: str) -> None:
-        """mmengine asks once weights are in place, just before the first step."""
+        """Wraps modules; mmengine calls it after weights are loaded, before the first step."""
         if target != "train_step":
             return
         bare = distributed.unwrap(self.model)
@@ -89,39 +91,49 @@ class TrainingRunner(Runner):
 
 
 def switch(cfg: Config, key: str) -> dict[str, Any] | None:
-    """What a key that turns something on says: None where it is off, its options where it is on.
+    """Reads a config key that turns a feature on or off.
+
+    Returns:
+        Options of the feature; None if it is off.
 
     Raises:
-        TypeError: neither True or False nor a dict of options.
+        TypeError: the value is neither a boolean nor a dict of options.
     """
     value = cfg.get(key)
     if isinstance(value, dict):
         return dict(value)
     if value is None or isinstance(value, bool):
         return {} if value else None
-    raise TypeError(f"{key} is True, False or dict(...) of its options, got {value!r}")
+    raise TypeError(
+        f"{key} must be True, False or dict(...) of its options, got {value!r}. Correct it"
+    )
 
 
 def _check_sharding(cfg: Config) -> None:
-    """
+    """Rejects config keys that cannot be combined with fsdp.
+
     Raises:
-        ValueError: a key that does not go together with fsdp, with what to do.
+        ValueError: such a key is set; the message names the reason.
     """
-    clashes = {
-        "ema: the average needs whole weights": cfg.get("ema"),
-        "channels_last: shards are cut from rows": cfg.get("channels_last"),
-        "float16: it needs one loss scale for all shards, unlike bfloat16": (
-            cfg.get("optim_wrapper", {}).get("amp") == "float16"
-        ),
+    is_float16 = cfg.get("optim_wrapper", {}).get("amp") == "float16"
+    conflicts = {
+        "ema": (cfg.get("ema"), "the average needs whole weights"),
+        "channels_last": (cfg.get("channels_last"), "shards are cut from rows"),
+        "float16": (is_float16, "float16 needs one loss scale for all shards"),
     }
-    for what, wanted in clashes.items():
-        if wanted:
-            error = ValueError(f"fsdp does not go together with {what}. Leave one of them out")
-            raise advised(error, "bfloat16") if what.startswith("float16") else error
+    for key, (is_set, reason) in conflicts.items():
+        if is_set:
+            error = ValueError(
+                f"fsdp cannot be combined with {key}, because {reason}. Leave one of them out"
+            )
+            raise advised(error, "bfloat16") if key == "float16" else error
 
 
 def _on_whole_weights(loop: BaseLoop) -> BaseLoop:
-    """Processes see different numbers of pictures: none may wait for another in between."""
+    """Gathers sharded weights for a whole loop.
+
+    Ranks see different numbers of images, so gathering image by image would block forever.
+    """
     run, model = loop.run, loop.runner.model
 
     def gathered_run() -> Any:
@@ -134,34 +146,37 @@ def _on_whole_weights(loop: BaseLoop) -> BaseLoop:
 
 
 def share_of_batch(dataloader: dict, train_cfg: dict, world_size: int) -> int:
-    """How many pictures of a step are each process's.
+    """Number of images that each rank takes in a step.
 
     Args:
-        dataloader: its ``batch_size`` is of all processes together.
-        train_cfg: with ``micro_batch``, if any.
-        world_size: processes.
+        dataloader: config of the loader, whose ``batch_size`` counts the images of all ranks.
+        train_cfg: config of the loop, which may have ``micro_batch``.
+        world_size: number of ranks.
 
     Raises:
-        ValueError: that cannot be divided evenly, with the numbers that can.
+        ValueError: the batch cannot be divided evenly; the message lists numbers that can.
     """
     total, micro = dataloader.get("batch_size"), train_cfg.get("micro_batch")
     if not isinstance(total, int) or total < 1:
-        raise ValueError(f"train_dataloader.batch_size is 1 or more pictures a step, got {total!r}")
+        raise ValueError(
+            f"train_dataloader.batch_size must be an integer of at least 1, got {total!r}. "
+            f"Set the number of images a step, over all ranks"
+        )
     if total < world_size or total % world_size:
         fits = [n for n in range(1, total + 1) if total % n == 0]
         size = -(-total // world_size) * world_size
         error = ValueError(
-            f"train_dataloader.batch_size is {total} images a step of all processes together, "
-            f"which {world_size} processes cannot share evenly. Start {_or(fits)} processes, or "
-            f"change the batch size to {size} and the learning rate with it"
+            f"train_dataloader.batch_size is {total} images a step, which {world_size} ranks "
+            f"cannot share evenly. Start {_or(fits)} ranks, or change the batch size to {size} and "
+            f"the learning rate in proportion"
         )
         raise advised(error, "batch_size", size=size)
     share = total // world_size
     if micro is not None and (micro < 1 or share % micro):
         fits = [n for n in range(1, share + 1) if share % n == 0]
         raise ValueError(
-            f"train_cfg.micro_batch is {micro}, which does not divide the {share} pictures of each "
-            f"process: {_or(fits)} do"
+            f"train_cfg.micro_batch is {micro}, which does not divide the {share} images of each "
+            f"rank. Set {_or(fits)}"
         )
     return share
 

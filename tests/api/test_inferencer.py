@@ -108,7 +108,7 @@ def test_wrong_input_is_named(tiny, image, tmp_path):
         tiny("absent.jpg", WORDS)
     with pytest.raises(ValueError, match="no words"):
         tiny(image, "")
-    with pytest.raises(FileNotFoundError, match="did you mean cat_seg_mini"):
+    with pytest.raises(FileNotFoundError, match="Did you mean cat_seg_mini"):
         ovss.Inferencer("cat_seg_mini_")
     with pytest.raises(ValueError, match="device 'cuda:99' cannot be used"):
         ovss.Inferencer(write_tiny_config(tmp_path), device="cuda:99")

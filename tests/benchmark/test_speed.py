@@ -178,7 +178,7 @@ def test_another_implementation_is_measured_instead(tmp_path, capsys):
         (["speed", "maskclip_mini,k"], "Expected CONFIG,KEY=VALUE,..., got 'k'"),
         (["memory", "maskclip_mini", "--step", "--instead", "x.py"], "Leave --step out"),
         (["memory", "cat_seg_mini", "--kept", "3"], "ClipTopK keeps a number"),
-        (["memory", "cat_seg_mimi"], "did you mean cat_seg_mini"),
+        (["memory", "cat_seg_mimi"], "Did you mean cat_seg_mini"),
         (["table", "--scenes", "0"], "--scenes of at least 1"),
     ],
 )

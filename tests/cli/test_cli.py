@@ -19,22 +19,24 @@ from tests.tiny_config import write_tiny_config
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
-    """An empty working directory with a tiny config and two pictures in it."""
+    """An empty working directory with a tiny config and two images in it."""
     monkeypatch.chdir(tmp_path)
     write_tiny_config(tmp_path)
-    save_picture(tmp_path / "photos" / "one.png")
-    save_picture(tmp_path / "photos" / "two.jpg", size=(30, 20))
+    save_image(tmp_path / "photos" / "one.png")
+    save_image(tmp_path / "photos" / "two.jpg", size=(30, 20))
     return tmp_path
 
 
-def save_picture(path: Path, size: tuple[int, int] = (40, 25)) -> None:
+def save_image(path: Path, size: tuple[int, int] = (40, 25)) -> None:
     path.parent.mkdir(exist_ok=True)
     pixels = np.random.randint(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
 
 
-def segment(*words: str, ask: tuple[str, ...] = ("--words", "cat, dog|puppy, grass")) -> int:
-    return main(["segment", *words, *ask, "--model", "tiny.py", "--device", "cpu"])
+def segment(
+    *arguments: str, vocabulary: tuple[str, ...] = ("--words", "cat, dog|puppy, grass")
+) -> int:
+    return main(["segment", *arguments, *vocabulary, "--model", "tiny.py", "--device", "cpu"])
 
 
 def outputs(folder: str) -> set[str]:
@@ -76,31 +78,31 @@ def test_every_command_has_help(command, capsys):
     assert f"ovss {command}" in capsys.readouterr().out
 
 
-def test_segment_writes_three_files_for_each_picture(here, capsys):
+def test_segment_writes_three_files_for_each_image(here, capsys):
     assert segment("photos") == 0
     assert outputs("outputs") == files_of("one", "two")
     labels = Image.open("outputs/one_labels.png")
     assert labels.mode == "P"
-    told = json.loads(Path("outputs/one.json").read_text())
-    assert told["image"] == str(here / "photos" / "one.png")
-    assert (told["width"], told["height"]) == labels.size == (40, 25)
-    for found in told["categories"]:
+    summary = json.loads(Path("outputs/one.json").read_text())
+    assert summary["image"] == str(here / "photos" / "one.png")
+    assert (summary["width"], summary["height"]) == labels.size == (40, 25)
+    for found in summary["categories"]:
         assert found["pixels"] == (np.asarray(labels) == found["index"]).sum()
         assert 0 < found["mean_score"] <= 1
-    assert "2 of 2 pictures segmented" in capsys.readouterr().out
+    assert "2 of 2 images segmented" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("ask", "count"),
+    ("vocabulary", "count"),
     [
         (("--words-file", "words.txt"), 2),
         (("--vocabulary", "pascal_voc_20"), 20),
         (("--vocabulary", "words.txt"), 2),
     ],
 )
-def test_words_from_files_and_by_name(here, ask, count):
+def test_vocabularies_from_files_and_by_name(here, vocabulary, count):
     Path("words.txt").write_text("cat\nsofa, couch\n")
-    assert segment("photos/one.png", ask=ask) == 0
+    assert segment("photos/one.png", vocabulary=vocabulary) == 0
     assert json.loads(Path("outputs/one.json").read_text())["vocabulary_size"] == count
 
 
@@ -111,26 +113,26 @@ def test_json_lines_on_standard_output(here, capsys):
     assert all(Path(file).is_file() for line in lines for file in line["files"].values())
 
 
-def test_one_bad_picture_is_reported_and_the_rest_go_on(here, capsys):
+def test_one_bad_image_is_reported_and_the_rest_go_on(here, capsys):
     Path("photos/broken.png").write_bytes(Path("photos/one.png").read_bytes()[:60])
     assert segment("photos", "absent.jpg") == 1
-    told = capsys.readouterr()
-    assert "error: photos/broken.png: " in told.err
-    assert "error: absent.jpg: no such file" in told.err
-    assert "2 of 4 pictures segmented" in told.out
+    printed = capsys.readouterr()
+    assert "error: photos/broken.png: " in printed.err
+    assert "error: absent.jpg: no such file" in printed.err
+    assert "2 of 4 images segmented" in printed.out
     assert outputs("outputs") == files_of("one", "two")
 
 
 def test_same_stems_do_not_share_files(here):
-    save_picture(here / "photos" / "one.jpg", size=(9, 9))
-    save_picture(here / "more" / "one.png", size=(7, 7))
+    save_image(here / "photos" / "one.jpg", size=(9, 9))
+    save_image(here / "more" / "one.png", size=(7, 7))
     assert segment("photos/one.png", "photos/one.jpg", "more") == 0
     assert outputs("outputs") == files_of("one", "one_2", "one_3")
     assert Image.open("outputs/one_3_labels.png").size == (7, 7)
 
 
-def test_again_replaces_and_another_picture_of_the_same_name_does_not(here):
-    save_picture(here / "more" / "one.png")
+def test_again_replaces_and_another_image_of_the_same_name_does_not(here):
+    save_image(here / "more" / "one.png")
     for _ in range(2):
         assert segment("photos/one.png") == 0
     assert outputs("outputs") == files_of("one")
@@ -138,8 +140,8 @@ def test_again_replaces_and_another_picture_of_the_same_name_does_not(here):
     assert outputs("outputs") == files_of("one", "one_2")
 
 
-def test_inputs_and_strangers_files_are_never_written_over(here):
-    save_picture(here / "photos" / "one_overlay.png")
+def test_inputs_and_foreign_files_are_never_overwritten(here):
+    save_image(here / "photos" / "one_overlay.png")
     Path("photos/two.json").write_text('{"mine": true}')
     before = {path: path.read_bytes() for path in Path("photos").iterdir()}
     assert segment("photos", "--out", "photos") == 0
@@ -158,7 +160,7 @@ def test_inputs_and_strangers_files_are_never_written_over(here):
         (["photos/*.bmp", "--words", "cat"], "no file matches"),
         (["empty", "--words", "cat"], "no images in this folder"),
         (["photos", "--words", "cat", "--out", "tiny.py"], "tiny.py"),
-        (["photos", "--words", "cat", "--model", "cat_seg_mimi"], "did you mean cat_seg_mini"),
+        (["photos", "--words", "cat", "--model", "cat_seg_mimi"], "Did you mean cat_seg_mini"),
         (["photos", "--words", "cat", "--weights", "absent.safetensors"], "absent.safetensors"),
         (["photos", "--words", "cat", "--device", "tpu9"], "tpu9"),
         (["photos", "--words", "cat", "--batch", "0"], "views_per_batch"),
@@ -170,10 +172,10 @@ def test_errors_are_one_line(here, capsys, arguments, message):
     Path("empty").mkdir()
     given = arguments if "--model" in arguments else [*arguments, "--model", "tiny.py"]
     assert main(["segment", *given]) == 1
-    told = capsys.readouterr()
-    assert told.err.startswith("error: ")
-    assert told.err.count("\n") == 1
-    assert message in told.err
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
     assert not list(here.rglob("*_overlay.png"))
 
 
@@ -193,16 +195,16 @@ def test_config_options_given_twice_all_count(here, capsys):
     assert "colour" in capsys.readouterr().err
 
 
-def test_the_model_that_nobody_asked_for_says_what_it_knows(here, capsys):
+def test_the_default_model_prints_a_note(here, capsys):
     assert main(["segment", "photos/one.png", "--words", "cat, dog", "--device", "cpu"]) == 0
-    told = capsys.readouterr()
-    assert "naclip_vit-b16" in told.err
-    assert "note" not in told.out
+    printed = capsys.readouterr()
+    assert "naclip_vit-b16" in printed.err
+    assert "note" not in printed.out
     assert segment("photos/one.png") == 0
     assert "naclip" not in capsys.readouterr().err
 
 
-def test_missing_pretrained_weights_say_where_they_may_lie(here, capsys, monkeypatch):
+def test_missing_pretrained_weights_are_named(here, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     options = ["--cfg-options", "model.encoder.pretrained=absent.pt"]
     assert segment("photos", *options) == 1
@@ -234,21 +236,21 @@ def test_usage_errors_are_argparse_s():
 
 def test_list_shows_everything_there_is(capsys):
     assert main(["list", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    listing = json.loads(capsys.readouterr().out)
     assert {"OpenCLIPEncoder", "ClipTopK", "CosineHead", "CATSegDecoder", "Identity"} <= {
-        row["name"] for row in told["components"]
+        row["name"] for row in listing["components"]
     }
-    assert {"cat_seg_mini", "cat_seg_vit-b16"} <= {row["name"] for row in told["methods"]}
-    sizes = {row["name"]: row["categories"] for row in told["vocabularies"]}
+    assert {"cat_seg_mini", "cat_seg_vit-b16"} <= {row["name"] for row in listing["methods"]}
+    sizes = {row["name"]: row["categories"] for row in listing["vocabularies"]}
     assert sizes["ade20k_847"] == 847
-    assert {row["name"]: row["prompts"] for row in told["templates"]}["imagenet_80"] == 80
-    (plugin,) = (row for row in told["plugins"] if row["name"] == "cat_seg")
+    assert {row["name"]: row["prompts"] for row in listing["templates"]}["imagenet_80"] == 80
+    (plugin,) = (row for row in listing["plugins"] if row["name"] == "cat_seg")
     assert Path(plugin["path"]).name in ("cat_seg", "plugins")
     assert plugin["problem"] == ""
     assert main(["list", "nonsense"]) == 1
 
 
-def test_broken_plugin_is_told_and_fails_the_doctor(capsys, monkeypatch):
+def test_broken_plugin_is_listed_and_fails_the_doctor(capsys, monkeypatch):
     from ovss.models import plugins
 
     broken = plugins.Plugin("broken", "ovss_no_such_module", "their-package", "1.2")
@@ -263,10 +265,10 @@ def test_broken_plugin_is_told_and_fails_the_doctor(capsys, monkeypatch):
 
 def test_doctor_finds_this_installation_sound(capsys):
     assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for topic in ("python", "torch", "device", "weights", "text cache", "plugin cat_seg"):
-        assert topic in told
-    assert "0 problems found" in told
+        assert topic in printed
+    assert "0 problems found" in printed
 
 
 def test_demo_with_random_weights(here, capsys):

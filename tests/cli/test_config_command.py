@@ -1,4 +1,4 @@
-"""`ovss config`: prints what runs and refuses what cannot be built; every command agrees."""
+"""`ovss config` prints the final config and rejects a broken one, as every command does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ovss.models.configs import load_config, shipped_configs
 
 
 def one_line(capsys) -> str:
-    """The error of a command that failed."""
+    """Error line of a command that failed."""
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: ")
@@ -22,7 +22,7 @@ def one_line(capsys) -> str:
     return printed.err
 
 
-def test_it_prints_what_runs(capsys):
+def test_it_prints_the_final_config(capsys):
     options = ["--cfg-options", "model.selector.k=7"]
     assert main(["config", "cat_seg_mini", *options]) == 0
     expected = load_config("cat_seg_mini", {"model.selector.k": 7}).to_dict()
@@ -94,7 +94,7 @@ def test_the_example_of_the_readme_works_as_printed(repo_root, tmp_path, monkeyp
         "modle.selector.k=3",
     ],
 )
-def test_every_command_answers_a_mistake_alike(tmp_path, capsys, option):
+def test_every_command_reports_a_mistake_with_one_message(tmp_path, capsys, option):
     (tmp_path / "x.png").touch()
     commands = (
         ["train", "cat_seg_mini", "--dry-run"],
@@ -103,11 +103,11 @@ def test_every_command_answers_a_mistake_alike(tmp_path, capsys, option):
         ["config", "cat_seg_mini"],
     )
     commands[2].extend(["--out", str(tmp_path / "out")])
-    answers = set()
+    messages = set()
     for command in commands:
         assert main([*command, "--cfg-options", option]) == 1
-        answers.add(one_line(capsys))
-    assert len(answers) == 1, answers
+        messages.add(one_line(capsys))
+    assert len(messages) == 1, messages
 
 
 @pytest.mark.parametrize(
@@ -144,5 +144,5 @@ def test_values_of_config_options(text, value):
 def test_values_that_cannot_be_read(pair):
     if pair.endswith("[["):
         pair += "]" * 1999
-    with pytest.raises(ValueError, match=r"takes KEY=VALUE|cannot read the value of a: "):
+    with pytest.raises(ValueError, match=r"expected KEY=VALUE|cannot read the value of a: "):
         parse_overrides([pair])

@@ -1,4 +1,4 @@
-"""One way to a model: the Runner's, the command line's and Python's."""
+"""The Runner, the command line and Python build models by the same function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ovss.training.build import build_runner
 from tests.tiny_training import tiny_config
 
 
-def test_the_runner_builds_the_model_as_everyone_does(tmp_path, monkeypatch):
+def test_the_runner_builds_the_model_with_build_model(tmp_path, monkeypatch):
     built = []
 
     def spy(model):
@@ -26,10 +26,10 @@ def test_the_runner_builds_the_model_as_everyone_does(tmp_path, monkeypatch):
     assert [runner.model] == built
 
 
-def test_a_mistake_has_one_answer_in_runner_and_python(tmp_path):
+def test_runner_and_python_report_a_mistake_with_one_message(tmp_path):
     config = load_config(tiny_config(tmp_path))
     config.model.selektor = dict(type="KeepAll")
-    answers = []
+    messages = []
     for build in (
         lambda: build_model(config.model),
         lambda: build_on_meta(config.model),
@@ -37,8 +37,8 @@ def test_a_mistake_has_one_answer_in_runner_and_python(tmp_path):
     ):
         with pytest.raises(TypeError, match=r"'model.selektor'. Did you mean 'selector'") as caught:
             build()
-        answers.append(str(caught.value))
-    assert len(set(answers)) == 1
+        messages.append(str(caught.value))
+    assert len(set(messages)) == 1
 
 
 def test_a_component_inside_a_component_is_checked_too():
@@ -56,8 +56,8 @@ def test_on_meta_no_weights_are_read():
 
 
 def test_the_reader_follows_mmengine(tmp_path):
-    read_config(config_dir() / "_base_/default_runtime.py")  # sets the folder that configs name
+    read_config(config_dir() / "_base_/default_runtime.py")  # sets OVSS_CONFIGS, which configs use
     for file in glob.glob(f"{config_dir()}/**/*.py", recursive=True):
         if not file.endswith("__init__.py"):
-            theirs = Config.fromfile(file, import_custom_modules=False)
-            assert repr(read_config(file).to_dict()) == repr(theirs.to_dict()), file
+            expected = Config.fromfile(file, import_custom_modules=False)
+            assert repr(read_config(file).to_dict()) == repr(expected.to_dict()), file

@@ -1,4 +1,4 @@
-"""Weights survive the disk exactly, and a file that does not fit says so."""
+"""Weights files are exact, and a file that does not fit the model is rejected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_whole_file_round_trip(tmp_path):
     assert same(model, tower(0))
 
 
-def test_partial_file_leaves_the_frozen_rest_out_and_knows_it(tmp_path):
+def test_partial_file_omits_frozen_weights_and_remembers_them(tmp_path):
     path = tmp_path / "w.safetensors"
     trained = tower(0)
     nn.init.ones_(trained["top"].weight)

@@ -1,4 +1,4 @@
-"""What fits what: the answers of `ovss list --compatible-with`."""
+"""Parts that fit together: the verdicts of `ovss list --compatible-with`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ovss.models.parts import KINDS, find_parts, parts_misfit
 
 @pytest.fixture(autouse=True)
 def _few_configs(monkeypatch):
-    """The answer is about these; all of them take a while."""
+    """Restricts the answers to a few configs, because all of them take a while."""
     names = ("cat_seg_mini", "dcp_clip_mini", "dcp_clip_vit-l14", "maskclip_mini")
     few = {name: path for name, path in shipped_configs().items() if name in names}
     monkeypatch.setattr("ovss.models.compatible.list_configs", lambda: dict(few))
@@ -26,7 +26,7 @@ def verdicts(answer):
     return {(v.kind, v.name, config): v for v in answer.verdicts for config in v.configs}
 
 
-def test_a_component_is_answered_for_as_each_config_has_it():
+def test_a_component_has_an_answer_for_each_config_that_differs():
     answers = {answer.subject: verdicts(answer) for answer in compatible_with("SpatialDecoder")}
     mini = answers["SpatialDecoder as in dcp_clip_mini"]
     assert not mini["encoder", "OpenCLIPEncoder", "dcp_clip_mini"].problems
@@ -39,18 +39,20 @@ def test_a_component_is_answered_for_as_each_config_has_it():
     assert not any(kind == "decoder" for kind, _, _ in mini)
 
 
-def test_a_method_is_answered_for_part_by_part():
-    """What the answer says of a part is what happens when it is put there."""
+def test_the_verdicts_on_a_method_agree_with_building_it():
+    """A part builds in the method exactly if its verdict has no problems."""
     (answer,) = compatible_with("cat_seg_mini")
-    told = verdicts(answer)
-    assert told.keys() >= {("head", "TextGuidedHead", "dcp_clip_mini")}
+    expected = verdicts(answer)
+    assert expected.keys() >= {("head", "TextGuidedHead", "dcp_clip_mini")}
     block = load_config("cat_seg_mini").model.to_dict()
     block["encoder"]["pretrained"] = None
     other = load_config("dcp_clip_mini").model.to_dict()
     other["encoder"]["pretrained"] = None
     for kind in KINDS:
-        verdict = next(told[key] for key in told if key[0] == kind and key[2] == "dcp_clip_mini")
-        if kind == "head":  # it comes with its prompts
+        verdict = next(
+            expected[key] for key in expected if key[0] == kind and key[2] == "dcp_clip_mini"
+        )
+        if kind == "head":  # a head needs the prompts of its config
             swapped = {**block, kind: other[kind], "prompts": other["prompts"]}
         else:
             swapped = {**block, kind: other[kind]}
@@ -93,16 +95,16 @@ def test_the_command_says_what_fits_and_why_not(capsys):
 
 def test_a_wrong_name_gets_the_closest(capsys):
     assert main(["list", "--compatible-with", "CosineHed"]) == 1
-    assert "did you mean CosineHead?" in capsys.readouterr().err
+    assert "Did you mean CosineHead?" in capsys.readouterr().err
     assert main(["list", "plugins", "--compatible-with", "CosineHead"]) == 1
 
 
 def test_a_component_that_no_config_has(monkeypatch):
     (answer,) = compatible_with("TinyEncoder")
     assert answer.subject == "TinyEncoder as in no config"
-    told = verdicts(answer)
-    assert not told["decoder", "UpsampleDecoder", "maskclip_mini"].problems
-    assert told["decoder", "CATSegDecoder", "cat_seg_mini"].problems
+    found = verdicts(answer)
+    assert not found["decoder", "UpsampleDecoder", "maskclip_mini"].problems
+    assert found["decoder", "CATSegDecoder", "cat_seg_mini"].problems
     monkeypatch.setattr("ovss.models.compatible.list_configs", lambda: {})
     unknown = r"dimensions of CATSegDecoder are unknown.*Write a config"
     with pytest.raises(LookupError, match=unknown):

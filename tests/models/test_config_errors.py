@@ -1,4 +1,4 @@
-"""Mistakes in configs are one sentence that names the file, the line and the remedy."""
+"""Mistakes in configs are reported in one line with the file, its line and the remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ovss.models.config_reader import ConfigError
+from ovss.models.config_source import ConfigError
 from ovss.models.configs import load_config, read_config
 
 BASED = '_base_ = ["cat_seg_mini.py"]\n'
@@ -45,7 +45,7 @@ def test_a_file_that_cannot_be_read(tmp_path, text, message):
     [
         ("model = 3", ConfigError, "mine.py: model must be dict.*got 3"),
         ("work_dir = 'x'", ConfigError, "mine.py: model must be dict.*got None"),
-        (BASED + "custom_imports = 3", ConfigError, "custom_imports must be"),
+        (BASED + "custom_imports = 3", ConfigError, "custom_imports in .*mine.py must be"),
         (
             BASED + "model = dict(encoder={3: 4})",
             ConfigError,
@@ -94,7 +94,7 @@ def test_forgetting_delete_is_named(tmp_path, kind):
     assert "k" not in load_config(written(tmp_path, replaced)).model[kind]
 
 
-def test_forgetting_delete_on_the_command_line_says_what_works_there():
+def test_forgetting_delete_on_the_command_line_suggests_an_override():
     wanted = {"model.selector.type": "KeepAll"}
     with pytest.raises(ConfigError, match=r"KeepAll does not take k.*model.selector._delete_=True"):
         load_config("cat_seg_mini", wanted)

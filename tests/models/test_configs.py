@@ -65,7 +65,7 @@ def test_a_component_is_swapped_by_inheritance(tmp_path):
     assert ENCODERS.find(config.model.encoder.type)
 
 
-def test_random_masks_are_never_shown_unasked():
+def test_random_weights_need_an_explicit_none():
     overrides = {"model.encoder.pretrained": None, "weights": None}
     config = load_config("cat_seg_mini", overrides)
     with pytest.raises(ValueError, match=r"cat_seg_mini names no trained weights.*decoder.*random"):

@@ -1,4 +1,4 @@
-"""Converters of any installed plugin are found, and a broken one is named."""
+"""Finds converters of installed plugins, and names the ones that are broken."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Any part with any method: what the declared dimensions allow runs and obeys the laws.
+"""Any part with any method: every compatible composition runs and obeys the laws.
 
-Parts are those of all shipped mini configs, so a new one takes part by being there. Encoders are
-the real ones; what they say of a picture is kept, for every composition asks the same.
+The parts are those of all bundled mini configs, so new ones are covered automatically. Encoders are
+the real ones. Their features are cached, because every composition encodes the same images.
 """
 
 from __future__ import annotations
@@ -64,29 +64,31 @@ class Workshop:
         options = part.block["encoder"] if part.kind == "encoder" else part.options
         module = KINDS[part.kind].build(options).eval()
         if part.kind == "encoder":
-            module.encode_image = remembering(module.encode_image, seen_image)
-            module.encode_text = remembering(module.encode_text, lambda vocabulary: vocabulary)
-        for parameter in module.parameters():  # what starts at zero could hide a broken law
+            module.encode_image = caching(module.encode_image, image_key)
+            module.encode_text = caching(module.encode_text, lambda vocabulary: vocabulary)
+        for (
+            parameter
+        ) in module.parameters():  # parameters that start at zero could hide a broken law
             if part.kind != "encoder" and not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.1)
         return module
 
 
-def seen_image(image_B3HW: torch.Tensor):
+def image_key(image_B3HW: torch.Tensor):
     return image_B3HW.shape, image_B3HW.numpy().tobytes()
 
 
-def remembering(encode: Callable, key: Callable) -> Callable:
-    """The same features for the same input: leaves of the graph, so that each use is its own."""
-    known: dict = {}
+def caching(encode: Callable, key: Callable) -> Callable:
+    """Caches features by input, as leaves of the graph, so that compositions share no gradients."""
+    cache: dict = {}
 
-    def encoded(given):
-        if key(given) not in known:
+    def cached_encode(value):
+        if key(value) not in cache:
             with torch.no_grad():
-                known[key(given)] = leaves(encode(given))
-        return known[key(given)]
+                cache[key(value)] = leaves(encode(value))
+        return cache[key(value)]
 
-    return encoded
+    return cached_encode
 
 
 def leaves(features: ImageFeatures | TextFeatures) -> ImageFeatures | TextFeatures:
@@ -100,7 +102,7 @@ def workshop() -> Workshop:
     return Workshop()
 
 
-def labels_a_picture(model: OpenVocabSegmentor) -> None:
+def labels_an_image(model: OpenVocabSegmentor) -> None:
     scores = model.scores(make_images(1)[0], model.encode_vocabulary(make_names(5)))
     assert torch.isfinite(scores.probs_BKHW).all()
     labels_HW = model.label_map(scores, (40, 50))
@@ -128,12 +130,12 @@ def test_every_part_of_every_method_fits_somewhere(workshop):
 
 
 def test_what_fits_runs(workshop):
-    assert failures_of(labels_a_picture, workshop, workshop.fitting) == []
+    assert failures_of(labels_an_image, workshop, workshop.fitting) == []
 
 
 @pytest.mark.parametrize("law", [loss_and_prediction_work, *LAWS], ids=lambda law: law.__name__)
 def test_what_fits_trains_and_obeys_the_laws(workshop, law):
-    """Every pair of parts that can meet is in one of these compositions at least.
+    """Every compatible pair of parts occurs in at least one of the tested compositions.
 
     Where a law depends on some kinds only, pairs of those are enough.
     """
@@ -153,7 +155,7 @@ def test_what_does_not_fit_says_why(workshop):
 
 
 def covering_every_pair(fitting: list[Chosen], kinds: set[str]) -> list[Chosen]:
-    """Few compositions in which every pair of parts of these kinds that fit together is found."""
+    """Selects few compositions that cover every compatible pair of parts of these kinds."""
     parts = [[id(part) for part in chosen if part.kind in kinds] for chosen in fitting]
     together = min(2, len(kinds))
     pairs = [set(itertools.combinations(chosen, together)) for chosen in parts]

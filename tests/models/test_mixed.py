@@ -1,4 +1,4 @@
-"""Parts of one method in another's config: what the mix does, beside the laws that all obey."""
+"""Configs that mix the parts of methods: properties beyond the laws that all methods obey."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_cat_seg_on_convnext_obeys_the_laws():
 
 
 def test_cat_seg_on_a_real_convnext(tmp_path):
-    """A tiny one of open_clip, pixels to masks, with gradients to the stages that guide."""
+    """A tiny ConvNeXt of open_clip computes masks, with gradients to the guiding stages."""
     tiny = tmp_path / "tiny.json"
     tiny.write_text(json.dumps(TINY))
     config = load_config("cat_seg_convnext-b")

@@ -1,3 +1,5 @@
+"""Plugins: found without import, loaded by name, and reported if broken."""
+
 from __future__ import annotations
 
 import json
@@ -13,7 +15,7 @@ from ovss.registry import POSTPROCESSORS
 
 
 def install(folder, monkeypatch, module_source, entry="shift = shifty", name="ovss-shifty"):
-    """Lay a distribution out as pip would: a module and its dist-info."""
+    """Installs a module with its dist-info, as pip would."""
     module = entry.partition("=")[2].strip()
     (folder / f"{module}.py").write_text(module_source)
     info = folder / f"{name.replace('-', '_')}-1.2.dist-info"
@@ -70,15 +72,15 @@ def test_a_config_names_its_missing_plugin(tmp_path):
 
 
 def test_unknown_config_suggests_the_closest():
-    with pytest.raises(FileNotFoundError, match="did you mean maskclip_vit-b16"):
+    with pytest.raises(FileNotFoundError, match="Did you mean maskclip_vit-b16"):
         find_config("maskclip_vit-b61")
-    with pytest.raises(FileNotFoundError, match=r"no config file 'some/where\.py'"):
+    with pytest.raises(FileNotFoundError, match=r"'some/where\.py' does not exist"):
         find_config("some/where.py")
 
 
 @pytest.fixture
 def packaged(tmp_path, monkeypatch):
-    """An installed plugin that is a package with two configs; one has the name of one of ours."""
+    """Installed plugin package with two configs, one of which has the name of a bundled config."""
     install(tmp_path, monkeypatch, "", entry="shift = shifty_pack", name="ovss-shifty")
     (tmp_path / "shifty_pack.py").unlink()
     configs = tmp_path / "shifty_pack" / "configs"
@@ -97,7 +99,7 @@ def test_configs_of_a_plugin_are_found_by_name(packaged):
     assert "shifty_pack" not in sys.modules, "finding must not import"
 
 
-def test_a_plugin_does_not_take_a_name_of_ours(packaged):
+def test_bundled_configs_have_precedence_over_a_plugin_s(packaged):
     assert find_config("cat_seg_mini").parent.name == "cat_seg"
     assert find_config("shift/cat_seg_mini") == packaged / "cat_seg_mini.py"
 

@@ -214,10 +214,10 @@ def test_weights_alone_are_not_a_checkpoint_to_resume_from(tmp_path):
         ("train_dataloader.dataset.vocabulary=mini_21", KeyError, "mini_21"),
         ("default_hooks.checkpoint.intervall=3", TypeError, "CheckpointHook.*intervall"),
         ("matmul_precision=hi", ValueError, "highest or high or medium, got 'hi'"),
-        ("ema=0.1", TypeError, r"ema is True, False or dict\(...\) of its options, got 0.1"),
+        ("ema=0.1", TypeError, r"ema must be True, False or dict\(...\) of its options, got 0.1"),
         ("gradient_checkpointing=1", TypeError, "True, False or patterns of names, got 1"),
-        ("train_dataloader.batch_size=0", ValueError, "1 or more pictures a step, got 0"),
-        ("optim_wrapper.type=OptimWrapper", TypeError, "only with GuardedOptimWrapper.*IterBased"),
+        ("train_dataloader.batch_size=0", ValueError, "an integer of at least 1, got 0"),
+        ("optim_wrapper.type=OptimWrapper", TypeError, "with GuardedOptimWrapper.*IterBased"),
     ],
 )
 def test_unknown_keys_and_names_are_errors(tmp_path, option, error, message):

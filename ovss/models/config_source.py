@@ -1,0 +1,123 @@
+"""Parses the source of a config file and reports mistakes with file and line."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+_ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['"]?\}\}""")
+_BASE_VALUE = re.compile(r"\{\{\s*(_base_(?:\.\w+)+)\s*\}\}")
+
+
+class ConfigError(ValueError):
+    """Raised when a config cannot be read or contradicts itself."""
+
+
+class Guarded:
+    """Context that turns an error of a config's code into a `ConfigError` with the line.
+
+    Args:
+        path: file of the code.
+        line: line to report if the traceback does not contain `path`.
+    """
+
+    def __init__(self, path: Path, line: int | None = None) -> None:
+        self.path, self.line = path, line
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, (Exception, SystemExit)):
+            return
+        if isinstance(error, ConfigError):
+            return
+        lines = [f.lineno for f in traceback.extract_tb(trace) if f.filename == str(self.path)]
+        line = lines[-1] if lines else self.line
+        where = f"{self.path}, line {line}" if line else str(self.path)
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if isinstance(error, SystemExit):
+            text = f"the config ends the program ({text})"
+        raise ConfigError(f"{where}: {text}. Correct the config") from error
+
+
+def parse(path: Path) -> ast.Module:
+    """Parses a Python config after filling in mmengine's placeholders.
+
+    Raises:
+        ConfigError: the file is not UTF-8 text or not valid Python.
+    """
+    try:
+        text = _fill_placeholders(path, path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8") from None
+    try:
+        return ast.parse(text, str(path))
+    except SyntaxError as error:
+        raise ConfigError(
+            f"{path}, line {error.lineno}: {error.msg}. Correct the syntax of the config"
+        ) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"{path} cannot be parsed as Python: {error}. Correct it") from None
+
+
+def pop_bases(path: Path, tree: ast.Module) -> list[str]:
+    """Removes the assignment to ``_base_`` from `tree` and returns the bases that it names."""
+    node = next((node for node in tree.body if _sets_base(node)), None)
+    if node is None:
+        return []
+    tree.body = [other for other in tree.body if not _sets_base(other)]
+    expression = ast.Expression(node.value)  # type: ignore[attr-defined]
+    with Guarded(path, node.lineno):
+        value = eval(compile(expression, str(path), "eval"), {})
+    bases = [value] if isinstance(value, str) else value
+    if not isinstance(bases, (list, tuple)) or not all(isinstance(b, str) for b in bases):
+        raise ConfigError(
+            f"{path}, line {node.lineno}: _base_ must be a file name or a list of file names, got "
+            f'{value!r}. Write _base_ = ["cat_seg_mini.py"]'
+        )
+    return list(bases)
+
+
+def is_lazy(path: Path, tree: ast.Module) -> bool:
+    """True if mmengine treats the file as one of its lazily imported configs."""
+    if not any(isinstance(node, (ast.Import, ast.ImportFrom, ast.With)) for node in ast.walk(tree)):
+        return False
+    with Guarded(path):
+        return bool(Config._is_lazy_import(str(path)))
+
+
+def _fill_placeholders(path: Path, text: str) -> str:
+    """Replaces mmengine's placeholders: file names, environment variables, values of bases."""
+    file_names = {
+        "fileDirname": path.parent.as_posix(),
+        "fileBasename": path.name,
+        "fileBasenameNoExtension": path.stem,
+        "fileExtname": path.suffix,
+    }
+    for name, value in file_names.items():
+        # split and join instead of `re.sub`, which would interpret backslashes in the value
+        text = value.join(re.split(rf"\{{\{{\s*{name}\s*\}}\}}", text))
+
+    def variable(match: re.Match[str]) -> str:
+        value = os.environ.get(match[1]) or match[2]
+        if not value:
+            raise ConfigError(
+                f"{path} reads the environment variable {match[1]}, which is not set and has no "
+                f"default. Set it, or write {{{{${match[1]}:DEFAULT}}}}"
+            )
+        return value
+
+    return _BASE_VALUE.sub(r"\1", _ENVIRONMENT.sub(variable, text))
+
+
+def _sets_base(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and (
+        isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_base_"
+    )

@@ -1,0 +1,151 @@
+"""Finds the blocks of a config that name registered types, and checks each of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    LOG_PROCESSORS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    VISBACKENDS,
+    VISUALIZERS,
+    Registry,
+)
+from torch import nn
+
+from ovss.data import transform_registry
+from ovss.models.validation import check_block
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Block of a config that names a registered type.
+
+    Args:
+        where: dotted key of the block.
+        value: content of the block.
+        registry: registry of its type.
+        provided: keys that the program adds, or removes before the type is called.
+        default: type of a block that names none.
+    """
+
+    where: str
+    value: Any
+    registry: Registry
+    provided: tuple[str, ...] = ()
+    default: str | None = None
+
+
+def blocks(config: Config) -> Iterator[Block]:
+    """Yields every block outside of ``model`` that names a registered type."""
+    for part in PARTS:
+        loader = config.get(f"{part}_dataloader")
+        if loader is not None:
+            yield from _loader_blocks(f"{part}_dataloader", loader)
+        if config.get(f"{part}_cfg"):
+            provided = ("runner", "dataloader", "evaluator")
+            yield Block(f"{part}_cfg", config[f"{part}_cfg"], LOOPS, provided, _loop(config, part))
+        for index, metric in enumerate(as_list(config.get(f"{part}_evaluator"))):
+            yield Block(f"{part}_evaluator.{index}", metric, METRICS)
+    for name, hook in (config.get("default_hooks") or {}).items():
+        if hook is not None:
+            yield Block(f"default_hooks.{name}", hook, HOOKS, ("priority",))
+    for index, hook in enumerate(as_list(config.get("custom_hooks"))):
+        yield Block(f"custom_hooks.{index}", hook, HOOKS, ("priority",))
+    for key, registry, default in (
+        ("data_preprocessor", MODELS, None),
+        ("visualizer", VISUALIZERS, None),
+        ("log_processor", LOG_PROCESSORS, "LogProcessor"),
+    ):
+        if config.get(key) is not None:
+            yield Block(key, config[key], registry, ("name", "save_dir"), default)
+    for index, backend in enumerate(as_list((config.get("visualizer") or {}).get("vis_backends"))):
+        yield Block(f"visualizer.vis_backends.{index}", backend, VISBACKENDS, ("save_dir",))
+
+
+def check_registered(block: Block) -> None:
+    """Rejects a block whose type is not registered or does not take its arguments.
+
+    Raises:
+        KeyError, TypeError: unknown type or argument; the message suggests the closest name.
+    """
+    if not isinstance(block.value, Mapping):
+        if callable(block.value) or isinstance(block.value, nn.Module):
+            return
+        raise TypeError(
+            f"{block.where} must be dict(type=..., ...), got {block.value!r}. Correct the config"
+        )
+    kind = block.value.get("type", block.default)
+    if kind is None:
+        raise KeyError(
+            f"Missing config key '{block.where}.type', the name of a {block.registry.name}. Add it"
+        )
+    check_block(
+        find_type(block.registry, kind, block.where) if isinstance(kind, str) else kind,
+        block.value,
+        block.where,
+        block.provided,
+    )
+
+
+def find_type(registry: Registry, name: str, where: str) -> type:
+    """Finds the class that is registered under a name.
+
+    Raises:
+        KeyError: unknown name; the message suggests the closest one.
+    """
+    cls = registry.get(name)
+    if cls is None:
+        # mmengine builds types with the registry of the default scope, so look there too
+        with registry.switch_scope_and_registry(None) as scoped:
+            cls = scoped.get(name)
+    if cls is not None:
+        return cls
+    known: list[str] = []
+    level: Registry | None = registry
+    while level is not None:
+        known, level = known + sorted(level.module_dict), level.parent
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    raise KeyError(
+        f"Unknown {registry.name} {name!r} in {where}.type. {hint}If it belongs to a plugin, name "
+        f"the plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
+    )
+
+
+def as_list(value: Any) -> list[Any]:
+    """Items of a config key that may hold one item, several or none."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
+    if not isinstance(loader, Mapping):
+        raise TypeError(f"{where} must be dict(...), got {loader!r}. Correct the config")
+    dataset = loader.get("dataset")
+    yield Block(f"{where}.dataset", dataset, DATASETS)
+    steps = dataset.get("pipeline") if isinstance(dataset, Mapping) else None
+    for index, step in enumerate(as_list(steps)):
+        yield Block(f"{where}.dataset.pipeline.{index}", step, transform_registry())
+    for key in ("sampler", "batch_sampler"):
+        if loader.get(key) is not None:
+            provided = ("dataset", "seed", "sampler", "batch_size")
+            yield Block(f"{where}.{key}", loader[key], DATA_SAMPLERS, provided)
+
+
+def _loop(config: Config, part: str) -> str:
+    if part != "train":
+        return {"val": "ValLoop", "test": "TestLoop"}[part]
+    return "EpochBasedTrainLoop" if config.train_cfg.get("by_epoch") else "IterBasedTrainLoop"
