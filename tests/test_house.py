@@ -39,8 +39,8 @@ ARCHAIC = re.compile(
 RIDDLES = {"told", "said", "taken", "asked", "shown", "guilty", "mine", "picture", "pictures"}
 """Names that say nothing of what they hold."""
 
-DATA = {"pictures"}
-"""Literals that are data and not language: a key of result files, a folder name of users."""
+DATA = {"pictures", "a picture of a {}"}
+"""Literals that are data and not language: a folder name of users, a prompt."""
 
 
 def relative(path: Path) -> str:

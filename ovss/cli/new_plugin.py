@@ -1,9 +1,9 @@
-"""Write a plugin to begin with: package, config, tests, README and setup.
+"""Write a new plugin: package, config, tests, README and project file.
 
   ovss new-plugin my_method
   cd my_method && pip install -e . && pytest
 
-It trains, segments and passes the suite as it is; nothing is ever written over.
+The plugin trains, segments and passes its tests. Existing files are never overwritten.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from ovss.models.configs import list_configs
 from ovss.registry import REGISTRIES, register_all
 
 SKELETON = Path(__file__).parent / "skeleton"
-"""Files of a plugin, each with ``.txt`` at its end; ``module`` in their paths and ``@module@``,
-``@name@`` and ``@Class@`` in their lines stand for the plugin's names."""
+"""Folder of the plugin's files, each with the suffix ``.txt``. Placeholders for the names are
+``module`` in paths, and ``@module@``, ``@name@`` and ``@Class@`` in lines."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
 def new_plugin(name: str, folder: str | Path = ".") -> list[Path]:
-    """Write a new plugin.
+    """Writes a new plugin, whole or not at all.
 
     Args:
-        name: lower-case letters, digits, and dashes or underscores between them. The package is
-            called so with underscores, the distribution with dashes.
-        folder: where the plugin's own folder, called `name`, is made.
+        name: lower-case letters and digits, with dashes or underscores between them. The package
+            has underscores in its name, the distribution dashes.
+        folder: parent of the plugin's folder, which is named `name`.
 
     Returns:
-        The files.
+        Paths of the files.
 
     Raises:
-        ValueError: a name that cannot be used, or that something else has.
-        FileExistsError: there is a file or folder of this name; nothing is ever written over.
+        ValueError: the name is invalid or already used.
+        FileExistsError: a file or folder of this name exists; it is left unchanged.
     """
     module = _checked(name)
     target = Path(folder) / name
     if target.exists():
-        raise FileExistsError(f"{target} is there already: choose another name or --dir")
+        raise FileExistsError(f"{target} exists. Choose another name or --dir")
     _check_free(module)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # all or nothing: made beside its place, then renamed into it
+    # all or nothing: written in the same folder under a temporary name, then renamed
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as temporary:
         made = Path(temporary) / "plugin"
         for template in sorted(SKELETON.rglob("*.txt")):
@@ -60,20 +60,20 @@ def new_plugin(name: str, folder: str | Path = ".") -> list[Path]:
 
 
 def class_prefix(module: str) -> str:
-    """``my_method`` -> ``MyMethod``."""
+    """Prefix of class names: ``my_method`` gives ``MyMethod``."""
     return "".join(word.capitalize() for word in module.split("_"))
 
 
 def _checked(name: str) -> str:
-    """The package's name."""
+    """Name of the package; an invalid `name` raises ValueError."""
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} cannot be a plugin's name: lower-case letters and digits, a letter first, "
-            f"with dashes or underscores between words, such as my_method"
+            f"A plugin's name has lower-case letters and digits, starts with a letter, and has "
+            f"dashes or underscores between parts, got {name!r}. Use a name such as my_method"
         )
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or module in sys.stdlib_module_names:
-        raise ValueError(f"{name!r} is a word of Python itself; try {name}_seg")
+        raise ValueError(f"{name!r} is a name of Python itself. Use {name}_seg")
     return module
 
 
@@ -81,13 +81,15 @@ def _check_free(module: str) -> None:
     spec = importlib.util.find_spec(module)
     if spec is not None:
         place = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
-        raise ValueError(f"a package {module!r} is installed already ({place}); try ovss_{module}")
+        raise ValueError(
+            f"The package {module!r} is already installed ({place}). Use ovss_{module}"
+        )
     if f"{module}_mini" in list_configs():
-        raise ValueError(f"a config {module}_mini is there already; try my_{module}")
+        raise ValueError(f"The config {module}_mini already exists. Use my_{module}")
     register_all()
     decoder = f"{class_prefix(module)}Decoder"
     if any(decoder in registry.module_dict for registry in REGISTRIES):
-        raise ValueError(f"a component {decoder} is there already; try my_{module}")
+        raise ValueError(f"The component {decoder} already exists. Use my_{module}")
 
 
 def _filled(template: str, module: str) -> str:
@@ -99,18 +101,18 @@ def _filled(template: str, module: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="of the plugin, such as my_method")
+    """Adds the flags of the command."""
+    parser.add_argument("name", metavar="NAME", help="name of the plugin, such as my_method")
     parser.add_argument(
-        "--dir", default=".", help="the folder in which its own is made (default: this one)"
+        "--dir", default=".", help="parent of the plugin's folder (default: current folder)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
+    """Writes the plugin and prints its files; exit status 0."""
     from ovss.models.plugins import load_available_plugins
 
-    load_available_plugins()  # their names are taken
+    load_available_plugins()  # so that their names count as used
     for path in new_plugin(args.name, args.dir):
         print(path)
     print(f"\nnext: cd {Path(args.dir) / args.name} && pip install -e . && pytest")

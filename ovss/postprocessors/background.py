@@ -17,25 +17,25 @@ from ovss.vocabularies import load_names
 
 @POSTPROCESSORS.register_module()
 class Background(PostProcessor):
-    """One category of the vocabulary takes what others leave, and words that stand for it.
+    """Assigns uncertain pixels, and pixels of categories that stand for it, to one category.
 
-    "background" is no thing that CLIP knows. Evaluations with a background (VOC21, Context60,
-    COCO-Object) therefore let words for it compete (wall, sky, grass ...), each on its own, and
-    call a pixel background where one of them wins; and where nothing is sure: the best score stays
-    below a threshold. Both as in SCLIP's and NACLIP's code:
+    CLIP does not know "background" well. Evaluations with a background class (VOC21, Context60,
+    COCO-Object) therefore let categories such as wall, sky and grass compete for it. A pixel is
+    background if one of them wins, or if the best score stays below a threshold. Both follow the
+    code of SCLIP and NACLIP:
 
-        score(background) = max(scores of its words, threshold)
+        score(background) = max(scores of its categories, threshold)
 
-    A pixel whose best other score is below the threshold thus becomes background, and no other.
-    Categories that stand for the background are gone from the result. The vocabulary of the call
-    has to hold the words; one without `name` has no background: its scores are left alone.
+    Exactly the pixels whose best other score is below the threshold become background. The result
+    no longer has the categories that stand for the background. They must be in the vocabulary of
+    the call. A vocabulary without `name` has no background, and its scores stay as they are.
 
     Args:
-        name: the category, by its first synonym; upper and lower case are the same.
-        words: categories that stand for it: a registered vocabulary, a text file, or names; those
-            that the vocabulary lacks do not matter.
-        threshold: probability; 0: none.
-        own_word: whether the scores of the word `name` itself compete.
+        name: first synonym of the background category, in upper or lower case.
+        words: categories that stand for it, as a registered vocabulary, a text file or names. Those
+            that the vocabulary lacks are ignored.
+        threshold: probability; 0 disables it.
+        own_word: True if the scores of the category `name` itself compete.
 
     Raises:
         ValueError: a threshold outside 0..1.
@@ -50,7 +50,7 @@ class Background(PostProcessor):
     ) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
-            raise ValueError(f"Background: threshold is a probability, 0..1, got {threshold!r}")
+            raise ValueError(f"Background expects a threshold in 0..1, got {threshold!r}")
         self.name, self.threshold, self.own_word = _label(name), threshold, own_word
         self.words = {_label(word) for word in load_names(words)} if len(words) else set()
 

@@ -15,6 +15,7 @@ KINDS = tuple(registry.kind for registry in REGISTRIES)
 
 
 def has_exactly_one_interface_as_base(cls: type) -> None:
+    """Requires exactly one interface as the only base class."""
     bases = [base.__name__ for base in cls.__bases__]
     kinds = ", ".join(kind.__name__ for kind in KINDS)
     assert cls.__bases__ in {(kind,) for kind in KINDS}, (
@@ -24,6 +25,7 @@ def has_exactly_one_interface_as_base(cls: type) -> None:
 
 
 def init_is_annotated_without_kwargs(cls: type) -> None:
+    """Requires an `__init__` that names and annotates every argument."""
     for parameter in inspect.signature(cls).parameters.values():
         assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL), (
             f"{_where(cls)}.__init__ takes {parameter}, so that a misspelt key is not found. Write "
@@ -36,13 +38,14 @@ def init_is_annotated_without_kwargs(cls: type) -> None:
 
 
 def is_concrete_and_documented(cls: type) -> None:
+    """Requires a definition of every abstract method, and a docstring."""
     missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
     assert not missing, f"{_where(cls)} does not define {missing}"
     assert cls.__doc__, f"{_where(cls)} has no docstring: its first line is what `ovss list` shows"
 
 
 def is_registered(cls: type) -> None:
-    """Under its own name, or a short one such as ``bce``, where configs look for its kind."""
+    """Requires an entry in the registry of its kind, under any name."""
     registries = [registry for registry in REGISTRIES if issubclass(cls, registry.kind)]
     assert any(cls in registry.module_dict.values() for registry in registries), (
         f"{_where(cls)} is not registered, so that no config can name it. Decorate it with "
@@ -51,6 +54,7 @@ def is_registered(cls: type) -> None:
 
 
 def overrides_only_what_its_interface_leaves_open(cls: type) -> None:
+    """Forbids overriding what the interface itself implements."""
     kind = cls.__bases__[0]
     abstract: frozenset[str] = getattr(kind, "__abstractmethods__", frozenset())
     left_open = {*abstract, *getattr(kind, "__annotations__", {}), "train"}

@@ -24,7 +24,7 @@ class LawError(AssertionError):
     """A broken law.
 
     Args:
-        where: the component, such as ``decoder GradualDecoder``.
+        where: the component, such as ``decoder UpsampleDecoder``.
         difference: what differed, with numbers.
         law: name of the law; `law` fills it in.
     """
@@ -58,9 +58,9 @@ def law(check: Law) -> Law:
 
 
 def component(model: OpenVocabSegmentor, part: str) -> str:
-    """Role and class of a component: ``decoder GradualDecoder``.
+    """Role and class of a component: ``decoder UpsampleDecoder``.
 
-    Components inside it are listed: ``post-processor Chain (PAMR, Background)``.
+    Components inside it are listed: ``post-processor Chain (Identity, Background)``.
 
     Args:
         part: one of `PARTS`, or ``segmentor``.

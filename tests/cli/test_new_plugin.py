@@ -64,7 +64,7 @@ def test_it_keeps_the_house_rules(plugin, repo_root):
 def test_nothing_is_written_over(plugin, capsys):
     before = {path: path.read_bytes() for path in plugin.rglob("*.py")}
     assert main(["new-plugin", plugin.name, "--dir", str(plugin.parent)]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "exists. Choose another name" in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in plugin.rglob("*.py")}
 
 
@@ -78,8 +78,8 @@ def test_nothing_is_written_over(plugin, capsys):
         ("class", "word of Python itself"),
         ("json", "word of Python itself"),
         ("torch", "installed already"),
-        ("cat_seg", "config cat_seg_mini is there already"),
-        ("upsample", "component UpsampleDecoder is there already"),
+        ("cat_seg", "config cat_seg_mini exists. Choose another name"),
+        ("upsample", "component UpsampleDecoder exists. Choose another name"),
     ],
 )
 def test_names_are_checked(name, told, tmp_path):

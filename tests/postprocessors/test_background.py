@@ -82,7 +82,7 @@ def test_behind_any_method():
 
 
 def test_odd_arguments_and_nameless_scores_are_refused():
-    with pytest.raises(ValueError, match="threshold is a probability"):
+    with pytest.raises(ValueError, match="expects a threshold in 0"):
         Background(threshold=1.5)
     scores = scores_of(torch.rand(1, 6, 3, 3), torch.ones(1, 6, dtype=torch.bool))
     nameless = Scores(
