@@ -148,7 +148,7 @@ def _set_resume(config: Config, work_dir: str | Path, resume: str, averaged: boo
     if "ema_state_dict" in saved and not averaged:
         error = CheckpointError(
             f"{path} holds an average of weights, which this config does not keep. Set "
-            f"`ema` in the config, or start from the average with load_from={path}"
+            f"ema in the config, or start from the average with load_from={path}"
         )
         raise advised(error, "average")
     config.load_from, config.resume = str(path), True

@@ -35,9 +35,11 @@ class TrainingRunner(Runner):
     _train_dataloader: Any
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Builds the model by the same function as every command."""
         return model if isinstance(model, nn.Module) else build_model(model)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Moves the model to the device; for training on several ranks, shards or wraps it."""
         model = model.to(get_device())
         if self.cfg.get("channels_last"):
             model = model.to(memory_format=torch.channels_last)
@@ -60,6 +62,7 @@ class TrainingRunner(Runner):
         )
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Builds the training loop with this rank's share of the batch."""
         if isinstance(loop, dict) and isinstance(self._train_dataloader, dict):
             # only the loader gets the rank's share; the config, which is saved, keeps the total
             share = share_of_batch(self._train_dataloader, loop, self.world_size)
@@ -67,9 +70,11 @@ class TrainingRunner(Runner):
         return super().build_train_loop(loop)
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Builds the validation loop, which gathers sharded weights first."""
         return _on_whole_weights(super().build_val_loop(loop))
 
     def save_checkpoint(self, *args: Any, **options: Any) -> None:
+        """Saves a checkpoint on rank 0; the other ranks take part if the model is sharded."""
         if is_sharded(self.model) and self.rank > 0:
             self.model.state_dict()  # collective call: rank 0 writes, the others send their shards
             if options.get("save_optimizer", True):

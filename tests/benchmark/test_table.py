@@ -78,7 +78,7 @@ def test_methods_without_weights_are_named(tmp_path):
         plan([RANDOM, no], ["mini_20"], 2)
     (job,) = plan([no], ["mini_20"], 2, {no: "none"})
     assert job.weights == "none"
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+    with pytest.raises(FileNotFoundError, match=r"Checkpoint .* does not exist"):
         plan([no], ["mini_20"], 2, {"": str(tmp_path / "gone.safetensors")})
 
 

@@ -37,9 +37,9 @@ def test_another_architecture_is_refused_and_nothing_written(tiny, reference, tm
     _, weights = reference(tiny({"width": 40}))
     with pytest.raises(CheckpointError, match=r"do not fit .*another shape"):
         convert_file("clip", weights, tmp_path / "out.safetensors", str(tiny()))
-    with pytest.raises(ValueError, match="Expected a model architecture for 'clip'"):
+    with pytest.raises(ValueError, match="model architecture for method 'clip'"):
         convert_file("clip", weights, tmp_path / "out.safetensors")
-    with pytest.raises(ValueError, match="Expected a model architecture for 'clip'"):
+    with pytest.raises(ValueError, match="model architecture for method 'clip'"):
         convert_file("cat_seg", weights, tmp_path / "out.safetensors", "ViT-B-16")
     assert not (tmp_path / "out.safetensors").exists()
 
