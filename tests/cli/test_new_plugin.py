@@ -69,20 +69,20 @@ def test_nothing_is_written_over(plugin, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
-        ("My Method", "cannot be a plugin's name"),
-        ("../up", "cannot be a plugin's name"),
-        ("2pass", "cannot be a plugin's name"),
-        ("_seg", "cannot be a plugin's name"),
-        ("class", "word of Python itself"),
-        ("json", "word of Python itself"),
-        ("torch", "installed already"),
-        ("cat_seg", "config cat_seg_mini exists. Choose another name"),
-        ("upsample", "component UpsampleDecoder exists. Choose another name"),
+        ("My Method", "plugin's name has lower-case"),
+        ("../up", "plugin's name has lower-case"),
+        ("2pass", "plugin's name has lower-case"),
+        ("_seg", "plugin's name has lower-case"),
+        ("class", "name of Python itself"),
+        ("json", "name of Python itself"),
+        ("torch", "already installed"),
+        ("cat_seg", "config cat_seg_mini already exists"),
+        ("upsample", "component UpsampleDecoder already exists"),
     ],
 )
-def test_names_are_checked(name, told, tmp_path):
-    with pytest.raises(ValueError, match=told):
+def test_names_are_checked(name, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
         new_plugin(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
