@@ -14,6 +14,7 @@ from PIL import Image
 from ovss.cli.main import main as command
 from ovss.cli.test import main as evaluate
 from ovss.results.comparison import OTHER_DEVICE, compare
+from ovss.results.reproduce import set_up
 from ovss.results.result_file import read_result
 from tests.results.made_result import made_result
 from tests.tiny_training import tiny_config, train
@@ -85,6 +86,14 @@ def test_the_same_values_are_reproduced(recorded, capsys):
     assert first.metrics == second.metrics
     assert first.categories == second.categories
     assert (first.weights.model_sha256, first.data) == (second.weights.model_sha256, second.data)
+
+
+def test_a_config_with_the_former_name_of_the_image_hook_is_read(recorded):
+    result = read_result(recorded / "result.json")
+    assert "ImageHook" in result.config
+    for config in (result.config, result.config.replace("ImageHook", "PictureHook")):
+        hooks = set_up(replace(result, config=config), "r.json")[0].custom_hooks
+        assert [hook["type"] for hook in hooks] == ["StepSeedHook", "CurveHook"]
 
 
 def test_other_values_give_exit_code_1(recorded, capsys):
