@@ -141,11 +141,11 @@ def merged_scores(
     image_13HW = image_3HW[None].float()
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
-        return whole(resize(image_13HW, canvas), text, segment, config)
+        return segment_whole(resize(image_13HW, canvas), text, segment, config)
     return slide(image_13HW, text, segment, config)
 
 
-def whole(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
+def segment_whole(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
     """Scores from one view of the whole image, at the resolution of the masks."""
     features, masks = segment(image_13HW)
     probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)

@@ -119,6 +119,17 @@ def test_every_public_name_is_documented():
     assert not missing
 
 
+def test_a_public_name_has_one_meaning():
+    """A function or class is defined in one module only; commands share the names of their parts."""
+    places: dict[str, list[str]] = {}
+    for path in CORE:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_"
+            if public and node.name not in ("add_arguments", "build_parser", "main", "run"):
+                places.setdefault(node.name, []).append(relative(path))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
 @pytest.mark.parametrize("path", [*CODE, *PAGES], ids=relative)
 def test_language(path):
     found = [

@@ -228,7 +228,7 @@ def _on_cpu(part: nn.Module) -> nn.Module:
     return part
 
 
-def as_table(cost: Complexity) -> str:
+def complexity_table(cost: Complexity) -> str:
     """Formats the counts for a terminal."""
     height, width = cost.image_size
     lines = [

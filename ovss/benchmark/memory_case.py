@@ -59,7 +59,7 @@ class MemoryCase:
     device: str = "cpu"
 
 
-def measure(case: MemoryCase) -> tuple[Peak, int | None]:
+def measure_memory(case: MemoryCase) -> tuple[Peak, int | None]:
     """Runs a case once.
 
     Returns:

@@ -7,7 +7,7 @@ from .kept import Point
 _PERCENTS = ("recall", "recall_seen", "recall_unseen", "mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")
 
 
-def as_text(dataset: str, points: list[Point]) -> str:
+def selection_text(dataset: str, points: list[Point]) -> str:
     """Formats one row per threshold.
 
     Kept categories are shown as mean (smallest..largest), times in seconds of processor time.

@@ -114,7 +114,7 @@ def race(
                 case.stages.clear()
 
 
-def machine(device: torch.device | str) -> dict[str, Any]:
+def benchmark_machine(device: torch.device | str) -> dict[str, Any]:
     """Describes the device and the versions behind a measurement."""
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
@@ -180,7 +180,7 @@ def growth(cases: list[Case]) -> list[dict[str, Any]]:
 def as_dict(cases: list[Case], device: torch.device | str = "cpu") -> dict[str, Any]:
     """Content for JSON: the machine, every time in seconds, and the three kinds of ratios."""
     return {
-        "machine": machine(device),
+        "machine": benchmark_machine(device),
         "cases": [case.as_dict() for case in cases],
         "over_first": ratios(cases),
         "over_encoder": over_floor(cases),
@@ -188,7 +188,7 @@ def as_dict(cases: list[Case], device: torch.device | str = "cpu") -> dict[str, 
     }
 
 
-def as_table(cases: list[Case]) -> str:
+def speed_table(cases: list[Case]) -> str:
     """Formats seconds, stages in processor time and ratios for a terminal."""
     width = max(len(case.method) for case in cases) + 2
     lines = [

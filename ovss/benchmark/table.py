@@ -97,7 +97,7 @@ def read_rows(file: str | Path) -> list[Row]:
 def _measure_in_process(job: Job) -> Row:
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(measure, job, partial(print, flush=True)).result()
+            return pool.submit(measure_row, job, partial(print, flush=True)).result()
     except BrokenProcessPool as error:
         raise RuntimeError(
             f"The process that measured {job} was killed, probably because memory ran out. Repeat "
@@ -105,7 +105,7 @@ def _measure_in_process(job: Job) -> Row:
         ) from error
 
 
-def measure(job: Job, log: Callable[[str], None] = lambda line: None) -> Row:
+def measure_row(job: Job, log: Callable[[str], None] = lambda line: None) -> Row:
     """Evaluates and measures one method on one dataset, in this process.
 
     mIoU is computed by the code of ``ovss test``. Memory is the peak over the first images, above

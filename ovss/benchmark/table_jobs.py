@@ -86,7 +86,7 @@ def plan(
         if source == "default" and _lacks_weights(config):
             lacking.append(method)
             continue
-        mark = fingerprint(config, source)
+        mark = job_fingerprint(config, source)
         jobs += [Job(method, name, scenes, source, device, mark) for name in data]
     if lacking:
         raise ValueError(
@@ -97,7 +97,7 @@ def plan(
     return sorted(jobs, key=lambda job: order[job.data])
 
 
-def fingerprint(config: Config, weights: str) -> str:
+def job_fingerprint(config: Config, weights: str) -> str:
     """Hash of the model's config and of the content of its weights file."""
     path = named_weights(config, weights)
     file = None if path in (None, "none") else file_sha256(find_weights(path))

@@ -32,7 +32,7 @@ _HEADER = (
 _TEXT_COLUMNS = 2
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def benchmark_text(rows: Sequence[Row]) -> str:
     """Formats aligned columns, followed by a note that explains them."""
     table = [_HEADER, *_cells(rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(_HEADER))]
@@ -46,7 +46,7 @@ def as_text(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, NOTE.format(seconds=_clocks(rows)), _made_with(rows)])
 
 
-def as_markdown(rows: Sequence[Row], command: str) -> str:
+def benchmark_markdown(rows: Sequence[Row], command: str) -> str:
     """Formats a Markdown table below the command that made it, with versions and device last."""
     cells = [(data, f"`{method}`", *rest) for data, method, *rest in _cells(rows)]
     table = markdown_table(_HEADER, cells, _TEXT_COLUMNS)

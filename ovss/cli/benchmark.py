@@ -53,16 +53,16 @@ def _table(args: argparse.Namespace) -> None:
     from ovss.benchmark.arguments import by_method
     from ovss.benchmark.table import run
     from ovss.benchmark.table_jobs import methods_with_weights, plan
-    from ovss.benchmark.table_text import as_markdown, as_text
+    from ovss.benchmark.table_text import benchmark_markdown, benchmark_text
     from ovss.io.files import write_text
 
     methods = list(dict.fromkeys(args.methods)) or methods_with_weights()
     weights = by_method(args.weights, methods)
     jobs = plan(methods, list(dict.fromkeys(args.on)), args.scenes, weights, args.device)
     rows = run(jobs, args.json, args.again, partial(print, flush=True))
-    print(as_text(rows))
+    print(benchmark_text(rows))
     if args.markdown:
-        write_text(args.markdown, as_markdown(rows, table_command(args)))
+        write_text(args.markdown, benchmark_markdown(rows, table_command(args)))
 
 
 def table_command(args: argparse.Namespace) -> str:
@@ -83,14 +83,14 @@ def _speed(args: argparse.Namespace) -> None:
     import torch
 
     from ovss.benchmark.arguments import write_json
-    from ovss.benchmark.speed import as_dict, as_table, race
+    from ovss.benchmark.speed import as_dict, race, speed_table
     from ovss.benchmark.speed_plan import SpeedPlan, make_cases
 
     keys = {field.name for field in fields(SpeedPlan)} - {"size"}
     plan = SpeedPlan(**{key: getattr(args, key) for key in keys}, size=_size(args))
     cases = make_cases(plan)
     race(cases, args.rounds, args.warm_up, args.device, partial(print, flush=True))
-    print(f"\nseconds of {plan.unit}; {torch.get_num_threads()} threads\n{as_table(cases)}")
+    print(f"\nseconds of {plan.unit}; {torch.get_num_threads()} threads\n{speed_table(cases)}")
     if args.json:
         write_json(args.json, {"unit": plan.unit, **_flags(args), **as_dict(cases, args.device)})
 
@@ -99,11 +99,13 @@ def _memory(args: argparse.Namespace) -> None:
     if args.step and args.instead:
         raise ValueError("--instead replaces inference, but --step trains. Leave --step out")
     from ovss.benchmark.arguments import write_json
-    from ovss.benchmark.memory_case import MemoryCase, measure
+    from ovss.benchmark.memory_case import MemoryCase, measure_memory
 
     keys = {field.name for field in fields(MemoryCase)} - {"overrides", "size"}
     settings = {key: getattr(args, key) for key in keys}
-    peak, text_bytes = measure(MemoryCase(**settings, overrides=args.cfg_options, size=_size(args)))
+    peak, text_bytes = measure_memory(
+        MemoryCase(**settings, overrides=args.cfg_options, size=_size(args))
+    )
     print(peak)
     print(
         "the peak includes the text features, because the step encodes the vocabulary"
@@ -121,7 +123,7 @@ def _selection(args: argparse.Namespace) -> None:
     from ovss.benchmark.arguments import write_json
     from ovss.benchmark.images import open_dataset
     from ovss.benchmark.selection import curve
-    from ovss.benchmark.selection_text import as_text
+    from ovss.benchmark.selection_text import selection_text
     from ovss.models.build import build_segmentor
     from ovss.models.configs import load_config
 
@@ -134,7 +136,7 @@ def _selection(args: argparse.Namespace) -> None:
         print(title, flush=True)
         thresholds = args.thresholds or [None]
         points = curve(config, model, data, thresholds, args.scenes, partial(print, flush=True))
-        print(as_text(title, points), flush=True)
+        print(selection_text(title, points), flush=True)
         rows += [{"data": title, **point.as_dict()} for point in points]
     if args.json:
         write_json(args.json, {**_flags(args), "points": rows})

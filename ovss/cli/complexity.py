@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.categories is not None and args.categories < 1:
         raise ValueError(f"Expected --categories of at least 1, got {args.categories}")
-    from ovss.benchmark.complexity import as_table, complexity
+    from ovss.benchmark.complexity import complexity, complexity_table
     from ovss.benchmark.stand_ins import numbered_names
     from ovss.models.configs import load_config
     from ovss.vocabularies import load_names
@@ -58,5 +58,5 @@ def run(args: argparse.Namespace) -> int:
     names = numbered_names(args.categories) if args.categories else load_names(args.vocabulary)
     config = load_config(args.config, args.cfg_options)
     cost = complexity(config, tuple(names), args.kept, tuple(args.size))
-    print(json.dumps(cost.as_dict(), indent=2) if args.json else as_table(cost))
+    print(json.dumps(cost.as_dict(), indent=2) if args.json else complexity_table(cost))
     return 0

@@ -21,7 +21,7 @@ from ovss.io.files import write_atomic
 from ovss.mini_world import MiniWorld
 from ovss.models.configs import DEFAULT_METHOD
 
-__all__ = ["HELD_OUT_SEED", "evaluate", "score_table", "summary_table", "write_scenes"]
+__all__ = ["HELD_OUT_SEED", "score_scenes", "score_table", "summary_table", "write_scenes"]
 
 HELD_OUT_SEED = 20_240
 """Seed of scenes that neither training nor validation uses."""
@@ -49,7 +49,7 @@ def write_scenes(folder: Path, vocabulary: str, count: int, size: int) -> list[P
     return paths
 
 
-def evaluate(config: str, weights: str, scenes: int, folder: Path) -> dict:
+def score_scenes(config: str, weights: str, scenes: int, folder: Path) -> dict:
     """Evaluates a method on held-out scenes of the mini world with the code of ``ovss test``.
 
     Args:
@@ -150,10 +150,10 @@ def run(args: argparse.Namespace) -> int:
     if status:
         return status
     print(f"\n{args.model} on {args.scenes} held-out scenes, {VOCABULARY} vocabulary:", flush=True)
-    results = {args.model: evaluate(args.model, args.weights, args.scenes, out)}
+    results = {args.model: score_scenes(args.model, args.weights, args.scenes, out)}
     print(score_table(results[args.model]), end="\n\n", flush=True)
     for baseline in args.baselines:
-        results[baseline] = evaluate(baseline, "default", args.scenes, out)
+        results[baseline] = score_scenes(baseline, "default", args.scenes, out)
     print(summary_table(results))
     print(f"\nimages: {out}/*_overlay.png ({time.monotonic() - start:.0f} s in all)")
     return 0

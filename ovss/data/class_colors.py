@@ -44,7 +44,7 @@ def read_palette(
             raise ValueError(f"The palette in {where} has no colour for {missing[0]!r}. Add one")
         values = [by_class[i] for i in range(len(names))]
     else:
-        values = as_list(palette, where, "palette")
+        values = checked_list(palette, where, "palette")
         if len(values) != len(names):
             raise ValueError(
                 f"The palette in {where} must have one colour for each class, got {len(values)} "
@@ -61,7 +61,7 @@ def read_palette(
     return colors, ignored
 
 
-def as_list(value: Any, where: str, key: str) -> list[Any]:
+def checked_list(value: Any, where: str, key: str) -> list[Any]:
     """Converts a list or tuple to a list.
 
     Args:

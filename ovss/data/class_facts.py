@@ -9,7 +9,7 @@ from typing import Any
 
 from ovss.structures import split_synonyms
 
-from .class_colors import IGNORED_KEYS, Color, as_list, read_palette
+from .class_colors import IGNORED_KEYS, Color, checked_list, read_palette
 from .labels import category_key, find_class
 
 WORDS_KEYS = ("words", "text_names", "prompts")
@@ -126,7 +126,7 @@ def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tupl
     indices = {
         mark: None
         if entries is None
-        else [find_class(entry, names, where, mark) for entry in as_list(entries, where, mark)]
+        else [find_class(entry, names, where, mark) for entry in checked_list(entries, where, mark)]
         for mark, entries in (("seen", seen), ("unseen", unseen))
     }
     seen_ids, unseen_ids = indices["seen"], indices["unseen"]
@@ -168,9 +168,9 @@ def _read_words(
     words: Any, word_class: Any, names: Sequence[str], where: str
 ) -> dict[str, tuple[str, ...]]:
     if not isinstance(words, Mapping):
-        words = as_list(words, where, "words")
+        words = checked_list(words, where, "words")
     if word_class is not None:
-        owners = as_list(word_class, where, "word_class")
+        owners = checked_list(word_class, where, "word_class")
         if len(owners) != len(words) or any(k not in owners for k in range(len(names))):
             raise ValueError(
                 f"'word_class' must give each of the {len(words)} words one of the {len(names)} "
@@ -192,7 +192,7 @@ def _read_words(
 
 
 def _word_list(value: Any, where: str) -> tuple[str, ...]:
-    words = [value] if isinstance(value, str) else as_list(value, where, "words of a class")
+    words = [value] if isinstance(value, str) else checked_list(value, where, "words of a class")
     if not words or not all(isinstance(w, str) and split_synonyms(w) for w in words):
         raise ValueError(f"The words of a class must be strings in {where}, got {value!r}")
     return tuple(words)

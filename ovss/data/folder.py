@@ -18,7 +18,7 @@ from .files import MASK_SUFFIXES, read_labels
 from .folder_facts import all_facts, has_color_masks, ignored_values, with_palette
 from .folder_files import compare_sizes, find_suffix
 from .folder_layout import IMAGE_FOLDERS, MASK_FOLDERS, find_class_file, find_folder, sibling_facts
-from .pairs import files_below, find_images, find_pairs
+from .pairs import files_below, find_pairs, index_images
 from .splits import LayoutError, choose_split, find_splits, mask_folder_of
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def describe_folder(
     subset, where = (chosen.subset, chosen.where) if chosen else (None, "")
     suffix = mask_suffix or facts.mask_suffix
     if not suffix:
-        suffix = find_suffix(find_images(image_folder, subset, where), image_folder, mask_folder)
+        suffix = find_suffix(index_images(image_folder, subset, where), image_folder, mask_folder)
     pairs = find_pairs(image_folder, mask_folder, suffix, subset, where)
     modes = compare_sizes([(image, mask) for image, mask in pairs if mask is not None])
     facts = with_palette(facts, root, pairs[0][1] if modes["P"] else None, class_file.raw)

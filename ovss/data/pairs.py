@@ -29,7 +29,7 @@ def has_files(folder: Path, suffixes: Collection[str]) -> bool:
     return any(path.suffix.lower() in suffixes for path in files_below(folder))
 
 
-def find_images(
+def index_images(
     folder: Path, subset: Sequence[str] | None = None, subset_name: str = "subset"
 ) -> list[Path]:
     """Lists the images in a folder and its subfolders, sorted, without hidden files.
@@ -81,7 +81,7 @@ def find_pairs(
             a label map.
         ValueError: two images have the same name and would share a label map.
     """
-    found = find_images(images, subset, subset_name)
+    found = index_images(images, subset, subset_name)
     if masks is not None and not masks.is_dir():
         raise FileNotFoundError(f"Folder {masks} does not exist")
     owner: dict[Path, Path] = {}

@@ -24,7 +24,7 @@ from ovss.protocols.settled import SettledProtocol, read_protocol
 
 from .cost import Cost, Progress, largest, memory_peak, reset_memory_peak, utc_now
 from .plan import Plan, agree
-from .state import CountState, Part, StateFolder
+from .state import CountState, SessionCounts, StateFolder
 
 FOLDER = "evaluation"
 """Folder of the state in the working directory."""
@@ -140,7 +140,7 @@ class ResumableTestLoop(TestLoop):
 
         def save() -> None:
             counts = [metric.state() for metric in self.evaluator.metrics]
-            part = Part(done_N, counts, time.perf_counter() - start, began)
+            part = SessionCounts(done_N, counts, time.perf_counter() - start, began)
             try:
                 state.write(plan.session, self.runner.rank, part)
             except OSError as error:  # the counts are still in memory, so the run goes on

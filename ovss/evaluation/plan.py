@@ -21,7 +21,7 @@ from ovss.io.hashing import content_hash
 from ovss.protocols.settled import SettledProtocol
 
 from .cost import utc_now
-from .state import Part, StateFolder, merge
+from .state import SessionCounts, StateFolder, merge
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Plan:
     started: str
     sessions_before: int = 0
     seconds_before: float = 0.0
-    parts: Sequence[Part] = field(default=())
+    parts: Sequence[SessionCounts] = field(default=())
 
 
 def agree(

@@ -37,7 +37,7 @@ class ResumeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Part:
+class SessionCounts:
     """Work of one rank in one session.
 
     Args:
@@ -53,7 +53,7 @@ class Part:
     started: str
 
 
-def merge(parts: Sequence[Part], length: int) -> Marks:
+def merge(parts: Sequence[SessionCounts], length: int) -> Marks:
     """Marks of all images that the parts hold.
 
     Args:
@@ -99,7 +99,7 @@ class StateFolder:
         """Lowest session number above those in use."""
         return 1 + max((int(_NAME.fullmatch(p.name)[1]) for p in self._files()), default=0)  # type: ignore[index]
 
-    def write(self, session: int, rank: int, part: Part) -> None:
+    def write(self, session: int, rank: int, part: SessionCounts) -> None:
         """Writes or replaces the part of a rank."""
         content = {
             "format": FORMAT,
@@ -114,7 +114,7 @@ class StateFolder:
         path = self.folder / f"session-{session:04d}-rank-{rank:04d}.json"
         write_text(path, text)
 
-    def read(self) -> list[list[Part]]:
+    def read(self) -> list[list[SessionCounts]]:
         """Parts of each session, without damaged ones, whose images are evaluated again.
 
         Raises:
@@ -128,7 +128,7 @@ class StateFolder:
                 f"No state to resume found in {self.root}, so the run starts from the first image",
                 "current",
             )
-        sessions: dict[str, list[Part]] = {}
+        sessions: dict[str, list[SessionCounts]] = {}
         for path in files:
             part = _read_part(path, self.identity)
             if part is not None:
@@ -170,14 +170,16 @@ def _identity_of(path: Path) -> dict[str, str]:
         return {}
 
 
-def _read_part(path: Path, identity: Mapping[str, str]) -> Part | None:
+def _read_part(path: Path, identity: Mapping[str, str]) -> SessionCounts | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         if content["format"] != FORMAT or content["identity"] != identity:
             raise ValueError("its format or identity differs")
         packed = np.frombuffer(base64.b64decode(content["done"], validate=True), np.uint8)
         done_N = np.unpackbits(packed, count=content["pictures"]).astype(bool)
-        return Part(done_N, content["counts"], float(content["seconds"]), content["started"])
+        return SessionCounts(
+            done_N, content["counts"], float(content["seconds"]), content["started"]
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         print_log(
             f"The state {path} cannot be read ({error}), so its images are evaluated again",

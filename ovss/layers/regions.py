@@ -70,13 +70,13 @@ def find_regions(
                 continue
             masks = [labels_HW == category]
             if connected:
-                masks = components(masks[0])
+                masks = connected_components(masks[0])
             for mask_HW in masks:
                 if int(mask_HW.sum()) >= min_pixels:
                     yield Region(image, category, mask_HW)
 
 
-def components(mask_HW: Tensor) -> list[Tensor]:
+def connected_components(mask_HW: Tensor) -> list[Tensor]:
     """Connected components (8 neighbours) of a mask, each as a mask, in reading order."""
     count, parts = cv2.connectedComponents(mask_HW.to("cpu", torch.uint8).numpy(), connectivity=8)
     labels_HW = torch.from_numpy(parts.astype(np.int64)).to(mask_HW.device)

@@ -57,7 +57,7 @@ def check_type_changes(config: Config, changes: Iterable[TypeChange]) -> None:
         block: Any = config
         for name in change.key.split("."):
             block = block.get(name) if isinstance(block, (Config, dict)) else None
-        cls = find_class(change.after)
+        cls = find_component(change.after)
         if not isinstance(block, dict) or block.get("type") != change.after or cls is None:
             continue
         takes = parameters(cls)
@@ -135,7 +135,7 @@ def check_block(
     Raises:
         TypeError: unknown or missing argument; the message names the closest and the known ones.
     """
-    check_names(cls, {k: v for k, v in block.items() if k not in provided}, where)
+    check_argument_names(cls, {k: v for k, v in block.items() if k not in provided}, where)
     signature = inspect.signature(cls)
     for name, parameter in signature.parameters.items():
         is_required = parameter.default is parameter.empty and parameter.kind not in (
@@ -148,7 +148,7 @@ def check_block(
             )
 
 
-def check_names(cls: Callable, block: Mapping[Any, Any], where: str) -> None:
+def check_argument_names(cls: Callable, block: Mapping[Any, Any], where: str) -> None:
     """Rejects arguments that `cls` does not take, with the TypeError of `check_block`."""
     takes = parameters(cls)
     for key in block:
@@ -172,7 +172,7 @@ def parameters(cls: Callable) -> list[str] | None:
     return [parameter.name for parameter in found if parameter.kind is not parameter.VAR_POSITIONAL]
 
 
-def find_class(name: str) -> Callable | None:
+def find_component(name: str) -> Callable | None:
     """Finds a registered component or part of a run by name; None if the name is unknown."""
     for registry in (*REGISTRIES, *_RUN_REGISTRIES):
         if name in registry.module_dict:
@@ -203,9 +203,9 @@ def _check_inside(block: Mapping[str, Any], where: str) -> None:
         for index, item in items:
             if isinstance(item, Mapping) and isinstance(item.get("type"), str):
                 place = f"{where}.{key}" if index is None else f"{where}.{key}.{index}"
-                cls = find_class(item["type"])
+                cls = find_component(item["type"])
                 if cls is not None:
-                    check_names(cls, item, place)
+                    check_argument_names(cls, item, place)
                 _check_inside(item, place)
 
 

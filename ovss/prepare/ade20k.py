@@ -10,7 +10,7 @@ import numpy as np
 
 from .index_file import read_file_list
 from .label_files import read_colours, read_rgb
-from .recipe import Conversion, Item, LabelError, Recipe, SplitFiles
+from .recipe import ConvertedLabels, Item, LabelError, Recipe, SplitFiles
 from .sources import add, by_key, first_existing, pair
 from .tables import Table, index_maps, load_table
 
@@ -105,7 +105,7 @@ def _table_847() -> Table:
     return Table(pairs, 65535, rest, "Use the *_seg.png files of ADE20K_2021_17_01.")
 
 
-def _convert_847(item: Item) -> Conversion:
+def _convert_847(item: Item) -> ConvertedLabels:
     """Converts a label file with class = R // 10 * 256 + G, and shrinks it and the image to 512.
 
     The short side becomes 512. OpenCV resizes the image bilinearly without antialiasing and the
@@ -117,7 +117,7 @@ def _convert_847(item: Item) -> Conversion:
     labels_HW = _table_847()(raw_HW, item.label)
     height, width = labels_HW.shape
     if min(height, width) <= _SHORT_SIDE:
-        return Conversion(labels_HW)
+        return ConvertedLabels(labels_HW)
     import cv2
 
     image_HW3 = read_rgb(item.image)
@@ -131,7 +131,7 @@ def _convert_847(item: Item) -> Conversion:
         _SHORT_SIDE if width <= height else round(width * scale),
         _SHORT_SIDE if height <= width else round(height * scale),
     )
-    return Conversion(
+    return ConvertedLabels(
         np.asarray(cv2.resize(labels_HW, size, interpolation=cv2.INTER_NEAREST)),
         np.asarray(cv2.resize(image_HW3, size, interpolation=cv2.INTER_LINEAR), np.uint8),
     )

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from .label_files import read_indices
-from .recipe import Conversion, Item, Recipe, SplitFiles
+from .recipe import ConvertedLabels, Item, Recipe, SplitFiles
 from .sources import add, by_key, pair
 from .tables import Table, load_table
 
@@ -56,9 +56,9 @@ def _table(train_ids: bool) -> Table:
     return Table(pairs, 255, rest, "Values of labelIds are 0..33. Use gtFine_trainvaltest.zip.")
 
 
-def _convert(item: Item) -> Conversion:
+def _convert(item: Item) -> ConvertedLabels:
     table = _table(item.label.name.endswith(_TRAIN_IDS))
-    return Conversion(table(read_indices(item.label), item.label))
+    return ConvertedLabels(table(read_indices(item.label), item.label))
 
 
 CITYSCAPES = Recipe(

@@ -18,12 +18,12 @@ from .census import split_census
 from .recipe import Recipe, SplitFiles
 from .staging import MANIFEST, Staging
 
-__all__ = ["describe", "install", "read_description", "write_description"]
+__all__ = ["describe_dataset", "install", "read_description", "write_description"]
 
 DESCRIPTION = "dataset.json"
 
 
-def describe(
+def describe_dataset(
     recipe: Recipe,
     staging: Staging,
     files: dict[str, SplitFiles],

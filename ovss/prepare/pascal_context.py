@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .label_files import read_label_map
-from .recipe import Conversion, Item, LabelError, Recipe, SourceError, SplitFiles
+from .recipe import ConvertedLabels, Item, LabelError, Recipe, SourceError, SplitFiles
 from .rle import decode_mask
 from .sources import by_key, first_existing, pair_listed
 from .tables import Table, load_table, load_text
@@ -127,7 +127,7 @@ def _table_59() -> Table:
     return Table(pairs, 255, rest, "Categories are 1..459. Use the official trainval_merged.json.")
 
 
-def _convert_59(item: Item) -> Conversion:
+def _convert_59(item: Item) -> ConvertedLabels:
     """Paints the segments in file order onto a map of zeros, then maps the ids to 59 classes."""
     row, segments = item.payload
     raw_HW = np.zeros((int(row["height"]), int(row["width"])), np.int32)
@@ -146,7 +146,9 @@ def _convert_59(item: Item) -> Conversion:
                 f"again."
             )
         raw_HW[mask_HW] = int(category)
-    return Conversion(_table_59()(raw_HW, item.label.with_name(f"{item.label.name}:{item.key}")))
+    return ConvertedLabels(
+        _table_59()(raw_HW, item.label.with_name(f"{item.label.name}:{item.key}"))
+    )
 
 
 # 459 classes -----------------------------------------------------------------------------------
@@ -187,8 +189,8 @@ def _table_459() -> Table:
     return Table(pairs, 65535, [0], "Values of LabelMap are 1..459. Use the official .mat file.")
 
 
-def _convert_459(item: Item) -> Conversion:
-    return Conversion(_table_459()(read_label_map(item.label), item.label))
+def _convert_459(item: Item) -> ConvertedLabels:
+    return ConvertedLabels(_table_459()(read_label_map(item.label), item.label))
 
 
 _VOC2010 = "http://host.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar"

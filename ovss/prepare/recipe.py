@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Conversion", "Item", "LabelError", "Labels", "Recipe", "SourceError", "SplitFiles"]
+__all__ = ["ConvertedLabels", "Item", "LabelError", "Labels", "Recipe", "SourceError", "SplitFiles"]
 
 Labels = NDArray[np.integer]
 
@@ -67,7 +67,7 @@ class SplitFiles:
 
 
 @dataclass(frozen=True)
-class Conversion:
+class ConvertedLabels:
     """Result of converting one item.
 
     Args:
@@ -94,7 +94,7 @@ class Recipe:
         ignored: label values that mean "unlabelled"; the first one is written.
         find: function (recipe, source, split) -> `SplitFiles`. Raises SourceError if folders are
             missing.
-        convert: function `Item` -> `Conversion`. Raises LabelError.
+        convert: function `Item` -> `ConvertedLabels`. Raises LabelError.
         layout: required files of the source, one line each.
         homepage: origin of the files, one line each.
         licence: terms to read before use.
@@ -114,7 +114,7 @@ class Recipe:
     default_splits: tuple[str, ...]
     ignored: tuple[int, ...]
     find: Callable[[Recipe, Path, str], SplitFiles]
-    convert: Callable[[Item], Conversion]
+    convert: Callable[[Item], ConvertedLabels]
     layout: tuple[str, ...]
     homepage: tuple[str, ...]
     licence: str

@@ -10,7 +10,7 @@ from typing import Any
 
 from ovss.io.advice import advised
 
-from .finished import describe, install, read_description, write_description
+from .finished import describe_dataset, install, read_description, write_description
 from .pool import convert_all
 from .recipe import Recipe, SourceError, SplitFiles
 from .recipes import find_recipe
@@ -124,7 +124,7 @@ def prepare(
         jobs = min(options.jobs or _num_cores(), max(len(todo), 1))
         convert_all(recipe, todo, staging, options.link, jobs, resumed, options.progress)
         staging.keep_only(items, recipe)
-        description = describe(recipe, staging, files, partial, {**header, "jobs": jobs})
+        description = describe_dataset(recipe, staging, files, partial, {**header, "jobs": jobs})
         write_description(staging.folder, recipe, description)
         staging.file.close()
         # the lock is still held here, so that no other process starts during the rename

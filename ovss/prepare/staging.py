@@ -13,7 +13,7 @@ from ovss.io.advice import advised
 from ovss.io.files import write_text
 
 from .recipe import Item, Recipe
-from .work import fingerprint
+from .work import source_fingerprint
 
 __all__ = ["MANIFEST", "Staging"]
 
@@ -72,7 +72,7 @@ class Staging:
         if line is None:
             return False
         record = json.loads(line)
-        if record["from"] != fingerprint(item):
+        if record["from"] != source_fingerprint(item):
             return False
         if record["dropped"]:
             return True

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .label_files import read_indices
-from .recipe import Conversion, Item, LabelError, Labels
+from .recipe import ConvertedLabels, Item, LabelError, Labels
 
 __all__ = ["Table", "index_maps", "load_table", "load_text"]
 
@@ -63,10 +63,10 @@ class Table:
         return out.astype(self.dtype)
 
 
-def index_maps(make_table: Callable[[], Table]) -> Callable[[Item], Conversion]:
+def index_maps(make_table: Callable[[], Table]) -> Callable[[Item], ConvertedLabels]:
     """Conversion function for 8-bit label maps; the table is created on first use."""
     table = cache(make_table)
-    return lambda item: Conversion(table()(read_indices(item.label), item.label))
+    return lambda item: ConvertedLabels(table()(read_indices(item.label), item.label))
 
 
 @cache

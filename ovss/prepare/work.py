@@ -20,7 +20,7 @@ from .label_files import image_size, write_labels
 from .recipe import Item, LabelError, Recipe, SourceError
 from .recipes import find_recipe
 
-__all__ = ["LINKS", "begin_worker", "convert_item", "fingerprint"]
+__all__ = ["LINKS", "begin_worker", "convert_item", "source_fingerprint"]
 
 LINKS = ("hard", "symlink", "copy")
 """Ways to place images in the folder."""
@@ -40,7 +40,7 @@ def begin_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def fingerprint(item: Item) -> list[int]:
+def source_fingerprint(item: Item) -> list[int]:
     """Sizes and modification times of an item's files; if they change, it is converted again.
 
     Raises:
@@ -78,7 +78,9 @@ def convert_item(name: str, item: Item, folder: str, link: str) -> dict[str, Any
 
 
 def _convert(recipe: Recipe, item: Item, folder: Path, link: str) -> dict[str, Any]:
-    source_state = fingerprint(item)  # before reading, so that a change while reading is noticed
+    source_state = source_fingerprint(
+        item
+    )  # before reading, so that a change while reading is noticed
     conversion = recipe.convert(item)
     labels = conversion.labels
     size = image_size(item.image) if conversion.image is None else conversion.image.shape[:2]

@@ -26,7 +26,7 @@ SIZE = (40, 50)
 """Size of the label maps that are compared."""
 
 
-def compare(model: OpenVocabSegmentor, one: Trace, other: Trace, what: str) -> None:
+def compare_traces(model: OpenVocabSegmentor, one: Trace, other: Trace, what: str) -> None:
     """Compares two traces that must agree.
 
     Args:

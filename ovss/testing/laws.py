@@ -8,7 +8,7 @@ from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import Selection
 
 from .certain import check_certain_scores
-from .compare import compare, compare_predictions
+from .compare import compare_predictions, compare_traces
 from .report import Law, LawError, component, law
 from .tiny import make_images, make_names
 from .trace import check_finite, traced
@@ -23,7 +23,7 @@ def vocabulary_order_is_irrelevant(model: OpenVocabSegmentor) -> None:
     permuted = model.encode_vocabulary(tuple(names[i] for i in order_T.tolist()))
     images, what = make_images(1), "before and after permuting the vocabulary"
     one, other = traced(model, images, text), traced(model, images, permuted)
-    compare(model, one.reordered(order_T), other, what)
+    compare_traces(model, one.reordered(order_T), other, what)
     compare_predictions(model, images[0], (text, permuted), order_T, what)
 
 
@@ -34,7 +34,9 @@ def batch_mates_do_not_talk(model: OpenVocabSegmentor) -> None:
     together = traced(model, images, text)
     for i in range(3):
         alone = traced(model, images[i : i + 1], text)
-        compare(model, together.of_image(i), alone, f"of image {i} in a batch of 3 and alone")
+        compare_traces(
+            model, together.of_image(i), alone, f"of image {i} in a batch of 3 and alone"
+        )
 
 
 @law
@@ -46,7 +48,7 @@ def padding_changes_nothing(model: OpenVocabSegmentor) -> None:
     for i in range(2):
         one = slice(i, i + 1)
         alone = traced(model, images[one], text, Selection.from_mask(keep_BT[one]))
-        compare(model, padded.of_image(i), alone, f"of image {i} with and without padding")
+        compare_traces(model, padded.of_image(i), alone, f"of image {i} with and without padding")
 
 
 @law
@@ -56,7 +58,7 @@ def keeping_everything_equals_not_selecting(model: OpenVocabSegmentor) -> None:
     plain = traced(model, images, text, Selection.everything(2, 5))
     chosen = Selection.from_mask(torch.ones(2, 5, dtype=torch.bool))
     what = "of no selection and of a selection of all categories"
-    compare(model, plain, traced(model, images, text, chosen), what)
+    compare_traces(model, plain, traced(model, images, text, chosen), what)
 
 
 @law

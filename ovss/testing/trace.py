@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ovss.inference import whole
+from ovss.inference import segment_whole
 from ovss.ops import resize
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
@@ -87,7 +87,7 @@ def traced(
     batch = len(image_B3HW)
     _check_batch(model, "decoder", masks.logits_BKHW, masks.selection, batch)
     clear = Masks(clear_logits(image_B3HW, masks.selection, text), masks.selection)
-    before = whole(image_B3HW, text, lambda _: (image, clear), model.inference)
+    before = segment_whole(image_B3HW, text, lambda _: (image, clear), model.inference)
     scores = model.post_processor(before)
     _check_batch(model, "post_processor", scores.probs_BKHW, scores.selection, batch)
 

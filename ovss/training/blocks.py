@@ -56,12 +56,12 @@ def blocks(config: Config) -> Iterator[Block]:
         if config.get(f"{part}_cfg"):
             provided = ("runner", "dataloader", "evaluator")
             yield Block(f"{part}_cfg", config[f"{part}_cfg"], LOOPS, provided, _loop(config, part))
-        for index, metric in enumerate(as_list(config.get(f"{part}_evaluator"))):
+        for index, metric in enumerate(listed_blocks(config.get(f"{part}_evaluator"))):
             yield Block(f"{part}_evaluator.{index}", metric, METRICS)
     for name, hook in (config.get("default_hooks") or {}).items():
         if hook is not None:
             yield Block(f"default_hooks.{name}", hook, HOOKS, ("priority",))
-    for index, hook in enumerate(as_list(config.get("custom_hooks"))):
+    for index, hook in enumerate(listed_blocks(config.get("custom_hooks"))):
         yield Block(f"custom_hooks.{index}", hook, HOOKS, ("priority",))
     for key, registry, default in (
         ("data_preprocessor", MODELS, None),
@@ -70,7 +70,9 @@ def blocks(config: Config) -> Iterator[Block]:
     ):
         if config.get(key) is not None:
             yield Block(key, config[key], registry, ("name", "save_dir"), default)
-    for index, backend in enumerate(as_list((config.get("visualizer") or {}).get("vis_backends"))):
+    for index, backend in enumerate(
+        listed_blocks((config.get("visualizer") or {}).get("vis_backends"))
+    ):
         yield Block(f"visualizer.vis_backends.{index}", backend, VISBACKENDS, ("save_dir",))
 
 
@@ -124,7 +126,7 @@ def find_type(registry: Registry, name: str, where: str) -> type:
     )
 
 
-def as_list(value: Any) -> list[Any]:
+def listed_blocks(value: Any) -> list[Any]:
     """Items of a config key that may hold one item, several or none."""
     if value is None:
         return []
@@ -137,7 +139,7 @@ def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
     dataset = loader.get("dataset")
     yield Block(f"{where}.dataset", dataset, DATASETS)
     steps = dataset.get("pipeline") if isinstance(dataset, Mapping) else None
-    for index, step in enumerate(as_list(steps)):
+    for index, step in enumerate(listed_blocks(steps)):
         yield Block(f"{where}.dataset.pipeline.{index}", step, transform_registry())
     for key in ("sampler", "batch_sampler"):
         if loader.get(key) is not None:

@@ -92,7 +92,7 @@ def _sharded_without_sync(model: FSDPModule) -> Iterator[None]:
         model.set_requires_gradient_sync(True)
 
 
-def whole(x: Any) -> Any:
+def gather_whole(x: Any) -> Any:
     """Whole tensor of a sharded one, on the CPU; other values unchanged. All ranks must call it."""
     return x.full_tensor().cpu() if isinstance(x, DTensor) else x
 
@@ -105,7 +105,7 @@ def local(x: Tensor) -> Tensor:
 def full_optimizer_state(state: dict[str, Any]) -> dict[str, Any]:
     """State dict of an optimiser with whole tensors. All ranks must call it."""
     slots = {
-        index: {key: whole(value) for key, value in slot.items()}
+        index: {key: gather_whole(value) for key, value in slot.items()}
         for index, slot in state.get("state", {}).items()
     }
     return {**state, "state": slots}
@@ -134,7 +134,7 @@ def _shard_like(value: Any, parameter: Tensor) -> Any:
 
 def _save_whole(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
     for name in list(state):
-        state[name] = whole(state[name])
+        state[name] = gather_whole(state[name])
 
 
 def _load_whole(

@@ -22,7 +22,7 @@ from ovss.protocols.named import find_protocol
 from ovss.protocols.write import write_protocol
 from ovss.vocabularies import load_names
 
-from .blocks import PARTS, Block, as_list, blocks, check_registered
+from .blocks import PARTS, Block, blocks, check_registered, listed_blocks
 from .build import check_trainable, matmul_precision, register_training
 from .runner import share_of_batch, switch
 
@@ -45,7 +45,7 @@ def check_builds(config: Config) -> None:
             check_registered(block)
         for part in PARTS:
             check_vocabulary(config, part)
-            for metric in as_list(config.get(f"{part}_evaluator")):
+            for metric in listed_blocks(config.get(f"{part}_evaluator")):
                 METRICS.build(dict(metric))
         check_protocol(config)
         check_switches(config)
@@ -99,7 +99,7 @@ def check_training(config: Config, model: nn.Module) -> None:
     optimizer = config.optim_wrapper.get("optimizer")
     check_registered(Block("optim_wrapper.optimizer", optimizer, OPTIMIZERS, ("params",)))
     wrapper = _build_located("optim_wrapper", build_optim_wrapper, model, config.optim_wrapper)
-    for index, scheduler in enumerate(as_list(config.get("param_scheduler"))):
+    for index, scheduler in enumerate(listed_blocks(config.get("param_scheduler"))):
         where = f"param_scheduler.{index}"
         provided = ("optimizer", "convert_to_iter_based")
         check_registered(Block(where, scheduler, PARAM_SCHEDULERS, provided))

@@ -9,7 +9,7 @@ import pytest
 from ovss.benchmark import table
 from ovss.benchmark.images import open_dataset
 from ovss.benchmark.selection import curve
-from ovss.benchmark.table import measure, run
+from ovss.benchmark.table import measure_row, run
 from ovss.benchmark.table_jobs import Job, methods_with_weights, plan
 from ovss.cli import main
 from ovss.models.build import build_segmentor
@@ -20,7 +20,7 @@ RANDOM = "maskclip_mini,model.encoder.pretrained=None"
 
 @pytest.fixture(scope="module")
 def row():
-    return measure(plan(["cat_seg_mini"], ["mini_20"], 2)[0])
+    return measure_row(plan(["cat_seg_mini"], ["mini_20"], 2)[0])
 
 
 def test_a_row_is_what_the_curve_says(row):

@@ -25,7 +25,7 @@ def counted(loop) -> list[int]:
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, work_dir: Path, image: int = 21) -> Path:
-    """Part left by an evaluation that is interrupted in the middle of a batch."""
+    """SessionCounts left by an evaluation that is interrupted in the middle of a batch."""
     forward = EveryThirdWrong.forward
 
     def until(self, inputs, data_samples=None, mode="tensor"):
