@@ -120,7 +120,7 @@ def test_every_public_name_is_documented():
 
 
 def test_a_public_name_has_one_meaning():
-    """A function or class is defined in one module only; commands share the names of their parts."""
+    """A function or class is defined in one module only, except the parts of commands."""
     places: dict[str, list[str]] = {}
     for path in CORE:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
