@@ -19,8 +19,8 @@ from typing import Any
 import mmengine.registry
 from mmengine.config import Config
 
-from ovss.models.configs import load_config, read_config
-from ovss.models.plugins import find_plugins
+from ovss.models.configs import read_config
+from ovss.models.plugins import find_plugins, import_modules
 from ovss.registry import REGISTRIES, register_all
 from ovss.segmentor import OpenVocabSegmentor
 
@@ -160,8 +160,9 @@ def main() -> None:
 
 
 def _send_missing(path: str, names: list[str], sender: Connection) -> None:
-    try:
-        load_config(path)
+    try:  # only the imports count here, so components are not checked as load_config would
+        imports = (read_config(path).get("custom_imports") or {}).get("imports", [])
+        import_modules(imports, path)
     except Exception as error:
         sender.send(f"{Path(path).name} cannot be loaded: {type(error).__name__}: {error}")
     else:

@@ -58,7 +58,7 @@ def test_a_third_party_registers_its_own_loss(monkeypatch):
     config = load_config("maskclip_mini", {"model.criterion": {"type": "SquaredLogits"}})
     losses = with_tiny_encoder(config)(make_images(1), [make_sample(3)], mode="loss")
     assert list(losses) == ["loss_square"]
-    with pytest.raises(TypeError, match="did you mean 'scale'"):
+    with pytest.raises(TypeError, match="Did you mean 'scale'"):
         LOSSES.build(dict(type="SquaredLogits", scal=2))
 
 

@@ -118,7 +118,7 @@ class ShiftingHead(AlignmentHead):
     def forward(self, image, text, selection):
         text_BKPC = selection.gather(text.embeds_TPC)
         cost_BKDhw = cosine_volume(image.dense_BChw, text_BKPC).mean(2, keepdim=True)
-        return Alignment(cost_BKDhw.roll(1, dims=1), image, text_BKPC, selection)
+        return Alignment(cost_BKDhw.roll(1, dims=1), image, text, selection)
 
 
 class DropsTruth(Selector):
