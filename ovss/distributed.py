@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from ovss.io.advice import advised
 
-LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 TIMEOUT = 1800
 """Seconds that a rank waits for the others before it raises an error."""
 
@@ -52,7 +51,8 @@ def start(launcher: str, backend: str | None = None, timeout: float = TIMEOUT) -
     """Joins the other ranks of a run; does nothing for ``none`` or if already joined.
 
     Args:
-        launcher: program that started the ranks, one of `LAUNCHERS`.
+        launcher: program that started the ranks: ``pytorch``, ``slurm`` or ``mpi``; ``none`` for a
+            single process.
         backend: ``nccl`` or ``gloo``. None selects nccl if there are GPUs, else gloo.
         timeout: seconds to wait for the other ranks, at the start and in every collective.
 

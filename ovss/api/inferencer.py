@@ -15,7 +15,8 @@ from PIL.Image import Image
 from ovss.inference import best_labels
 from ovss.io.images import to_rgb
 from ovss.models.build import build_segmentor
-from ovss.models.configs import DEFAULT_METHOD, load_config
+from ovss.models.configs import load_config
+from ovss.models.defaults import DEFAULT_METHOD
 from ovss.vocabularies.parsing import names_of
 
 from .result import SegmentationResult

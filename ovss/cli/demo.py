@@ -15,11 +15,7 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 
-from PIL import Image
-
-from ovss.io.files import write_atomic
-from ovss.mini_world import MiniWorld
-from ovss.models.configs import DEFAULT_METHOD
+from ovss.models.defaults import DEFAULT_METHOD
 
 __all__ = ["HELD_OUT_SEED", "score_scenes", "score_table", "summary_table", "write_scenes"]
 
@@ -42,6 +38,11 @@ def write_scenes(folder: Path, vocabulary: str, count: int, size: int) -> list[P
     Raises:
         OSError: the folder cannot be written.
     """
+    from PIL import Image
+
+    from ovss.io.files import write_atomic
+    from ovss.mini_world import MiniWorld
+
     world = MiniWorld("val", vocabulary, size=size, seed=HELD_OUT_SEED, length=count)
     paths = [folder / f"scene_{i}.png" for i in range(count)]
     for i, path in enumerate(paths):

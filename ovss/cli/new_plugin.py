@@ -16,9 +16,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ovss.models.configs import list_configs
-from ovss.registry import REGISTRIES, register_all
-
 SKELETON = Path(__file__).parent / "skeleton"
 """Folder of the plugin's files, each with the suffix ``.txt``. Placeholders for the names are
 ``module`` in paths, and ``@module@``, ``@name@`` and ``@Class@`` in lines."""
@@ -78,6 +75,9 @@ def _checked(name: str) -> str:
 
 
 def _check_free(module: str) -> None:
+    from ovss.models.configs import list_configs
+    from ovss.registry import REGISTRIES, register_all
+
     spec = importlib.util.find_spec(module)
     if spec is not None:
         place = spec.origin or next(iter(spec.submodule_search_locations or ()), "")

@@ -7,6 +7,9 @@ from typing import Any
 
 from .values import parse_value
 
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+"""Programs that start the ranks of a run; `ovss.distributed.start` knows their variables."""
+
 
 class KeyValues(argparse.Action):
     """Collects ``KEY=VALUE ...`` in a dictionary; a repeated flag adds to it."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ovss.distributed import LAUNCHERS
+from .options import LAUNCHERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovss.models.configs import DEFAULT_METHOD
+from ovss.models.defaults import DEFAULT_METHOD
 
 from .options import add_config_options, is_out_of_memory
 

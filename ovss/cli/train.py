@@ -6,10 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ovss.distributed import LAUNCHERS
-
 from .advice import with_advice
-from .options import add_config_options
+from .options import LAUNCHERS, add_config_options
 
 
 def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:

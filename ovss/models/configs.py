@@ -18,9 +18,6 @@ from .config_source import ConfigError
 from .plugins import find_plugins, import_modules
 from .validation import check_config
 
-DEFAULT_METHOD = "dcp_clip_mini"
-"""Config of the bundled model, used if you name no other."""
-
 
 def config_dir() -> Path:
     """Folder of the bundled configs."""

@@ -47,7 +47,7 @@ def files_of(*stems: str) -> set[str]:
     return {stem + ending for stem in stems for ending in OUTPUT_ENDINGS}
 
 
-LIGHT = [[], ["convert"], ["publish"], ["complexity"], ["benchmark"], ["benchmark", "speed"]]
+LIGHT = [[], *([command] for command in COMMANDS), ["benchmark", "speed"]]
 
 
 @pytest.mark.parametrize("command", LIGHT, ids=" ".join)

@@ -103,9 +103,7 @@ def test_what_is_wrong_with_a_source_is_named(tmp_path):
     index_png(masks / "a_labelTrainIds.png", np.zeros((4, 6)))  # another tool's, left alone
     write_image(source / "val2017/b.jpg")
     whole = Options(jobs=1, progress=False)
-    with pytest.raises(
-        SourceError, match=r"without labels: .*b\.jpg.*has 1 .*5000"
-    ):
+    with pytest.raises(SourceError, match=r"without labels: .*b\.jpg.*has 1 .*5000"):
         run("coco_object", source, out, whole)
     assert run("coco_object", source, out).description["splits"]["val"]["images"] == 1
     write_image(source / "val2017/a.jpeg")
