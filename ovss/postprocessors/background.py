@@ -101,7 +101,7 @@ def _label(name: str) -> str:
 
 
 def _selection(old: Selection, word_T: Tensor, target: int) -> Selection:
-    """As before, with the background and without the words for it."""
+    """Selection with the background category and without the categories that stand for it."""
     keep_BT = old.mask() & ~word_T
     keep_BT[:, target] = True
     return Selection.from_mask(keep_BT, old.scores_BT)

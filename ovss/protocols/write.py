@@ -19,7 +19,7 @@ from .protocol import (
     Scoring,
     registered_templates,
 )
-from .read import data_rules, listed, read_background, read_fields, read_resize
+from .read import data_rules, listed, read_fields
 from .write_parts import (
     inference_block,
     write_background,
@@ -54,12 +54,13 @@ def write_protocol(
     if name is None and own is None and not options:
         return None
     data = data_rules(config, None)
+    current = read_fields(config, data)
     if name is not None:
         target = find_protocol(name).fields_on(data)
     elif own is not None:
-        target = _with_own_fields(config, data, own)
+        target = _with_own_fields(config, current, data, own)
     else:
-        target = read_fields(config, data)
+        target = current
     target = checked(target, options or {})
     if name is not None or options:
         check_compatible(config.model, target, name or own)
@@ -102,29 +103,29 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
         config.test_cfg = {**config.get("test_cfg", {}), "fp16": half}
 
 
-def _with_own_fields(config: Config, data: DataRules | None, name: str) -> ProtocolTemplate:
+def _with_own_fields(
+    config: Config, current: ProtocolTemplate, data: DataRules | None, name: str
+) -> ProtocolTemplate:
     """Fields of a named protocol, except those that the config sets itself."""
     named = find_protocol(name)
-    current, base = read_fields(config, data).flat(), named.template.flat()
+    values, base = current.flat(), named.template.flat()
     target = named.fields_on(data)
-    own = {key: current[key] for key in _own_fields(config) if current[key] != base[key]}
-    if base["prompts.synonyms"] == "each" or current["prompts.synonyms"] == "none":
+    own = {key: values[key] for key in _own_fields(config, current) if values[key] != base[key]}
+    if base["prompts.synonyms"] == "each" or values["prompts.synonyms"] == "none":
         own.pop("prompts.synonyms", None)
     return target.changed(own)
 
 
-def _own_fields(config: Config) -> set[str]:
+def _own_fields(config: Config, current: ProtocolTemplate) -> set[str]:
     """Dotted fields that a config sets itself; a block counts as a whole."""
     model, template = config.model, ProtocolTemplate(Prompting(("{}",)))
-    loader = config.get("test_dataloader") or {}
-    resize = read_resize(loader.get("dataset") or {})
     metric = next(iter(listed(config.get("test_evaluator"))), {})
     groups = {
         "prompts": "prompts" in model,
         "canvas": "inference" in model,
         "views": "inference" in model,
-        "resize": resize.short is not None,
-        "background": read_background(config).name is not None,
+        "resize": current.resize.short is not None,
+        "background": current.background.name is not None,
         "accumulation": "fp16" in config.get("test_cfg", {}),
     }
     own = {key for key in template.flat() if groups.get(key.partition(".")[0])}
