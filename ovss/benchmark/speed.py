@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from ovss.results.record import processor
+
 from .clock import Clock, Span
 
 ENCODER_ALONE = "encoder alone"
@@ -117,22 +119,13 @@ def race(
 def benchmark_machine(device: torch.device | str) -> dict[str, Any]:
     """Describes the device and the versions behind a measurement."""
     device = torch.device(device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
         "device": name,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "system": platform.platform(),
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def ratios(cases: list[Case]) -> list[dict[str, Any]]:

@@ -40,6 +40,20 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_launcher_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of distributed runs, named as in mmseg."""
+    parser.add_argument(
+        "--launcher",
+        choices=LAUNCHERS,
+        default="none",
+        help="launcher that starts the ranks: torchrun (pytorch), srun (slurm) or mpirun (mpi); "
+        "default: none, a single process",
+    )
+    parser.add_argument(
+        "--local_rank", "--local-rank", type=int, default=0, help="set by some launchers; ignored"
+    )
+
+
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     """Parses ``KEY=VALUE`` pairs: ``["model.selector.k=64"]`` -> ``{"model.selector.k": 64}``.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .options import LAUNCHERS
+from .options import add_launcher_flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,15 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run with other weights, another protocol or other data, and report the differences",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU)")
-    parser.add_argument(
-        "--launcher",
-        choices=LAUNCHERS,
-        default="none",
-        help="how the ranks of a distributed run are started",
-    )
-    parser.add_argument(
-        "--local_rank", "--local-rank", type=int, default=0, help="set by launchers"
-    )
+    add_launcher_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -142,12 +142,10 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, SettledProtocol, 
         ProtocolError: a protocol or field is unknown, or the method cannot run the protocol.
         FileNotFoundError, LayoutError, ValueError: see `use_dataset` and `describe_folder`.
     """
-    from ovss.models.config_keys import check_keys
     from ovss.models.configs import load_config, use_dataset
     from ovss.protocols.settled import settle_protocol
 
     config, name = load_config(arguments.config, arguments.cfg_options), ""
-    check_keys(config)
     if arguments.on:
         use_dataset(config, arguments.on)
         name = Path(arguments.on).stem

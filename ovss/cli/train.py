@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .advice import with_advice
-from .options import LAUNCHERS, add_config_options
+from .options import add_config_options, add_launcher_flags
 
 
 def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
@@ -55,16 +55,7 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
         help="folder for logs and results (default: work_dir of the config, or work_dirs/CONFIG)",
     )
     add_config_options(parser)
-    parser.add_argument(
-        "--launcher",
-        choices=LAUNCHERS,
-        default="none",
-        help="launcher that starts the ranks: torchrun (pytorch), srun (slurm) or mpirun (mpi); "
-        "default: none, a single process",
-    )
-    parser.add_argument(
-        "--local_rank", "--local-rank", type=int, default=0, help="set by some launchers; ignored"
-    )
+    add_launcher_flags(parser)
 
 
 @with_advice("train")

@@ -11,6 +11,7 @@ import ast
 import copy
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -150,14 +151,21 @@ def _merge(path: Path, own: dict[str, Any], base: ConfigDict) -> ConfigDict:
         return without_delete(config._cfg_dict)
 
 
-def _read_by_mmengine(path: Path) -> Read:
+@contextmanager
+def quiet_log(level: str) -> Iterator[None]:
+    """Context in which mmengine logs only messages of `level` or above."""
     logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel("WARNING")  # info lines go to standard output, which JSON needs for itself
+    before = logger.level
+    logger.setLevel(level)
     try:
-        with Guarded(path):
-            config = Config.fromfile(path, import_custom_modules=False)
-            imported = config._imported_names
-            return ConfigDict({k: v for k, v in config.items() if k not in imported}), []
+        yield
     finally:
-        logger.setLevel(level)
+        logger.setLevel(before)
+
+
+def _read_by_mmengine(path: Path) -> Read:
+    # info lines go to standard output, which JSON needs for itself
+    with quiet_log("WARNING"), Guarded(path):
+        config = Config.fromfile(path, import_custom_modules=False)
+        imported = config._imported_names
+        return ConfigDict({k: v for k, v in config.items() if k not in imported}), []

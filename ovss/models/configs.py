@@ -126,7 +126,7 @@ def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
     if overrides:
         changes += override(config, overrides)
     register_all()
-    import_modules(_imports(config, path), str(path))
+    import_modules(plugin_modules(config, str(path)), str(path))
     check_config(config, changes)
     return config
 
@@ -172,13 +172,23 @@ def _read(path: str | Path) -> tuple[Config, list[TypeChange]]:
         raise ConfigError(f"{path}: {error.args[0]}. Rename the key") from None
 
 
-def _imports(config: Config, path: Path) -> Any:
+def plugin_modules(config: Config, source: str) -> list[str]:
+    """Modules that the key ``custom_imports`` of a config names.
+
+    Args:
+        config: config to read.
+        source: file of the config, for messages.
+
+    Raises:
+        ConfigError: the key is not a dict.
+    """
     imports = config.get("custom_imports") or {}
     if not isinstance(imports, dict):
         raise ConfigError(
-            f"custom_imports in {path} must be dict(imports=[...]), got {imports!r}. Correct it"
+            f"custom_imports in {source} must be dict(imports=[...]), got {imports!r}. Correct it"
         )
-    return imports.get("imports", [])
+    modules = imports.get("imports", [])
+    return [modules] if isinstance(modules, str) else list(modules)
 
 
 def use_dataset(config: Config, name: str) -> None:

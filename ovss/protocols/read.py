@@ -53,7 +53,7 @@ def read_fields(config: Config, data: DataRules | None) -> ProtocolTemplate:
     prompts = PromptConfig(**(config.model.get("prompts") or {}))
     inference = InferenceConfig(**(config.model.get("inference") or {}))
     loader = config.get("test_dataloader") or {}
-    metric = next(iter(listed(config.get("test_evaluator"))), {})
+    metric: Mapping[str, Any] = next(iter(listed(config.get("test_evaluator"))), {})
     synonyms = prompts.synonyms
     if data is not None and not data.has_synonyms:
         synonyms = "each" if data.each else "none"
@@ -179,11 +179,11 @@ def _seen(evaluator: Any, meta: Mapping[str, Any]) -> Sequence[str]:
     return meta.get("seen", meta["classes"]) if named is None else load_names(named)
 
 
-def listed(evaluator: Any) -> list[Mapping[str, Any]]:
-    """Metrics of a config as a list; a config may have none, one or several."""
-    if evaluator is None:
+def listed(value: Any) -> list[Any]:
+    """Items of a config key that may hold none, one or several, such as metrics."""
+    if value is None:
         return []
-    return list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _size(size: Any) -> Any:

@@ -119,7 +119,7 @@ def _with_own_fields(
 def _own_fields(config: Config, current: ProtocolTemplate) -> set[str]:
     """Dotted fields that a config sets itself; a block counts as a whole."""
     model, template = config.model, ProtocolTemplate(Prompting(("{}",)))
-    metric = next(iter(listed(config.get("test_evaluator"))), {})
+    metric: Mapping[str, Any] = next(iter(listed(config.get("test_evaluator"))), {})
     groups = {
         "prompts": "prompts" in model,
         "canvas": "inference" in model,

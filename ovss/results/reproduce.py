@@ -12,6 +12,7 @@ from torch import nn
 from ovss.io.advice import advised
 from ovss.io.fingerprint import sha256
 from ovss.io.weight_files import file_sha256
+from ovss.models.configs import plugin_modules
 from ovss.models.parts import pretrained_block
 from ovss.models.plugins import import_modules
 from ovss.models.weights import find_weights
@@ -62,7 +63,7 @@ def set_up(
             f"an unedited copy"
         )
     register_all()
-    import_modules(config.get("custom_imports", {}).get("imports", []), source)
+    import_modules(plugin_modules(config, source), source)
     register_training()
     file = _weights(result, source, weights, anyway)
     _place_data(config, source, data_root)

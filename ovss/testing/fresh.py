@@ -19,7 +19,7 @@ from typing import Any
 import mmengine.registry
 from mmengine.config import Config
 
-from ovss.models.configs import read_config
+from ovss.models.configs import plugin_modules, read_config
 from ovss.models.plugins import find_plugins, import_modules
 from ovss.registry import REGISTRIES, register_all
 from ovss.segmentor import OpenVocabSegmentor
@@ -107,8 +107,7 @@ def _plugin_of(cls: Any, plugins: list[str]) -> str:
 
 
 def _advice(path: str, config: Config, missing: dict[str, str]) -> str:
-    imports = (config.get("custom_imports") or {}).get("imports", [])
-    imports = [imports] if isinstance(imports, str) else list(imports)
+    imports = plugin_modules(config, path)
     line = json.dumps([*imports, *sorted(set(missing.values()) - set(imports))])
     return (
         f"{Path(path).name} needs {', '.join(missing)}, not registered in a process that has "
@@ -161,8 +160,7 @@ def main() -> None:
 
 def _send_missing(path: str, names: list[str], sender: Connection) -> None:
     try:  # only the imports count here, so components are not checked as load_config would
-        imports = (read_config(path).get("custom_imports") or {}).get("imports", [])
-        import_modules(imports, path)
+        import_modules(plugin_modules(read_config(path), path), path)
     except Exception as error:
         sender.send(f"{Path(path).name} cannot be loaded: {type(error).__name__}: {error}")
     else:

@@ -24,6 +24,7 @@ from torch import nn
 
 from ovss.data import transform_registry
 from ovss.models.validation import check_block
+from ovss.protocols.read import listed
 
 PARTS = ("train", "val", "test")
 
@@ -56,12 +57,12 @@ def blocks(config: Config) -> Iterator[Block]:
         if config.get(f"{part}_cfg"):
             provided = ("runner", "dataloader", "evaluator")
             yield Block(f"{part}_cfg", config[f"{part}_cfg"], LOOPS, provided, _loop(config, part))
-        for index, metric in enumerate(listed_blocks(config.get(f"{part}_evaluator"))):
+        for index, metric in enumerate(listed(config.get(f"{part}_evaluator"))):
             yield Block(f"{part}_evaluator.{index}", metric, METRICS)
     for name, hook in (config.get("default_hooks") or {}).items():
         if hook is not None:
             yield Block(f"default_hooks.{name}", hook, HOOKS, ("priority",))
-    for index, hook in enumerate(listed_blocks(config.get("custom_hooks"))):
+    for index, hook in enumerate(listed(config.get("custom_hooks"))):
         yield Block(f"custom_hooks.{index}", hook, HOOKS, ("priority",))
     for key, registry, default in (
         ("data_preprocessor", MODELS, None),
@@ -70,9 +71,7 @@ def blocks(config: Config) -> Iterator[Block]:
     ):
         if config.get(key) is not None:
             yield Block(key, config[key], registry, ("name", "save_dir"), default)
-    for index, backend in enumerate(
-        listed_blocks((config.get("visualizer") or {}).get("vis_backends"))
-    ):
+    for index, backend in enumerate(listed((config.get("visualizer") or {}).get("vis_backends"))):
         yield Block(f"visualizer.vis_backends.{index}", backend, VISBACKENDS, ("save_dir",))
 
 
@@ -126,20 +125,13 @@ def find_type(registry: Registry, name: str, where: str) -> type:
     )
 
 
-def listed_blocks(value: Any) -> list[Any]:
-    """Items of a config key that may hold one item, several or none."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
 def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
     if not isinstance(loader, Mapping):
         raise TypeError(f"{where} must be dict(...), got {loader!r}. Correct the config")
     dataset = loader.get("dataset")
     yield Block(f"{where}.dataset", dataset, DATASETS)
     steps = dataset.get("pipeline") if isinstance(dataset, Mapping) else None
-    for index, step in enumerate(listed_blocks(steps)):
+    for index, step in enumerate(listed(steps)):
         yield Block(f"{where}.dataset.pipeline.{index}", step, transform_registry())
     for key in ("sampler", "batch_sampler"):
         if loader.get(key) is not None:

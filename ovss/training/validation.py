@@ -5,24 +5,22 @@ Nothing is downloaded, and no weights or images are read.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, METRICS, OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
 from torch import nn
 
 from ovss.models.build import build_on_meta
+from ovss.models.config_reader import quiet_log
 from ovss.models.config_source import ConfigError
 from ovss.protocols.named import find_protocol
+from ovss.protocols.read import listed
 from ovss.protocols.write import write_protocol
 from ovss.vocabularies import load_names
 
-from .blocks import PARTS, Block, blocks, check_registered, listed_blocks
+from .blocks import PARTS, Block, blocks, check_registered
 from .build import check_trainable, matmul_precision, register_training
 from .runner import share_of_batch, switch
 
@@ -39,13 +37,13 @@ def check_builds(config: Config) -> None:
     """
     register_training()
     config = Config(config.to_dict(), filename=config.filename)
-    with _quiet(), DefaultScope.overwrite_default_scope(config.get("default_scope")):
+    with quiet_log("ERROR"), DefaultScope.overwrite_default_scope(config.get("default_scope")):
         model = build_on_meta(config.model)
         for block in blocks(config):
             check_registered(block)
         for part in PARTS:
             check_vocabulary(config, part)
-            for metric in listed_blocks(config.get(f"{part}_evaluator")):
+            for metric in listed(config.get(f"{part}_evaluator")):
                 METRICS.build(dict(metric))
         check_protocol(config)
         check_switches(config)
@@ -99,7 +97,7 @@ def check_training(config: Config, model: nn.Module) -> None:
     optimizer = config.optim_wrapper.get("optimizer")
     check_registered(Block("optim_wrapper.optimizer", optimizer, OPTIMIZERS, ("params",)))
     wrapper = _build_located("optim_wrapper", build_optim_wrapper, model, config.optim_wrapper)
-    for index, scheduler in enumerate(listed_blocks(config.get("param_scheduler"))):
+    for index, scheduler in enumerate(listed(config.get("param_scheduler"))):
         where = f"param_scheduler.{index}"
         provided = ("optimizer", "convert_to_iter_based")
         check_registered(Block(where, scheduler, PARAM_SCHEDULERS, provided))
@@ -115,15 +113,3 @@ def _build_located(where: str, build: Any, *arguments: Any) -> Any:
     except (KeyError, TypeError, ValueError) as error:
         text = error.args[0] if error.args else error
         raise ConfigError(f"{where} cannot be built: {text}. Correct it") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the log while modules are built for a check."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
