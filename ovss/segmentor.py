@@ -31,6 +31,10 @@ from .structures import IGNORE, ImageFeatures, Masks, Scores, TextFeatures, Voca
 from .vocabularies.prompts import PromptConfig
 
 
+class NonFiniteError(FloatingPointError):
+    """Scores of an image that are NaN or infinite."""
+
+
 @MODELS.register_module()
 class OpenVocabSegmentor(BaseModel):
     """Open-vocabulary segmentation model, composed of interchangeable components.
@@ -121,7 +125,7 @@ class OpenVocabSegmentor(BaseModel):
 
     def encode_vocabulary(self, names: tuple[str, ...]) -> TextFeatures:
         """Text features of T category names, computed with the prompt templates of this model."""
-        return self.encoder.encode_text(self.vocabulary(names))
+        return self.encoder.encode_text(self.vocabulary(names).queries())
 
     # -- inference -------------------------------------------------------------------------------
 
@@ -134,18 +138,65 @@ class OpenVocabSegmentor(BaseModel):
             text: features of the vocabulary.
 
         Returns:
-            Scores of all views, merged and post-processed.
+            Scores of all views, merged and post-processed. With ``synonyms="max"`` they have one
+            map for each synonym; `label_map` combines them.
+
+        Raises:
+            NonFiniteError: see `post_processed`.
         """
 
         def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks]:
             features = self.encoder.encode_image(views_V3HW)
             return features, self.segment(features, text)
 
-        return self.post_processor(merged_scores(image_3HW, text, segment, self.inference))
+        merged = merged_scores(image_3HW, text, segment, self.inference)
+        return self.post_processed(merged, image_3HW)
+
+    def post_processed(self, merged: Scores, image_3HW: Tensor) -> Scores:
+        """Scores of one image after the post-processor, checked to be finite.
+
+        Args:
+            merged: scores of all views, merged.
+            image_3HW: the image, RGB in 0..255.
+
+        Raises:
+            NonFiniteError: a score is NaN or infinite. The message names the first stage that
+                computes such a value.
+        """
+        scores = self.post_processor(merged)
+        if scores.probs_BKHW.is_meta or scores.probs_BKHW.sum(dtype=torch.float32).isfinite():
+            return scores
+        part, kind = self._first_non_finite(image_3HW, merged.text)
+        raise NonFiniteError(
+            f"The scores are not finite. The first NaN or infinite values are the {kind} of the "
+            f"{part.replace('_', '-')} ({type(getattr(self, part)).__name__}). Check its weights, "
+            f"or compute in full precision"
+        )
+
+    def _first_non_finite(self, image_3HW: Tensor, text: TextFeatures) -> tuple[str, str]:
+        """First component whose output is NaN or infinite, found in a second pass."""
+        broken: list[tuple[str, str]] = []
+
+        def check(part: str, kind: str, tensor: Tensor) -> None:
+            if not (tensor.isfinite() | tensor.isneginf()).all():  # -inf excludes a category
+                broken.append((part, kind))
+
+        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks]:
+            features = self.encoder.encode_image(views_V3HW)
+            check("encoder", "image features", features.dense_BChw)
+            aligned = self.head(features, text, self.selector(features, text))
+            check("head", "cost volume", aligned.cost_BKDhw)
+            masks = self.decoder(aligned)
+            check("decoder", "masks", masks.logits_BKHW)
+            return features, masks
+
+        check("encoder", "text embeddings", text.embeds_TPC)
+        merged_scores(image_3HW, text, segment, self.inference)
+        return next(iter(broken), ("post_processor", "scores"))
 
     def label_map(self, scores: Scores, size: tuple[int, int]) -> Tensor:
         """Label map (H, W) of one image at `size`: indices into the vocabulary."""
-        return label_map(scores, size)[0]
+        return scores.text.categories(label_map(scores, size)[0])
 
     # -- mmengine --------------------------------------------------------------------------------
 
@@ -184,6 +235,11 @@ class OpenVocabSegmentor(BaseModel):
         image_B3HW = inputs if isinstance(inputs, Tensor) else torch.stack(inputs)
         image = self.encoder.encode_image(image_B3HW)
         if mode == "loss":
+            if text.vocabulary is not None and text.vocabulary.owners is not None:
+                raise ValueError(
+                    "synonyms='max' is a rule for inference, where each synonym gets a map of its "
+                    "own. Train with synonyms='first' or 'average'."
+                )
             labels_BHW = torch.stack([s.gt_sem_seg.data[0] for s in data_samples]).long()
             keep_BT = present_categories(labels_BHW, len(text.embeds_TPC))
             return self.criterion(self.segment(image, text, keep_BT), labels_BHW)

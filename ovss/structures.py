@@ -31,7 +31,7 @@ travels together with its `Selection`, which maps the K slots to the T categorie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -42,6 +42,7 @@ from .selection import IGNORE, Selection
 
 __all__ = [
     "IGNORE",
+    "SYNONYM_RULES",
     "Alignment",
     "ImageFeatures",
     "Masks",
@@ -51,6 +52,14 @@ __all__ = [
     "Vocabulary",
     "split_synonyms",
 ]
+
+
+SYNONYM_RULES = {
+    "first": "only the first synonym of a category is used",
+    "average": "the embeddings of all synonyms are averaged, separately for each template",
+    "max": "each synonym is a query of its own, and the best one counts for its category",
+}
+"""Rules for categories with several synonyms such as ``"sofa, couch"``."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +73,9 @@ class Vocabulary:
     Args:
         names: T category names. Commas separate synonyms: ``"sofa, couch"`` is one category.
         templates: P prompt templates, each with exactly one ``{}`` for the name.
-        synonyms: ``"first"`` uses only the first synonym of a category. ``"average"`` averages the
-            embeddings of all its synonyms, separately for each template.
+        synonyms: rule for synonyms, a key of `SYNONYM_RULES`.
+        owners: category of each name, if the names are the queries of `queries`; None if each name
+            is a category.
 
     Raises:
         ValueError: no names, no templates, a template without exactly one ``{}``, or an unknown
@@ -75,12 +85,15 @@ class Vocabulary:
     names: tuple[str, ...]
     templates: tuple[str, ...] = ("a photo of a {}.",)
     synonyms: str = "first"
+    owners: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.names:
             raise ValueError("A vocabulary needs at least one category, but got none.")
-        if self.synonyms not in ("first", "average"):
-            raise ValueError(f"synonyms must be 'first' or 'average', got {self.synonyms!r}.")
+        if self.synonyms not in SYNONYM_RULES:
+            raise ValueError(
+                f"synonyms must be {' or '.join(map(repr, SYNONYM_RULES))}, got {self.synonyms!r}."
+            )
         wrong = [t for t in self.templates if t.count("{}") != 1]
         if wrong or not self.templates:
             raise ValueError(
@@ -89,6 +102,24 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def queries(self) -> Vocabulary:
+        """Vocabulary that is encoded: with ``"max"`` every synonym is a query, as if a category.
+
+        >>> Vocabulary(("cat", "sofa, couch"), synonyms="max").queries().names
+        ('cat', 'sofa', 'couch')
+        """
+        if self.synonyms != "max":
+            return self
+        pairs = [
+            (synonym, index)
+            for index, name in enumerate(self.names)
+            for synonym in split_synonyms(name) or (name,)
+        ]
+        if len(pairs) == len(self.names):
+            return replace(self, synonyms="first")
+        names, owners = zip(*pairs, strict=True)
+        return Vocabulary(names, self.templates, "first", owners)
 
 
 def split_synonyms(name: str) -> tuple[str, ...]:
@@ -159,6 +190,11 @@ class TextFeatures:
         Cached, so that a large vocabulary is averaged once and not once per image.
         """
         return self.embeds_TPC.detach().mean(1, dtype=torch.float32)
+
+    def categories(self, labels: Tensor) -> Tensor:
+        """Converts indices of names to indices of categories; they differ with ``"max"`` only."""
+        owners = None if self.vocabulary is None else self.vocabulary.owners
+        return labels if owners is None else torch.tensor(owners, device=labels.device)[labels]
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
-from torch import Tensor
+from torch import Tensor, nn
 
 from ovss.inference import InferenceConfig, best_labels, label_map, merged_scores, union
 from ovss.losses import BinaryCrossEntropy, CrossEntropy
-from ovss.segmentor import OpenVocabSegmentor, present_categories
+from ovss.ops import resize
+from ovss.segmentor import NonFiniteError, OpenVocabSegmentor, present_categories
 from ovss.structures import IGNORE, ImageFeatures, Masks, Scores, Selection, TextFeatures
 from ovss.testing import make_images, make_names
 
@@ -265,3 +266,76 @@ def test_memory_of_the_map_follows_the_kept_categories():
     scores = model.scores(make_images(1)[0], TextFeatures(embeds))
     assert scores.probs_BKHW.shape[1] == 4
     assert scores.selection.num_categories == 20_000
+
+
+# -- synonyms --------------------------------------------------------------------------------------
+
+
+def test_with_max_a_category_scores_as_its_best_synonym():
+    """Maximum over the synonyms, at full resolution and after the softmax."""
+    parts = dict(inference=dict(activation="softmax"))
+    best = compose(prompts=dict(synonyms="max"), **parts)
+    plain = compose(**parts)
+    plain.load_state_dict(best.state_dict())
+    image, owners = make_images(1)[0], torch.tensor([0, 1, 1, 1, 2])
+    names, queries = (
+        ("cat", "sofa, couch, settee", "dog"),
+        ("cat", "sofa", "couch", "settee", "dog"),
+    )
+    scores = plain.scores(image, plain.encode_vocabulary(queries))
+    probs_QHW = resize(scores.probs_BTHW(), (50, 70))[0]
+    probs_THW = torch.stack([probs_QHW[owners == t].amax(0) for t in range(3)])
+    text = best.encode_vocabulary(names)
+    labels_HW = best.label_map(best.scores(image, text), (50, 70))
+    assert torch.equal(labels_HW, probs_THW.argmax(0))
+    assert labels_HW.unique().tolist() == [0, 1, 2]
+    assert best.encode_vocabulary(("cat", "dog")).vocabulary.owners is None
+
+
+def test_max_is_not_a_rule_for_training():
+    model = compose(prompts=dict(synonyms="max"))
+    labels = torch.zeros(8, 8, dtype=torch.long)
+    with pytest.raises(ValueError, match="Train with synonyms='first' or 'average'"):
+        model.forward(make_images(1), [sample(("sofa, couch", "cat"), labels)], mode="loss")
+
+
+# -- values that are not finite --------------------------------------------------------------------
+
+
+class Spoilt(nn.Module):
+    """Component whose output has one NaN."""
+
+    def __init__(self, component: nn.Module, field: str | None) -> None:
+        super().__init__()
+        self.component, self.field = component, field
+
+    def forward(self, *arguments):
+        output = self.component(*arguments)
+        getattr(output, self.field).view(-1)[0] = torch.nan
+        return output
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "kind"),
+    [
+        ("head", "cost_BKDhw", "cost volume"),
+        ("decoder", "logits_BKHW", "masks"),
+        ("post_processor", "probs_BKHW", "scores"),
+    ],
+)
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_nan_is_an_error_that_names_the_stage(part, field, kind, activation):
+    model = compose(inference=dict(activation=activation))
+    setattr(model, part, Spoilt(getattr(model, part), field))
+    text = model.encode_vocabulary(make_names(3))
+    message = f"the {kind} of the {part.replace('_', '-')} \\(Spoilt\\)"
+    with pytest.raises(NonFiniteError, match=message):
+        model.scores(make_images(1)[0], text)
+
+
+def test_nan_in_the_text_embeddings_is_an_error():
+    model = compose()
+    text = model.encode_vocabulary(make_names(3))
+    text.embeds_TPC[1, 0, 0] = torch.nan
+    with pytest.raises(NonFiniteError, match="text embeddings of the encoder"):
+        model.scores(make_images(1)[0], text)

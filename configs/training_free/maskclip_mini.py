@@ -24,6 +24,6 @@ model = dict(
     head=dict(type="CosineHead"),
     decoder=dict(type="UpsampleDecoder", scale=100.0),
     post_processor=dict(type="Identity"),
-    prompts=dict(templates=("a photo of a {}.",), synonyms="first"),
+    prompts=dict(templates=("a photo of a {}.",), synonyms="max"),
     inference=dict(mode="whole", size=96, activation="softmax"),
 )

@@ -21,7 +21,7 @@ model = dict(
     head=dict(type="CosineHead", ensemble=True),
     decoder=dict(type="UpsampleDecoder", scale=100.0),
     post_processor=dict(type="Identity"),
-    prompts=dict(templates="imagenet_80", synonyms="average"),
+    prompts=dict(templates="imagenet_80", synonyms="max"),
     inference=dict(
         mode="slide",
         size=336,

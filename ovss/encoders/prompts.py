@@ -20,7 +20,7 @@ def fill_template(template: str, name: str) -> str:
 
 
 def names_by_category(vocabulary: Vocabulary) -> list[tuple[str, ...]]:
-    """Names to encode for each category: its first synonym, or all of its synonyms.
+    """Names to encode for each category: its first synonym, or all synonyms to average.
 
     Raises:
         ValueError: a blank name. The message gives its index.

@@ -10,6 +10,7 @@ import torch
 from ovss.compatibility import misfits
 from ovss.inference import InferenceConfig
 from ovss.registry import HEADS, POSTPROCESSORS
+from ovss.structures import SYNONYM_RULES
 from ovss.vocabularies import load_names, load_templates
 from ovss.vocabularies.prompts import PromptConfig
 
@@ -88,7 +89,7 @@ def _length(value: Any) -> bool:
 _PIXELS = "a positive number of pixels, or None"
 _FLAG = _one_of(True, False, None)
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "prompts.synonyms": _one_of("first", "average", "each", "none"),
+    "prompts.synonyms": _one_of(*SYNONYM_RULES, "none"),
     "resize.short": (_length, _PIXELS),
     "resize.longest": (_length, _PIXELS),
     "resize.antialias": _FLAG,

@@ -112,7 +112,7 @@ def _differences(protocol: Protocol, named: NamedProtocol) -> dict[str, Any]:
     own, reference = protocol.how.plain().flat(), template.flat()
     of_data = ("resize", "scores") if protocol.data is None else ()
     if "none" in (own["prompts.synonyms"], reference["prompts.synonyms"]) or (
-        protocol.data is None and reference["prompts.synonyms"] == "each"
+        protocol.data is None and reference["prompts.synonyms"] == "max"
     ):  # the treatment of synonyms has no effect, or is not known without data
         reference["prompts.synonyms"] = own["prompts.synonyms"]
     return {
@@ -158,7 +158,7 @@ def _published() -> tuple[NamedProtocol, ...]:
     )
     sed = ProtocolTemplate(eighty, mapper, Canvas(768))
     crops = ProtocolTemplate(
-        replace(eighty, synonyms="each"),
+        replace(eighty, synonyms="max"),
         canvas=Canvas(336, keep_ratio=True),
         views=Views("slide", 224, 112, False, "logits", "softmax"),
         scores=Scoring(absent="union"),
@@ -189,7 +189,7 @@ def _mini() -> tuple[NamedProtocol, ...]:
         NamedProtocol("mini_7", replace(mini, prompts=seven), "the mini world, seven prompts"),
         NamedProtocol(
             "mini_training_free",
-            mini.changed({"views.activation": "softmax"}),
+            mini.changed({"views.activation": "softmax", "prompts.synonyms": "max"}),
             "the mini world, training-free methods",
         ),
         NamedProtocol("mini_camvid", mini.changed(streets), "street images for the mini CLIP"),

@@ -45,9 +45,8 @@ class Prompting:
 
     Args:
         templates: P prompt templates with one ``{}`` each.
-        synonyms: ``"first"`` uses the first synonym only, ``"average"`` the mean of their
-            embeddings, and ``"each"`` makes every synonym a query, of which the best counts.
-            ``"none"`` means that no name has synonyms, which makes the three equivalent.
+        synonyms: key of `ovss.structures.SYNONYM_RULES`. ``"none"`` means that no name has
+            synonyms, which makes the rules equivalent.
     """
 
     templates: tuple[str, ...]

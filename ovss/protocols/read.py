@@ -56,7 +56,7 @@ def read_fields(config: Config, data: DataRules | None) -> ProtocolTemplate:
     metric: Mapping[str, Any] = next(iter(listed(config.get("test_evaluator"))), {})
     synonyms = prompts.synonyms
     if data is not None and not data.has_synonyms:
-        synonyms = "each" if data.each else "none"
+        synonyms = "max" if data.each else "none"
     return ProtocolTemplate(
         Prompting(load_templates(prompts.templates), synonyms),
         read_resize(loader.get("dataset") or {}),

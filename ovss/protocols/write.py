@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ovss.structures import SYNONYM_RULES
 from ovss.vocabularies import load_templates
 from ovss.vocabularies.prompts import PromptConfig
 
@@ -84,7 +85,7 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
     ):
         texts = template.prompts.templates
         prompts["templates"] = registered_templates(texts) or list(texts)
-    if template.prompts.synonyms in ("first", "average"):
+    if template.prompts.synonyms in SYNONYM_RULES:
         prompts["synonyms"] = template.prompts.synonyms
     model.prompts = prompts
     model.inference = inference_block(model, template)
@@ -111,7 +112,7 @@ def _with_own_fields(
     values, base = current.flat(), named.template.flat()
     target = named.fields_on(data)
     own = {key: values[key] for key in _own_fields(config, current) if values[key] != base[key]}
-    if base["prompts.synonyms"] == "each" or values["prompts.synonyms"] == "none":
+    if base["prompts.synonyms"] == "max" or values["prompts.synonyms"] == "none":
         own.pop("prompts.synonyms", None)
     return target.changed(own)
 

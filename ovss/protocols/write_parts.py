@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ovss.data.words import EACH_SYNONYM
 from ovss.inference import InferenceConfig
 from ovss.io.advice import advised
 from ovss.postprocessors import Background, Identity
@@ -67,38 +66,35 @@ def write_resize(dataset: Any, resize: Resize) -> None:
 
 
 def write_words(dataset: Any, template: ProtocolTemplate, data: DataRules) -> None:
-    """Sets the categories that a dataset queries, as synonyms and background rule require.
+    """Sets the categories that a dataset queries, as the background rule requires.
 
     Raises:
         ProtocolError: the background class is not among the queried names, the dataset fixes its
             categories itself, or its config cannot name them.
     """
-    rule, synonyms = template.background, template.prompts.synonyms
+    rule = template.background
     if rule.name is not None:
         _check_background(rule, data)
+    if data.each:  # the model splits synonyms itself
+        dataset.pop("words")
     present = {_label(name) for name in data.words}
     words = [name for name in rule.words if _label(name) not in present]
-    if data.each and synonyms in ("first", "average"):
-        dataset.pop("words")
-    if not words and not (synonyms == "each" and data.has_synonyms):
+    if not words:
         return
     if data.word_class is not None and not data.each:
         raise ProtocolError(
-            "prompts.synonyms=each and background.words need a dataset that queries its class "
-            "names, but this dataset fixes other names in its key `words`. Leave these fields out"
+            "background.words needs a dataset that queries its class names, but this dataset fixes "
+            "other names in its key `words`. Leave background.words out"
         )
     if not names_its_words(dataset):
         raise ProtocolError(
-            f"prompts.synonyms=each and background.words need a dataset whose config accepts "
-            f"`words`, but {dataset.get('type')} queries only the names of its classes. Use an "
-            f"ImageMaskDataset, or leave these fields out"
+            f"background.words needs a dataset whose config accepts `words`, but "
+            f"{dataset.get('type')} queries only the names of its classes. Use an "
+            f"ImageMaskDataset, or leave background.words out"
         )
-    dataset["words"] = EACH_SYNONYM
-    if words:
-        each = synonyms == "each" or data.each
-        own = {name: split_synonyms(name) if each else (name,) for name in data.classes}
-        ground = next(name for name in data.classes if _label(name) == _label(str(rule.name)))
-        dataset["words"] = {**own, ground: (*own[ground], *words)}
+    own = {name: (name,) for name in data.classes}
+    ground = next(name for name in data.classes if _label(name) == _label(str(rule.name)))
+    dataset["words"] = {**own, ground: (*own[ground], *words)}
 
 
 def _check_background(rule: BackgroundRule, data: DataRules) -> None:

@@ -84,7 +84,7 @@ class DPSegmentor(OpenVocabSegmentor):
                 return features, self.segment(features, new_text)
 
             scores = merged_scores(image_3HW, new_text, second, self.inference)
-        return self.post_processor(scores)
+        return self.post_processed(scores, image_3HW)
 
     @torch.no_grad()
     def refine_text(self, image_3HW: Tensor, scores: Scores, text: TextFeatures) -> TextFeatures:

@@ -57,13 +57,13 @@ def test_own_data_under_a_protocol_with_a_field_of_its_own(tmp_path, folder, cap
     metrics = plain["metrics"]
     assert metrics.keys() >= {"mIoU", "mIoU_union", "pACC", "mACC", "fwIoU", "hIoU"}
 
-    options = ["canvas.size=64", "prompts.synonyms=each", "scores.absent=union"]
+    options = ["canvas.size=64", "prompts.synonyms=max", "scores.absent=union"]
     other = run(config, tmp_path, *flags, "--protocol-options", *options)
-    name = "mini with prompts.synonyms=each, canvas.size=64, scores.absent=union"
+    name = "mini with prompts.synonyms=max, canvas.size=64, scores.absent=union"
     assert other["protocol"]["name"] == name
     assert other["protocol"]["method_hash"] != plain["protocol"]["method_hash"]
     assert other["protocol"]["full_hash"] != plain["protocol"]["full_hash"]
-    assert other["protocol"]["fields"]["data"]["words"] == 4
+    assert other["protocol"]["fields"]["prompts"]["synonyms"] == "max"
     assert other["headline"] == "mIoU_union"
     assert f"protocol: {name} (method hash" in capsys.readouterr().out
 
