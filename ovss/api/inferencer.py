@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL.Image import Image
 
+from ovss.encoders.tags import WeightsUnavailableError
 from ovss.inference import best_labels
-from ovss.io.images import to_rgb
+from ovss.io.advice import advised
+from ovss.io.images import find_images, to_rgb
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
-from ovss.models.defaults import DEFAULT_METHOD
-from ovss.vocabularies.parsing import names_of
+from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
+from ovss.models.provenance import weights_note
+from ovss.ops import resize
+from ovss.selection import IGNORE
 
+from .request import Request, Words
 from .result import SegmentationResult
 
 if TYPE_CHECKING:
-    from ovss.structures import TextFeatures
+    from ovss.structures import Scores, TextFeatures
 
 __all__ = ["Inferencer", "SegmentationResult", "choose_device", "segment"]
 
-ImageLike = str | os.PathLike | np.ndarray | torch.Tensor | Image
-Words = str | Path | Sequence[str]
+ImageLike = Any
+"""Anything that `ovss.io.images.to_rgb` accepts: path, URL, bytes, file object, PIL, array, tensor.
+"""
 CACHED_VOCABULARIES = 8
+LOW_CONFIDENCE = 0.3
+"""Mean probability below which a result gets a warning; with softmax, its share above chance."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -51,64 +59,151 @@ class Inferencer:
     """Model that segments images; it is built once and works with any vocabulary.
 
     Args:
-        model: name of a config (``"dcp_clip_mini"``) or path of a config file.
+        model: name of a config (``"dcp_clip_mini"``) or path of a config file; None for
+            `PHOTO_METHOD`, which needs CLIP weights: cached, downloadable, or named in `overrides`.
         weights: ``"default"`` for the file that the config names, a path, or None for random
             initialisation.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` and so on.
+        synonyms: rule for names such as ``"sofa, couch"``, a key of
+            `ovss.structures.SYNONYM_RULES`. None takes the method's rule, except that ``"first"``,
+            which drops synonyms, becomes ``"average"``.
         overrides: config keys to change, for example ``{"model.inference.views_per_batch": 2}``.
+
+    Attributes:
+        note: caveat on the weights, such as random ones; empty if there is none.
 
     Raises:
         FileNotFoundError, KeyError: the config, the weights or a component does not exist. The
             message suggests the closest names.
+        WeightsUnavailableError: CLIP weights can be neither found nor downloaded.
         ValueError: the weights belong to another model, or the device cannot be used.
 
     Example:
-        >>> run = Inferencer("dcp_clip_mini")                       # doctest: +SKIP
-        >>> run("photo.jpg", "cat, sofa|couch, grass").draw().show()  # doctest: +SKIP
+        >>> run = Inferencer("naclip_vit-b16")                      # doctest: +SKIP
+        >>> run("photo.jpg", "cat, sofa|couch, grass").show()       # doctest: +SKIP
     """
 
     def __init__(
         self,
-        model: str | Path = DEFAULT_METHOD,
+        model: str | Path | None = None,
         *,
         weights: str | Path | None = "default",
         device: str = "auto",
+        synonyms: str | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = choose_device(device)
-        config = load_config(model, dict(overrides or {}))
-        self.name = Path(model).stem
-        self.model = build_segmentor(config, weights=weights, device=self.device)
+        config = load_config(model or PHOTO_METHOD, dict(overrides or {}))
+        prompts = dict(config.model.get("prompts") or {})
+        rule = prompts.get("synonyms", "first")
+        prompts["synonyms"] = synonyms or ("average" if rule == "first" else rule)
+        config.model.prompts = prompts
+        self.name = Path(model or PHOTO_METHOD).stem
+        try:
+            self.model = build_segmentor(config, weights=weights, device=self.device)
+        except WeightsUnavailableError as error:
+            raise error if model else advised(_no_photo_weights(error), "photo_weights") from error
+        self.note = weights_note(self.model, config, weights)
         self._texts: OrderedDict[tuple[str, ...], TextFeatures] = OrderedDict()
 
-    def __call__(self, image: ImageLike, words: Words) -> SegmentationResult:
-        """Segments one image.
+    def __repr__(self) -> str:
+        """Summary in one line: method, device, size, and the caveat on its weights."""
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        note = f"; {self.note}" if self.note else ""
+        return f"<Inferencer {self.name} on {self.device}: {count / 1e6:.1f} M parameters{note}>"
+
+    def __call__(
+        self,
+        image: ImageLike,
+        words: Words,
+        *,
+        background: Words | None = None,
+        threshold: float = 0.0,
+        probabilities: bool = False,
+    ) -> Any:
+        """Segments one image, or all images of a folder, a glob pattern or a list.
 
         Args:
-            image: path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or tensor
-                (H, W), (1, H, W), (3, H, W) or (4, H, W). See `ovss.io.images.to_rgb` for the
-                value ranges.
+            image: path, URL, bytes, file object, PIL image, array (H, W), (H, W, 1), (H, W, 3) or
+                (H, W, 4), or tensor (H, W), (1, H, W), (3, H, W) or (4, H, W). See
+                `ovss.io.images.to_rgb` for the value ranges. Or several images, as in `many`.
             words: categories to look for: one string such as ``"cat, dog, grass"``, a sequence of
                 names, the name of a vocabulary, or a `Path` of a text file. See
                 `ovss.vocabularies.parsing.names_of`.
+            background: names that stand for everything else; pixels that they win are unknown.
+            threshold: probability in 0..1 below which a pixel is unknown.
+            probabilities: True to keep the probability maps of all categories.
+
+        Returns:
+            `SegmentationResult`, or a list of them for several images.
 
         Raises:
             ImageError: the image cannot be read, or the input does not describe an image.
-            ValueError: the vocabulary is empty, or a name is blank or repeated.
+            ValueError: the vocabulary is empty, a name is blank or repeated, or a threshold is
+                outside 0..1.
         """
-        return self.label(image, names_of(words))
+        return self.answer(image, Request.of(words, background, threshold, probabilities))
 
-    def many(self, images: Iterable[ImageLike], words: Words) -> Iterator[SegmentationResult]:
-        """Segments images with one vocabulary; each is processed when you ask for its result."""
-        names = names_of(words)
-        return (self.label(image, names) for image in images)
+    def many(
+        self,
+        images: Iterable[ImageLike] | str | Path,
+        words: Words,
+        *,
+        background: Words | None = None,
+        threshold: float = 0.0,
+        probabilities: bool = False,
+    ) -> Iterator[SegmentationResult]:
+        """Segments images with one vocabulary; each is processed when you ask for its result.
 
-    def label(self, image: ImageLike, names: tuple[str, ...]) -> SegmentationResult:
-        """Segments one image with category names that `names_of` has already checked."""
+        Args:
+            images: folder, glob pattern, or images in any form of `__call__`.
+            words: categories to look for.
+            background: see `__call__`.
+            threshold: see `__call__`.
+            probabilities: see `__call__`.
+
+        Returns:
+            Results whose `stem` differs from that of every other, so that saving them into one
+            folder overwrites none.
+        """
+        return self._each(images, Request.of(words, background, threshold, probabilities))
+
+    def answer(self, image: ImageLike, request: Request) -> Any:
+        """Segments one or several images with a checked request, see `__call__`."""
+        if isinstance(image, list | tuple) or _names_several(image):
+            return list(self._each(image, request))
+        return self.label(image, request)
+
+    def _each(self, images: Any, request: Request) -> Iterator[SegmentationResult]:
+        items = find_images([images]) if isinstance(images, str | os.PathLike) else images
+        stems: set[str] = set()
+        for number, image in enumerate(items, 1):
+            yield self.label(image, request, unique_stem(image, number, stems))
+
+    def label(self, image: ImageLike, request: Request, stem: str = "") -> SegmentationResult:
+        """Segments one image with a checked request.
+
+        Args:
+            image: one image, see `__call__`.
+            request: categories and rules.
+            stem: start of the file names of the result; empty: the name of the file.
+        """
         rgb_HW3 = to_rgb(image)
-        labels_HW, scores_T = self._predict(rgb_HW3, self.encode(names))
+        labels_HW, best_HW, probs_THW = self._predict(rgb_HW3, request)
         source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
-        return SegmentationResult(labels_HW, names, scores_T, rgb_HW3, source, self.name)
+        warnings = (request.caution(self._is_softmax), self._confidence(best_HW, request))
+        return SegmentationResult(
+            labels_HW,
+            request.names,
+            mean_scores(labels_HW, best_HW, len(request.names)),
+            rgb_HW3,
+            source,
+            self.name,
+            note=self.note,
+            warnings=tuple(filter(None, warnings)),
+            probabilities=probs_THW,
+            stem=stem or unique_stem(image, 1, set()),
+        )
 
     def encode(self, names: tuple[str, ...]) -> TextFeatures:
         """Text features of a vocabulary, cached for the last few vocabularies."""
@@ -120,34 +215,116 @@ class Inferencer:
             self._texts.popitem(last=False)
         return self._texts[names]
 
+    @property
+    def _is_softmax(self) -> bool:
+        return self.model.inference.activation == "softmax"
+
     @torch.inference_mode()
-    def _predict(self, rgb_HW3: np.ndarray, text: TextFeatures) -> tuple[np.ndarray, np.ndarray]:
-        """Label map (H, W), and (T,) mean probability of each category over its pixels."""
+    def _predict(
+        self, rgb_HW3: np.ndarray, request: Request
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Label map (H, W) with IGNORE for unknown, score of each pixel, maps of all categories."""
         image_3HW = torch.from_numpy(rgb_HW3).to(self.device).permute(2, 0, 1)
+        text, count = self.encode(request.queries), len(request.names)
         scores = self.model.scores(image_3HW, text)
-        labels_1HW, probs_1HW = best_labels(scores, rgb_HW3.shape[:2])
-        labels_N, probs_N = labels_1HW.flatten(), probs_1HW.flatten().double()
-        count = len(text.embeds_TPC)
-        sums_T = torch.zeros(count, dtype=torch.double, device=self.device)
-        sums_T.index_add_(0, labels_N, probs_N)
-        means_T = sums_T / labels_N.bincount(minlength=count).clamp(min=1)
-        return labels_1HW[0].cpu().numpy(), means_T.float().cpu().numpy()
+        names_1HW, best_1HW = best_labels(scores, rgb_HW3.shape[:2])
+        labels_1HW = text.categories(names_1HW)
+        unknown_1HW = (labels_1HW >= count) | (best_1HW < request.threshold)
+        labels_HW = labels_1HW.masked_fill(unknown_1HW, IGNORE)[0].cpu().numpy()
+        maps = category_maps(scores, rgb_HW3.shape[:2], count) if request.probabilities else None
+        return labels_HW, best_1HW[0].float().cpu().numpy(), maps
+
+    def _confidence(self, best_HW: np.ndarray, request: Request) -> str:
+        """Warning if the model is unsure almost everywhere; empty otherwise."""
+        mean = float(best_HW.mean(dtype=np.float64))
+        chance = 1 / len(request.queries) if self._is_softmax else 0.0
+        if mean >= chance + LOW_CONFIDENCE * (1 - chance):
+            return ""
+        return (
+            f"Low confidence: the best category of a pixel has a mean probability of {mean:.2f}. "
+            f"The categories may not fit the image, or the model may not know such images"
+        )
+
+
+def category_maps(scores: Scores, size: tuple[int, int], count: int) -> np.ndarray:
+    """Probability maps (count, H, W) of the first categories at `size`, float32.
+
+    The map of a category with several queries is the maximum of their maps.
+    """
+    maps_KHW = np.zeros((count, *size), np.float32)
+    index_K, valid_K = scores.selection.index_BK[0], scores.selection.valid_BK[0]
+    for slot in valid_K.nonzero()[:, 0].tolist():
+        category = int(scores.text.categories(index_K[slot]))
+        if category < count:
+            map_HW = resize(scores.probs_BKHW[:, slot : slot + 1], size)[0, 0].float().cpu().numpy()
+            np.maximum(maps_KHW[category], map_HW, out=maps_KHW[category])
+    return maps_KHW
+
+
+def mean_scores(labels_HW: np.ndarray, best_HW: np.ndarray, count: int) -> np.ndarray:
+    """Mean score of each of `count` categories over its pixels, float32; 0 if it has none."""
+    known_HW = labels_HW != IGNORE
+    labels_N = labels_HW[known_HW]
+    sums_T = np.bincount(labels_N, best_HW[known_HW].astype(np.float64), count)
+    return (sums_T / np.bincount(labels_N, minlength=count).clip(min=1)).astype(np.float32)
+
+
+def unique_stem(image: ImageLike, number: int, used: set[str]) -> str:
+    """Start of the file names of a result: the name of its file, or its number.
+
+    Args:
+        image: image that is segmented.
+        number: position of the image, which names images without a file.
+        used: stems of earlier images in lower case; the new one is added.
+    """
+    is_path = isinstance(image, str | os.PathLike)
+    first = stem = (Path(os.fspath(image)).stem if is_path else "") or f"image_{number:04d}"
+    repeats = 1
+    while stem.lower() in used:  # lower case, because some file systems ignore case
+        repeats += 1
+        stem = f"{first}_{repeats}"
+    used.add(stem.lower())
+    return stem
+
+
+def _names_several(image: ImageLike) -> bool:
+    """True for the path of a folder, or a glob pattern that is not a file."""
+    if not isinstance(image, str | os.PathLike):
+        return False
+    path = Path(image)
+    return path.is_dir() or (not path.exists() and glob.has_magic(os.fspath(image)))
+
+
+def _no_photo_weights(error: WeightsUnavailableError) -> WeightsUnavailableError:
+    return WeightsUnavailableError(
+        f"The default model {PHOTO_METHOD} needs CLIP weights. {error}. The bundled model "
+        f"{MINI_METHOD} runs without them, but it was trained on synthetic shapes only"
+    )
 
 
 def segment(
     image: ImageLike,
     words: Words,
-    model: str | Path = DEFAULT_METHOD,
+    model: str | Path | None = None,
+    *,
+    background: Words | None = None,
+    threshold: float = 0.0,
+    probabilities: bool = False,
     **options: Any,
-) -> SegmentationResult:
-    """Segments one image with one call.
+) -> Any:
+    """Segments one image, or several, with one call.
 
-    The model is built again in each call. For more than one image, create an `Inferencer`.
+    The model is built again in each call. To segment at several places in your code, create an
+    `Inferencer` once.
 
     Args:
-        image: image, as in `Inferencer.__call__`.
+        image: image or images, as in `Inferencer.__call__`.
         words: categories to look for, as in `Inferencer.__call__`.
-        model: name of a config or path of a config file.
+        model: name of a config or path of a config file; None as in `Inferencer`.
+        background: see `Inferencer.__call__`.
+        threshold: see `Inferencer.__call__`.
+        probabilities: see `Inferencer.__call__`.
         options: other arguments of `Inferencer`.
     """
-    return Inferencer(model, **options)(image, words)
+    request = Request.of(words, background, threshold, probabilities)  # checked before the model
+    return Inferencer(model, **options).answer(image, request)

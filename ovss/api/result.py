@@ -48,6 +48,10 @@ class SegmentationResult:
     image: np.ndarray
     source: str | None = None
     model: str = ""
+    note: str = ""
+    warnings: tuple[str, ...] = ()
+    probabilities: np.ndarray | None = None
+    stem: str = ""
 
     @cached_property
     def pixels(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 
-from ovss.models.defaults import DEFAULT_METHOD
+from ovss.models.defaults import MINI_METHOD
 
 __all__ = ["HELD_OUT_SEED", "score_scenes", "score_table", "summary_table", "write_scenes"]
 
@@ -112,7 +112,7 @@ BASELINES = ("cat_seg_mini", "maskclip_mini")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `ovss demo`."""
     parser.add_argument(
-        "--model", default=DEFAULT_METHOD, metavar="METHOD", help="config (default: %(default)s)"
+        "--model", default=MINI_METHOD, metavar="METHOD", help="config (default: %(default)s)"
     )
     parser.add_argument(
         "--weights",
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
     start, out = time.monotonic(), Path(args.out)
     write_scenes(out / "scenes", VOCABULARY, args.images, args.size)
     command = ["segment", str(out / "scenes"), "--vocabulary", VOCABULARY, "--out", str(out)]
-    if args.model != DEFAULT_METHOD:
+    if args.model != MINI_METHOD:
         command += ["--model", args.model]
     if args.weights != "default":
         command += ["--weights", args.weights]

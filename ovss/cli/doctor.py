@@ -138,6 +138,23 @@ def _weights() -> Iterator[Finding]:
             yield Finding(f"weights of {method['name']}", "note", text)
 
 
+def _default_model() -> Iterator[Finding]:
+    """Looks for the CLIP weights that `ovss segment` uses if no model is named."""
+    from ovss.encoders.tags import cached_weights
+    from ovss.models.configs import find_config, read_config
+    from ovss.models.defaults import PHOTO_METHOD
+
+    encoder = read_config(find_config(PHOTO_METHOD)).model.encoder
+    path = cached_weights(encoder.model, encoder.pretrained)
+    name = f"{encoder.pretrained!r} of {encoder.model}"
+    text = f"{PHOTO_METHOD}, weights {name}"
+    if path is not None:
+        yield Finding("default model", "ok", f"{text} in {path}")
+        return
+    hint = "The first run downloads them. Without a network, use `ovss segment --pretrained FILE`"
+    yield Finding("default model", "note", f"{text} are not cached. {hint}")
+
+
 def _caches() -> Iterator[Finding]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -188,6 +205,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _requirements,
     _device,
     _weights,
+    _default_model,
     _caches,
     _vocabularies,
     _plugins,

@@ -1,6 +1,7 @@
-"""List components, methods, protocols, vocabularies, prompt templates and plugins.
+"""List components, methods, datasets, protocols, vocabularies, prompt templates and plugins.
 
 ovss list components
+ovss list encoders                            components of one kind
 ovss list protocols --on ade20k_150           show the full hash on a dataset
 ovss list --compatible-with UpsampleDecoder   components that fit, and why others do not
 ovss list --compatible-with cat_seg_mini      components that could replace its own
@@ -9,10 +10,12 @@ ovss list --compatible-with cat_seg_mini      components that could replace its 
 from __future__ import annotations
 
 import argparse
+import difflib
 import inspect
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +23,23 @@ if TYPE_CHECKING:
 
     from ovss.models.compatible import Answer, Verdict
 
-SECTIONS = ("components", "methods", "protocols", "vocabularies", "templates", "plugins")
+SECTIONS = ("components", "methods", "datasets", "protocols", "vocabularies", "templates", "plugins")
+KINDS = {
+    "encoders": "encoder",
+    "selectors": "selector",
+    "heads": "head",
+    "decoders": "decoder",
+    "post-processors": "post-processor",
+    "losses": "loss",
+}
+"""Sections with the components of one kind, and the name of the kind."""
+OTHER_NAMES = {
+    "models": "methods",
+    "configs": "methods",
+    "prompts": "templates",
+    "vocabs": "vocabularies",
+    "postprocessors": "post-processors",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sections",
         nargs="*",
         metavar="SECTION",
-        help=f"{', '.join(SECTIONS)} (default: all)",
+        help=f"{', '.join(SECTIONS)} (default: all of these); {', '.join(KINDS)}",
     )
     parser.add_argument(
         "--compatible-with",
@@ -52,16 +71,14 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.compatible_with is not None:
         return _compatible(args)
-    unknown = [section for section in args.sections if section not in SECTIONS]
-    if unknown:
-        raise ValueError(f"Unknown section {unknown[0]!r}. Choose from {', '.join(SECTIONS)}")
-    requested = args.sections or SECTIONS
+    requested = [_section(name) for name in args.sections] or SECTIONS
     if args.on is not None and "protocols" not in requested:
         raise ValueError(
             "--on requires the section protocols. Use `ovss list protocols --on DATASET`"
         )
     collect = {**COLLECT, "protocols": lambda: protocols(args.on)}
-    tables = {section: collect[section]() for section in SECTIONS if section in requested}
+    collect.update((section, partial(components, kind)) for section, kind in KINDS.items())
+    tables = {name: collect[name]() for name in collect if name in requested}
     if args.json:
         print(json.dumps(tables, indent=2, ensure_ascii=False))
         return 0
@@ -71,6 +88,23 @@ def run(args: argparse.Namespace) -> int:
             rows = [_with_titles(rows), *rows]
         print("\n".join(line.rstrip() for line in columns(rows)), end="\n\n")
     return 0
+
+
+def _section(name: str) -> str:
+    """Section that the user means, in singular or plural and by usual other names.
+
+    Raises:
+        ValueError: an unknown section.
+    """
+    known = (*SECTIONS, *KINDS)
+    plural = name.lower().replace("_", "-")
+    for candidate in (plural, f"{plural}s", f"{plural}es", plural.removesuffix("y") + "ies"):
+        candidate = OTHER_NAMES.get(candidate, candidate)
+        if candidate in known:
+            return candidate
+    close = difflib.get_close_matches(plural, known, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    raise ValueError(f"Unknown section {name!r}. {hint}Choose from {', '.join(known)}")
 
 
 def _compatible(args: argparse.Namespace) -> int:
@@ -118,15 +152,19 @@ def columns(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def components() -> list[dict[str, Any]]:
-    """All registered classes, including those of installed plugins."""
+def components(kind: str | None = None) -> list[dict[str, Any]]:
+    """All registered classes, including those of installed plugins.
+
+    Args:
+        kind: kind of component, a value of `KINDS`; None: all kinds.
+    """
     from ovss.models.plugins import load_available_plugins
     from ovss.registry import REGISTRIES, register_all
 
     register_all()
     load_available_plugins()
     rows = []
-    for registry in REGISTRIES:
+    for registry in (r for r in REGISTRIES if kind in (None, r.name)):
         for name in registry.names():
             cls = registry.find(name)
             rows.append(
@@ -155,6 +193,21 @@ def methods() -> list[dict[str, Any]]:
             except FileNotFoundError:
                 state = f"{weights} (missing)"
         rows.append({"name": name, "path": str(path), "weights": state})
+    return rows
+
+
+def datasets() -> list[dict[str, Any]]:
+    """All bundled datasets for ``ovss test --on``, with their folder and classes."""
+    from ovss.models.configs import config_dir, read_config
+
+    rows = []
+    for path in sorted((config_dir() / "_base_" / "datasets").glob("*.py")):
+        dataset = read_config(path).test_dataloader.dataset
+        names = dataset.get("vocabulary")
+        vocabulary = names if isinstance(names, str) else f"{len(names or ())} names"
+        rows.append(
+            {"name": path.stem, "vocabulary": vocabulary, "images": dataset.get("images", "drawn")}
+        )
     return rows
 
 
@@ -258,6 +311,7 @@ def plugins() -> list[dict[str, Any]]:
 COLLECT = {
     "components": components,
     "methods": methods,
+    "datasets": datasets,
     "protocols": protocols,
     "vocabularies": vocabularies,
     "templates": templates,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -15,6 +16,7 @@ from ovss import __version__
 
 from .advice import notes_of, with_advice
 from .options import KeyValues, is_out_of_memory
+from .parser import HelpfulParser
 
 if TYPE_CHECKING:
     from .plugin_commands import PluginCommand
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 after an error, 2 for wrong usage, 130 if interrupted.
     """
+    never_fail_to_print()
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv or bool(os.environ.get("OVSS_DEBUG"))
     argv = [argument for argument in argv if argument != "--debug"]
@@ -70,6 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {describe(error)}", file=sys.stderr)
         return 1
+
+
+def never_fail_to_print() -> None:
+    """Makes characters that the output's encoding lacks appear as escapes instead of errors."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def describe(error: BaseException) -> str:
@@ -143,7 +153,7 @@ def build_parser(
         module: module of that sub-command.
         summaries: sub-command -> line of the help.
     """
-    parser = argparse.ArgumentParser(
+    parser = HelpfulParser(
         prog="ovss",
         description="Open-vocabulary semantic segmentation.",
         epilog="`ovss COMMAND --help` shows the flags of a command; --debug shows tracebacks.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .advice import with_advice
 from .options import KeyValues
+from .parser import HelpfulParser
 from .train import add_shared_flags, default_work_dir
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FOLDER_FLAGS = ("split", "images", "masks", "classes", "mask_suffix")
 
 def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     """Parser with all flags of the command."""
-    parser = argparse.ArgumentParser(prog=prog, description="Evaluate a method on a dataset.")
+    parser = HelpfulParser(prog=prog, description="Evaluate a method on a dataset.")
     parser.add_argument("config", help="config file, or name of a config (cat_seg_mini)")
     parser.add_argument(
         "weights",

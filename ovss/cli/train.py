@@ -8,11 +8,12 @@ from pathlib import Path
 
 from .advice import with_advice
 from .options import add_config_options, add_launcher_flags
+from .parser import HelpfulParser
 
 
 def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
     """Builds the parser with all flags of `ovss train`."""
-    parser = argparse.ArgumentParser(prog=prog, description="Train a method from its config.")
+    parser = HelpfulParser(prog=prog, description="Train a method from its config.")
     parser.add_argument("config", help="config file, or config name such as cat_seg_mini")
     parser.add_argument(
         "--resume",

@@ -23,8 +23,11 @@ def names_by_category(vocabulary: Vocabulary) -> list[tuple[str, ...]]:
     """Names to encode for each category: its first synonym, or all synonyms to average.
 
     Raises:
-        ValueError: a blank name. The message gives its index.
+        ValueError: a blank name, whose index the message gives, or the rule ``"max"``, whose
+            queries have to be encoded instead.
     """
+    if vocabulary.synonyms == "max":
+        raise ValueError("Synonyms of the rule 'max' are queries. Encode vocabulary.queries()")
     names = [split_synonyms(name) for name in vocabulary.names]
     for index, synonyms in enumerate(names):
         if not synonyms:

@@ -12,10 +12,14 @@ from urllib.request import getproxies
 
 from ovss.io.advice import advised
 
-__all__ = ["check_activation", "fetch", "tag_config"]
+__all__ = ["WeightsUnavailableError", "cached_weights", "check_activation", "fetch", "tag_config"]
 
 SECONDS_TO_REACH = 5.0
 OLD_CACHE = Path("~/.cache/clip")
+
+
+class WeightsUnavailableError(RuntimeError):
+    """Weights of a tag that are neither cached nor reachable."""
 
 
 def tag_config(model: str, pretrained: str) -> dict[str, Any]:
@@ -60,13 +64,13 @@ def fetch(model: str, pretrained: str) -> Path:
     """File with the weights of a tag, downloaded unless it is cached.
 
     Raises:
-        RuntimeError: weights that are neither cached nor reachable. The message names the tag, the
-            cache folder, and the alternative of a local file.
+        WeightsUnavailableError: the message names the tag, the cache folder, and the alternative
+            of a local file.
     """
-    tag = tag_config(model, pretrained)
-    cached = _cached(tag)
+    cached = cached_weights(model, pretrained)
     if cached is not None:
         return cached
+    tag = tag_config(model, pretrained)
     try:
         _check_network(tag)
         from open_clip.pretrained import download_pretrained
@@ -75,7 +79,7 @@ def fetch(model: str, pretrained: str) -> Path:
     except Exception as error:  # the network, the hub client and the disk raise many kinds
         from huggingface_hub.constants import HF_HUB_CACHE
 
-        problem = RuntimeError(
+        problem = WeightsUnavailableError(
             f"The weights {pretrained!r} of {model} are not cached and could not be fetched from "
             f"{tag.get('hf_hub') or tag.get('url')} ({type(error).__name__}: {error}). The cache "
             f"folders are {HF_HUB_CACHE} (set by HF_HOME) and {OLD_CACHE}. Without a network, copy "
@@ -85,10 +89,15 @@ def fetch(model: str, pretrained: str) -> Path:
         raise advised(problem, "pretrained") from error
 
 
-def _cached(tag: dict[str, Any]) -> Path | None:
-    """Cached file of a tag from the hub, without network access; None if it is not cached."""
+def cached_weights(model: str, pretrained: str) -> Path | None:
+    """Cached file of a tag from the hub, without network access; None if it is not cached.
+
+    Raises:
+        ValueError: a tag that the architecture does not have.
+    """
     from huggingface_hub import try_to_load_from_cache
 
+    tag = tag_config(model, pretrained)
     repository, file = os.path.split(tag.get("hf_hub") or "")
     if not repository:
         return None

@@ -64,8 +64,17 @@ class TextCache:
     def __deepcopy__(self, memo: dict[int, Any]) -> TextCache:
         return TextCache(self.disk)
 
-    def get_or_make(self, key: str, device: torch.device, make: Callable[[], Tensor]) -> Tensor:
-        """Embeddings (T, P, C) from memory, from disk, or computed by `make` and then stored."""
+    def get_or_make(
+        self, key: str, device: torch.device, make: Callable[[], Tensor], in_memory: bool = True
+    ) -> Tensor:
+        """Embeddings (T, P, C) from memory, from disk, or computed by `make` and then stored.
+
+        Args:
+            key: see `cache_key`.
+            device: device of the embeddings.
+            make: function that computes them.
+            in_memory: False to store them on disk only.
+        """
         remembered = self._remembered(key, device)
         if remembered is not None:
             return remembered
@@ -76,7 +85,8 @@ class TextCache:
             if folder:
                 _write(folder, key, embeds_TPC)
         embeds_TPC = embeds_TPC.to(device)
-        self._remember(key, device, embeds_TPC)
+        if in_memory:
+            self._remember(key, device, embeds_TPC)
         return embeds_TPC
 
     def _remembered(self, key: str, device: torch.device) -> Tensor | None:

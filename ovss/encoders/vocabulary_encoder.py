@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from ovss.io.fingerprint import Fingerprint
 from ovss.structures import TextFeatures, Vocabulary
 
-from .open_clip_text import TextRules, embed_vocabulary, text_tower
+from .open_clip_text import SECONDS_BEFORE_BAR, TextRules, embed_vocabulary, text_tower
+from .prompts import names_by_category
 from .text_cache import TextCache, cache_key
 from .tokenizer import Tokenizer
 
 __all__ = ["VocabularyEncoder"]
 
 CACHES = ("disk", "memory", "off")
+PROMPTS_PER_PART = 4096  # prompts encoded between two writes to the cache
 
 
 class VocabularyEncoder:
@@ -57,19 +63,31 @@ class VocabularyEncoder:
         device = next(iter(tensors.values())).device
         if self._cache is None or device.type == "meta":
             return TextFeatures(self._embed_fixed(clip, vocabulary, device), vocabulary=vocabulary)
-        key = cache_key(
-            weights=self._fingerprint(tensors),
-            architecture=self._architecture,
-            tokenizer=self._get_tokenizer().fingerprint,
-            names=vocabulary.names,
-            templates=vocabulary.templates,
-            synonyms=vocabulary.synonyms,
-        )
-        with torch.inference_mode(False):  # cached tensors must work in training, too
-            embeds_TPC = self._cache.get_or_make(
-                key, device, lambda: self._embed_fixed(clip, vocabulary, device)
+        weights, cache = self._fingerprint(tensors), self._cache
+
+        def cached(part: Vocabulary, make: Callable[[], Tensor], whole: bool = False) -> Tensor:
+            key = cache_key(
+                weights=weights,
+                architecture=self._architecture,
+                tokenizer=self._get_tokenizer().fingerprint,
+                names=part.names,
+                templates=part.templates,
+                synonyms=part.synonyms,
             )
-        return TextFeatures(embeds_TPC, vocabulary=vocabulary)
+            with torch.inference_mode(False):  # cached tensors must work in training, too
+                return cache.get_or_make(key, device, make, in_memory=whole)
+
+        def make() -> Tensor:
+            """Encodes part by part, so that an interrupted run keeps the finished parts."""
+            parts = list(split_vocabulary(vocabulary))
+            if len(parts) == 1:
+                return self._embed_fixed(clip, vocabulary, device)
+            bar = tqdm(parts, count_prompts(vocabulary), delay=SECONDS_BEFORE_BAR, leave=False)
+            return torch.cat(
+                [cached(part, partial(self._embed_fixed, clip, part, device)) for part in bar]
+            )
+
+        return TextFeatures(cached(vocabulary, make, whole=True), vocabulary=vocabulary)
 
     def _get_tokenizer(self) -> Tokenizer:
         if self._tokenizer is None:
@@ -88,6 +106,26 @@ class VocabularyEncoder:
             torch.autocast(kind, enabled=False),
         ):
             return self._embed(clip, vocabulary)
+
+
+def count_prompts(vocabulary: Vocabulary) -> str:
+    """Number of prompts in words.
+
+    >>> count_prompts(Vocabulary(("cat", "dog"), ("a {}.", "one {}.", "{}")))
+    'encoding 6 prompts (2 names x 3 templates)'
+    """
+    names, templates = sum(map(len, names_by_category(vocabulary))), len(vocabulary.templates)
+    return f"encoding {names * templates:,} prompts ({names:,} names x {templates} templates)"
+
+
+def split_vocabulary(vocabulary: Vocabulary) -> Iterator[Vocabulary]:
+    """Yields consecutive parts of a vocabulary of about `PROMPTS_PER_PART` prompts each."""
+    start, prompts = 0, 0
+    for stop, names in enumerate(names_by_category(vocabulary), 1):
+        prompts += len(names) * len(vocabulary.templates)
+        if prompts >= PROMPTS_PER_PART or stop == len(vocabulary):
+            yield replace(vocabulary, names=vocabulary.names[start:stop], owners=None)
+            start, prompts = stop, 0
 
 
 def _text_tensors(clip: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,4 +1,7 @@
 """Names that commands need before anything heavy is imported."""
 
-DEFAULT_METHOD = "dcp_clip_mini"
-"""Config of the bundled model, used if you name no other."""
+MINI_METHOD = "dcp_clip_mini"
+"""Config of the bundled model, which was trained on synthetic shapes only."""
+
+PHOTO_METHOD = "naclip_vit-b16"
+"""Config that segments if you name none. It is training-free and needs CLIP weights only."""

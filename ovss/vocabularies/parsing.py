@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,13 @@ __all__ = ["names_of", "split_words"]
 def split_words(text: str) -> list[str]:
     """Splits one line into class names: commas separate categories, bars separate synonyms.
 
-    >>> split_words("cat, sofa|couch")
+    A comma at the end is allowed.
+
+    >>> split_words("cat, sofa|couch,")
     ['cat', 'sofa, couch']
     """
-    return [", ".join(part.strip() for part in name.split("|")) for name in text.split(",")]
+    names = text.strip().removesuffix(",").split(",")
+    return [", ".join(part.strip() for part in name.split("|")) for name in names]
 
 
 def names_of(words: str | Path | Sequence[str]) -> tuple[str, ...]:
@@ -27,7 +31,7 @@ def names_of(words: str | Path | Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         FileNotFoundError, TypeError, ValueError: as `load_names`.
-        ValueError: an empty string.
+        ValueError: an empty string, or one that resembles the name of a vocabulary.
     """
     from . import list_vocabularies, load_names
 
@@ -38,9 +42,25 @@ def names_of(words: str | Path | Sequence[str]) -> tuple[str, ...]:
                 "Expected at least one class name, got no words. Name a category, such as "
                 "'cat, dog, grass'"
             )
-        return load_names(words if words in list_vocabularies() else split_words(words))
+        if words in list_vocabularies():
+            return load_names(words)
+        _check_spelling(words, list_vocabularies())
+        return load_names(split_words(words))
     if not isinstance(words, (Path, Sequence)):
         raise TypeError(
             f"`words` must be a list of names, a string or a Path, got {type(words).__name__}"
         )
     return load_names(words)
+
+
+def _check_spelling(text: str, known: Sequence[str]) -> None:
+    """Raises an error for a misspelt vocabulary, which would become a category of this name."""
+    if set(",| ") & set(text):
+        return
+    close = [name for name in known if name.startswith(f"{text.lower()}_")]
+    close = close or difflib.get_close_matches(text.lower(), known, n=3, cutoff=0.75)
+    if close:
+        raise ValueError(
+            f"Unknown vocabulary {text!r}. Did you mean {' or '.join(close[:3])}? To look for a "
+            f"single category of this name, add a comma: '{text},'"
+        )

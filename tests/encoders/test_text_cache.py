@@ -248,3 +248,26 @@ def test_fingerprint_reads_everything_only_after_a_change(monkeypatch):
     tensors["b"].data.sub_(1)
     assert len(reads) == 2
     assert of({"a": tensors["a"].view(50, 300), "b": tensors["b"]}) != first
+
+
+def test_an_interrupted_encoding_keeps_its_finished_parts(tiny, folder, made, monkeypatch):
+    """The second attempt encodes the missing parts only; the result is that of one piece."""
+    encoder = OpenCLIPEncoder(str(tiny())).eval()
+    words = Vocabulary(tuple(f"thing {i}, item {i}" for i in range(7)), ("a {}.", "{}"), "average")
+    expected = encoder._encode_vocabulary._embed_fixed(encoder.clip, words, torch.device("cpu"))
+    monkeypatch.setattr("ovss.encoders.vocabulary_encoder.PROMPTS_PER_PART", 8)  # 2 names of 4
+    spy = VocabularyEncoder._embed
+
+    def interrupted(self, clip, vocabulary):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return spy(self, clip, vocabulary)
+
+    made.clear()
+    with monkeypatch.context() as broken:
+        broken.setattr(VocabularyEncoder, "_embed", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            embeds(encoder, words)
+    found = embeds(encoder, words)
+    assert [len(part) for part in made] == [2, 2, 2, 1]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
