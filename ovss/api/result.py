@@ -1,32 +1,34 @@
-"""Result of segmenting one image, and the files it is saved to."""
+"""Result of segmenting one image: masks, summary, drawing and files."""
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from PIL import Image
 
-from ovss.io.drawing import (
-    LegendEntry,
-    add_legend,
-    distinct_palette,
-    enlarge_small,
-    label_image,
-    overlay,
-)
-from ovss.io.files import write_atomic
-from ovss.structures import split_synonyms
+from ovss.io.drawing import palette
+from ovss.io.outlines import Polygon, mask_polygons
+from ovss.selection import IGNORE
 
-__all__ = ["OUTPUT_ENDINGS", "SegmentationResult"]
+from .drawing import draw_result
+from .formats import DEFAULT_FORMATS, output_files, save_result
+from .interop import detections_of, png_of, segments_of, show_image
+from .names import find_category
+from .summary import summary_of
 
-OUTPUT_ENDINGS = ("_overlay.png", "_labels.png", ".json")
-"""Endings that `SegmentationResult.save` appends to the stem, one for each file."""
+__all__ = ["OUTPUT_ENDINGS", "UNKNOWN", "SegmentationResult"]
+
+UNKNOWN = IGNORE
+"""Label of pixels that belong to no category."""
+
+OUTPUT_ENDINGS = tuple(str(file) for file in output_files(""))
+"""Endings that `SegmentationResult.save` appends to the stem by default, one for each file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +36,16 @@ class SegmentationResult:
     """Segmentation of one image: a category for each pixel.
 
     Args:
-        label_map: (H, W) integers, indices into `categories`.
+        label_map: (H, W) integers, indices into `categories`, or `UNKNOWN`.
         categories: T category names, as requested.
         scores: (T,) float32, mean probability of a category over its pixels; 0 if it has none.
         image: (H, W, 3) RGB uint8, the image as it was read.
         source: path of the image, or None if it came from memory.
         model: name of the config of the model.
+        note: caveat that every drawing and summary repeats, for example on random weights.
+        warnings: messages on this image for the summary.
+        probabilities: (T, H, W) float32, or None if they were not requested.
+        stem: start of the names of its files; empty if it has none.
     """
 
     label_map: np.ndarray
@@ -56,117 +62,146 @@ class SegmentationResult:
     @cached_property
     def pixels(self) -> np.ndarray:
         """Number of pixels of each category, (T,) int64."""
-        return np.bincount(self.label_map.ravel(), minlength=len(self.categories))
+        known_N = self.label_map[self.label_map != UNKNOWN]
+        return np.bincount(known_N, minlength=len(self.categories))
 
-    def __repr__(self) -> str:
-        """Summary in one line for prompts and notebooks: size and largest categories."""
-        height, width = self.label_map.shape
-        shares = ", ".join(
-            f"{self.categories[i]} {self.pixels[i] / self.label_map.size:.1%}"
-            for i in self._present_indices[:5]
-        )
-        more = f", {len(self.present) - 5} more" if len(self.present) > 5 else ""
-        return f"<SegmentationResult {width} x {height}: {shares}{more}>"
+    @property
+    def unknown(self) -> np.ndarray:
+        """Mask of the pixels that belong to no category, (H, W) bool."""
+        return self.label_map == UNKNOWN
 
     @property
     def present(self) -> tuple[str, ...]:
         """Names of the categories that have at least one pixel, the largest first."""
-        return tuple(self.categories[i] for i in self._present_indices)
+        return tuple(self.categories[i] for i in self.present_indices)
 
-    def mask(self, category: str | int) -> np.ndarray:
-        """Mask of one category, (H, W) bool.
-
-        Args:
-            category: name or index of the category.
-
-        Raises:
-            KeyError: the name is not among the categories.
-        """
-        if isinstance(category, str):
-            if category not in self.categories:
-                raise KeyError(
-                    f"no category is called {category!r}; the categories are "
-                    f"{', '.join(map(repr, self.categories))}"
-                )
-            category = self.categories.index(category)
-        return self.label_map == category
+    @cached_property
+    def present_indices(self) -> tuple[int, ...]:
+        """Indices of the categories that have at least one pixel, the largest first."""
+        order = np.argsort(-self.pixels, kind="stable")
+        return tuple(int(i) for i in order if self.pixels[i])
 
     @cached_property
     def colors(self) -> np.ndarray:
-        """Colours of the categories, (T, 3) RGB uint8; those that are present are distinct.
+        """Colours of the categories, (T, 3) RGB uint8; colour i depends on i only.
 
-        Every file and drawing of this result uses them.
+        Every file and drawing uses them, so that a category has one colour in all images of a run.
         """
-        return distinct_palette(len(self.categories), self._present_indices)
+        return palette(len(self.categories))
 
-    def draw(self, opacity: float = 0.55, legend: bool = True) -> Image.Image:
+    def __repr__(self) -> str:
+        """Summary in one line for prompts and notebooks: size and largest categories."""
+        height, width = self.label_map.shape
+        shares = [
+            f"{self.categories[i]} {self.pixels[i] / self.label_map.size:.1%}"
+            for i in self.present_indices[:5]
+        ]
+        if len(self.present) > 5:
+            shares.append(f"{len(self.present) - 5} more")
+        if self.unknown.any():
+            shares.append(f"unknown {self.unknown.mean():.1%}")
+        return f"<SegmentationResult {width} x {height}: {', '.join(shares)}>"
+
+    def mask(self, category: str | SupportsIndex) -> np.ndarray:
+        """Mask of one category, (H, W) bool.
+
+        Args:
+            category: index, full name, synonym, or name in the legend of the category. The case of
+                letters matters only where two names differ in nothing else.
+
+        Raises:
+            KeyError: no category has the name, or several have it.
+            IndexError, TypeError: the index lies outside 0..T-1, or is not an integer.
+        """
+        return self.label_map == find_category(category, self.categories)
+
+    def polygons(self, category: str | SupportsIndex, tolerance: float = 0.0) -> list[Polygon]:
+        """Outlines of the regions of one category with their holes, the largest first.
+
+        Args:
+            category: category, as in `mask`.
+            tolerance: distance in pixels by which an outline may be simplified; 0 is exact.
+        """
+        return mask_polygons(self.mask(category), tolerance)
+
+    def segments(self) -> list[dict[str, Any]]:
+        """Segments as the image segmentation pipelines of transformers return them.
+
+        A dict per category, the largest first: ``label``, ``score``, and ``mask``, a PIL image of
+        mode L with 255 inside.
+        """
+        return segments_of(self)
+
+    def detections(self) -> Any:
+        """Detections of the library supervision, one per category, the largest first.
+
+        Raises:
+            ImportError: supervision is not installed.
+        """
+        return detections_of(self)
+
+    def draw(
+        self,
+        opacity: float = 0.55,
+        legend: bool = True,
+        names: bool = True,
+        side_by_side: bool = False,
+    ) -> Image.Image:
         """Draws the image tinted by category, above a legend of names and shares of the pixels.
 
         With a legend, a small image is enlarged. Without one, the drawing has the image's size.
 
         Args:
             opacity: weight of the colours; 0 shows only the image, 1 only the colours.
-            legend: adds the legend.
+            legend: adds the legend, which ends with `note`.
+            names: writes the names on the regions.
+            side_by_side: shows the image to the left of the drawing.
         """
-        if not legend:
-            return overlay(self.image, self.label_map, self.colors, opacity)
-        image_HW3, labels_HW = enlarge_small(self.image), enlarge_small(self.label_map)
-        entries = []
-        for i in self._present_indices:
-            red, green, blue = self.colors[i].tolist()
-            share = float(self.pixels[i]) / self.label_map.size
-            name = split_synonyms(self.categories[i])[0]
-            entries.append(LegendEntry(name, (red, green, blue), share))
-        return add_legend(overlay(image_HW3, labels_HW, self.colors, opacity), entries)
+        return draw_result(self, opacity, legend, names, side_by_side)
 
-    def summary(self) -> dict[str, Any]:
+    def show(self, **drawing: Any) -> None:
+        """Displays the drawing: in the output of a notebook, else in an image viewer.
+
+        Args:
+            drawing: arguments of `draw`.
+        """
+        show_image(self.draw(**drawing))
+
+    def _repr_png_(self) -> bytes:
+        """Drawing for notebooks."""
+        return png_of(self.draw())
+
+    def to_dict(self) -> dict[str, Any]:
         """Summary for JSON: no arrays, and only the categories that are present, largest first."""
-        height, width = self.label_map.shape
-        return {
-            "image": None if self.source is None else os.path.abspath(self.source),
-            "width": width,
-            "height": height,
-            "model": self.model,
-            "vocabulary_size": len(self.categories),
-            "categories": [
-                {
-                    "index": i,
-                    "category": self.categories[i],
-                    "pixels": int(self.pixels[i]),
-                    "share": round(float(self.pixels[i]) / self.label_map.size, 6),
-                    "mean_score": round(float(self.scores[i]), 6),
-                    "color": "#" + self.colors[i].tobytes().hex(),
-                }
-                for i in self._present_indices
-            ],
-        }
+        return summary_of(self)
 
-    def save(self, folder: str | os.PathLike[str], stem: str) -> tuple[Path, Path, Path]:
-        """Writes the overlay, the label map and the summary, replacing existing files.
+    summary = to_dict
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        stem: str | None = None,
+        formats: Iterable[str] = DEFAULT_FORMATS,
+        drawing: Mapping[str, Any] | None = None,
+    ) -> tuple[Path, ...]:
+        """Writes files, by default overlay, label map and summary, replacing existing ones.
 
         Args:
             folder: folder to write into, created if missing.
-            stem: start of the file names.
+            stem: start of the file names; None: `self.stem`.
+            formats: keys of `ovss.api.formats.FORMATS`.
+            drawing: arguments of `draw` for the overlay.
 
         Returns:
-            Paths of ``STEM_overlay.png``, ``STEM_labels.png`` and ``STEM.json``. The label map is
-            a palette image for up to 256 categories, else a 16-bit grey image.
+            Paths of the files in the order of `formats`.
 
         Raises:
+            ValueError: the result has no stem, and you pass none.
+            ValueError, ImportError, FileExistsError: as `ovss.api.formats.ensure_formats`.
             OSError: the folder cannot be written, or the disk is full. A partial file is never
                 left behind.
         """
-        overlay_path, labels_path, json_path = (
-            Path(folder) / f"{stem}{ending}" for ending in OUTPUT_ENDINGS
-        )
-        labels = label_image(self.label_map, self.colors)
-        text = json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n"
-        write_atomic(overlay_path, lambda file: self.draw().save(file, format="png"))
-        write_atomic(labels_path, lambda file: labels.save(file, format="png"))
-        write_atomic(json_path, lambda file: file.write(text.encode()))
-        return overlay_path, labels_path, json_path
-
-    @cached_property
-    def _present_indices(self) -> list[int]:
-        order = np.argsort(-self.pixels, kind="stable")
-        return [int(i) for i in order if self.pixels[i]]
+        stem = stem or self.stem
+        if not stem:
+            raise ValueError("This result has no file name. Pass one as `stem`")
+        return save_result(self, Path(folder), stem, formats, drawing)

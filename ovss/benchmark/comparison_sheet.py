@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ovss.data.base import SegmentationDataset
 from ovss.data.labels import seen_mask
-from ovss.io.drawing import distinct_palette, enlarge_small, overlay
+from ovss.io.drawing import enlarge_small, overlay, palette
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import IGNORE
 
@@ -98,7 +98,7 @@ def draw_sheet(scenes: Scenes, predictions: Mapping[str, list[np.ndarray]]) -> I
 
 def _row(scenes: Scenes, index: int, maps: dict[str, np.ndarray]) -> Image.Image:
     image_HW3, truth_HW = scenes.images[index], scenes.truth[index]
-    colors_T3 = distinct_palette(len(scenes.names), _largest(list(maps.values())))
+    colors_T3 = palette(len(scenes.names))
     cells = [_cell("image", image_HW3, [])]
     for title, labels_HW in maps.items():
         tinted = overlay(image_HW3, np.where(labels_HW == IGNORE, 0, labels_HW), colors_T3)

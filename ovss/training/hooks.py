@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import random
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ovss.io.files import write_atomic
+
+from .curve import plot_curve, read_curve
 
 CURVE = "curve.jsonl"
 
@@ -108,47 +109,3 @@ def _run_record(runner: Runner) -> dict[str, Any]:
             "mmengine": mmengine.__version__,
         },
     }
-
-
-def read_curve(path: str | Path) -> list[dict[str, float]]:
-    """Reads the rows of a ``curve.jsonl``; empty if the file does not exist.
-
-    An incomplete last line, which a killed process may leave, is skipped.
-    """
-    rows = []
-    for line in Path(path).read_text().splitlines() if Path(path).exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
-
-
-def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> None:
-    """Plots the loss over iterations as PNG, with mIoU on a second axis if validation ran."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    train = [(row["iter"], row["loss"]) for row in rows if "loss" in row]
-    if not train:
-        return
-    steps, losses = np.array(train).T
-    figure, axis = pyplot.subplots(figsize=(8, 4.5), dpi=120)
-    axis.plot(steps, losses, color="#b8c4d6", linewidth=0.8)
-    if len(losses) > smooth:
-        mean = np.convolve(losses, np.ones(smooth) / smooth, "valid")
-        axis.plot(steps[smooth - 1 :], mean, color="#1f4e8c", label=f"mean of {smooth}")
-    axis.set(xlabel="iteration", ylabel="loss", yscale="log")
-    marks = {"mIoU_seen": "#2a7f3f", "mIoU_unseen": "#c0562b"}
-    if any("val_mIoU" in row for row in rows):
-        right = axis.twinx()
-        for key, color in marks.items():
-            points = [(r["iter"], r[f"val_{key}"]) for r in rows if f"val_{key}" in r]
-            right.plot(*zip(*points), "o-", color=color, markersize=3, label=key)
-        right.set(ylabel="mIoU, %", ylim=(0, 100))
-        right.legend(loc="center right", frameon=False)
-    figure.tight_layout()
-    write_atomic(path, lambda file: figure.savefig(file, format="png"))
-    pyplot.close(figure)

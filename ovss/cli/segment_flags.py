@@ -1,0 +1,192 @@
+"""Flags of `ovss segment`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ovss.api.formats import DEFAULT_FORMATS, FORMATS
+from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
+
+from .options import add_config_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `ovss segment`."""
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="files, folders, glob patterns, http(s) addresses, videos, or - for standard input",
+    )
+    _add_categories(parser)
+    _add_model(parser)
+    _add_reading(parser)
+    _add_output(parser)
+    add_config_options(parser)
+
+
+def _add_categories(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("categories")
+    vocabulary = group.add_mutually_exclusive_group(required=True)
+    vocabulary.add_argument(
+        "--words",
+        metavar="NAMES",
+        help="categories to look for; separate categories with commas and synonyms with |",
+    )
+    vocabulary.add_argument(
+        "--words-file",
+        metavar="FILE",
+        help="text file with one category a line, its synonyms separated by commas",
+    )
+    vocabulary.add_argument(
+        "--vocabulary", metavar="NAME", help="vocabulary name (see ovss list vocabularies) or file"
+    )
+    group.add_argument(
+        "--background",
+        metavar="NAMES",
+        help="names that stand for everything else; pixels that they win are unknown",
+    )
+    group.add_argument(
+        "--threshold",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="probability below which a pixel is unknown (default: 0, every pixel gets a category)",
+    )
+    group.add_argument(
+        "--synonyms",
+        choices=("first", "average", "max"),
+        help="rule for synonyms: use the first, average their embeddings, or take the best score "
+        "(default: the method's rule, or average where that is first)",
+    )
+    group.add_argument(
+        "--templates",
+        metavar="NAME",
+        help="prompt templates (see ovss list templates); single is the fastest",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        metavar="METHOD",
+        help=f"config name or file (default: {PHOTO_METHOD}, which needs CLIP weights; "
+        f"{MINI_METHOD} is bundled and knows synthetic shapes only)",
+    )
+    group.add_argument(
+        "--weights",
+        default="default",
+        metavar="FILE",
+        help="checkpoint, or none for random weights (default: the one that the config names)",
+    )
+    group.add_argument(
+        "--pretrained",
+        metavar="FILE",
+        help="weights of the encoder: a file or an open_clip tag (default: the config's)",
+    )
+    group.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1 ... (default: a GPU if available)"
+    )
+    group.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="views of an image computed at once; fewer need less memory",
+    )
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("large images and videos")
+    group.add_argument(
+        "--large",
+        action="store_true",
+        help="read images above 179 megapixels, which could be decompression bombs",
+    )
+    group.add_argument(
+        "--tile",
+        type=int,
+        metavar="N",
+        help="segment images larger than N x N pixels in overlapping tiles of this size",
+    )
+    group.add_argument(
+        "--every", type=int, default=1, metavar="N", help="of a video, segment every N-th frame"
+    )
+    group.add_argument(
+        "--frames",
+        action="store_true",
+        help="treat the images of each folder as the frames of one video",
+    )
+    group.add_argument(
+        "--fps", type=float, metavar="N", help="frames per second of --frames (default: 25)"
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--out", default="outputs", metavar="DIR", help="output folder (default: %(default)s)"
+    )
+    group.add_argument(
+        "--format",
+        type=_formats,
+        default=DEFAULT_FORMATS,
+        metavar="NAMES",
+        help=f"files to write, separated by commas (default: {','.join(DEFAULT_FORMATS)}): "
+        + "; ".join(f"{name} ({kind.about})" for name, kind in FORMATS.items()),
+    )
+    group.add_argument(
+        "--opacity",
+        type=_opacity,
+        default=None,
+        metavar="A",
+        help="weight of the colours in the overlay, 0..1 (default: 0.55)",
+    )
+    group.add_argument(
+        "--show",
+        choices=("overlay", "side-by-side"),
+        default="overlay",
+        help="drawing in the overlay file: the tinted image, or the image to the left of it",
+    )
+    group.add_argument("--no-names", action="store_true", help="leave names off the regions")
+    group.add_argument(
+        "--json", action="store_true", help="print one line of JSON for each image instead of text"
+    )
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        found = repr(unknown[0]) if unknown else "nothing"
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(FORMATS)}, got {found}")
+    return names
+
+
+def _opacity(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number in 0..1, got {text!r}")
+    return value
+
+
+def config_overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """Config keys that flags set; ``--cfg-options`` wins over the others."""
+    flags = {
+        "model.inference.views_per_batch": args.batch,
+        "model.prompts.templates": args.templates,
+    }
+    return {k: v for k, v in flags.items() if v is not None} | dict(args.cfg_options)
+
+
+def drawing_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of `SegmentationResult.draw`."""
+    options: dict[str, Any] = {
+        "names": not args.no_names,
+        "side_by_side": args.show == "side-by-side",
+    }
+    return options if args.opacity is None else {**options, "opacity": args.opacity}

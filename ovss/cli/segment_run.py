@@ -1,0 +1,143 @@
+"""Loop of `ovss segment` over images and videos."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ovss.api.coco import CocoWriter
+from ovss.api.formats import output_files
+from ovss.api.inferencer import Inferencer
+from ovss.api.names import short_names
+from ovss.api.request import Request
+from ovss.api.result import SegmentationResult
+from ovss.api.stems import Outputs
+from ovss.api.summary import recorded_source
+from ovss.api.video import segment_video
+from ovss.io.names import ImageError, is_video, printable, stem_of
+
+from .main import describe
+from .options import is_out_of_memory
+from .segment_flags import drawing_options
+
+LISTED = 5
+"""Categories that the line of an image names."""
+
+COCO = {"coco": "coco.json", "coco-rle": "coco_rle.json"}
+"""Files with the annotations of all images of a run."""
+
+Source = Path | str
+
+
+class SegmentRun:
+    """Segments sources one by one; a failure is reported, and the others continue.
+
+    Args:
+        inferencer: model.
+        request: categories and rules.
+        sources: images, videos, addresses, and folders of frames.
+        args: flags of `ovss segment`.
+
+    Attributes:
+        failures: number of sources that failed.
+    """
+
+    def __init__(
+        self,
+        inferencer: Inferencer,
+        request: Request,
+        sources: Sequence[Source],
+        args: argparse.Namespace,
+    ) -> None:
+        self.inferencer, self.request, self.sources, self.args = inferencer, request, sources, args
+        self.folder, self.formats = Path(args.out), args.format
+        self.failures = self.low_confidence = 0
+        files = [source for source in sources if isinstance(source, Path)]
+        self.outputs = Outputs(self.folder, files, lambda stem: output_files(stem, self.formats))
+        self.coco = [
+            CocoWriter(self.folder / COCO[name], request.names, rle=name == "coco-rle")
+            for name in self.formats
+            if name in COCO
+        ]
+
+    def run(self) -> None:
+        """Segments every source and writes the files that hold the annotations of all images."""
+        with tqdm(self.sources, unit="image", disable=None, leave=False) as bar:
+            for source in bar:
+                try:
+                    line = self._one(source)
+                except Exception as error:
+                    if self.args.debug:
+                        raise
+                    self.failures += 1
+                    bar.write(f"error: {_reason(source, error)}", file=sys.stderr)
+                    continue
+                bar.write(line, file=sys.stdout)
+                sys.stdout.flush()
+        for writer in self.coco:
+            writer.write()
+
+    def summary(self, skipped: int) -> str:
+        """Lines that end the run.
+
+        Args:
+            skipped: number of outputs of earlier runs among the sources, which were left out.
+        """
+        total = len(self.sources)
+        lines = [
+            f"{total - self.failures} of {total} images segmented, "
+            f"files in {printable(self.folder)}/"
+        ]
+        if skipped:
+            lines.append(f"{skipped} outputs of earlier runs were left out")
+        if self.low_confidence:
+            lines.append(
+                f"{self.low_confidence} images have low confidence: the categories may not fit, or "
+                f"the model may not know such images"
+            )
+        return "\n".join(lines)
+
+    def _one(self, source: Source) -> str:
+        """Segments one source and returns its line."""
+        stem = self.outputs.stem(stem_of(source), recorded_source(str(source)))
+        if is_video(source) or (isinstance(source, Path) and source.is_dir()):
+            return self._video(source, stem)
+        result = self.inferencer.label(
+            source, self.request, tile=self.args.tile, large=self.args.large
+        )
+        self.low_confidence += any("confidence" in text for text in result.warnings)
+        paths = result.save(self.folder, stem, self.formats, drawing_options(self.args))
+        for writer in self.coco:
+            writer.add(result)
+        files = dict(zip(self.formats, map(printable, paths), strict=True))
+        summary = result.to_dict()
+        if self.args.json:
+            return json.dumps({**summary, "files": files}, ensure_ascii=False)
+        return f"{printable(source)} -> {printable(paths[0])}: {_shares(result, summary)}"
+
+    def _video(self, source: Source, stem: str) -> str:
+        raise NotImplementedError
+
+
+def _shares(result: SegmentationResult, summary: dict[str, Any]) -> str:
+    """Largest categories with their shares, and the share of unknown pixels."""
+    names = short_names(result.categories)
+    shares = [f"{names[row['index']]} {row['share']:.1%}" for row in summary["categories"]]
+    more = [f"{len(shares) - LISTED} more"] if len(shares) > LISTED else []
+    unknown = summary["unknown"]["share"]
+    return ", ".join([*shares[:LISTED], *more, *[f"unknown {unknown:.1%}"] * (unknown > 0)])
+
+
+def _reason(source: Source, error: Exception) -> str:
+    """Line for a source that failed, which names it once."""
+    name = printable(source)
+    if is_out_of_memory(error):
+        return f"{name}: out of memory"
+    text = describe(error)
+    return text if isinstance(error, ImageError) or name in text else f"{name}: {text}"
