@@ -1,168 +1,155 @@
-"""Image reading: files, PIL images, arrays and tensors become (H, W, 3) RGB uint8 arrays."""
+"""Image reading: anything that holds an image becomes an (H, W, 3) RGB uint8 array."""
 
 from __future__ import annotations
 
-import glob
+import io
 import os
-import warnings
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from .advice import advice_of, advised
+from .decoding import decode, orientation_of
+from .deep import oriented
+from .names import IMAGE_SUFFIXES, STDIN, ImageError, is_url, printable
+from .pixels import rgb_from_array, rgb_from_pil
+from .remote import fetch, read_stdin, read_stream
+from .sources import find_images
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "ImageError",
+    "errors_named",
     "find_images",
+    "image_content",
+    "input_name",
     "read_image",
     "to_rgb",
 ]
 
-IMAGE_SUFFIXES = frozenset(
-    f".{kind}"
-    for kind in ("bmp", "gif", "jfif", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tga")
-    + ("tif", "tiff", "webp")
-)
-"""Suffixes of the files that are read from a folder; a file passed by itself may have any name."""
 
+def read_image(source: Any, *, large: bool = False) -> np.ndarray:
+    """Reads an encoded image as (H, W, 3) RGB uint8, rotated by its EXIF orientation.
 
-class ImageError(ValueError):
-    """An image that cannot be used; the message names it and gives the reason."""
+    Grey, palette, CMYK, Lab, 16-bit and float files are converted. White is the value that the
+    file states, else the smallest of 8, 10, 12, 14 and 16 bits that holds the maximum of the
+    image. Transparent pixels are blended with white. Of an animation or a file of several pages,
+    the first one is read.
 
-
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Reads an image file as (H, W, 3) RGB uint8, rotated by its EXIF orientation.
-
-    Grey, palette, CMYK and 16-bit files are converted. Transparent pixels are blended with white.
-    Of an animation, the first frame is read.
+    Args:
+        source: path, http or https address, ``"-"`` for the standard input, bytes, or binary file
+            object.
+        large: True to read images above Pillow's limit of about 179 megapixels, which guards
+            against files that unpack to more than the memory holds.
 
     Raises:
-        ImageError: the file does not exist, is not an image, is truncated, or exceeds Pillow's
-            size limit.
+        ImageError: the image does not exist, cannot be downloaded, is not an image, is truncated,
+            has values that describe no image, or exceeds a limit.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ImageError(f"{path}: no such file")
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder; expected an image file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _from_pil(ImageOps.exif_transpose(image))
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not an image that Pillow can read") from error
-    except Exception as error:  # Pillow's readers raise nearly anything on damaged files
-        reason = str(error) or type(error).__name__
-        raise ImageError(f"{path}: cannot be read ({reason})") from error
+    with errors_named(input_name(source)):
+        return decode(image_content(source), large)
 
 
-def to_rgb(image: Any) -> np.ndarray:
+def to_rgb(image: Any, *, large: bool = False) -> np.ndarray:
     """Converts an image to (H, W, 3) RGB uint8.
 
     Args:
-        image: path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or torch tensor
-            (H, W), (1, H, W), (3, H, W) or (4, H, W). Values of uint8 are 0..255 and of uint16
-            0..65535. Other integers must lie in 0..255. Floats are 0..1, or 0..255 if any value is
-            above 1. Channels are RGB or RGBA; transparent pixels are blended with white.
+        image: anything that `read_image` reads, a PIL image, an array (H, W), (H, W, 1), (H, W, 3)
+            or (H, W, 4), or a torch tensor (H, W), (1, H, W), (3, H, W) or (4, H, W). Values of
+            uint8 are 0..255. White in uint16 is the largest value of the smallest of 8, 10, 12, 14
+            and 16 bits that holds the maximum. Other integers must lie in 0..255. Floats are 0..1,
+            or 0..255 if any value is above 1. Channels are RGB or RGBA; transparent pixels are
+            blended with white.
+        large: True to read images of any size, as in `read_image`.
 
     Raises:
         ImageError: the type, shape or value range does not describe an image.
     """
-    if isinstance(image, str | os.PathLike):
-        return read_image(image)
     if isinstance(image, Image.Image):
-        return _from_pil(ImageOps.exif_transpose(image))
+        with errors_named("PIL image"):
+            return oriented(rgb_from_pil(image), orientation_of(image))
     if isinstance(image, np.ndarray):
-        return _from_array(image)
+        return rgb_from_array(image)
     if hasattr(image, "detach"):  # recognises a torch tensor without importing torch
         array = image.detach().cpu()
-        array = array.float() if array.is_floating_point() else array
-        return _from_array(np.moveaxis(array.numpy(), 0, -1) if array.ndim == 3 else array.numpy())
+        array = (array.float() if array.is_floating_point() else array).numpy()
+        return rgb_from_array(np.moveaxis(array, 0, -1) if array.ndim == 3 else array)
+    if _is_encoded(image):
+        return read_image(image, large=large)
+    if hasattr(image, "__array__"):
+        return rgb_from_array(np.asarray(image))
     raise ImageError(
-        f"expected a path, PIL image, numpy array or torch tensor, got {type(image).__name__}"
+        "expected a path, address, bytes, binary file, PIL image, numpy array or torch tensor, got "
+        f"{type(image).__name__}"
     )
 
 
-def _from_pil(image: Image.Image) -> np.ndarray:
-    if 0 in image.size:
-        raise ImageError(f"the image is empty: {image.size[0]} x {image.size[1]} pixels")
-    if image.mode == "F":
-        return _from_array(np.asarray(image))
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow has several mode names for it
-        return _from_array(np.asarray(image).clip(0, 65535).astype(np.uint16))
-    if image.has_transparency_data:
-        return _over_white(np.asarray(image.convert("RGBA")))
-    return np.array(image.convert("RGB"))
+def input_name(source: Any) -> str:
+    """Printable name of an input for messages."""
+    if source == STDIN and isinstance(source, str):
+        return "standard input"
+    if isinstance(source, str | os.PathLike):
+        text = printable(source)
+        return text if len(text) <= 300 else f"{text[:200]}...{text[-80:]}"
+    if isinstance(name := getattr(source, "name", None), str) and name:
+        return printable(name)
+    return "image data"
 
 
-def _from_array(array: np.ndarray) -> np.ndarray:
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise ImageError(
-            f"shape {array.shape} is not the shape of an image; expected (H, W), (H, W, 1), "
-            "(H, W, 3) or (H, W, 4) for an array, or channels first for a tensor"
-        )
-    array = _to_uint8(array)
-    if array.shape[2] == 4:
-        return _over_white(array)
-    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)))
-
-
-def _to_uint8(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * 255
-    if array.dtype == np.uint16:
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if array.dtype.kind not in "iuf":
-        raise ImageError(
-            f"dtype {array.dtype} cannot hold pixel values; expected integers, floats or booleans"
-        )
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= 255):  # written so that NaN fails too
-        raise ImageError(
-            f"pixel values lie in {low:g}..{high:g}; expected 0..255, or 0..1 for floats"
-        )
-    scale = 255 if array.dtype.kind == "f" and high <= 1 else 1
-    return (array * scale).round().astype(np.uint8)
-
-
-def _over_white(rgba_HW4: np.ndarray) -> np.ndarray:
-    alpha_HW1 = rgba_HW4[..., 3:].astype(np.float32) / 255
-    rgb_HW3 = rgba_HW4[..., :3] * alpha_HW1 + 255 * (1 - alpha_HW1)
-    return rgb_HW3.round().astype(np.uint8)
-
-
-def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Expands files, folders and glob patterns to a list of files without duplicates.
-
-    A folder contributes the images directly inside it, sorted by name. A pattern such as
-    ``photos/**/*.jpg`` contributes the files it matches. A file that does not exist is kept, so
-    that reading it reports the error.
+def image_content(source: Any) -> Path | io.BytesIO:
+    """Path or bytes of an encoded image; addresses and streams are read here.
 
     Raises:
-        ImageError: a folder contains no images, or a pattern matches no file.
+        ImageError: the input does not exist, cannot be read, or exceeds a limit.
     """
-    files: dict[Path, Path] = {}
-    for item in sources:
-        source, path = os.fspath(item), Path(item)
-        if path.is_dir():
-            matches = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not matches:
-                raise ImageError(f"{path}: found no images in this folder")
-        elif not path.exists() and glob.has_magic(source):
-            matches = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
-            if not matches:
-                raise ImageError(f"{source}: no file matches this pattern")
-        else:
-            matches = [path]
-        for match in matches:
-            files.setdefault(match.resolve(), match)
-    return list(files.values())
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source)
+    if hasattr(source, "read"):
+        return io.BytesIO(read_stream(source))
+    if is_url(source):
+        return io.BytesIO(fetch(source))
+    if source == STDIN and isinstance(source, str):
+        return io.BytesIO(read_stdin())
+    if not isinstance(source, str | os.PathLike):
+        raise ImageError(
+            f"expected a path, address, bytes or binary file, got {type(source).__name__}"
+        )
+    path = Path(source)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise ImageError("no such file") from None
+    except ValueError as error:  # a null byte
+        raise ImageError(f"not a valid path ({error})") from None
+    if stat.S_ISDIR(mode):
+        raise ImageError("a folder; expected an image file")
+    if stat.S_ISREG(mode):
+        return path
+    with path.open("rb") as stream:  # a pipe, which cannot be read twice
+        return io.BytesIO(read_stream(stream))
+
+
+@contextmanager
+def errors_named(name: str) -> Iterator[None]:
+    """Context whose errors become an `ImageError` that starts with the name of the input."""
+    try:
+        yield
+    except ImageError as error:
+        advice = advice_of(error)
+        raise advised(ImageError(f"{name}: {error}"), *advice.topics, **advice.values) from error
+    except MemoryError as error:
+        raise ImageError(f"{name}: the image does not fit into memory") from error
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged files
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ImageError(f"{name}: cannot be read ({reason})") from error
+
+
+def _is_encoded(image: Any) -> bool:
+    return isinstance(image, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(
+        image, "read"
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import IO
 
 from PIL import Image
@@ -13,6 +15,9 @@ __all__ = ["SOFTWARE", "is_own_output", "save_png"]
 SOFTWARE = "ovss"
 """Value of the PNG text chunk ``Software`` in every image that this package writes."""
 
+_OLD_ENDINGS = ("_overlay.png", "_labels.png")
+_VIDEO_ENDING = "_overlay.mp4"
+
 
 def save_png(image: Image.Image, file: IO[bytes]) -> None:
     """Writes an image as PNG, marked as an output of this package."""
@@ -22,11 +27,35 @@ def save_png(image: Image.Image, file: IO[bytes]) -> None:
 
 
 def is_own_output(path: str | os.PathLike[str]) -> bool:
-    """True if a file is a PNG that `save_png` wrote; only its header is read."""
-    if not os.fspath(path).lower().endswith(".png"):
+    """True if this package wrote a file as an output; only its header is read.
+
+    These are PNG files with the mark of `save_png`, PNG files of earlier versions
+    (``X_overlay.png`` and ``X_labels.png``) whose summary ``X.json`` lies in the same folder, and
+    videos ``X_overlay.mp4`` with their ``X.jsonl``.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    if name.endswith(_VIDEO_ENDING):
+        return _sibling(path, _VIDEO_ENDING, ".jsonl").is_file()
+    if not name.endswith(".png"):
         return False
+    for ending in _OLD_ENDINGS:
+        if name.endswith(ending) and _is_summary(_sibling(path, ending, ".json")):
+            return True
     try:
         with Image.open(path) as image:
             return image.info.get("Software") == SOFTWARE
     except Exception:  # not an image, which its reader reports
         return False
+
+
+def _sibling(path: Path, ending: str, other: str) -> Path:
+    return path.with_name(path.name[: -len(ending)] + other)
+
+
+def _is_summary(path: Path) -> bool:
+    try:
+        summary = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(summary, dict) and {"image", "categories"} <= summary.keys()

@@ -1,0 +1,44 @@
+"""Kinds of files by their first bytes, for messages about files that are not images."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+__all__ = ["head_of", "reason_of_content"]
+
+
+def head_of(file: Path | io.BytesIO, size: int = 512) -> bytes:
+    """First bytes of a file."""
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()[:size]
+    with file.open("rb") as stream:
+        return stream.read(size)
+
+
+def reason_of_content(head: bytes) -> str:
+    """Reason why a file is not an image that can be read, from its first bytes.
+
+    >>> reason_of_content(b"<!DOCTYPE html><html>")
+    'a web page (HTML); expected an image'
+    """
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    kinds = {
+        "a web page (HTML); expected an image": text.startswith((b"<!doctype html", b"<html")),
+        "a Git LFS pointer. Fetch the file itself with git lfs pull": text.startswith(
+            b"version https://git-lfs"
+        ),
+        "an SVG drawing. Convert it to PNG": b"<svg" in text,
+        "a PDF document. Convert its page to PNG": text.startswith(b"%pdf"),
+        "a HEIC image, which Pillow cannot read. Convert it to JPEG": head[4:12]
+        in (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1"),
+        "a video; expected an image": head[4:8] == b"ftyp"
+        or head.startswith(b"\x1aE\xdf\xa3")
+        or (head[:4], head[8:12]) == (b"RIFF", b"AVI "),
+        "a NumPy file. Load it with numpy.load and pass the array": head.startswith(b"\x93NUMPY"),
+        "an archive. Unpack it": head.startswith((b"PK\3\4", b"\x1f\x8b")),
+        "empty; expected an image": not head,
+    }
+    return next(
+        (kind for kind, holds in kinds.items() if holds), "not an image that Pillow can read"
+    )
