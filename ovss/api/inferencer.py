@@ -15,16 +15,21 @@ import torch
 from ovss.encoders.tags import WeightsUnavailableError
 from ovss.inference import best_labels
 from ovss.io.advice import advised
-from ovss.io.images import find_images, to_rgb
+from ovss.io.images import to_rgb
+from ovss.io.names import is_url, stem_of
+from ovss.io.sources import find_sources
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
+from ovss.models.parts import pretrained_block
 from ovss.models.provenance import weights_note
 from ovss.ops import resize
 from ovss.selection import IGNORE
+from ovss.vocabularies.prompts import PromptConfig
 
 from .request import Request, Words
 from .result import SegmentationResult
+from .stems import unique_stem
 
 if TYPE_CHECKING:
     from ovss.structures import Scores, TextFeatures
@@ -63,6 +68,7 @@ class Inferencer:
             `PHOTO_METHOD`, which needs CLIP weights: cached, downloadable, or named in `overrides`.
         weights: ``"default"`` for the file that the config names, a path, or None for random
             initialisation.
+        pretrained: weights of the encoder, a file or an open_clip tag; None: those of the config.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` and so on.
         synonyms: rule for names such as ``"sofa, couch"``, a key of
             `ovss.structures.SYNONYM_RULES`. None takes the method's rule, except that ``"first"``,
@@ -88,16 +94,18 @@ class Inferencer:
         model: str | Path | None = None,
         *,
         weights: str | Path | None = "default",
+        pretrained: str | Path | None = None,
         device: str = "auto",
         synonyms: str | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = choose_device(device)
         config = load_config(model or PHOTO_METHOD, dict(overrides or {}))
-        prompts = dict(config.model.get("prompts") or {})
-        rule = prompts.get("synonyms", "first")
-        prompts["synonyms"] = synonyms or ("average" if rule == "first" else rule)
-        config.model.prompts = prompts
+        if pretrained is not None:
+            pretrained_block(config.model.encoder)["pretrained"] = str(pretrained)
+        prompts = PromptConfig(**(config.model.get("prompts") or {}))
+        rule = synonyms or ("average" if prompts.synonyms == "first" else prompts.synonyms)
+        config.model.prompts = {**(config.model.get("prompts") or {}), "synonyms": rule}
         self.name = Path(model or PHOTO_METHOD).stem
         try:
             self.model = build_segmentor(config, weights=weights, device=self.device)
@@ -175,23 +183,27 @@ class Inferencer:
         return self.label(image, request)
 
     def _each(self, images: Any, request: Request) -> Iterator[SegmentationResult]:
-        items = find_images([images]) if isinstance(images, str | os.PathLike) else images
+        several = isinstance(images, str | os.PathLike)
+        items = find_sources([images]).sources if several else images
         stems: set[str] = set()
         for number, image in enumerate(items, 1):
-            yield self.label(image, request, unique_stem(image, number, stems))
+            yield self.label(image, request, unique_stem(_stem(image, number), stems))
 
-    def label(self, image: ImageLike, request: Request, stem: str = "") -> SegmentationResult:
+    def label(
+        self, image: ImageLike, request: Request, stem: str = "", *, large: bool = False
+    ) -> SegmentationResult:
         """Segments one image with a checked request.
 
         Args:
             image: one image, see `__call__`.
             request: categories and rules.
             stem: start of the file names of the result; empty: the name of the file.
+            large: True to read images above Pillow's limit of about 179 megapixels.
         """
-        rgb_HW3 = to_rgb(image)
+        rgb_HW3 = to_rgb(image, large=large)
         labels_HW, best_HW, probs_THW = self._predict(rgb_HW3, request)
         source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
-        warnings = (request.caution(self._is_softmax), self._confidence(best_HW, request))
+        warnings = (self.caution(request), self._confidence(best_HW, request))
         return SegmentationResult(
             labels_HW,
             request.names,
@@ -202,8 +214,12 @@ class Inferencer:
             note=self.note,
             warnings=tuple(filter(None, warnings)),
             probabilities=probs_THW,
-            stem=stem or unique_stem(image, 1, set()),
+            stem=stem or _stem(image),
         )
+
+    def caution(self, request: Request) -> str:
+        """Warning that any answer to a request would be meaningless; empty if it is sound."""
+        return request.caution(self.model.inference.activation == "softmax")
 
     def encode(self, names: tuple[str, ...]) -> TextFeatures:
         """Text features of a vocabulary, cached for the last few vocabularies."""
@@ -214,10 +230,6 @@ class Inferencer:
         while len(self._texts) > CACHED_VOCABULARIES:
             self._texts.popitem(last=False)
         return self._texts[names]
-
-    @property
-    def _is_softmax(self) -> bool:
-        return self.model.inference.activation == "softmax"
 
     @torch.inference_mode()
     def _predict(
@@ -237,7 +249,7 @@ class Inferencer:
     def _confidence(self, best_HW: np.ndarray, request: Request) -> str:
         """Warning if the model is unsure almost everywhere; empty otherwise."""
         mean = float(best_HW.mean(dtype=np.float64))
-        chance = 1 / len(request.queries) if self._is_softmax else 0.0
+        chance = 1 / len(request.queries) if self.model.inference.activation == "softmax" else 0.0
         if mean >= chance + LOW_CONFIDENCE * (1 - chance):
             return ""
         return (
@@ -269,36 +281,23 @@ def mean_scores(labels_HW: np.ndarray, best_HW: np.ndarray, count: int) -> np.nd
     return (sums_T / np.bincount(labels_N, minlength=count).clip(min=1)).astype(np.float32)
 
 
-def unique_stem(image: ImageLike, number: int, used: set[str]) -> str:
-    """Start of the file names of a result: the name of its file, or its number.
-
-    Args:
-        image: image that is segmented.
-        number: position of the image, which names images without a file.
-        used: stems of earlier images in lower case; the new one is added.
-    """
-    is_path = isinstance(image, str | os.PathLike)
-    first = stem = (Path(os.fspath(image)).stem if is_path else "") or f"image_{number:04d}"
-    repeats = 1
-    while stem.lower() in used:  # lower case, because some file systems ignore case
-        repeats += 1
-        stem = f"{first}_{repeats}"
-    used.add(stem.lower())
-    return stem
-
-
 def _names_several(image: ImageLike) -> bool:
     """True for the path of a folder, or a glob pattern that is not a file."""
-    if not isinstance(image, str | os.PathLike):
+    if not isinstance(image, str | os.PathLike) or is_url(image):
         return False
     path = Path(image)
     return path.is_dir() or (not path.exists() and glob.has_magic(os.fspath(image)))
 
 
+def _stem(image: ImageLike, number: int = 1) -> str:
+    """Stem of a file or address; the number for an image from memory."""
+    return stem_of(image) if isinstance(image, str | os.PathLike) else f"image_{number:04d}"
+
+
 def _no_photo_weights(error: WeightsUnavailableError) -> WeightsUnavailableError:
     return WeightsUnavailableError(
-        f"The default model {PHOTO_METHOD} needs CLIP weights. {error}. The bundled model "
-        f"{MINI_METHOD} runs without them, but it was trained on synthetic shapes only"
+        f"{error}. They belong to {PHOTO_METHOD}, the default model. The bundled model "
+        f"{MINI_METHOD} needs no download, but it was trained on synthetic shapes only"
     )
 
 

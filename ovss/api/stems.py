@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ovss.io.outputs import is_own_output
-
 __all__ = ["Outputs", "unique_stem"]
 
 
-def unique_stem(stem: str, used: set[str], is_taken: Callable[[str], bool] = lambda _: False) -> str:
+def unique_stem(
+    stem: str, used: set[str], is_taken: Callable[[str], bool] = lambda stem: False
+) -> str:
     """Stem with a number added if it is in use.
 
     Args:
@@ -66,7 +66,7 @@ class Outputs:
             return False
         summary = self.folder / f"{stem}.json"
         if not summary.exists():
-            return not all(is_own_output(file) for file in files if file.exists())
+            return True
         try:
             return bool(json.loads(summary.read_text("utf-8"))["image"] != source)
         except (OSError, ValueError, KeyError, TypeError):

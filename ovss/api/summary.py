@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ovss.io.drawing import unknown_value
 from ovss.io.files import write_text
 from ovss.io.json_text import json_text, utf8_text
+from ovss.io.names import STDIN, is_url
 
 if TYPE_CHECKING:
     from .result import SegmentationResult
 
-__all__ = ["summary_of", "write_summary"]
+__all__ = ["recorded_source", "summary_of", "write_summary"]
 
 
 def summary_of(result: SegmentationResult) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def summary_of(result: SegmentationResult) -> dict[str, Any]:
     height, width = result.label_map.shape
     size, unknown = result.label_map.size, int(result.unknown.sum())
     return {
-        "image": None if result.source is None else utf8_text(os.path.abspath(result.source)),
+        "image": None if result.source is None else recorded_source(result.source),
         "width": width,
         "height": height,
         "model": utf8_text(result.model),
@@ -46,6 +47,12 @@ def summary_of(result: SegmentationResult) -> dict[str, Any]:
             "share": round(unknown / size, 6),
         },
     }
+
+
+def recorded_source(source: str | os.PathLike[str]) -> str:
+    """Text that summaries record for a source: an address as it is, a path as an absolute one."""
+    text = os.fspath(source)
+    return utf8_text(text if text == STDIN or is_url(text) else os.path.abspath(text))
 
 
 def write_summary(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:

@@ -63,8 +63,11 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "segment": {
         "weights": f"Give a checkpoint with --weights FILE, or use --weights none. {_CONVERT}",
-        "pretrained": _PRETRAINED,
+        "pretrained": "Give the path of the encoder's weights with --pretrained FILE.",
+        "photo_weights": "Name a file with --pretrained FILE, or use --model dcp_clip_mini.",
         "memory": "Use a smaller --batch.",
+        "large": "Read it with --large.",
+        "out": "Choose another output folder with --out DIR.",
     },
     "reproduce": {
         **_EVALUATION,

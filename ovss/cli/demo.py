@@ -142,8 +142,7 @@ def run(args: argparse.Namespace) -> int:
     start, out = time.monotonic(), Path(args.out)
     write_scenes(out / "scenes", VOCABULARY, args.images, args.size)
     command = ["segment", str(out / "scenes"), "--vocabulary", VOCABULARY, "--out", str(out)]
-    if args.model != MINI_METHOD:
-        command += ["--model", args.model]
+    command += ["--model", args.model]
     if args.weights != "default":
         command += ["--weights", args.weights]
     print(f"$ ovss {shlex.join(command)}", flush=True)

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     from ovss.models.compatible import Answer, Verdict
 
-SECTIONS = ("components", "methods", "datasets", "protocols", "vocabularies", "templates", "plugins")
+SECTIONS = (
+    "components",
+    "methods",
+    "datasets",
+    "protocols",
+    "vocabularies",
+    "templates",
+    "plugins",
+)
 KINDS = {
     "encoders": "encoder",
     "selectors": "selector",

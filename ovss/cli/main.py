@@ -54,14 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 after an error, 2 for wrong usage, 130 if interrupted.
     """
-    never_fail_to_print()
     argv = list(sys.argv[1:] if argv is None else argv)
+    make_printing_safe("--json" in argv)
     debug = "--debug" in argv or bool(os.environ.get("OVSS_DEBUG"))
     argv = [argument for argument in argv if argument != "--debug"]
     # mmcv warns at import about compiled operators that it lacks and that nothing here uses
     warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformable")
     try:
-        return _dispatch(argv)
+        return _dispatch(argv, debug)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -75,11 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def never_fail_to_print() -> None:
-    """Makes characters that the output's encoding lacks appear as escapes instead of errors."""
+def make_printing_safe(is_json: bool) -> None:
+    """Makes characters that the output's encoding lacks appear as escapes instead of errors.
+
+    Args:
+        is_json: True if the command prints JSON, which is UTF-8 everywhere.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            is_utf8 = is_json and stream is sys.stdout
+            stream.reconfigure(encoding="utf-8" if is_utf8 else None, errors="backslashreplace")
 
 
 def describe(error: BaseException) -> str:
@@ -116,7 +121,7 @@ def _raised_here(error: BaseException) -> bool:
     return is_in_plugin(module)
 
 
-def _dispatch(argv: list[str]) -> int:
+def _dispatch(argv: list[str], debug: bool) -> int:
     if argv and argv[0] in DELEGATED:
         return int(_module(argv[0]).main(argv[1:]) or 0)
     name = next((argument for argument in argv if not argument.startswith("-")), None)
@@ -132,7 +137,7 @@ def _dispatch(argv: list[str]) -> int:
         module = _module(name)
     summaries = {command: plugin.summary for command, plugin in extra.items()}
     parser = build_parser(name, module, {**COMMANDS, **summaries})
-    args = parser.parse_args(argv)
+    args = parser.parse_args(argv, argparse.Namespace(debug=debug))
     if module is None or args.command is None:
         parser.print_help()
         return 2 if argv else 0

@@ -133,8 +133,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         type=_formats,
         default=DEFAULT_FORMATS,
         metavar="NAMES",
-        help=f"files to write, separated by commas (default: {','.join(DEFAULT_FORMATS)}): "
-        + "; ".join(f"{name} ({kind.about})" for name, kind in FORMATS.items()),
+        help=f"files to write, separated by commas (default: {','.join(DEFAULT_FORMATS)}; json is "
+        "always written): " + "; ".join(f"{name} ({kind.about})" for name, kind in FORMATS.items()),
     )
     group.add_argument(
         "--opacity",
@@ -161,7 +161,7 @@ def _formats(text: str) -> tuple[str, ...]:
     if unknown or not names:
         found = repr(unknown[0]) if unknown else "nothing"
         raise argparse.ArgumentTypeError(f"expected some of {', '.join(FORMATS)}, got {found}")
-    return names
+    return names if "json" in names else (*names, "json")  # it names the source of the others
 
 
 def _opacity(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,6 @@ from ovss.api.request import Request
 from ovss.api.result import SegmentationResult
 from ovss.api.stems import Outputs
 from ovss.api.summary import recorded_source
-from ovss.api.video import segment_video
 from ovss.io.names import ImageError, is_video, printable, stem_of
 
 from .main import describe
@@ -73,7 +73,7 @@ class SegmentRun:
                 try:
                     line = self._one(source)
                 except Exception as error:
-                    if self.args.debug:
+                    if self.args.debug or _is_full(error):
                         raise
                     self.failures += 1
                     bar.write(f"error: {_reason(source, error)}", file=sys.stderr)
@@ -108,9 +108,7 @@ class SegmentRun:
         stem = self.outputs.stem(stem_of(source), recorded_source(str(source)))
         if is_video(source) or (isinstance(source, Path) and source.is_dir()):
             return self._video(source, stem)
-        result = self.inferencer.label(
-            source, self.request, tile=self.args.tile, large=self.args.large
-        )
+        result = self.inferencer.label(source, self.request, large=self.args.large)
         self.low_confidence += any("confidence" in text for text in result.warnings)
         paths = result.save(self.folder, stem, self.formats, drawing_options(self.args))
         for writer in self.coco:
@@ -132,6 +130,11 @@ def _shares(result: SegmentationResult, summary: dict[str, Any]) -> str:
     more = [f"{len(shares) - LISTED} more"] if len(shares) > LISTED else []
     unknown = summary["unknown"]["share"]
     return ", ".join([*shares[:LISTED], *more, *[f"unknown {unknown:.1%}"] * (unknown > 0)])
+
+
+def _is_full(error: Exception) -> bool:
+    """True if nothing more can be written, so that the other sources would fail as well."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _reason(source: Source, error: Exception) -> str:

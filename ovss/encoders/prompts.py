@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ovss.structures import Vocabulary, split_synonyms
 
-__all__ = ["fill_template", "names_by_category"]
+__all__ = ["count_prompts", "fill_template", "names_by_category"]
 
 
 def fill_template(template: str, name: str) -> str:
@@ -37,3 +37,13 @@ def names_by_category(vocabulary: Vocabulary) -> list[tuple[str, ...]]:
     if vocabulary.synonyms == "first":
         return [synonyms[:1] for synonyms in names]
     return names
+
+
+def count_prompts(vocabulary: Vocabulary) -> str:
+    """Number of prompts in words.
+
+    >>> count_prompts(Vocabulary(("cat", "dog"), ("a {}.", "one {}.", "{}")))
+    'encoding 6 prompts (2 names x 3 templates)'
+    """
+    names, templates = sum(map(len, names_by_category(vocabulary))), len(vocabulary.templates)
+    return f"encoding {names * templates:,} prompts ({names:,} names x {templates} templates)"

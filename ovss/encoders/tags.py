@@ -80,11 +80,10 @@ def fetch(model: str, pretrained: str) -> Path:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         problem = WeightsUnavailableError(
-            f"The weights {pretrained!r} of {model} are not cached and could not be fetched from "
-            f"{tag.get('hf_hub') or tag.get('url')} ({type(error).__name__}: {error}). The cache "
-            f"folders are {HF_HUB_CACHE} (set by HF_HOME) and {OLD_CACHE}. Without a network, copy "
-            f"the file to this machine and set pretrained='/path/to/weights.safetensors' in the "
-            f"encoder's config"
+            f"The weights {pretrained!r} of {model} are not cached in {HF_HUB_CACHE} or "
+            f"{OLD_CACHE}, and could not be downloaded from {tag.get('hf_hub') or tag.get('url')} "
+            f"({type(error).__name__}: {error}). Without a network, copy the file to this machine "
+            f"and set pretrained='/path/to/weights.safetensors' in the encoder's config"
         )
         raise advised(problem, "pretrained") from error
 

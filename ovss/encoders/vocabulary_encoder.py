@@ -16,7 +16,7 @@ from ovss.io.fingerprint import Fingerprint
 from ovss.structures import TextFeatures, Vocabulary
 
 from .open_clip_text import SECONDS_BEFORE_BAR, TextRules, embed_vocabulary, text_tower
-from .prompts import names_by_category
+from .prompts import count_prompts, names_by_category
 from .text_cache import TextCache, cache_key
 from .tokenizer import Tokenizer
 
@@ -106,16 +106,6 @@ class VocabularyEncoder:
             torch.autocast(kind, enabled=False),
         ):
             return self._embed(clip, vocabulary)
-
-
-def count_prompts(vocabulary: Vocabulary) -> str:
-    """Number of prompts in words.
-
-    >>> count_prompts(Vocabulary(("cat", "dog"), ("a {}.", "one {}.", "{}")))
-    'encoding 6 prompts (2 names x 3 templates)'
-    """
-    names, templates = sum(map(len, names_by_category(vocabulary))), len(vocabulary.templates)
-    return f"encoding {names * templates:,} prompts ({names:,} names x {templates} templates)"
 
 
 def split_vocabulary(vocabulary: Vocabulary) -> Iterator[Vocabulary]:

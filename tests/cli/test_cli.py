@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,12 +116,93 @@ def test_json_lines_on_standard_output(here, capsys):
 
 def test_one_bad_image_is_reported_and_the_rest_go_on(here, capsys):
     Path("photos/broken.png").write_bytes(Path("photos/one.png").read_bytes()[:60])
-    assert segment("photos", "absent.jpg") == 1
+    assert segment("photos") == 1
     printed = capsys.readouterr()
     assert "error: photos/broken.png: " in printed.err
-    assert "error: absent.jpg: no such file" in printed.err
-    assert "2 of 4 images segmented" in printed.out
+    assert "2 of 3 images segmented" in printed.out
     assert outputs("outputs") == files_of("one", "two")
+
+
+def test_missing_files_are_named_before_the_model_is_built(here, capsys, monkeypatch):
+    monkeypatch.setattr("ovss.models.build.build_model", None)
+    assert segment("photos/one.png", "absent.jpg", "gone.png") == 1
+    assert capsys.readouterr().err == "error: absent.jpg, gone.png: no such files\n"
+
+
+def test_names_that_are_not_utf8_do_not_stop_a_run(here, capsys):
+    Path("photos", os.fsdecode(b"caf\xe9.png")).write_bytes(Path("photos/one.png").read_bytes())
+    assert segment("photos", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 3
+    assert json.loads(Path("outputs", os.fsdecode(b"caf\xe9.json")).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_words_outside_the_encoding_of_the_terminal(here, encoding, flags):
+    code = "import sys; from ovss.cli import main; sys.exit(main())"
+    command = ["segment", "photos", "--words", "猫, Größe", "--model", "tiny.py", *flags]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "猫" in Path("outputs/one.json").read_text("utf-8")
+    if flags:
+        names = {row["category"] for line in done.stdout.decode("utf-8").splitlines()
+                 for row in json.loads(line)["categories"]}  # fmt: skip
+        assert names <= {"猫", "Größe"}
+
+
+def test_running_twice_into_the_image_folder_segments_the_same_images(here, capsys):
+    for _ in range(2):
+        assert segment("photos", "--out", "photos") == 0
+        printed = capsys.readouterr().out
+        assert "2 of 2 images segmented" in printed
+    assert "4 outputs of earlier runs were left out" in printed
+    assert outputs("photos") == {"one.png", "two.jpg", *files_of("one", "two")}
+
+
+def test_pixels_that_are_none_of_the_categories(here, capsys):
+    flags = ["--background", "wall, sky", "--threshold", "0.35", "--json"]
+    assert segment("photos/one.png", *flags) == 0
+    summary = json.loads(capsys.readouterr().out)
+    labels = np.asarray(Image.open("outputs/one_labels.png"))
+    assert summary["unknown"]["value"] == 255
+    assert summary["unknown"]["pixels"] == (labels == 255).sum() > 0
+    assert sum(row["pixels"] for row in summary["categories"]) == (labels != 255).sum()
+    assert all(row["mean_score"] >= 0.35 for row in summary["categories"])
+
+
+def test_one_category_alone_gets_a_warning(here, capsys):
+    assert segment("photos/one.png", vocabulary=("--words", "cat")) == 0
+    assert "'cat' is the only category" in capsys.readouterr().err
+    assert "only category" in json.loads(Path("outputs/one.json").read_text())["warnings"][0]
+    assert segment("photos/one.png", vocabulary=("--words", "cat", "--background", "wall")) == 0
+    assert "only category" not in capsys.readouterr().err
+
+
+def test_formats_are_chosen(here, capsys):
+    formats = ["--format", "coco,labelme,yolo,voc,npz"]
+    assert segment("photos", *formats) == 0
+    assert {path.name for path in Path("outputs").iterdir()} == {
+        *("coco", "labelme", "yolo", "voc", "one.npz", "two.npz", "one.json", "two.json"),
+        "coco.json",
+    }
+    coco = json.loads(Path("outputs/coco.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["one.png", "two.jpg"]
+    with pytest.raises(SystemExit, match="2"):
+        segment("photos", "--format", "cocoo")
+    assert "expected some of overlay, labels" in capsys.readouterr().err
+
+
+def test_drawing_beside_the_image(here):
+    assert segment("photos/one.png", "--show", "side-by-side", "--opacity", "1") == 0
+    wide = Image.open("outputs/one_overlay.png").width
+    assert segment("photos/one.png", "--no-names") == 0
+    assert wide > 1.8 * Image.open("outputs/one_overlay.png").width
 
 
 def test_same_stems_do_not_share_files(here):
@@ -158,7 +240,7 @@ def test_inputs_and_foreign_files_are_never_overwritten(here):
         (["photos", "--words-file", "absent.txt"], "absent.txt"),
         (["photos", "--vocabulary", "ade20k_15"], "ade20k_150"),
         (["photos/*.bmp", "--words", "cat"], "no file matches"),
-        (["empty", "--words", "cat"], "no images in this folder"),
+        (["empty", "--words", "cat"], "found no images or videos in this folder"),
         (["photos", "--words", "cat", "--out", "tiny.py"], "tiny.py"),
         (["photos", "--words", "cat", "--model", "cat_seg_mimi"], "Did you mean cat_seg_mini"),
         (["photos", "--words", "cat", "--weights", "absent.safetensors"], "absent.safetensors"),
@@ -195,13 +277,24 @@ def test_config_options_given_twice_all_count(here, capsys):
     assert "colour" in capsys.readouterr().err
 
 
-def test_the_default_model_prints_a_note(here, capsys):
-    assert main(["segment", "photos/one.png", "--words", "cat, dog", "--device", "cpu"]) == 0
+def test_the_default_model_is_one_for_photographs(here, capsys, monkeypatch):
+    """Without its CLIP weights it stops with what to do; with them it runs."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(["segment", "photos/one.png", "--words", "cat, dog", "--device", "cpu"]) == 1
     printed = capsys.readouterr()
-    assert "naclip_vit-b16" in printed.err
-    assert "note" not in printed.out
-    assert segment("photos/one.png") == 0
-    assert "naclip" not in capsys.readouterr().err
+    assert "naclip_vit-b16, the default model" in printed.err
+    assert "--pretrained FILE, or use --model dcp_clip_mini" in printed.err
+    assert not Path("outputs").exists() or not outputs("outputs")
+    monkeypatch.setattr("ovss.api.inferencer.PHOTO_METHOD", "tiny.py")
+    assert main(["segment", "photos/one.png", "--words", "cat, dog", "--device", "cpu"]) == 0
+
+
+def test_random_weights_are_marked_everywhere(here, capsys):
+    assert segment("photos") == 0
+    printed = capsys.readouterr()
+    note = "random weights in the encoder: the masks mean nothing"
+    assert printed.err.count(note) == 1
+    assert json.loads(Path("outputs/one.json").read_text())["note"] == note
 
 
 def test_missing_pretrained_weights_are_named(here, capsys, monkeypatch):

@@ -10,7 +10,7 @@ from ovss.cli import main
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["segment", "a.png", "--words", "cat", "--out-dir", "x"], "--out-dir. Did you mean --out?"),
+        (["segment", "a.png", "--words", "cat", "--out-dir", "x"], "Did you mean --out?"),
         (["segment", "a.png", "--words", "cat", "--alpha", "1"], "Did you mean --opacity?"),
         (["segment", "a.png", "--words", "cat", "--treshold", "1"], "Did you mean --threshold?"),
         (["segment", "a.png", "--words", "cat", "--nonsense"], "unknown flag --nonsense."),
