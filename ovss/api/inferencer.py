@@ -40,8 +40,9 @@ ImageLike = Any
 """Anything that `ovss.io.images.to_rgb` accepts: path, URL, bytes, file object, PIL, array, tensor.
 """
 CACHED_VOCABULARIES = 8
-LOW_CONFIDENCE = 0.3
-"""Mean probability below which a result gets a warning; with softmax, its share above chance."""
+LOW_CONFIDENCE = {"sigmoid": 0.3, "softmax": 0.05}
+"""Confidence below which a result gets a warning: the mean probability of a pixel's best category,
+scaled so that 0 is chance: 0 with a sigmoid, one divided by the number of names with a softmax."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -248,9 +249,9 @@ class Inferencer:
 
     def _confidence(self, best_HW: np.ndarray, request: Request) -> str:
         """Warning if the model is unsure almost everywhere; empty otherwise."""
-        mean = float(best_HW.mean(dtype=np.float64))
-        chance = 1 / len(request.queries) if self.model.inference.activation == "softmax" else 0.0
-        if mean >= chance + LOW_CONFIDENCE * (1 - chance):
+        activation, mean = self.model.inference.activation, float(best_HW.mean(dtype=np.float64))
+        chance = 1 / len(request.queries) if activation == "softmax" else 0.0
+        if mean - chance >= LOW_CONFIDENCE[activation] * (1 - chance):
             return ""
         return (
             f"Low confidence: the best category of a pixel has a mean probability of {mean:.2f}. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 from PIL import Image
 
 import ovss
+from ovss.api.result import UNKNOWN
 from ovss.inference import best_labels
 from ovss.io.images import ImageError
+from ovss.segmentor import NonFiniteError
 from tests.tiny_config import write_tiny_config
 
 WORDS = ("cat", "sofa, couch", "grass")
@@ -130,3 +133,67 @@ def test_repr_of_a_result_is_one_line():
         labels, ("cat", "dog", "sky"), np.ones(3), np.zeros((2, 3, 3), np.uint8)
     )
     assert repr(result) == "<SegmentationResult 3 x 2: cat 66.7%, sky 33.3%>"
+
+
+# -- several images, synonyms, unknown pixels, probabilities ---------------------------------------
+
+
+def test_folders_patterns_and_lists_give_results_that_never_share_a_file(tiny, image, tmp_path):
+    for path in ("a/one.png", "b/one.png", "b/Two.jpg"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / path)
+    one, two = str(tmp_path / "a"), str(tmp_path / "b/*")
+    assert [Path(r.source).name for r in tiny(two, WORDS)] == ["Two.jpg", "one.png"]
+    assert [Path(r.source).name for r in tiny.many(one, WORDS)] == ["one.png"]
+    sources = [tmp_path / "a/one.png", tmp_path / "b/one.png", tmp_path / "b/Two.jpg", image]
+    for result in tiny(sources, WORDS):
+        result.save(tmp_path / "out", formats=("json",))
+    saved = {path.name for path in (tmp_path / "out").iterdir()}
+    assert saved == {"one.json", "one_2.json", "Two.json", "image_0004.json"}
+
+
+def test_every_synonym_counts(tmp_path, image):
+    """A method that uses the first synonym in evaluation averages them here, or as you choose."""
+    config = write_tiny_config(tmp_path)
+    assert ovss.Inferencer(config, device="cpu").model.prompts.synonyms == "average"
+    for rule in ("first", "average", "max"):
+        run = ovss.Inferencer(config, device="cpu", synonyms=rule)
+        assert run.model.prompts.synonyms == rule
+        embeds = [run.encode((name, "dog")).embeds_TPC for name in ("sofa", "sofa, couch")]
+        is_same = embeds[0].shape == embeds[1].shape and torch.equal(*embeds)
+        assert is_same == (rule == "first")
+    result = run(image, "sofa|couch, dog|puppy|hound")
+    assert result.categories == ("sofa, couch", "dog, puppy, hound")
+    assert set(np.unique(result.label_map)) <= {0, 1}
+
+
+def test_probabilities_agree_with_the_label_map(tiny, image):
+    result = tiny(image, WORDS, background="wall", probabilities=True)
+    assert result.probabilities.shape == (3, 37, 61)
+    known = result.label_map != UNKNOWN
+    assert (result.probabilities.argmax(0)[known] == result.label_map[known]).all()
+    strict = tiny(image, WORDS, background="wall", threshold=0.4, probabilities=True)
+    assert (strict.probabilities == result.probabilities).all()
+    best = result.probabilities.max(0)
+    assert ((strict.label_map != UNKNOWN) == (known & (best >= 0.4))).all()
+    assert tiny(image, WORDS).probabilities is None
+
+
+def test_pixels_that_a_background_name_wins_are_unknown(tiny, image):
+    plain = tiny(image, [*WORDS, "wall"])
+    result = tiny(image, WORDS, background=["wall"])
+    assert (result.unknown == (plain.label_map == 3)).all()
+    assert (result.mask("grass") == plain.mask("grass")).all()
+    assert result.categories == WORDS
+
+
+def test_weights_that_are_not_finite_stop_the_image(tmp_path, image):
+    run = ovss.Inferencer(write_tiny_config(tmp_path), device="cpu")
+    next(p for n, p in run.model.named_parameters() if "visual" in n).data.view(-1)[0] = torch.nan
+    with pytest.raises(NonFiniteError, match="image features of the encoder"):
+        run(image, WORDS)
+
+
+def test_repr_of_an_inferencer_names_method_and_caveat(tiny):
+    assert repr(tiny).startswith("<Inferencer tiny on cpu: ")
+    assert "random weights in the encoder" in repr(tiny)
