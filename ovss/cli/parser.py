@@ -50,7 +50,7 @@ class HelpfulParser(argparse.ArgumentParser):
         """Parser of the subcommand that was called; this parser if there is none."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                chosen = action.choices.get(getattr(parsed, action.dest, None))
+                chosen = action.choices.get(str(getattr(parsed, action.dest, None)))
                 return self if chosen is None else chosen._chosen(parsed)
         return self
 
