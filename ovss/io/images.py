@@ -28,6 +28,7 @@ __all__ = [
     "find_images",
     "image_content",
     "input_name",
+    "is_encoded",
     "read_image",
     "to_rgb",
 ]
@@ -75,12 +76,12 @@ def to_rgb(image: Any, *, large: bool = False) -> np.ndarray:
             return oriented(rgb_from_pil(image), orientation_of(image))
     if isinstance(image, np.ndarray):
         return rgb_from_array(image)
+    if is_encoded(image):
+        return read_image(image, large=large)
     if hasattr(image, "detach"):  # recognises a torch tensor without importing torch
         array = image.detach().cpu()
         array = (array.float() if array.is_floating_point() else array).numpy()
         return rgb_from_array(np.moveaxis(array, 0, -1) if array.ndim == 3 else array)
-    if _is_encoded(image):
-        return read_image(image, large=large)
     if hasattr(image, "__array__"):
         return rgb_from_array(np.asarray(image))
     raise ImageError(
@@ -149,7 +150,8 @@ def errors_named(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: cannot be read ({reason})") from error
 
 
-def _is_encoded(image: Any) -> bool:
+def is_encoded(image: Any) -> bool:
+    """True for paths, addresses, bytes and file objects, which `read_image` reads."""
     return isinstance(image, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(
         image, "read"
     )

@@ -14,7 +14,14 @@ from PIL import Image, ImageCms
 
 from .names import ImageError
 
-__all__ = ["rgb_from_array", "rgb_from_pil", "stated_white", "white_level", "white_of"]
+__all__ = [
+    "rgb_from_array",
+    "rgb_from_pil",
+    "stated_white",
+    "white_level",
+    "white_of",
+    "white_of_pil",
+]
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 """Bit depths that are assumed for integers of more than 8 bits."""
@@ -144,19 +151,36 @@ def _deep_grey(image: Image.Image, white: int | None) -> np.ndarray:
     tags = getattr(image, "tag_v2", {})
     if grey_HW.dtype == np.int32 and tags and 2 not in tags.get(_SAMPLE_FORMAT, ()):
         grey_HW = grey_HW.view(np.uint32)  # Pillow has no unsigned mode of 32 bits
-    low, high = int(grey_HW.min()), int(grey_HW.max())
-    if low < 0:
-        raise ImageError(
-            f"pixel values lie in {low}..{high}; expected 0..65535. Convert the image to 8 or 16 "
-            "bits without negative values"
-        )
-    white = white or stated_white(image, high) or white_level(high)
+    white = white or _white_of_grey(image, int(grey_HW.min()), int(grey_HW.max()))
     grey_HW1 = _to_uint8(grey_HW, white)[..., None]
     clear = image.info.get("transparency")
     if isinstance(clear, int):
         alpha_HW1 = np.where(grey_HW == clear, 0, 255).astype(np.uint8)[..., None]
         return _over_white(np.concatenate([grey_HW1, grey_HW1, grey_HW1, alpha_HW1], axis=2))
     return np.array(np.broadcast_to(grey_HW1, (*grey_HW.shape, 3)))
+
+
+def white_of_pil(image: Image.Image) -> int | None:
+    """Value of white of an image with one channel of more than 8 bits; None for other images.
+
+    Raises:
+        ImageError: the values do not describe an image.
+    """
+    if image.mode == "F":
+        return white_of(np.asarray(image))
+    if not image.mode.startswith("I"):
+        return None
+    low, high = image.getextrema()
+    return _white_of_grey(image, int(low), int(high))  # type: ignore[arg-type]
+
+
+def _white_of_grey(image: Image.Image, low: int, high: int) -> int:
+    if low < 0:
+        raise ImageError(
+            f"pixel values lie in {low}..{high}; expected 0..65535. Convert the image to 8 or 16 "
+            "bits without negative values"
+        )
+    return stated_white(image, high) or white_level(high)
 
 
 def stated_white(image: Image.Image, high: int) -> int | None:

@@ -74,6 +74,13 @@ def read_stream(stream: Any, *, max_bytes: int = MAX_BYTES) -> bytes:
     Raises:
         ImageError: the stream gives text or nothing, or more than `max_bytes`.
     """
+    data = _read_all(stream, max_bytes)
+    if not data and _position(stream):
+        raise ImageError("the file object is at its end. Call seek(0) before passing it")
+    return data
+
+
+def _read_all(stream: Any, max_bytes: int) -> bytes:
     data = bytearray()
     while chunk := stream.read(_CHUNK):  # a raw stream may give less than it is asked for
         if not isinstance(chunk, bytes | bytearray | memoryview):
@@ -84,8 +91,6 @@ def read_stream(stream: Any, *, max_bytes: int = MAX_BYTES) -> bytes:
         data += chunk
         if len(data) > max_bytes:
             raise _too_large(max_bytes)
-    if not data and _position(stream):
-        raise ImageError("the file object is at its end. Call seek(0) before passing it")
     return bytes(data)
 
 
@@ -100,7 +105,10 @@ def read_stdin() -> bytes:
         raise ImageError("closed; expected the bytes of an image")
     if stream.isatty():
         raise ImageError("a terminal; expected the bytes of an image. Send it through a pipe")
-    return read_stream(getattr(stream, "buffer", stream))
+    data = _read_all(getattr(stream, "buffer", stream), MAX_BYTES)
+    if not data:
+        raise ImageError("empty, or read before; expected the bytes of an image")
+    return data
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
