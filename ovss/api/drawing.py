@@ -25,7 +25,8 @@ def draw_result(
     result: SegmentationResult, opacity: float, legend: bool, names: bool, side_by_side: bool
 ) -> Image.Image:
     """Draws a result; see `SegmentationResult.draw`."""
-    image_HW3, labels_HW = result.image, result.label_map
+    image_HW3 = result.image
+    labels_HW = sampled(result.label_map, image_HW3.shape[:2])
     if legend:
         image_HW3, labels_HW = enlarge_small(image_HW3), enlarge_small(labels_HW)
     shown = short_names(result.categories)
@@ -38,6 +39,16 @@ def draw_result(
     if not legend:
         return drawing
     return add_legend(drawing, _entries(result, shown), result.note, size)
+
+
+def sampled(labels_HW: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Label map at the size of a smaller copy of its image: the labels at the centres of pixels."""
+    if labels_HW.shape == tuple(size):
+        return labels_HW
+    rows, columns = (
+        (np.arange(new) * 2 + 1) * old // (2 * new) for old, new in zip(labels_HW.shape, size)
+    )
+    return labels_HW[rows[:, None], columns]
 
 
 def _paired(left: Image.Image, right: Image.Image) -> Image.Image:

@@ -6,6 +6,7 @@ import glob
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +19,23 @@ from ovss.io.advice import advised
 from ovss.io.images import to_rgb
 from ovss.io.names import is_url, stem_of
 from ovss.io.sources import find_sources
+from ovss.io.tiles import LazyImage
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 from ovss.models.parts import pretrained_block
 from ovss.models.provenance import weights_note
-from ovss.ops import resize
 from ovss.selection import IGNORE
 from ovss.vocabularies.prompts import PromptConfig
 
+from .prediction import category_maps, confidence_warning, mean_scores
 from .request import Request, Words
 from .result import SegmentationResult
 from .stems import unique_stem
+from .tiles import segment_tiles
 
 if TYPE_CHECKING:
-    from ovss.structures import Scores, TextFeatures
+    from ovss.structures import TextFeatures
 
 __all__ = ["Inferencer", "SegmentationResult", "choose_device", "segment"]
 
@@ -40,9 +43,6 @@ ImageLike = Any
 """Anything that `ovss.io.images.to_rgb` accepts: path, URL, bytes, file object, PIL, array, tensor.
 """
 CACHED_VOCABULARIES = 8
-LOW_CONFIDENCE = {"sigmoid": 0.3, "softmax": 0.05}
-"""Confidence below which a result gets a warning: the mean probability of a pixel's best category,
-scaled so that 0 is chance: 0 with a sigmoid, one divided by the number of names with a softmax."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -191,7 +191,13 @@ class Inferencer:
             yield self.label(image, request, unique_stem(_stem(image, number), stems))
 
     def label(
-        self, image: ImageLike, request: Request, stem: str = "", *, large: bool = False
+        self,
+        image: ImageLike,
+        request: Request,
+        stem: str = "",
+        *,
+        tile: int | None = None,
+        large: bool = False,
     ) -> SegmentationResult:
         """Segments one image with a checked request.
 
@@ -199,24 +205,61 @@ class Inferencer:
             image: one image, see `__call__`.
             request: categories and rules.
             stem: start of the file names of the result; empty: the name of the file.
-            large: True to read images above Pillow's limit of about 179 megapixels.
+            tile: side in pixels of the tiles in which a larger image is segmented; None: the image
+                is segmented in one piece. Tiles bound the memory, see `ovss.api.tiles`.
+            large: True to read images above Pillow's limit of about 179 megapixels; tiles lift it
+                too.
         """
+        if tile is not None:
+            source = LazyImage(image)
+            if max(source.size) > tile:
+                return self._tiled(image, source, request, stem, tile)
         rgb_HW3 = to_rgb(image, large=large)
         labels_HW, best_HW, probs_THW = self._predict(rgb_HW3, request)
-        source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
-        warnings = (self.caution(request), self._confidence(best_HW, request))
-        return SegmentationResult(
+        scores_T = mean_scores(labels_HW, best_HW, len(request.names))
+        return self._result(image, labels_HW, scores_T, rgb_HW3, request, stem, probs_THW)
+
+    def _tiled(
+        self, image: ImageLike, source: LazyImage, request: Request, stem: str, tile: int
+    ) -> SegmentationResult:
+        tiled = segment_tiles(
+            source,
+            lambda rgb_HW3: self._predict(rgb_HW3, request)[:2],
+            len(request.names),
+            tile=tile,
+            overlap=tile // 4,
+            progress=True,
+        )
+        preview_HW3, _ = tiled.preview()
+        return self._result(image, tiled.label_map, tiled.scores, preview_HW3, request, stem)
+
+    def _result(
+        self,
+        image: ImageLike,
+        labels_HW: np.ndarray,
+        scores_T: np.ndarray,
+        rgb_HW3: np.ndarray,
+        request: Request,
+        stem: str,
+        probs_THW: np.ndarray | None = None,
+    ) -> SegmentationResult:
+        result = SegmentationResult(
             labels_HW,
             request.names,
-            mean_scores(labels_HW, best_HW, len(request.names)),
+            scores_T,
             rgb_HW3,
-            source,
+            os.fspath(image) if isinstance(image, str | os.PathLike) else None,
             self.name,
             note=self.note,
-            warnings=tuple(filter(None, warnings)),
             probabilities=probs_THW,
             stem=stem or _stem(image),
         )
+        activation = self.model.inference.activation
+        warnings = (
+            self.caution(request),
+            confidence_warning(scores_T, result.pixels, len(request.queries), activation),
+        )
+        return replace(result, warnings=tuple(filter(None, warnings)))
 
     def caution(self, request: Request) -> str:
         """Warning that any answer to a request would be meaningless; empty if it is sound."""
@@ -246,40 +289,6 @@ class Inferencer:
         labels_HW = labels_1HW.masked_fill(unknown_1HW, IGNORE)[0].cpu().numpy()
         maps = category_maps(scores, rgb_HW3.shape[:2], count) if request.probabilities else None
         return labels_HW, best_1HW[0].float().cpu().numpy(), maps
-
-    def _confidence(self, best_HW: np.ndarray, request: Request) -> str:
-        """Warning if the model is unsure almost everywhere; empty otherwise."""
-        activation, mean = self.model.inference.activation, float(best_HW.mean(dtype=np.float64))
-        chance = 1 / len(request.queries) if activation == "softmax" else 0.0
-        if mean - chance >= LOW_CONFIDENCE[activation] * (1 - chance):
-            return ""
-        return (
-            f"Low confidence: the best category of a pixel has a mean probability of {mean:.2f}. "
-            f"The categories may not fit the image, or the model may not know such images"
-        )
-
-
-def category_maps(scores: Scores, size: tuple[int, int], count: int) -> np.ndarray:
-    """Probability maps (count, H, W) of the first categories at `size`, float32.
-
-    The map of a category with several queries is the maximum of their maps.
-    """
-    maps_KHW = np.zeros((count, *size), np.float32)
-    index_K, valid_K = scores.selection.index_BK[0], scores.selection.valid_BK[0]
-    for slot in valid_K.nonzero()[:, 0].tolist():
-        category = int(scores.text.categories(index_K[slot]))
-        if category < count:
-            map_HW = resize(scores.probs_BKHW[:, slot : slot + 1], size)[0, 0].float().cpu().numpy()
-            np.maximum(maps_KHW[category], map_HW, out=maps_KHW[category])
-    return maps_KHW
-
-
-def mean_scores(labels_HW: np.ndarray, best_HW: np.ndarray, count: int) -> np.ndarray:
-    """Mean score of each of `count` categories over its pixels, float32; 0 if it has none."""
-    known_HW = labels_HW != IGNORE
-    labels_N = labels_HW[known_HW]
-    sums_T = np.bincount(labels_N, best_HW[known_HW].astype(np.float64), count)
-    return (sums_T / np.bincount(labels_N, minlength=count).clip(min=1)).astype(np.float32)
 
 
 def _names_several(image: ImageLike) -> bool:

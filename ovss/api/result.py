@@ -27,6 +27,9 @@ __all__ = ["OUTPUT_ENDINGS", "UNKNOWN", "SegmentationResult"]
 UNKNOWN = IGNORE
 """Label of pixels that belong to no category."""
 
+PIXELS_AT_ONCE = 1 << 22
+"""Pixels counted at once, so that the memory does not depend on the image."""
+
 OUTPUT_ENDINGS = tuple(str(file) for file in output_files(""))
 """Endings that `SegmentationResult.save` appends to the stem by default, one for each file."""
 
@@ -39,7 +42,8 @@ class SegmentationResult:
         label_map: (H, W) integers, indices into `categories`, or `UNKNOWN`.
         categories: T category names, as requested.
         scores: (T,) float32, mean probability of a category over its pixels; 0 if it has none.
-        image: (H, W, 3) RGB uint8, the image as it was read.
+        image: (H, W, 3) RGB uint8, the image as it was read; of a tiled image a smaller copy, and
+            drawings have its size.
         source: path of the image, or None if it came from memory.
         model: name of the config of the model.
         note: caveat that every drawing and summary repeats, for example on random weights.
@@ -62,8 +66,10 @@ class SegmentationResult:
     @cached_property
     def pixels(self) -> np.ndarray:
         """Number of pixels of each category, (T,) int64."""
-        known_N = self.label_map[self.label_map != UNKNOWN]
-        return np.bincount(known_N, minlength=len(self.categories))
+        pixels_T = np.zeros(len(self.categories), np.int64)
+        for rows in np.array_split(self.label_map, self.label_map.size // PIXELS_AT_ONCE + 1):
+            pixels_T += np.bincount(rows[rows != UNKNOWN], minlength=len(pixels_T))
+        return pixels_T
 
     @property
     def unknown(self) -> np.ndarray:

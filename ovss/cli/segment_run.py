@@ -20,6 +20,7 @@ from ovss.api.request import Request
 from ovss.api.result import SegmentationResult
 from ovss.api.stems import Outputs
 from ovss.api.summary import recorded_source
+from ovss.api.video import segment_video
 from ovss.io.names import ImageError, is_video, printable, stem_of
 
 from .main import describe
@@ -108,7 +109,9 @@ class SegmentRun:
         stem = self.outputs.stem(stem_of(source), recorded_source(str(source)))
         if is_video(source) or (isinstance(source, Path) and source.is_dir()):
             return self._video(source, stem)
-        result = self.inferencer.label(source, self.request, large=self.args.large)
+        result = self.inferencer.label(
+            source, self.request, tile=self.args.tile, large=self.args.large
+        )
         self.low_confidence += any("confidence" in text for text in result.warnings)
         paths = result.save(self.folder, stem, self.formats, drawing_options(self.args))
         for writer in self.coco:
@@ -120,7 +123,32 @@ class SegmentRun:
         return f"{printable(source)} -> {printable(paths[0])}: {_shares(result, summary)}"
 
     def _video(self, source: Source, stem: str) -> str:
-        raise NotImplementedError
+        """Segments a video or a folder of frames and returns its line."""
+        args, drawing = self.args, drawing_options(self.args)
+        video = segment_video(
+            source,
+            lambda rgb_HW3: self.inferencer.label(rgb_HW3, self.request),
+            self.folder,
+            stem,
+            every=args.every,
+            fps=args.fps if Path(source).is_dir() else None,
+            labels="labels" in self.formats,
+            draw=lambda result: result.draw(legend=False, **drawing),
+            progress=True,
+        )
+        if video.damage:
+            tqdm.write(f"warning: {video.damage}", file=sys.stderr)
+        if args.json:
+            content = {"video": recorded_source(source), "frames": video.frames}
+            content |= {"note": self.inferencer.note, "categories": video.categories}
+            content["files"] = [printable(file) for file in video.files]
+            return json.dumps(content, ensure_ascii=False)
+        shares = ", ".join(
+            f"{row['category']} {row['share']:.1%}" for row in video.categories[:LISTED]
+        )
+        return (
+            f"{printable(source)} -> {printable(video.files[0])}: {video.frames} frames, {shares}"
+        )
 
 
 def _shares(result: SegmentationResult, summary: dict[str, Any]) -> str:
