@@ -71,8 +71,8 @@ class CocoWriter:
         """
         if result.categories != self.categories:
             raise ValueError(
-                f"expected a result with the {len(self.categories)} categories of the file, got "
-                f"one with {len(result.categories)} others. Write a file per vocabulary"
+                f"expected a result with the {len(self.categories)} categories of this file, got "
+                f"one with {len(result.categories)} other categories. Write one file per vocabulary"
             )
         height, width = result.label_map.shape
         image_id = len(self.images) + 1

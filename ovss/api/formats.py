@@ -115,7 +115,7 @@ def ensure_formats(
         formats: names of the formats.
 
     Raises:
-        ValueError: a format does not exist.
+        ValueError: a format does not exist, or the environment names a font that cannot be used.
         ImportError: a package that a format needs is not installed.
         FileExistsError: the folder holds files of another vocabulary in a format whose files all
             share one list of categories.
@@ -127,6 +127,10 @@ def ensure_formats(
                 f"the format {name!r} needs the package {kind.extra[0]}, which is not installed. "
                 f"Install it with `pip install 'ovss[{kind.extra[1]}]'`"
             )
+        if name == "overlay":
+            from ovss.io.fonts import ensure_font
+
+            ensure_font()
         _companion(kind, Path(folder), categories)
 
 

@@ -57,6 +57,7 @@ def voc_labelmap(categories: Sequence[str]) -> str:
     """Text of ``labelmap.txt``, which tells CVAT and Datumaro the colours of the categories."""
     lines = ["# label:color_rgb:parts:actions"]
     names = [name.replace(":", " ") for name in unique_names(categories)]
+    names = ["background (category)" if name == "background" else name for name in names]
     lines.append(f"background:{','.join(map(str, BACKGROUND))}::")
     for name, color in zip(unique_names(names), palette(len(names)).tolist()):
         lines.append(f"{name}:{','.join(map(str, color))}::")
