@@ -26,7 +26,7 @@ class CocoWriter:
     """Collects the results of a run and writes them as one COCO file at the end.
 
     An image has one annotation per category that it shows. Category i has the id i + 1, as COCO
-    counts from 1. Areas and boxes are those of the pixels, whatever form the masks have.
+    counts from 1. Areas and boxes are those of the pixels, for polygons too.
 
     Args:
         path: JSON file to create or replace.

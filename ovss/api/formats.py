@@ -65,7 +65,7 @@ FORMATS: dict[str, OutputFormat] = {
         "{stem}_overlay.png", "images.write_overlay", "image tinted by category, with a legend"
     ),
     "labels": OutputFormat(
-        "{stem}_labels.png", "images.write_labels", "label map of category indices"
+        "{stem}_labels.png", "images.write_label_png", "label map of category indices"
     ),
     "json": OutputFormat("{stem}.json", "summary.write_summary", "pixels and score per category"),
     "npz": OutputFormat("{stem}.npz", "arrays.write_npz", "NumPy arrays: label map and scores"),

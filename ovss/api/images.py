@@ -21,7 +21,7 @@ from .names import unique_names
 if TYPE_CHECKING:
     from .result import SegmentationResult
 
-__all__ = ["voc_labelmap", "write_labels", "write_overlay", "write_voc"]
+__all__ = ["voc_labelmap", "write_label_png", "write_overlay", "write_voc"]
 
 BACKGROUND = (0, 0, 0)
 """Colour of unknown pixels in masks of VOC style; no category has it."""
@@ -32,7 +32,7 @@ def write_overlay(result: SegmentationResult, path: Path, drawing: dict[str, Any
     write_atomic(path, partial(save_png, result.draw(**drawing)))
 
 
-def write_labels(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
+def write_label_png(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
     """Writes the label map as PNG; see `ovss.io.drawing.label_image`."""
     write_atomic(path, partial(save_png, label_image(result.label_map, result.colors)))
 

@@ -64,7 +64,7 @@ def show_image(image: Image.Image) -> None:
     """Displays an image: in the output of a notebook, else in the system's image viewer.
 
     Raises:
-        OSError: there is no image viewer.
+        OSError: the machine has no image viewer.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if getattr(shell, "kernel", None) is not None:

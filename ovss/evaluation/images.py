@@ -140,13 +140,13 @@ def _panels(panels: Mapping[str, Image.Image]) -> Image.Image:
 
 def _marked(names: Sequence[str], seen: Sequence[str] | None) -> list[str]:
     """Names that fonts can show, with "seen" or "unseen" if some class is unseen."""
-    shown = [displayable(name, f"class {i}") for i, name in enumerate(names)]
+    labels = [displayable(name, f"class {i}") for i, name in enumerate(names)]
     if seen is None:
-        return shown
+        return labels
     marks_T = seen_mask(names, seen)
     if marks_T.all():
-        return shown
-    return [f"{name} ({'seen' if mark else 'unseen'})" for name, mark in zip(shown, marks_T)]
+        return labels
+    return [f"{name} ({'seen' if mark else 'unseen'})" for name, mark in zip(labels, marks_T)]
 
 
 def _legend(

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from ovss.io import fonts
 from ovss.io.fonts import FONT_VARIABLE, displayable, ensure_font, faces_of
-from ovss.io.text import draw_text, text_width, wrapped
+from ovss.io.text import cut_text, draw_text, text_width, wrapped
 
 FALLBACK = "category 7"
 
@@ -109,3 +109,12 @@ def test_lines_are_broken_at_spaces():
     assert " ".join(lines) == "one two three four five six seven"
     assert len(lines) > 2
     assert all(text_width(line, 20) <= 100 for line in lines)
+
+
+def test_a_long_name_is_cut_to_its_width():
+    name = "a name that goes on and on"
+    assert cut_text(name, 20, 1000) == name
+    short = cut_text(name, 20, 100)
+    assert short.endswith("...")
+    assert name.startswith(short[:-3])
+    assert 60 < text_width(short, 20) <= 100
