@@ -47,7 +47,8 @@ def test_every_format_writes_the_file_that_it_names(result, tmp_path):
     assert len(set(paths)) == len(FORMATS)
     assert all(path.stat().st_size for path in paths)
     assert all(is_own_output(path) for path in paths if path.suffix == ".png")
-    companions = {tmp_path / "out" / kind.companion for kind in FORMATS.values() if kind.companion}
+    shared = [(kind.companion, kind.listing) for kind in FORMATS.values()]
+    companions = {tmp_path / "out" / file for files in shared for file in files if file}
     files = {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert files == {*paths, *companions}
 
@@ -180,6 +181,10 @@ def test_voc_mask_has_the_colours_of_its_labelmap(result, tmp_path):
     assert [row[0] for row in rows] == ["background", "cat", "sofa red, couch", "猫"]
     colors = [tuple(map(int, row[1].split(","))) for row in rows]
     assert colors == [(0, 0, 0), *map(tuple, palette(3).tolist())]
+    result.save(tmp_path, "photo", ("voc",))
+    result.save(tmp_path, "second", ("voc",))
+    listing = tmp_path / "voc" / "ImageSets" / "Segmentation" / "default.txt"
+    assert listing.read_text(encoding="utf-8") == "photo\nsecond\n"
     image = Image.open(path)
     assert image.mode == "P"
     assert (np.asarray(image) == result.label_map + 1).all()

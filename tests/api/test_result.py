@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -142,6 +144,19 @@ def test_show_without_a_viewer_says_so(monkeypatch):
         made().show(opacity=0.4)
 
 
+def test_show_in_a_notebook_displays_the_drawing(monkeypatch):
+    displayed = []
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(
+        sys.modules,
+        "IPython.display",
+        SimpleNamespace(display=lambda image: displayed.append(image)),
+    )
+    made().show(legend=False)
+    assert [image.size for image in displayed] == [(4, 2)]
+
+
 def test_segments_are_those_of_transformers():
     segments = made().segments()
     assert [segment["label"] for segment in segments] == ["cat", "sofa, couch", "Grass"]
@@ -164,7 +179,7 @@ def test_detections_of_supervision():
 
 
 def test_detections_without_supervision(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "supervision", None)
+    monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(ImportError, match=r"pip install 'ovss\[supervision\]'"):
         made().detections()
 
