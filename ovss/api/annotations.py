@@ -66,7 +66,7 @@ def write_yolo(result: SegmentationResult, path: Path, drawing: dict[str, Any]) 
     for index in result.present_indices:
         for polygon in result.polygons(index, tolerance=TOLERANCE):
             points_N2 = (polygon.single_ring() / (width, height)).clip(0, 1)
-            lines.append(" ".join([str(index), *(f"{value:.6g}" for value in points_N2.ravel())]))
+            lines.append(" ".join([str(index), *(f"{value:.6f}" for value in points_N2.ravel())]))
     write_text(path, "".join(line + "\n" for line in lines))
 
 

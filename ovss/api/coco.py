@@ -26,7 +26,7 @@ class CocoWriter:
     """Collects the results of a run and writes them as one COCO file at the end.
 
     An image has one annotation per category that it shows. Category i has the id i + 1, as COCO
-    counts from 1. Areas and boxes are those of the pixels, whatever form the masks have.
+    counts from 1. Areas and boxes are those of the pixels, for polygons too.
 
     Args:
         path: JSON file to create or replace.
@@ -71,8 +71,8 @@ class CocoWriter:
         """
         if result.categories != self.categories:
             raise ValueError(
-                f"expected a result with the {len(self.categories)} categories of the file, got "
-                f"one with {len(result.categories)} others. Write a file per vocabulary"
+                f"expected a result with the {len(self.categories)} categories of this file, got "
+                f"one with {len(result.categories)} other categories. Write one file per vocabulary"
             )
         height, width = result.label_map.shape
         image_id = len(self.images) + 1

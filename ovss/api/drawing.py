@@ -29,16 +29,16 @@ def draw_result(
     labels_HW = sampled(result.label_map, image_HW3.shape[:2])
     if legend:
         image_HW3, labels_HW = enlarge_small(image_HW3), enlarge_small(labels_HW)
-    shown = short_names(result.categories)
+    labels = short_names(result.categories)
     drawing = overlay(image_HW3, labels_HW, result.colors, opacity)
     size = font_size(*drawing.size)
     if names:
-        drawing = write_names(drawing, labels_HW, dict(enumerate(shown)), size)
+        drawing = write_names(drawing, labels_HW, dict(enumerate(labels)), size)
     if side_by_side:
         drawing = _paired(Image.fromarray(image_HW3), drawing)
     if not legend:
         return drawing
-    return add_legend(drawing, _entries(result, shown), result.note, size)
+    return add_legend(drawing, _entries(result, labels), result.note, size)
 
 
 def sampled(labels_HW: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -59,12 +59,12 @@ def _paired(left: Image.Image, right: Image.Image) -> Image.Image:
     return sheet
 
 
-def _entries(result: SegmentationResult, shown: tuple[str, ...]) -> list[LegendEntry]:
+def _entries(result: SegmentationResult, labels: tuple[str, ...]) -> list[LegendEntry]:
     entries = []
     for i in result.present_indices:
         red, green, blue = result.colors[i].tolist()
         share = float(result.pixels[i]) / result.label_map.size
-        entries.append(LegendEntry(shown[i], (red, green, blue), share, i))
+        entries.append(LegendEntry(labels[i], (red, green, blue), share, i))
     unknown = float(np.mean(result.label_map == IGNORE))
     if unknown:
         entries.append(LegendEntry("unknown", UNKNOWN_COLOR, unknown))

@@ -35,6 +35,7 @@ class OutputFormat:
         about: content in a few words, for help texts.
         companion: path of a file that all images of the folder share; empty if there is none.
         companion_text: module and function that gives its text for T category names.
+        listing: path of a file that lists the stems of all images of the folder; empty for none.
         extra: module that the format needs and the extra that installs it; empty for none.
     """
 
@@ -43,6 +44,7 @@ class OutputFormat:
     about: str
     companion: str = ""
     companion_text: str = ""
+    listing: str = ""
     extra: tuple[str, str] | tuple[()] = ()
 
     def write(
@@ -65,7 +67,7 @@ FORMATS: dict[str, OutputFormat] = {
         "{stem}_overlay.png", "images.write_overlay", "image tinted by category, with a legend"
     ),
     "labels": OutputFormat(
-        "{stem}_labels.png", "images.write_labels", "label map of category indices"
+        "{stem}_labels.png", "images.write_label_png", "label map of category indices"
     ),
     "json": OutputFormat("{stem}.json", "summary.write_summary", "pixels and score per category"),
     "npz": OutputFormat("{stem}.npz", "arrays.write_npz", "NumPy arrays: label map and scores"),
@@ -90,6 +92,7 @@ FORMATS: dict[str, OutputFormat] = {
         "PASCAL VOC and CVAT masks",
         "voc/labelmap.txt",
         "images.voc_labelmap",
+        "voc/ImageSets/Segmentation/default.txt",
     ),
 }
 """Formats by name."""
@@ -115,7 +118,7 @@ def ensure_formats(
         formats: names of the formats.
 
     Raises:
-        ValueError: a format does not exist.
+        ValueError: a format does not exist, or the environment names a font that cannot be used.
         ImportError: a package that a format needs is not installed.
         FileExistsError: the folder holds files of another vocabulary in a format whose files all
             share one list of categories.
@@ -127,6 +130,10 @@ def ensure_formats(
                 f"the format {name!r} needs the package {kind.extra[0]}, which is not installed. "
                 f"Install it with `pip install 'ovss[{kind.extra[1]}]'`"
             )
+        if name == "overlay":
+            from ovss.io.fonts import ensure_font
+
+            ensure_font()
         _companion(kind, Path(folder), categories)
 
 
@@ -148,7 +155,19 @@ def save_result(
         companion = _companion(FORMATS[name], Path(folder), result.categories)
         if companion is not None:
             write_text(*companion)
+        if FORMATS[name].listing:
+            _add_line(Path(folder) / FORMATS[name].listing, stem)
     return paths
+
+
+def _add_line(path: Path, line: str) -> None:
+    """Adds a line to a text file unless the file has it."""
+    from ovss.io.files import write_text
+    from ovss.io.json_text import utf8_text
+
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    if utf8_text(line) not in text.splitlines():
+        write_text(path, f"{text}{utf8_text(line)}\n")
 
 
 def _companion(

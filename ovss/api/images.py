@@ -21,7 +21,7 @@ from .names import unique_names
 if TYPE_CHECKING:
     from .result import SegmentationResult
 
-__all__ = ["voc_labelmap", "write_labels", "write_overlay", "write_voc"]
+__all__ = ["voc_labelmap", "write_label_png", "write_overlay", "write_voc"]
 
 BACKGROUND = (0, 0, 0)
 """Colour of unknown pixels in masks of VOC style; no category has it."""
@@ -32,7 +32,7 @@ def write_overlay(result: SegmentationResult, path: Path, drawing: dict[str, Any
     write_atomic(path, partial(save_png, result.draw(**drawing)))
 
 
-def write_labels(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
+def write_label_png(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
     """Writes the label map as PNG; see `ovss.io.drawing.label_image`."""
     write_atomic(path, partial(save_png, label_image(result.label_map, result.colors)))
 
@@ -57,6 +57,7 @@ def voc_labelmap(categories: Sequence[str]) -> str:
     """Text of ``labelmap.txt``, which tells CVAT and Datumaro the colours of the categories."""
     lines = ["# label:color_rgb:parts:actions"]
     names = [name.replace(":", " ") for name in unique_names(categories)]
+    names = ["background (category)" if name == "background" else name for name in names]
     lines.append(f"background:{','.join(map(str, BACKGROUND))}::")
     for name, color in zip(unique_names(names), palette(len(names)).tolist()):
         lines.append(f"{name}:{','.join(map(str, color))}::")

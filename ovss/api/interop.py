@@ -42,7 +42,7 @@ def detections_of(result: SegmentationResult) -> Any:
             "detections need the package supervision, which is not installed. "
             "Install it with `pip install 'ovss[supervision]'`"
         ) from error
-    indices = result.present_indices
+    indices = list(result.present_indices)
     height, width = result.label_map.shape
     masks_NHW = np.zeros((len(indices), height, width), bool)
     boxes_N4 = np.zeros((len(indices), 4), np.float32)
@@ -64,7 +64,7 @@ def show_image(image: Image.Image) -> None:
     """Displays an image: in the output of a notebook, else in the system's image viewer.
 
     Raises:
-        OSError: there is no image viewer.
+        OSError: the machine has no image viewer.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if getattr(shell, "kernel", None) is not None:

@@ -1,4 +1,4 @@
-"""Names of categories: how they are found and how they are shown."""
+"""Names of categories: how they are found and how they are written."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def find_category(category: str | SupportsIndex, categories: Sequence[str]) -> i
     """
     if not isinstance(category, str):
         return _checked_index(category, len(categories))
-    shown = short_names(categories)
+    labels = short_names(categories)
     readings: list[Callable[[int], set[str]]] = [
-        lambda i: {_key(categories[i]), _key(shown[i])},
+        lambda i: {_key(categories[i]), _key(labels[i])},
         lambda i: {_key(part) for part in split_synonyms(categories[i])},
     ]
     for reading in readings:

@@ -133,8 +133,7 @@ class SegmentationResult:
     def segments(self) -> list[dict[str, Any]]:
         """Segments as the image segmentation pipelines of transformers return them.
 
-        A dict per category, the largest first: ``label``, ``score``, and ``mask``, a PIL image of
-        mode L with 255 inside.
+        One dict per category: ``label``, ``score``, and ``mask``, a PIL image (mode L, 255 inside).
         """
         return segments_of(self)
 

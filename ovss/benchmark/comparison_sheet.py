@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ovss.data.base import SegmentationDataset
 from ovss.data.labels import seen_mask
 from ovss.io.drawing import enlarge_small, overlay, palette
+from ovss.io.fonts import displayable
+from ovss.io.text import draw_text
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import IGNORE
 
 PAPER, INK = (255, 255, 255), (20, 20, 20)
-LINE, MARGIN = 16, 6
+LINE, MARGIN, FONT_SIZE = 16, 6, 12
 _LEGEND = 5
 """Number of categories listed under a cell."""
 
@@ -103,7 +105,7 @@ def _row(scenes: Scenes, index: int, maps: dict[str, np.ndarray]) -> Image.Image
     for title, labels_HW in maps.items():
         tinted = overlay(image_HW3, np.where(labels_HW == IGNORE, 0, labels_HW), colors_T3)
         legend = [
-            (scenes.names[t] + ("" if scenes.seen_T[t] else " *"), tuple(map(int, colors_T3[t])))
+            (_mark(scenes, t), tuple(map(int, colors_T3[t])))
             for t in _largest([labels_HW], _LEGEND)
         ]
         if title != "truth":
@@ -116,6 +118,11 @@ def _row(scenes: Scenes, index: int, maps: dict[str, np.ndarray]) -> Image.Image
         row.paste(cell, (left, 0))
         left += cell.width
     return row
+
+
+def _mark(scenes: Scenes, t: int) -> str:
+    """Name of a category for the legend; a star marks an unseen one."""
+    return displayable(scenes.names[t], f"category {t}") + ("" if scenes.seen_T[t] else " *")
 
 
 def _largest(maps: list[np.ndarray], count: int | None = None) -> list[int]:
@@ -131,14 +138,13 @@ def _largest(maps: list[np.ndarray], count: int | None = None) -> list[int]:
 def _cell(title: str, image_HW3: np.ndarray, legend: list[tuple[str, tuple]]) -> Image.Image:
     """Draws an image with a title above and a legend below."""
     image = Image.fromarray(enlarge_small(image_HW3))
-    font = ImageFont.load_default(12)
     size = (image.width + MARGIN, image.height + LINE * (2 + _LEGEND) + MARGIN)
     box = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(box)
-    draw.text((2, 0), title, INK, font)
+    draw_text(draw, 2, LINE / 2, displayable(title, "method"), FONT_SIZE, INK)
     box.paste(image, (0, LINE))
     for index, (name, color) in enumerate(legend):
         top = LINE + image.height + 2 + index * LINE
         draw.rectangle((2, top + 2, 12, top + 12), fill=color)
-        draw.text((18, top), name, INK, font)
+        draw_text(draw, 18, top + LINE / 2 - 1, name, FONT_SIZE, INK)
     return box

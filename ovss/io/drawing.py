@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from .colors import MIX, PAPER, UNKNOWN_COLOR, palette, tints
-from .legend import LegendEntry, add_legend
+from .legend import MIN_SIDE, LegendEntry, add_legend
 
 __all__ = [
     "LegendEntry",
@@ -20,7 +20,6 @@ __all__ = [
     "unknown_value",
 ]
 
-MIN_SIDE = 240  # px: smaller images are drawn enlarged, so that the legend does not dwarf them
 UNKNOWN = -1
 
 
@@ -59,10 +58,7 @@ def label_image(labels_HW: np.ndarray, colors_T3: np.ndarray) -> Image.Image:
     count = len(colors_T3)
     if count > 65535:
         raise ValueError(f"a PNG of labels holds at most 65535 categories, got {count}")
-    if labels_HW.size and not UNKNOWN <= int(labels_HW.min()) <= int(labels_HW.max()) < count:
-        raise ValueError(
-            f"labels lie in {labels_HW.min()}..{labels_HW.max()}, which is outside -1..{count - 1}"
-        )
+    labels_HW = _checked(labels_HW, count)
     values_HW = np.where(labels_HW == UNKNOWN, unknown_value(count), labels_HW)
     if count > 255:
         return Image.fromarray(values_HW.astype(np.uint16))
@@ -88,7 +84,8 @@ def overlay(
         opacity: weight of the colours; 0 shows only the image, 1 only the colours.
 
     Raises:
-        ValueError: the label map and the image differ in size, or the opacity lies outside 0..1.
+        ValueError: the label map and the image differ in size, a label lies outside -1..T-1, or
+            the opacity lies outside 0..1.
     """
     if image_HW3.shape[:2] != labels_HW.shape:
         raise ValueError(
@@ -100,16 +97,25 @@ def overlay(
     image = Image.fromarray(image_HW3)
     if opacity == 0:
         return image
-    present_N, place_HW = np.unique(labels_HW, return_inverse=True)
-    place_HW = place_HW.reshape(labels_HW.shape)  # numpy 2.0.0 returns it flat
-    colors_N3 = np.concatenate([colors_T3, np.array([UNKNOWN_COLOR], np.uint8)])[present_N]
-    tinted_HW3 = tints(colors_N3, opacity)[place_HW, np.asarray(image.convert("L"))]
+    shifted_HW = _checked(labels_HW, len(colors_T3)).astype(np.intp) - UNKNOWN
+    present_N = np.bincount(shifted_HW.ravel()).nonzero()[0]
+    place_T = np.zeros(len(colors_T3) + 1, np.intp)
+    place_T[present_N] = np.arange(len(present_N))
+    colors_N3 = np.concatenate([np.array([UNKNOWN_COLOR], np.uint8), colors_T3])[present_N]
+    tinted_HW3 = tints(colors_N3, opacity)[place_T[shifted_HW], np.asarray(image.convert("L"))]
     if opacity < MIX:
         # Pillow blends in 8 bits, which avoids a float copy of a large image
         mixed = Image.blend(image, Image.fromarray(tinted_HW3), opacity / MIX)
         tinted_HW3 = np.array(mixed)
     tinted_HW3[_borders(labels_HW)] = PAPER
     return Image.fromarray(tinted_HW3)
+
+
+def _checked(labels_HW: np.ndarray, count: int) -> np.ndarray:
+    low, high = int(labels_HW.min(initial=0)), int(labels_HW.max(initial=UNKNOWN))
+    if not UNKNOWN <= low <= high + 1 <= count:
+        raise ValueError(f"labels lie in {low}..{high}, which is outside -1..{count - 1}")
+    return labels_HW
 
 
 def _borders(labels_HW: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from PIL import ImageFont
 
+from .json_text import utf8_text
 from .system_fonts import fontconfig_fonts, installed_fonts
 
-__all__ = ["FONT_VARIABLE", "Face", "displayable", "faces_of", "load_face"]
+__all__ = ["FONT_VARIABLE", "Face", "displayable", "ensure_font", "faces_of", "load_face"]
 
 FONT_VARIABLE = "OVSS_FONT"
 """Environment variable with the path of a font file that is tried before all others."""
@@ -36,6 +37,17 @@ class Face(NamedTuple):
 
 
 DEFAULT_FACE = Face("")
+
+
+def ensure_font() -> None:
+    """Checks the font that the environment names.
+
+    Raises:
+        ValueError: `FONT_VARIABLE` names no font file.
+    """
+    next(_candidates(frozenset()))
+    for face in _faces_in(os.environ.get(FONT_VARIABLE, "")):
+        _glyphs(face)
 
 
 @lru_cache(maxsize=256)
@@ -87,6 +99,7 @@ def displayable(text: str, fallback: str) -> str:
         text: text to draw.
         fallback: text of plain letters for a text that cannot be drawn, not even without accents.
     """
+    text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in utf8_text(text))
     text = " ".join(text.split())
     if text.isascii() or faces_of(text) is not None:
         return text
@@ -155,7 +168,7 @@ def _glyphs(face: Face) -> frozenset[str]:
 @lru_cache(maxsize=1024)
 def _faces_in(path: str) -> tuple[Face, ...]:
     if not path.lower().endswith((".ttc", ".otc")):
-        return (Face(path),)
+        return (Face(path),) if path else ()
     try:
         with open(path, "rb") as file:
             head = file.read(12)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from .colors import INK, PAPER
 from .fonts import displayable
-from .text import draw_text, text_width, wrapped
+from .text import cut_text, draw_text, text_width, wrapped
 
 __all__ = ["LegendEntry", "add_legend", "font_size"]
 
@@ -59,47 +59,54 @@ def add_legend(
         return image
     size = size or font_size(*image.size)
     gap, line = size // 2, round(size * 1.5)
-    entries = sorted(entries, key=lambda entry: -entry.share)
-    names = [
-        displayable(e.name, "unnamed" if e.number is None else f"category {e.number}")
-        for e in entries
-    ]
-    texts = [(name, _percent(entry.share)) for name, entry in zip(names, entries)]
-    name_width = max((text_width(name, size) for name, _ in texts), default=0)
-    share_width = max((text_width(share, size) for _, share in texts), default=0)
-    cell = line + name_width + gap + share_width + 2 * gap
-    width = max(image.width, (cell if entries else 0) + gap)
+    rows = _rows(entries, size, max(image.width, 30 * size))
+    cell = max((line + text_width(row.name, size) + gap + row.width for row in rows), default=1)
+    cell += 2 * gap
+    width = max(image.width, (cell + gap) * bool(rows))
     columns = max(1, (width - gap) // cell)
-    rows_allowed = columns * max(MIN_ROWS, image.height // line)
-    entries, texts = _shorten(entries, texts, rows_allowed)
-    rows = math.ceil(len(entries) / min(columns, max(1, len(entries))))
+    rows = _shorten(rows, columns * max(MIN_ROWS, image.height // line))
+    lines = math.ceil(len(rows) / min(columns, max(1, len(rows))))
     notes = wrapped(displayable(note, "see the note in the JSON file"), size, width - 2 * gap)
-    height = image.height + (rows + len(notes)) * line + 2 * gap
+    height = image.height + (lines + len(notes)) * line + 2 * gap
     sheet = Image.new("RGB", (width, height), PAPER)
     sheet.paste(image, ((width - image.width) // 2, 0))
     draw = ImageDraw.Draw(sheet)
-    for i, (entry, (name, share)) in enumerate(zip(entries, texts)):
-        x = gap + i // rows * cell
-        y = image.height + gap + i % rows * line
+    for i, row in enumerate(rows):
+        x = gap + i // lines * cell
+        y = image.height + gap + i % lines * line
         box = (x, y + line * 0.15, x + line * 0.7, y + line * 0.85)
-        draw.rectangle(box, fill=entry.color, outline=FAINT)
-        draw_text(draw, x + line, y + line / 2, name, size, INK)
-        share_left = x + line + text_width(name, size) + gap
-        draw_text(draw, share_left, y + line / 2, share, size, INK)
+        draw.rectangle(box, fill=row.color, outline=FAINT)
+        # two texts, because a name that runs from right to left would turn the number around
+        draw_text(draw, x + line, y + line / 2, row.name, size, INK)
+        share_left = x + line + text_width(row.name, size) + gap
+        draw_text(draw, share_left, y + line / 2, _percent(row.share), size, INK)
     for i, text in enumerate(notes):
-        draw_text(draw, gap, image.height + gap + (rows + i + 0.5) * line, text, size, INK)
+        draw_text(draw, gap, image.height + gap + (lines + i + 0.5) * line, text, size, INK)
     return sheet
 
 
-def _shorten(
-    entries: list[LegendEntry], texts: list[tuple[str, str]], most: int
-) -> tuple[list[LegendEntry], list[tuple[str, str]]]:
-    if len(entries) <= most:
-        return entries, texts
-    rest = entries[most - 1 :]  # one entry stands for these
-    last = LegendEntry(f"{len(rest)} more", PAPER, sum(entry.share for entry in rest))
-    kept = most - 1
-    return [*entries[:kept], last], [*texts[:kept], (last.name, _percent(last.share))]
+class _Row(NamedTuple):
+    name: str
+    color: tuple[int, int, int]
+    share: float
+    width: int  # of the share, px
+
+
+def _rows(entries: Sequence[LegendEntry], size: int, width: int) -> list[_Row]:
+    rows = []
+    for name, color, share, number in sorted(entries, key=lambda entry: -entry.share):
+        name = displayable(name, "unnamed" if number is None else f"category {number}")
+        share_width = text_width(_percent(share), size)
+        rows.append(_Row(cut_text(name, size, width), color, share, share_width))
+    return rows
+
+
+def _shorten(rows: list[_Row], most: int) -> list[_Row]:
+    if len(rows) <= most:
+        return rows
+    rest = rows[most - 1 :]  # one row stands for these
+    last = _Row(f"{len(rest)} more", PAPER, sum(row.share for row in rest), rest[0].width)
+    return [*rows[: most - 1], last]
 
 
 def _percent(share: float) -> str:

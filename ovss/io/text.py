@@ -8,7 +8,7 @@ from PIL import ImageDraw
 
 from .fonts import DEFAULT_FACE, Face, faces_of, load_face
 
-__all__ = ["draw_text", "text_width", "wrapped"]
+__all__ = ["cut_text", "draw_text", "text_width", "wrapped"]
 
 
 def _runs(text: str) -> list[tuple[str, Face]]:
@@ -49,6 +49,18 @@ def draw_text(
             # "lm" is the middle of the font's own line, so that runs share one line
             draw.text((x, middle), run, ink, font, anchor="lm", stroke_width=stroke)
             x += font.getlength(run)
+
+
+def cut_text(text: str, size: int, width: int) -> str:
+    """Text that is at most `width` pixels wide; a longer one is cut and ends with three dots."""
+    if text_width(text, size) <= width:
+        return text
+    low, high = 0, len(text)
+    while high - low > 1:  # bisects the number of characters that fit
+        middle = (low + high) // 2
+        fits = text_width(text[:middle] + "...", size) <= width
+        low, high = (middle, high) if fits else (low, middle)
+    return text[:low].rstrip() + "..."
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:

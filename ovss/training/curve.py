@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ovss.io.files import write_atomic
+from ovss.io.outputs import SOFTWARE
 
 __all__ = ["plot_curve", "read_curve"]
 
@@ -69,5 +70,6 @@ def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> Non
     # one legend for both axes, under the plot: inside it would cover lines
     figure.legend(handles=lines, loc="lower center", ncols=min(3, len(lines)), frameon=False)
     figure.tight_layout(rect=(0, 0.05 * -(-len(lines) // 3) + 0.01, 1, 1))
-    write_atomic(path, lambda file: figure.savefig(file, format="png"))
+    marks = {"Software": SOFTWARE}
+    write_atomic(path, lambda file: figure.savefig(file, format="png", metadata=marks))
     pyplot.close(figure)

@@ -5,36 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ovss.io.drawing import LegendEntry, add_legend, distinct_palette, label_image, overlay, palette
+from ovss.io.drawing import LegendEntry, add_legend, label_image, overlay, palette, unknown_value
 
 
-def test_palette_only_grows():
-    assert (palette(300)[:7] == palette(7)).all()
-
-
-def test_palette_neighbours_differ():
-    colors = palette(150).astype(int)
-    steps = [np.abs(colors[i:] - colors[:-i]).sum(1).min() for i in range(1, 6)]
-    assert min(steps) > 60
-
-
-def test_categories_of_one_image_get_different_colours():
-    """Indices 0 and 21 look alike in the fixed palette."""
-    present = [0, 21, 8, 42, 63, 84, 105, 126]
-    colors = distinct_palette(150, present).astype(int)
-    distance = np.abs(colors[present][:, None] - colors[present]).sum(2)
-    assert (distance + np.eye(len(present)) * 999).min() >= 130
-    assert (colors[0] == palette(1)[0]).all()
-    others = [i for i in range(150) if i not in present]
-    assert (colors[others] == palette(150)[others]).all()
-
-
-@pytest.mark.parametrize("count", [1, 256, 847])
-def test_colours_of_an_image_that_shows_every_category(count):
-    assert distinct_palette(count, range(count)).shape == (count, 3)
-
-
-@pytest.mark.parametrize(("count", "mode"), [(1, "P"), (256, "P"), (257, "I;16"), (847, "I;16")])
+@pytest.mark.parametrize(("count", "mode"), [(1, "P"), (255, "P"), (256, "I;16"), (847, "I;16")])
 def test_label_image_keeps_every_label(count, mode):
     labels_HW = np.arange(count).repeat(2).reshape(2, -1)
     image = label_image(labels_HW, palette(count))
@@ -42,15 +16,25 @@ def test_label_image_keeps_every_label(count, mode):
     assert (np.asarray(image) == labels_HW).all()
 
 
+@pytest.mark.parametrize(("count", "value"), [(1, 255), (255, 255), (256, 65535)])
+def test_unknown_pixels_have_a_value_that_no_category_has(count, value):
+    pixels = np.asarray(label_image(np.array([[-1, count - 1]]), palette(count)))
+    assert pixels.tolist() == [[value, count - 1]]
+    assert unknown_value(count) == value
+
+
 def test_label_image_has_the_colours_of_the_overlay():
     image = label_image(np.array([[0, 41]]), palette(42))
     assert (np.asarray(image.convert("RGB"))[0] == palette(42)[[0, 41]]).all()
 
 
-@pytest.mark.parametrize("label", [-1, 3])
+@pytest.mark.parametrize("label", [-2, 3])
 def test_label_outside_the_vocabulary_is_rejected(label):
-    with pytest.raises(ValueError, match=r"outside 0\.\.2"):
-        label_image(np.array([[0, label]]), palette(3))
+    labels_HW = np.array([[0, label]])
+    with pytest.raises(ValueError, match=r"outside -1\.\.2"):
+        label_image(labels_HW, palette(3))
+    with pytest.raises(ValueError, match=r"outside -1\.\.2"):
+        overlay(np.zeros((1, 2, 3), np.uint8), labels_HW, palette(3))
 
 
 def test_overlay_rejects_another_size():
@@ -65,6 +49,14 @@ def test_overlay_opacity_runs_from_image_to_colours():
     assert (
         np.asarray(overlay(image_HW3, labels_HW, palette(5), 1.0)) == palette(5)[labels_HW]
     ).all()
+    with pytest.raises(ValueError, match=r"opacity must be in 0\.\.1, got 55"):
+        overlay(image_HW3, labels_HW, palette(5), 55)
+
+
+def test_a_faint_overlay_is_close_to_the_image():
+    image_HW3 = np.random.randint(0, 256, (8, 8, 3), dtype=np.uint8)
+    faint = np.asarray(overlay(image_HW3, np.zeros((8, 8), int), palette(1), 0.02)).astype(int)
+    assert np.abs(faint - image_HW3).max() < 20
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (40, 30), (1200, 800)])
@@ -91,3 +83,14 @@ def test_legend_shows_the_largest_first():
     red = np.argwhere((pixels == (255, 0, 0)).all(2))
     blue = np.argwhere((pixels == (0, 0, 255)).all(2))
     assert blue.min(0).tolist() < red.min(0).tolist()
+
+
+def test_a_note_is_the_last_line_of_the_legend_and_is_broken_to_its_width():
+    from PIL import Image
+
+    image, entry = Image.new("RGB", (300, 300)), LegendEntry("cat", (255, 0, 0), 1.0)
+    plain = add_legend(image, [entry])
+    short, long = (add_legend(image, [entry], "random weights " * n) for n in (1, 20))
+    assert plain.size[0] == short.size[0] == long.size[0] == 300
+    assert plain.size[1] < short.size[1] < long.size[1]
+    assert (np.asarray(short)[: plain.height - 10] == np.asarray(plain)[:-10]).all()

@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from ovss.evaluation.images import comparison
-from ovss.training.hooks import plot_curve, read_curve
+from ovss.training.curve import plot_curve, read_curve
 
 
 def test_a_half_written_last_line_is_left_out(tmp_path):
