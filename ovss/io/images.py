@@ -18,7 +18,7 @@ from .decoding import decode, orientation_of
 from .deep import oriented
 from .names import IMAGE_SUFFIXES, STDIN, ImageError, is_url, printable
 from .pixels import rgb_from_array, rgb_from_pil
-from .remote import fetch, read_stdin, read_stream
+from .remote import download, read_stdin, read_stream
 from .sources import find_images
 
 __all__ = [
@@ -113,7 +113,7 @@ def image_content(source: Any) -> Path | io.BytesIO:
     if hasattr(source, "read"):
         return io.BytesIO(read_stream(source))
     if is_url(source):
-        return io.BytesIO(fetch(source))
+        return io.BytesIO(download(source))
     if source == STDIN and isinstance(source, str):
         return io.BytesIO(read_stdin())
     if not isinstance(source, str | os.PathLike):

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from .names import ImageError
 
-__all__ = ["MAX_BYTES", "fetch", "read_stdin", "read_stream"]
+__all__ = ["MAX_BYTES", "download", "read_stdin", "read_stream"]
 
 MAX_BYTES = 256 << 20
 """Largest number of bytes read from an address or a stream."""
@@ -27,7 +27,7 @@ _SCHEMES = ("http", "https")
 _SAFE = "/%:=&?~#+!$,;'@()*[]"
 
 
-def fetch(url: str, *, max_bytes: int = MAX_BYTES, seconds: float = SECONDS) -> bytes:
+def download(url: str, *, max_bytes: int = MAX_BYTES, seconds: float = SECONDS) -> bytes:
     """Downloads the content of an http or https address.
 
     Args:

@@ -138,11 +138,21 @@ def _decode(av: Any, path: Path, name: str, fps: Fraction, every: int) -> Iterat
                 time = frame.time - start if has_time else time + float(1 / fps) * (time >= 0)
                 time = max(time, 0.0)
                 if index % every == 0:
-                    rgb_HW3 = frame.to_ndarray(format="rgb24")
+                    rgb_HW3 = frame.to_ndarray(format="rgb24", **_colors(frame))
                     yield Frame(index, time, np.rot90(rgb_HW3, round(frame.rotation / 90)))
                 index += 1
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(f"{name}: damaged after {index} frames ({error})") from error
+
+
+def _colors(frame: Any) -> dict[str, str]:
+    """Options for the stated colour space of a frame.
+
+    Versions of PyAV before 17 apply it only if the destination has another one, which RGB ignores.
+    """
+    if frame.colorspace != 1:
+        return {}
+    return {"src_colorspace": "ITU709", "dst_colorspace": "ITU601"}
 
 
 def _opened(av: Any, file: IO[bytes], name: str) -> Any:

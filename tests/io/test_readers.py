@@ -90,9 +90,9 @@ def test_answers_that_are_no_image(server, path, message):
 
 def test_downloads_are_bounded(server):
     with pytest.raises(ImageError, match="expected at most 9,999 bytes"):
-        remote.fetch(server + "/endless", max_bytes=9999)
+        remote.download(server + "/endless", max_bytes=9999)
     with pytest.raises(ImageError, match=r"stopped at its time limit|does not answer"):
-        remote.fetch(server + "/slow", seconds=0.3)
+        remote.download(server + "/slow", seconds=0.3)
 
 
 @pytest.mark.parametrize(
