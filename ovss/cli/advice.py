@@ -65,7 +65,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "weights": f"Give a checkpoint with --weights FILE, or use --weights none. {_CONVERT}",
         "pretrained": "Give the path of the encoder's weights with --pretrained FILE.",
         "photo_weights": "Name a file with --pretrained FILE, or use --model dcp_clip_mini.",
-        "memory": "Use a smaller --batch.",
+        "memory": "Use a smaller --batch, or --tile 2048 for a large image.",
         "large": "Read it with --large.",
         "out": "Choose another output folder with --out DIR.",
     },

@@ -40,7 +40,7 @@ def fontconfig_fonts(characters: str) -> tuple[tuple[str, int], ...]:
     codes = " ".join(f"{ord(c):x}" for c in characters)
     try:
         answer = subprocess.run(
-            [program, f":charset={codes}", "--format", "%{file}\\t%{index}\\n"],
+            [program, f":charset={codes}", "-f", "%{file}\\t%{index}\\n"],
             capture_output=True,
             timeout=SECONDS,
             check=True,
