@@ -20,7 +20,7 @@ FALLBACK = "category 7"
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     monkeypatch.delenv(FONT_VARIABLE, raising=False)
-    caches = (fonts.displayable, fonts._warn_once, fonts._face_of, fonts._glyphs)
+    caches = (fonts.displayable, fonts._warn_once, fonts._face_of)
     for cache in caches:
         cache.cache_clear()
     yield
