@@ -23,6 +23,7 @@ from ovss.api.summary import recorded_source
 from ovss.api.video import segment_video
 from ovss.io.names import ImageError, is_video, printable, stem_of
 
+from .advice import sentences
 from .main import describe
 from .options import is_out_of_memory
 from .segment_flags import drawing_options
@@ -166,9 +167,10 @@ def _is_full(error: Exception) -> bool:
 
 
 def _reason(source: Source, error: Exception) -> str:
-    """Line for a source that failed, which names it once."""
-    name = printable(source)
+    """Line for a source that failed, which names it once, and what to do."""
+    name, advice = printable(source), sentences("segment", error)
     if is_out_of_memory(error):
-        return f"{name}: out of memory"
+        return f"{name}: out of memory. {advice}"
     text = describe(error)
-    return text if isinstance(error, ImageError) or name in text else f"{name}: {text}"
+    text = text if isinstance(error, ImageError) or name in text else f"{name}: {text}"
+    return f"{text.rstrip('.')}. {advice}" if advice else text
