@@ -65,6 +65,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "weights": f"Give a checkpoint with --weights FILE, or use --weights none. {_CONVERT}",
         "pretrained": _PRETRAINED,
         "memory": "Use a smaller --batch.",
+        "large": "Or save it with fewer pixels.",
     },
     "reproduce": {
         **_EVALUATION,
