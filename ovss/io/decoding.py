@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import warnings
 from pathlib import Path
@@ -19,6 +20,15 @@ __all__ = ["decode", "open_pillow", "orientation_of"]
 
 _ORIENTATION = 0x0112  # EXIF tag
 _LOCK = threading.Lock()
+
+
+def _new_lock() -> None:
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a fork while a thread holds the lock would block the child
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 def open_pillow(file: Path | io.BytesIO, large: bool = False) -> Image.Image:
