@@ -15,7 +15,11 @@ from .labels import category_key, find_class
 WORDS_KEYS = ("words", "text_names", "prompts")
 PALETTE_KEYS = ("palette", "colors", "colours")
 HIGHEST = 65535  # largest label value
-FACT_KEYS = frozenset({"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, "mask_suffix"})
+LOWEST = -32768  # smallest value that can mean "not labelled", in files with signed values
+REDUCE_KEYS = ("reduce_zero_label", "do_reduce_labels")
+FACT_KEYS = frozenset(
+    {"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, *REDUCE_KEYS, "mask_suffix"}
+)
 
 _CLASS_KEYS = frozenset({"synonyms", "index", "color", "colour"})  # in the object of one class
 
@@ -28,17 +32,21 @@ class ClassFacts:
         seen: class names that training showed.
         words: map from class names to the names that a model segments in their place.
         colors: T RGB triples.
-        ignored: label values that mean "not labelled".
+        ignored: label values that mean "not labelled"; -1 is the largest value of unsigned files.
+        ignored_names: labels of annotation files that mean "not labelled".
         ignored_colors: RGB triples that mean "not labelled".
         mask_suffix: suffix that replaces an image's file type in the name of its label map.
+        reduce_zero_label: True if label value 0 means "not labelled" and 1 is the first class.
     """
 
     seen: tuple[str, ...] | None = None
     words: dict[str, tuple[str, ...]] | None = None
     colors: tuple[Color, ...] | None = None
     ignored: tuple[int, ...] | None = None
+    ignored_names: tuple[str, ...] | None = None
     ignored_colors: tuple[Color, ...] | None = None
     mask_suffix: str | None = None
+    reduce_zero_label: bool | None = None
 
     def with_defaults(self, other: ClassFacts) -> ClassFacts:
         """Returns a copy whose missing facts are taken from `other`."""
@@ -55,7 +63,8 @@ def read_facts(
 
     Args:
         record: JSON object with any of ``seen``, ``unseen``, ``words``, ``palette``, ``ignored``,
-            ``mask_suffix`` and their alternative spellings in this module. Other keys are ignored.
+            ``mask_suffix``, ``reduce_zero_label`` and their alternative spellings in this module.
+            Other keys are ignored.
         names: T class names.
         raw: label values of the classes.
         where: file of the record, for messages.
@@ -69,7 +78,7 @@ def read_facts(
     colors, ignored_colors = (
         (None, None) if palette is None else read_palette(palette, names, raw, where)
     )
-    ignored = _first(record, IGNORED_KEYS)
+    ignored, ignored_names = _ignored_values(_first(record, IGNORED_KEYS), where)
     words = _first(record, WORDS_KEYS)
     suffix = record.get("mask_suffix")
     if suffix is not None and (not isinstance(suffix, str) or "/" in suffix):
@@ -77,13 +86,21 @@ def read_facts(
             f"mask_suffix must be the end of a file name in {where}, got {suffix!r}. Write one "
             f"such as '_labels.png'"
         )
+    reduce_zero_label = _first(record, REDUCE_KEYS)
+    if not isinstance(reduce_zero_label, bool | None):
+        raise ValueError(
+            f"reduce_zero_label must be true or false in {where}, got {reduce_zero_label!r}. "
+            f"Write true if label value 0 means 'not labelled'"
+        )
     return ClassFacts(
         seen=read_marks(record.get("seen"), record.get("unseen"), names, where),
         words=None if words is None else _read_words(words, record.get("word_class"), names, where),
         colors=colors,
-        ignored=None if ignored is None else _ignored_values(ignored, where),
+        ignored=ignored,
+        ignored_names=ignored_names,
         ignored_colors=ignored_colors,
         mask_suffix=suffix,
+        reduce_zero_label=reduce_zero_label,
     )
 
 
@@ -198,14 +215,22 @@ def _word_list(value: Any, where: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _ignored_values(value: Any, where: str) -> tuple[int, ...]:
+def _ignored_values(
+    value: Any, where: str
+) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:
+    """Reads label values and names that mean "not labelled"; None for those that are not stated."""
+    if value is None:
+        return None, None
     values = value if isinstance(value, list | tuple) else [value]
-    wrong = [v for v in values if type(v) is not int or v > HIGHEST]
+    if values and all(isinstance(v, str) and v.strip() for v in values):
+        return None, tuple(values)
+    wrong = [v for v in values if type(v) is not int or not LOWEST <= v <= HIGHEST]
     if wrong:
         raise ValueError(
-            f"Ignored values must be integers up to {HIGHEST}, got {wrong[0]!r} in {where}"
+            f"Ignored values must be integers in {LOWEST}..{HIGHEST}, got {wrong[0]!r} in {where}. "
+            f"Write values such as [255], or names if the annotation files have names"
         )
-    return tuple(v for v in values if v >= 0)
+    return tuple(values), None
 
 
 def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:

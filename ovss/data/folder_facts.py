@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .class_facts import ClassFacts, read_facts
-from .class_file import CLASS_LIST_KEYS, ClassFile
+from .class_file import ClassFile
+from .class_json import CLASS_LIST_KEYS
 from .folder_files import palette_of
 from .splits import LayoutError
 

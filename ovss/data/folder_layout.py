@@ -10,7 +10,7 @@ from typing import Any
 from ovss.io.advice import advised
 
 from .class_facts import FACT_KEYS, PALETTE_KEYS
-from .class_file import read_json
+from .class_json import read_json
 from .pairs import has_files
 from .splits import LayoutError, is_split, listed_splits
 
