@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class ClassFile:
         raw: label values of the classes.
         facts: optional facts about the classes.
         record: JSON object that contains the list of classes; empty if the file holds only a list.
+        implied: facts that the layout of a table implies, unless a file states them.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class ClassFile:
     raw: tuple[int, ...]
     facts: ClassFacts
     record: Mapping[str, Any]
+    implied: ClassFacts = field(default_factory=ClassFacts)
 
     @property
     def label_map(self) -> dict[int, int] | None:
@@ -77,7 +79,7 @@ def read_class_file(path: str | Path) -> ClassFile:
     if not path.is_file():
         raise FileNotFoundError(f"Class file {path} does not exist")
     record: Mapping[str, Any] = {}
-    stated = ClassFacts()
+    implied = ClassFacts()
     if path.suffix.lower() == ".json":
         content = without_metainfo(read_json(path))
         key = next((k for k in CLASS_LIST_KEYS if isinstance(content, dict) and k in content), None)
@@ -87,7 +89,7 @@ def read_class_file(path: str | Path) -> ClassFile:
         text = read_text(path)
         table = read_class_table(text, str(path))
         entries = list(_from_lines(text, path) if table is None else _from_table(table))
-        stated = ClassFacts() if table is None else _facts_of_table(table)
+        implied = ClassFacts() if table is None else _facts_of_table(table)
     entries.sort(key=lambda entry: entry.raw)
     names = _registered_names(entries) or check_names(
         [entry.name for entry in entries], str(path), [entry.place for entry in entries]
@@ -103,8 +105,8 @@ def read_class_file(path: str | Path) -> ClassFile:
                 f"{before.name!r} and {after.name!r}"
             )
     own = _facts_of_entries(entries, names, raw, str(path))
-    facts = read_facts(record, names, raw, str(path)).with_defaults(own).with_defaults(stated)
-    return ClassFile(path, names, raw, facts, record)
+    facts = read_facts(record, names, raw, str(path)).with_defaults(own)
+    return ClassFile(path, names, raw, facts, record, implied)
 
 
 def _registered_names(entries: Sequence[ClassEntry]) -> tuple[str, ...] | None:

@@ -21,11 +21,11 @@ class LabelValueError(ValueError):
 
     Args:
         problem: file, values and pixel counts.
-        values: values outside the vocabulary.
+        values: values or names outside the vocabulary.
         advice: sentence that says what to do, for users of the dataset class.
     """
 
-    def __init__(self, problem: str, values: Sequence[int], advice: str) -> None:
+    def __init__(self, problem: str, values: Sequence[int | str], advice: str) -> None:
         super().__init__(f"{problem}. {advice}")
         self.problem, self.values = problem, tuple(values)
 

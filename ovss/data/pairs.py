@@ -125,6 +125,31 @@ def find_pairs(
     return list(pairs)
 
 
+def listed_pairs(
+    images: Path,
+    annotation: Path,
+    subset: Sequence[str] | None = None,
+    subset_name: str = "subset",
+) -> list[tuple[Path, Path]]:
+    """Pairs the images that one annotation file lists with this file.
+
+    Args:
+        images: folder of the images, with subfolders.
+        annotation: annotation file in COCO's format.
+        subset: images to use, in the forms of `find_pairs`; None: all that the file lists.
+        subset_name: source of `subset`, for messages.
+
+    Raises:
+        FileNotFoundError: the folder lacks an image that the file or `subset` lists.
+        ImageError: the file cannot be read.
+    """
+    from .label_formats.coco import CocoAnnotations
+
+    if subset is None:
+        subset, subset_name = tuple(CocoAnnotations().index_of(annotation).images), str(annotation)
+    return [(path, annotation) for path in index_images(images, subset, subset_name)]
+
+
 def normal_form(name: str | Path) -> str:
     """Returns a path with forward slashes in Unicode normal form C.
 
