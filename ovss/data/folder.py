@@ -71,6 +71,8 @@ def describe_folder(
     stated = next((r["mask_suffix"] for _, r in json_files if r.get("mask_suffix")), None)
     suffix = mask_suffix or stated
     layout = find_layout(root, images, masks, split, suffix)
+    if class_file is None and layout.label_format == LABEL_MAPS and not _class_files(root, layout):
+        raise no_class_file(root)
     chosen = None
     if layout.split is None:
         chosen = choose_split(find_splits(root, layout.images, json_files), split, root)
@@ -83,8 +85,6 @@ def describe_folder(
     if class_file is None:
         found_path = _class_file_of_parts(root, places)
         class_file = None if found_path is None else read_class_file(found_path)
-        if class_file is None and places.label_format == LABEL_MAPS:
-            raise no_class_file(root)
     suffixes, pairs = _pairs(places, chosen, suffix)
     class_file = class_file or _classes_of_annotations(places, layout.labels, pairs)
     facts = all_facts(class_file, records)
@@ -98,11 +98,10 @@ def describe_folder(
 def _class_file_of_parts(root: Path, places: FolderLayout) -> Path | None:
     """Finds the class file of a dataset that keeps one with the images of each split."""
     folders = [p for p in (places.images, places.labels) if p.is_dir()]
-    parts = [p for p in sorted(root.iterdir()) if p.is_dir() and is_split(p.name)]
     found = find_class_file(root, None, folders)
-    if found is not None or places.split is not None:
+    files = _class_files(root, places)
+    if found is not None or (places.split is not None and not files):
         return found
-    files = [path for path in (find_class_file(p, None) for p in parts) if path is not None]
     for path in files[1:]:
         if path.read_bytes() != files[0].read_bytes():
             raise LayoutError(
@@ -110,6 +109,14 @@ def _class_file_of_parts(root: Path, places: FolderLayout) -> Path | None:
                 f"class file into {root}"
             )
     return files[0] if files else None
+
+
+def _class_files(root: Path, places: FolderLayout) -> list[Path]:
+    """Lists the class files of images, labels and splits."""
+    parts = [p for p in sorted(root.iterdir()) if p.is_dir() and is_split(p.name)]
+    folders = [p for p in (places.images, places.labels, *parts) if p.is_dir()]
+    found = [find_class_file(folder, None) for folder in dict.fromkeys(folders)]
+    return [path for path in found if path is not None]
 
 
 def _pairs(

@@ -154,11 +154,17 @@ def _coco_layout(
         raise LayoutError(f"{path} lists no images. Export it again")
     below = [*named_folders(root, IMAGE_FOLDERS), *sorted(p for p in root.iterdir() if p.is_dir())]
     deeper = [p for folder in below for p in sorted(folder.iterdir()) if p.is_dir()]
-    names = (listed[0], Path(listed[0]).name)
-    for name in names:
-        for folder in (path.parent, root, *below, *deeper):
-            if (folder / name).is_file():
-                return FolderLayout(folder, path, "coco", of_split)
+    for name in dict.fromkeys((listed[0], Path(listed[0]).name)):
+        found = [p for p in (path.parent, root, *below, *deeper) if (p / name).is_file()]
+        found = list(dict.fromkeys(found))
+        nearest = [p for p in found if p == path.parent or _is_of_split(path, root, p.name)]
+        chosen = nearest[:1] or found
+        if len(chosen) > 1:
+            places = ", ".join(p.relative_to(root).as_posix() for p in chosen)
+            error = LayoutError(f"{path} lists {name}, which is in {places}. Choose one folder")
+            raise advised(error, "images")
+        if chosen:
+            return FolderLayout(chosen[0], path, "coco", of_split)
     error = LayoutError(
         f"{path} lists {listed[0]}, which is in none of the folders of {root}. Add the images"
     )

@@ -43,14 +43,16 @@ def find_suffixes(
     """
     if images == masks:
         paths = [path for path in paths if not _MASK_WORD.search(path.stem)] or paths
-    stems = {normal_form(path.relative_to(images).with_suffix("")): path for path in paths}
+    stems: dict[str, set[Path]] = {}
+    for path in paths:
+        stems.setdefault(normal_form(path.relative_to(images).with_suffix("")), set()).add(path)
     files = sorted(path for path in files_below(masks) if path.suffix.lower() in types)
     names = [(path, normal_form(path.relative_to(masks))) for path in files]
     suffixes = _count(names, stems)
     image_suffix = ""
     if not suffixes:
         for image_suffix in _shared_ends(stems):
-            shorter = {stem.removesuffix(image_suffix): path for stem, path in stems.items()}
+            shorter = {stem.removesuffix(image_suffix): found for stem, found in stems.items()}
             suffixes = _count(names, shorter)
             if suffixes and len(shorter) == len(stems):
                 break
@@ -83,7 +85,7 @@ def image_suffix_of(paths: Sequence[Path], images: Path, masks: Path, mask_suffi
         masks: folder of the label files.
         mask_suffix: suffix of label files.
     """
-    stems = {normal_form(path.relative_to(images).with_suffix("")): path for path in paths}
+    stems = {normal_form(path.relative_to(images).with_suffix("")) for path in paths}
     known = {normal_form(path.relative_to(masks)) for path in files_below(masks)}
     if any(stem + mask_suffix in known for stem in stems):
         return ""
@@ -93,14 +95,13 @@ def image_suffix_of(paths: Sequence[Path], images: Path, masks: Path, mask_suffi
     return ""
 
 
-def _count(names: Sequence[tuple[Path, str]], stems: dict[str, Path]) -> Counter[str]:
-    """Counts every tail after an image's name as a candidate."""
+def _count(names: Sequence[tuple[Path, str]], stems: dict[str, set[Path]]) -> Counter[str]:
+    """Counts every tail after the name of another file, an image, as a candidate."""
     suffixes: Counter[str] = Counter()
     for path, name in names:
         start = name.rfind("/") + 1
         for end in (i for i, letter in enumerate(name) if letter in "._-" and i > start):
-            owner = stems.get(name[:end])
-            if owner is not None and owner != path:
+            if stems.get(name[:end], set()) - {path}:
                 suffixes[name[end:]] += 1
     return suffixes
 

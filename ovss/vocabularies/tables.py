@@ -84,7 +84,7 @@ def read_class_table(text: str, where: str) -> ClassTable | None:
         return _cvat_table(content, where)
     if not content:
         return None
-    header, separator = _header(content[0][1])
+    header, separator = _header([line for _, line in content])
     if header is None:
         _check_columns(content, where)
         return None
@@ -103,16 +103,23 @@ def read_class_table(text: str, where: str) -> ClassTable | None:
     return table
 
 
-def _header(line: str) -> tuple[list[str] | None, str | None]:
-    """Names of the columns and their separator; None if a line is not a header."""
+def _header(lines: list[str]) -> tuple[list[str] | None, str | None]:
+    """Names of the columns and their separator; None if the first line is not a header."""
+    line = lines[0]
     words = [_key(cell) for cell in line.split()]
     if tuple(words) == _OBJECT_INFO and "," not in line:
         return words, "\t" if "\t" in line else None
     for separator in ("\t", ";", ","):
         cells = [_key(cell) for cell in _cells(line, separator, 0)]
-        known = [cell for cell in cells if cell in _VALUES or _is_color(cell)]
-        if len(cells) > 1 and known and _NAMES.intersection(cells):
+        if len(cells) < 2 or not _NAMES.intersection(cells):
+            continue
+        if any(cell in _VALUES or _is_color(cell) for cell in cells):
             return cells, separator
+        rows = [_cells(row, separator, 0) for row in lines[1:]]
+        if len(_NAMES.intersection(cells)) > 1 and all(len(row) == len(cells) for row in rows):
+            columns = dict(zip(cells, zip(*rows)))  # such as `label,name`, of which one is a value
+            if any(all(map(_is_integer, columns.get(cell, ("",)))) for cell in cells):
+                return cells, separator
     return None, None
 
 
