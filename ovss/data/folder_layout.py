@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ovss.io.advice import advised
+from ovss.io.images import IMAGE_SUFFIXES
 
 from .class_facts import FACT_KEYS, PALETTE_KEYS
 from .class_json import read_json, without_metainfo
@@ -158,8 +159,9 @@ def sibling_facts(root: Path, class_file: Path | None) -> list[tuple[Path, Any]]
         Paths and contents of the files.
     """
     found = []
+    images = {path.stem for path in root.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
     for path in sorted(root.glob("*.json")):
-        if path == class_file:
+        if path == class_file or path.stem in images:  # the labels of one image
             continue
         if path.stem.lower() in PALETTE_KEYS:
             content = without_metainfo(read_json(path))

@@ -14,6 +14,7 @@ from .class_facts import IGNORED_KEYS, REDUCE_KEYS, ClassFacts
 from .class_json import read_json, without_metainfo
 from .files import read_labels
 from .folder_description import FolderDescription
+from .folder_files import image_header
 from .image_mask import ImageMaskDataset
 from .label_formats import LABEL_MAPS
 from .label_formats.shapes import is_background
@@ -51,9 +52,17 @@ def check_labels(description: FolderDescription, facts: ClassFacts) -> tuple[str
     classes: set[int] = set()
     for position in positions:
         try:
-            classes.update(np.unique(dataset.labels_of(position)).tolist())
+            labels = dataset.labels_of(position)
+            classes.update(np.unique(labels).tolist())
         except LabelValueError as error:
             raise _with_folder_advice(error, description) from None
+        image, file = dataset.pairs[position]
+        size = image_header(image)[0][::-1]
+        if labels.shape != size:
+            raise ValueError(
+                f"{file} describes an image of (height, width) {labels.shape}, but {image} has "
+                f"{size}. Export the labels for the images at this size"
+            )
     return _warnings(description, classes, len(positions))
 
 

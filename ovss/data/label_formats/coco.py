@@ -76,6 +76,11 @@ class CocoIndex:
         }
         self.annotations: dict[Any, list[dict]] = {}
         for entry in field_of(content, "annotations", list, str(path)):
+            if isinstance(entry, dict) and "segments_info" in entry:
+                raise ImageError(
+                    f"{path}: expected polygons or run-length masks, found COCO's panoptic format. "
+                    f"Convert it with panoptic2detection_coco_format.py of panopticapi"
+                )
             image_id = field_of(entry, "image_id", (int, str), f"{path}, annotations")
             self.annotations.setdefault(image_id, []).append(entry)
 
