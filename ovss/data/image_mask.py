@@ -125,7 +125,7 @@ class ImageMaskDataset(SegmentationDataset):
         if label_format != LABEL_MAPS:
             self.source = label_source(label_format)
             owners_T = [new_index.get(name, IGNORE) for name in every]
-            self.painter = ShapePainter(every, (*ignored_names, *self.source.unlabeled), owners_T)
+            self.painter = ShapePainter(every, ignored_names, owners_T, self.source.unlabeled)
         if isinstance(subset, str):
             where, subset = subset, read_list(Path(subset))
         else:

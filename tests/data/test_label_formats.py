@@ -208,6 +208,16 @@ def test_labelme_ignored_names_and_advice(tmp_path):
     Path(place).write_text(remedy)
     assert labels_of(tmp_path) == expected(0, -1)
     assert describe_folder(tmp_path).config([])["ignored_names"] == ["car"]
+    (tmp_path / "classes.txt").write_text("road\ncar\n")
+    with pytest.raises(ValueError, match="'car' is a category and an ignored name"):
+        describe_folder(tmp_path)
+
+
+def test_sizes_are_compared_before_anything_runs(tmp_path):
+    save_image(tmp_path / "a.jpg", (9, 9))
+    write(tmp_path / "a.json", labelme(ROAD_SHAPE))
+    with pytest.raises(ValueError, match=r"\(6, 8\), but .*a.jpg has \(9, 9\)"):
+        describe_folder(tmp_path)
 
 
 def test_labelme_shapes_without_area(tmp_path):

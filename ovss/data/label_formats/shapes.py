@@ -114,14 +114,29 @@ class ShapePainter:
         names: T category names.
         ignored: names of shapes that mean "not labelled".
         owners: category index of each of T names, or IGNORE; None: their positions.
+        unlabeled: further ignored names, as far as they are not categories.
+
+    Raises:
+        ValueError: a name in `ignored` is a category.
     """
 
     def __init__(
-        self, names: Sequence[str], ignored: Sequence[str] = (), owners: Sequence[int] | None = None
+        self,
+        names: Sequence[str],
+        ignored: Sequence[str] = (),
+        owners: Sequence[int] | None = None,
+        unlabeled: Sequence[str] = (),
     ) -> None:
         self.names = tuple(names)
         self.owners = tuple(range(len(names)) if owners is None else owners)
-        self.known: dict[str, int] = {name: IGNORE for name in ignored if not self._has(name)}
+        both = [name for name in ignored if self._has(name)]
+        if both:
+            raise ValueError(
+                f"The name {both[0]!r} is a category and an ignored name. Remove one of them"
+            )
+        self.known: dict[str, int] = {
+            name: IGNORE for name in (*ignored, *unlabeled) if not self._has(name)
+        }
         self.background = next(
             (owner for name, owner in zip(names, self.owners) if is_background(name)), IGNORE
         )
