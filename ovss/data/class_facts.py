@@ -10,7 +10,8 @@ from typing import Any
 from ovss.structures import split_synonyms
 
 from .class_colors import IGNORED_KEYS, Color, checked_list, read_palette
-from .labels import category_key, find_class
+from .class_marks import read_marks
+from .labels import find_class
 
 WORDS_KEYS = ("words", "text_names", "prompts")
 PALETTE_KEYS = ("palette", "colors", "colours")
@@ -120,65 +121,6 @@ def check_spelling(keys: Iterable[str], where: str, of_one_class: bool = False) 
         close = difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.82)
         if key not in known and close:
             raise ValueError(f"Unknown key {key!r} in {where}. Did you mean {close[0]!r}?")
-
-
-def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tuple[str, ...] | None:
-    """Returns the seen class names; None if neither list is given.
-
-    If one list is given, all other classes have the other mark. If both are given, they must cover
-    all classes.
-
-    Args:
-        seen: list of seen classes, or None.
-        unseen: list of unseen classes, or None.
-        names: T class names.
-        where: source of the lists, for messages.
-
-    Raises:
-        ValueError: an unknown class, a class with both marks or with neither, or a synonym that
-            belongs to a seen and to an unseen class.
-    """
-    if seen is None and unseen is None:
-        return None
-    indices = {
-        mark: None
-        if entries is None
-        else [find_class(entry, names, where, mark) for entry in checked_list(entries, where, mark)]
-        for mark, entries in (("seen", seen), ("unseen", unseen))
-    }
-    seen_ids, unseen_ids = indices["seen"], indices["unseen"]
-    if seen_ids is None:
-        seen_ids = [i for i in range(len(names)) if i not in (unseen_ids or ())]
-    elif unseen_ids is not None:
-        both = [names[i] for i in seen_ids if i in unseen_ids]
-        neither = [n for i, n in enumerate(names) if i not in seen_ids and i not in unseen_ids]
-        if both or neither:
-            problem = (
-                f"{both[0]!r} is marked both seen and unseen"
-                if both
-                else f"{neither[0]!r} has no mark"
-            )
-            raise ValueError(
-                f"{problem} in {where}. Give each class one mark, or list the classes of one mark "
-                f"only"
-            )
-    _check_synonyms(names, seen_ids, where)
-    return tuple(names[i] for i in sorted(seen_ids))
-
-
-def _check_synonyms(names: Sequence[str], seen_ids: Sequence[int], where: str) -> None:
-    """Raises an error if a seen and an unseen class share a synonym.
-
-    Metrics decide by the name whether a category was seen, so the name must be unambiguous.
-    """
-    owner = {synonym: names[i] for i in seen_ids for synonym in category_key(names[i])}
-    for i, name in enumerate(names):
-        shared = () if i in seen_ids else sorted(category_key(name) & owner.keys())
-        if shared:
-            raise ValueError(
-                f"{shared[0]!r} belongs to {owner[shared[0]]!r} (seen) and to {name!r} (unseen) in "
-                f"{where}. Remove it from one of them"
-            )
 
 
 def _read_words(

@@ -21,9 +21,9 @@ from .class_facts import (
     WORDS_KEYS,
     ClassFacts,
     read_facts,
-    read_marks,
 )
 from .class_json import CLASS_LIST_KEYS, ClassEntry, entries_of_json, read_json, without_metainfo
+from .class_marks import read_marks
 from .files import read_text
 
 _BRACKETS = re.compile(r"\[\s*([^\]]*?)\s*\]\s*$")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +13,11 @@ from .folder_layout import IMAGE_FOLDERS, MASK_FOLDERS, find_folder, named_folde
 from .folder_suffixes import find_suffixes
 from .label_formats import LABEL_MAPS
 from .label_formats.coco import CocoAnnotations
+from .label_formats.detect import find_annotation, is_coco
 from .pairs import files_below, has_files, index_images
 from .splits import LayoutError, canonical_name
 
 ANNOTATION_FOLDERS = (*MASK_FOLDERS, "ann", "anns", "json", "jsons", "labelme", "polygons")
-_COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
-_LARGEST = 256 << 20  # bytes of the annotation file of one image
-_MAX_SNIFFED = 20  # files of a folder that are read to find its format
 
 
 @dataclass(frozen=True)
@@ -76,37 +72,6 @@ def find_layout(
             return beside
     image_root = find_folder(root, images, IMAGE_FOLDERS, IMAGE_SUFFIXES, "images")
     return FolderLayout(image_root, find_folder(root, masks, MASK_FOLDERS, MASK_SUFFIXES, "masks"))
-
-
-def annotation_format(path: Path) -> str | None:
-    """Finds the format of an annotation file of one image; None if it is something else.
-
-    Args:
-        path: JSON file.
-    """
-    if path.stat().st_size > _LARGEST:
-        return None
-    try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except ValueError:
-        return None
-    if not isinstance(content, dict):
-        return None
-    if isinstance(content.get("shapes"), list):
-        return "labelme"
-    if isinstance(content.get("objects"), list):
-        if "imgHeight" in content:
-            return "cityscapes"
-        return "supervisely" if isinstance(content.get("size"), dict) else None
-    return None
-
-
-def is_coco(path: Path) -> bool:
-    """Returns True if a JSON file has the keys of COCO's annotation files."""
-    if path.stat().st_size == 0:
-        return False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return all(content.find(key) >= 0 for key in _COCO_KEYS)
 
 
 def _find_coco(
@@ -190,7 +155,7 @@ def _supervisely_layout(
             raise advised(error, "split")
         parts = named
     name = None if parts[0] == root else parts[0].name
-    sample = _sniff(parts[0] / "ann")
+    sample = find_annotation(parts[0] / "ann")
     if sample is None:
         return None
     return FolderLayout(parts[0] / "img", parts[0] / "ann", sample[1], name)
@@ -207,20 +172,13 @@ def _per_image_layout(
         image_roots = [p for p in named if has_files(p, IMAGE_SUFFIXES)]
     places = [*named_folders(root, ANNOTATION_FOLDERS), *image_roots, root]
     for place in [chosen] if chosen is not None else places:
-        sample = _sniff(place)
+        sample = find_annotation(place)
         if sample is None:
             continue
         if len(image_roots) > 1:
             find_folder(root, None, IMAGE_FOLDERS, IMAGE_SUFFIXES, "images")  # names them all
         return FolderLayout(image_roots[0] if image_roots else place, place, sample[1])
     return None
-
-
-def _sniff(folder: Path) -> tuple[Path, str] | None:
-    """Finds the first annotation file of one image in a folder, and its format."""
-    files = sorted(path for path in files_below(folder) if path.suffix.lower() == ".json")
-    formats = ((path, annotation_format(path)) for path in files[:_MAX_SNIFFED])
-    return next(((path, found) for path, found in formats if found is not None), None)
 
 
 def _beside_layout(root: Path, images: str | Path | None) -> FolderLayout | None:

@@ -66,6 +66,12 @@ def read(tmp_path, text, name="classes.csv"):
             (0, 1, 2),
             ((0, 0, 0), (128, 64, 128), (0, 0, 142)),
         ),
+        (
+            "name,trainId\nego vehicle,255\nroad,0\ncar,13\nlicense plate,-1\n",
+            ("road", "car"),
+            (0, 13),
+            None,
+        ),
         (LABELS, ("road", "car"), (7, 26), ((128, 64, 128), (0, 0, 142))),
     ],
 )
@@ -130,6 +136,16 @@ def test_object_info_reads_0_as_not_labelled(tmp_path):
     described = describe_folder(tmp_path)
     assert described.ignored == (0,)
     assert described.build().load(0).labels[0].tolist() == [-1, 0, 2, 1]
+
+
+def test_the_file_of_ade20k(shared_dir):
+    path = next(shared_dir.rglob("objectInfo150.txt"), None)
+    if path is None:
+        pytest.skip("objectInfo150.txt is not here")
+    found = read_class_file(path)
+    assert found.raw == tuple(range(1, 151))
+    assert found.names[0].split(",")[0] == "wall"
+    assert found.implied.ignored == (0,)
 
 
 def test_an_evaluation_table_of_cityscapes(tmp_path):
