@@ -109,6 +109,30 @@ def read_class_file(path: str | Path) -> ClassFile:
     return ClassFile(path, names, raw, facts, record, implied)
 
 
+def check_vocabulary_values(vocabulary: Any) -> None:
+    """Raises an error if a vocabulary is a table whose label values are not 0, 1, 2 and so on.
+
+    Args:
+        vocabulary: vocabulary of a dataset whose config has no label map.
+
+    Raises:
+        ValueError: the table gives other label values, which a vocabulary does not keep.
+    """
+    if not isinstance(vocabulary, str | Path) or vocabulary in list_vocabularies():
+        return
+    path = Path(vocabulary)
+    if not path.is_file() or path.suffix.lower() == ".json":
+        return
+    table = read_class_table(read_text(path), str(path))
+    values = sorted(row.value for row in table.rows if row.value is not None) if table else []
+    if values and values != list(range(len(values))):
+        pairs = ", ".join(f"{value}: {index}" for index, value in enumerate(values[:3]))
+        raise ValueError(
+            f"The vocabulary {path} gives label values, which are {values[0]} to {values[-1]} and "
+            f"not 0 to {len(values) - 1}. State them in `label_map`, such as {{{pairs}, ...}}"
+        )
+
+
 def _registered_names(entries: Sequence[ClassEntry]) -> tuple[str, ...] | None:
     """Returns the names if they form a registered vocabulary, which may repeat first synonyms."""
     names = tuple(str(entry.name) for entry in entries)

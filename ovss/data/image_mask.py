@@ -13,6 +13,7 @@ from ovss.selection import IGNORE
 from ovss.vocabularies import load_names
 
 from .base import LabeledImage, SegmentationDataset
+from .class_file import check_vocabulary_values
 from .files import read_label_colors, read_labels, read_list
 from .label_formats import LABEL_MAPS, label_source
 from .label_formats.shapes import ShapePainter
@@ -87,6 +88,8 @@ class ImageMaskDataset(SegmentationDataset):
         limit: int | None = None,
     ) -> None:
         every = load_names(vocabulary)
+        if label_map is None and label_format == LABEL_MAPS and not color_masks:
+            check_vocabulary_values(vocabulary)
         seen_names = every if seen is None else load_names(seen) if len(seen) else ()
         if only_seen and not seen_names:
             raise ValueError(

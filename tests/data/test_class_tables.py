@@ -7,6 +7,7 @@ from made_folder import made
 
 from ovss.data.class_file import read_class_file
 from ovss.data.folder import describe_folder
+from ovss.data.image_mask import ImageMaskDataset
 from ovss.vocabularies import load_names
 
 OBJECT_INFO = (
@@ -146,6 +147,17 @@ def test_the_file_of_ade20k(shared_dir):
     assert found.raw == tuple(range(1, 151))
     assert found.names[0].split(",")[0] == "wall"
     assert found.implied.ignored == (0,)
+
+
+def test_a_dataset_does_not_drop_the_values_of_its_vocabulary(tmp_path):
+    made(tmp_path, None, stems=("a",), row=(1, 2, 2, 1))
+    file = tmp_path / "classes.csv"
+    file.write_text("id,name\n1,sky\n2,road\n")
+    places = (str(tmp_path / "images"), str(tmp_path / "masks"), str(file), [])
+    with pytest.raises(ValueError, match=r"are 1 to 2 .* such as \{1: 0, 2: 1, \.\.\.\}"):
+        ImageMaskDataset(*places)
+    dataset = ImageMaskDataset(*places, label_map={1: 0, 2: 1})
+    assert dataset.load(0).labels[0].tolist() == [0, 1, 1, 0]
 
 
 def test_an_evaluation_table_of_cityscapes(tmp_path):
