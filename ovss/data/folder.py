@@ -176,7 +176,7 @@ def _described(
         modes = compare_sizes(pairs)
         raw, facts = label_values(class_file, facts)
         facts = with_palette(facts, root, pairs[0][1] if modes["P"] else None, raw)
-    color_masks = is_maps and has_color_masks(modes, facts, class_file.path)
+    color_masks = is_maps and has_color_masks(modes, facts, class_file.path, pairs[0][1])
     by_value = is_maps and not color_masks
     label_map = {value: index for index, value in enumerate(raw)}
     description = FolderDescription(

@@ -8,11 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .class_facts import ClassFacts, read_facts
 from .class_file import ClassFile
 from .class_json import CLASS_LIST_KEYS
+from .files import read_label_colors
 from .folder_files import palette_of
 from .splits import LayoutError
+
+MAX_COLORS = 8  # colours that a message lists
 
 
 def all_facts(class_file: ClassFile, records: Sequence[tuple[Path, Any]]) -> ClassFacts:
@@ -55,13 +60,14 @@ def with_palette(
     return facts
 
 
-def has_color_masks(modes: Counter[str], facts: ClassFacts, class_file: Path) -> bool:
+def has_color_masks(modes: Counter[str], facts: ClassFacts, class_file: Path, sample: Path) -> bool:
     """Returns True if label maps encode classes as colours.
 
     Args:
         modes: modes of the label maps, as `compare_sizes` returns them.
         facts: facts about the classes.
         class_file: path of the class file, for messages.
+        sample: path of a label map, whose colours a message lists.
 
     Raises:
         LayoutError: some label maps are in colour and others are not, or no palette is given.
@@ -76,11 +82,19 @@ def has_color_masks(modes: Counter[str], facts: ClassFacts, class_file: Path) ->
         )
     if facts.colors is None:
         raise LayoutError(
-            f"The label maps are in colour (RGB), but no file states the colours of the classes. "
+            f"The label maps are in colour (RGB), but no file states the colours of the classes; "
+            f"{sample} has {_colors_in(sample)}. "
             f"Add 'palette' to {class_file.with_suffix('.json').name}, or write "
             f'{class_file.with_name("palette.json")} with {{"road": [128, 64, 128], ...}}'
         )
     return True
+
+
+def _colors_in(path: Path) -> str:
+    """First colours of a label map, as text."""
+    colors = np.unique(read_label_colors(path).reshape(-1, 3), axis=0)
+    listed = ", ".join(str(color) for color in colors[:MAX_COLORS].tolist())
+    return f"{listed} and {len(colors) - MAX_COLORS} more" if len(colors) > MAX_COLORS else listed
 
 
 def ignored_values(facts: ClassFacts, modes: Counter[str], raw: Sequence[int]) -> tuple[int, ...]:

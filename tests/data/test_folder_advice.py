@@ -38,7 +38,9 @@ def test_a_class_file_where_none_was(tmp_path):
 
 def test_a_palette_for_label_maps_in_colour(tmp_path):
     made(tmp_path, "sky\nroad\n", row=((9, 0, 0), (9, 0, 0), (0, 9, 0), (0, 0, 0)), kind="RGB")
-    place = re.search(r"write (\S+palette.json) with", message(tmp_path))[1]
+    text = message(tmp_path)
+    assert "a.png has [0, 0, 0], [0, 9, 0], [9, 0, 0]." in text
+    place = re.search(r"write (\S+palette.json) with", text)[1]
     palette = {"sky": [9, 0, 0], "road": [0, 9, 0]}
     Path(place).write_text(json.dumps(palette))
     text = message(tmp_path, ValueError)  # black is not in the palette yet
