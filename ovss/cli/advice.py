@@ -44,7 +44,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "split": "Choose a split with --split NAME.",
         "every_split": "Use all splits with --split {everything}.",
         "images": "Give the image folder with --images PATH.",
-        "masks": "Give the label-map folder with --masks PATH.",
+        "masks": "Give the folder or file of the labels with --masks PATH.",
         "classes": "Give the class file with --classes FILE.",
         "mask_suffix": "Choose a suffix with --mask-suffix END.",
         "ask_names": "Use --cfg-options test_dataloader.dataset.words=None.",

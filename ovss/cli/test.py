@@ -38,20 +38,29 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
         "--on", metavar="DATASET", help="bundled dataset config (ade20k_150), or a config file"
     )
     source.add_argument(
-        "--data", metavar="DIR", help="your own folder with images, label maps and a class file"
+        "--data", metavar="DIR", help="your own folder with images, labels and a class file"
     )
     data.add_argument("--split", metavar="NAME", help="split of --data (for example val)")
     data.add_argument(
         "--images", metavar="PATH", help="image folder inside --data (default: auto-detect)"
     )
     data.add_argument(
-        "--masks", metavar="PATH", help="label-map folder inside --data (default: auto-detect)"
+        "--masks",
+        metavar="PATH",
+        help="folder of label maps or annotation files, or a COCO file, inside --data "
+        "(default: auto-detect)",
     )
     data.add_argument(
         "--classes", metavar="FILE", help="class file of --data (default: auto-detect)"
     )
     data.add_argument(
-        "--mask-suffix", metavar="END", help="suffix of label-map file names (default: auto-detect)"
+        "--mask-suffix", metavar="END", help="suffix of label file names (default: auto-detect)"
+    )
+    data.add_argument(
+        "--limit",
+        type=image_count,
+        metavar="N",
+        help="evaluate only N images, spread evenly over the dataset; the result says so",
     )
     protocol = parser.add_argument_group(
         "protocol", "default: the protocol of the config; see docs/protocols.md"
@@ -81,6 +90,17 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     )
     add_shared_flags(parser)
     return parser
+
+
+def image_count(text: str) -> int:
+    """Number of images of ``--limit``.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not a positive integer.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of images, at least 1, got {text!r}")
+    return int(text)
 
 
 @with_advice("test")
@@ -156,11 +176,40 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, SettledProtocol, 
         raise KeyError(
             f"The config {arguments.config} names no test data. Add --on DATASET or --data DIR"
         )
+    if arguments.limit is not None:
+        limit_dataset(config.test_dataloader["dataset"], arguments.limit)
     overrides = arguments.cfg_options
     if overrides:  # applied again, because the dataset may have replaced them
         config.merge_from_dict(overrides)
     protocol = settle_protocol(config, arguments.protocol, arguments.protocol_options, overrides)
     return config, protocol, name
+
+
+def limit_dataset(dataset: dict[str, Any], limit: int) -> None:
+    """Limits the dataset of a config to a part of its images, in place.
+
+    Args:
+        dataset: config of the dataset.
+        limit: largest number of images.
+
+    Raises:
+        TypeError: the class of the dataset cannot be limited.
+    """
+    import inspect
+
+    from mmengine.registry import DATASETS
+
+    from ovss.data import register_data
+
+    register_data()
+    kind = dataset["type"]
+    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if cls is None or "limit" not in inspect.signature(cls).parameters:
+        raise TypeError(
+            f"The dataset {kind} has no option 'limit', which evaluates a part of its images. Add "
+            f"the option to its class, or leave --limit out"
+        )
+    dataset["limit"] = limit
 
 
 def use_folder(config: Config, folder: str, **where: Any) -> str:

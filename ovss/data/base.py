@@ -41,11 +41,15 @@ class SegmentationDataset(Dataset, ABC):
             `names`, so this is for evaluation only.
         colors: T RGB triples to draw the categories in; None: `ovss.io.drawing.palette`.
 
+    A class that can be limited to a part of its images takes `limit` and sets `part` to the
+    description that `ovss.data.part.limited` returns.
+
     A class sets `names_words` if it is configured by `vocabulary`, `seen`, `only_seen` and `words`.
     Its classes and names are then known without its files, and `words` can be set.
     """
 
     names_words: ClassVar[bool] = False
+    part: str = ""
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class SegmentationDataset(Dataset, ABC):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """Metadata in mmengine's format: `classes`, `palette`, `seen`, and optionally words.
+        """Metadata in mmengine's format: `classes`, `palette`, `seen`, optionally words and part.
 
         `classes` are T names, `palette` T RGB triples, `seen` names. If the names to segment differ
         from the classes, `words` holds W names and `word_class` W indices into the classes.
@@ -89,6 +93,8 @@ class SegmentationDataset(Dataset, ABC):
             "palette": [list(color) for color in self.colors],
             "seen": self.seen,
         }
+        if self.part:
+            meta["part"] = self.part
         if self.word_class is not None:
             meta.update(words=self.words, word_class=self.word_class)
         return meta

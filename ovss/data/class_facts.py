@@ -10,12 +10,17 @@ from typing import Any
 from ovss.structures import split_synonyms
 
 from .class_colors import IGNORED_KEYS, Color, checked_list, read_palette
-from .labels import category_key, find_class
+from .class_marks import read_marks
+from .labels import find_class
 
 WORDS_KEYS = ("words", "text_names", "prompts")
 PALETTE_KEYS = ("palette", "colors", "colours")
 HIGHEST = 65535  # largest label value
-FACT_KEYS = frozenset({"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, "mask_suffix"})
+LOWEST = -32768  # smallest value that can mean "not labelled", in files with signed values
+REDUCE_KEYS = ("reduce_zero_label", "do_reduce_labels")
+FACT_KEYS = frozenset(
+    {"seen", "unseen", *IGNORED_KEYS, *WORDS_KEYS, *PALETTE_KEYS, *REDUCE_KEYS, "mask_suffix"}
+)
 
 _CLASS_KEYS = frozenset({"synonyms", "index", "color", "colour"})  # in the object of one class
 
@@ -28,17 +33,21 @@ class ClassFacts:
         seen: class names that training showed.
         words: map from class names to the names that a model segments in their place.
         colors: T RGB triples.
-        ignored: label values that mean "not labelled".
+        ignored: label values that mean "not labelled"; -1 is the largest value of unsigned files.
+        ignored_names: labels of annotation files that mean "not labelled".
         ignored_colors: RGB triples that mean "not labelled".
         mask_suffix: suffix that replaces an image's file type in the name of its label map.
+        reduce_zero_label: True if label value 0 means "not labelled" and 1 is the first class.
     """
 
     seen: tuple[str, ...] | None = None
     words: dict[str, tuple[str, ...]] | None = None
     colors: tuple[Color, ...] | None = None
     ignored: tuple[int, ...] | None = None
+    ignored_names: tuple[str, ...] | None = None
     ignored_colors: tuple[Color, ...] | None = None
     mask_suffix: str | None = None
+    reduce_zero_label: bool | None = None
 
     def with_defaults(self, other: ClassFacts) -> ClassFacts:
         """Returns a copy whose missing facts are taken from `other`."""
@@ -55,7 +64,8 @@ def read_facts(
 
     Args:
         record: JSON object with any of ``seen``, ``unseen``, ``words``, ``palette``, ``ignored``,
-            ``mask_suffix`` and their alternative spellings in this module. Other keys are ignored.
+            ``mask_suffix``, ``reduce_zero_label`` and their alternative spellings in this module.
+            Other keys are ignored.
         names: T class names.
         raw: label values of the classes.
         where: file of the record, for messages.
@@ -69,7 +79,7 @@ def read_facts(
     colors, ignored_colors = (
         (None, None) if palette is None else read_palette(palette, names, raw, where)
     )
-    ignored = _first(record, IGNORED_KEYS)
+    ignored, ignored_names = _ignored_values(_first(record, IGNORED_KEYS), where)
     words = _first(record, WORDS_KEYS)
     suffix = record.get("mask_suffix")
     if suffix is not None and (not isinstance(suffix, str) or "/" in suffix):
@@ -77,13 +87,21 @@ def read_facts(
             f"mask_suffix must be the end of a file name in {where}, got {suffix!r}. Write one "
             f"such as '_labels.png'"
         )
+    reduce_zero_label = _first(record, REDUCE_KEYS)
+    if not isinstance(reduce_zero_label, bool | None):
+        raise ValueError(
+            f"reduce_zero_label must be true or false in {where}, got {reduce_zero_label!r}. "
+            f"Write true if label value 0 means 'not labelled'"
+        )
     return ClassFacts(
         seen=read_marks(record.get("seen"), record.get("unseen"), names, where),
         words=None if words is None else _read_words(words, record.get("word_class"), names, where),
         colors=colors,
-        ignored=None if ignored is None else _ignored_values(ignored, where),
+        ignored=ignored,
+        ignored_names=ignored_names,
         ignored_colors=ignored_colors,
         mask_suffix=suffix,
+        reduce_zero_label=reduce_zero_label,
     )
 
 
@@ -103,65 +121,6 @@ def check_spelling(keys: Iterable[str], where: str, of_one_class: bool = False) 
         close = difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.82)
         if key not in known and close:
             raise ValueError(f"Unknown key {key!r} in {where}. Did you mean {close[0]!r}?")
-
-
-def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tuple[str, ...] | None:
-    """Returns the seen class names; None if neither list is given.
-
-    If one list is given, all other classes have the other mark. If both are given, they must cover
-    all classes.
-
-    Args:
-        seen: list of seen classes, or None.
-        unseen: list of unseen classes, or None.
-        names: T class names.
-        where: source of the lists, for messages.
-
-    Raises:
-        ValueError: an unknown class, a class with both marks or with neither, or a synonym that
-            belongs to a seen and to an unseen class.
-    """
-    if seen is None and unseen is None:
-        return None
-    indices = {
-        mark: None
-        if entries is None
-        else [find_class(entry, names, where, mark) for entry in checked_list(entries, where, mark)]
-        for mark, entries in (("seen", seen), ("unseen", unseen))
-    }
-    seen_ids, unseen_ids = indices["seen"], indices["unseen"]
-    if seen_ids is None:
-        seen_ids = [i for i in range(len(names)) if i not in (unseen_ids or ())]
-    elif unseen_ids is not None:
-        both = [names[i] for i in seen_ids if i in unseen_ids]
-        neither = [n for i, n in enumerate(names) if i not in seen_ids and i not in unseen_ids]
-        if both or neither:
-            problem = (
-                f"{both[0]!r} is marked both seen and unseen"
-                if both
-                else f"{neither[0]!r} has no mark"
-            )
-            raise ValueError(
-                f"{problem} in {where}. Give each class one mark, or list the classes of one mark "
-                f"only"
-            )
-    _check_synonyms(names, seen_ids, where)
-    return tuple(names[i] for i in sorted(seen_ids))
-
-
-def _check_synonyms(names: Sequence[str], seen_ids: Sequence[int], where: str) -> None:
-    """Raises an error if a seen and an unseen class share a synonym.
-
-    Metrics decide by the name whether a category was seen, so the name must be unambiguous.
-    """
-    owner = {synonym: names[i] for i in seen_ids for synonym in category_key(names[i])}
-    for i, name in enumerate(names):
-        shared = () if i in seen_ids else sorted(category_key(name) & owner.keys())
-        if shared:
-            raise ValueError(
-                f"{shared[0]!r} belongs to {owner[shared[0]]!r} (seen) and to {name!r} (unseen) in "
-                f"{where}. Remove it from one of them"
-            )
 
 
 def _read_words(
@@ -198,14 +157,22 @@ def _word_list(value: Any, where: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _ignored_values(value: Any, where: str) -> tuple[int, ...]:
+def _ignored_values(
+    value: Any, where: str
+) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:
+    """Reads label values and names that mean "not labelled"; None for those that are not stated."""
+    if value is None:
+        return None, None
     values = value if isinstance(value, list | tuple) else [value]
-    wrong = [v for v in values if type(v) is not int or v > HIGHEST]
+    if values and all(isinstance(v, str) and v.strip() for v in values):
+        return None, tuple(values)
+    wrong = [v for v in values if type(v) is not int or not LOWEST <= v <= HIGHEST]
     if wrong:
         raise ValueError(
-            f"Ignored values must be integers up to {HIGHEST}, got {wrong[0]!r} in {where}"
+            f"Ignored values must be integers in {LOWEST}..{HIGHEST}, got {wrong[0]!r} in {where}. "
+            f"Write values such as [255], or names if the annotation files have names"
         )
-    return tuple(v for v in values if v >= 0)
+    return tuple(values), None
 
 
 def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ovss.vocabularies import list_vocabularies, load_names
 from ovss.vocabularies.checks import check_names
-from ovss.vocabularies.reader import MARK, MINI, MINI_SEEN
+from ovss.vocabularies.reader import MARK, MINI, MINI_SEEN, NOT_A_CLASS
+from ovss.vocabularies.tables import ClassTable, read_class_table
 
 from .class_facts import (
     HIGHEST,
     PALETTE_KEYS,
     WORDS_KEYS,
     ClassFacts,
-    check_spelling,
     read_facts,
-    read_marks,
 )
+from .class_json import CLASS_LIST_KEYS, ClassEntry, entries_of_json, read_json, without_metainfo
+from .class_marks import read_marks
 from .files import read_text
 
-CLASS_LIST_KEYS = ("classes", "names", "categories")
 _BRACKETS = re.compile(r"\[\s*([^\]]*?)\s*\]\s*$")
 _NUMBERED = re.compile(r"\s*\d+[\s:;,.)]+\S")
 
@@ -42,6 +40,7 @@ class ClassFile:
         raw: label values of the classes.
         facts: optional facts about the classes.
         record: JSON object that contains the list of classes; empty if the file holds only a list.
+        implied: facts that the layout of a table implies, unless a file states them.
     """
 
     path: Path
@@ -49,6 +48,7 @@ class ClassFile:
     raw: tuple[int, ...]
     facts: ClassFacts
     record: Mapping[str, Any]
+    implied: ClassFacts = field(default_factory=ClassFacts)
 
     @property
     def label_map(self) -> dict[int, int] | None:
@@ -58,23 +58,17 @@ class ClassFile:
         return {value: index for index, value in enumerate(self.raw)}
 
 
-class _Entry(NamedTuple):
-    name: Any
-    raw: int
-    place: str
-    record: Mapping[str, Any] = {}
-
-
 def read_class_file(path: str | Path) -> ClassFile:
     """Reads a class file; docs/your_data.md shows the accepted forms.
 
     Args:
         path: path of a text or JSON file. A text file has one class per line in the order of the
             label values, with ``#`` in the first column for a comment and ``[seen]`` or
-            ``[unseen]`` at the end of a line. A JSON file holds a list of names or of objects
+            ``[unseen]`` at the end of a line; or it is a table with a header
+            (`ovss.vocabularies.tables`). A JSON file holds a list of names or of objects
             (``name``, ``synonyms``, ``seen``, ``color``, ``index``, ``words``), a map from label
             values to names or the inverse, or an object with one of these under ``classes`` and
-            any keys of `read_facts`.
+            any keys of `read_facts`. The object may be inside ``METAINFO``, as in mmseg.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -85,13 +79,17 @@ def read_class_file(path: str | Path) -> ClassFile:
     if not path.is_file():
         raise FileNotFoundError(f"Class file {path} does not exist")
     record: Mapping[str, Any] = {}
+    implied = ClassFacts()
     if path.suffix.lower() == ".json":
-        content = read_json(path)
+        content = without_metainfo(read_json(path))
         key = next((k for k in CLASS_LIST_KEYS if isinstance(content, dict) and k in content), None)
         record = content if key else {}
-        entries = list(_from_json(content[key] if key else content, path))
+        entries = list(entries_of_json(content[key] if key else content, path))
     else:
-        entries = list(_from_lines(read_text(path), path))
+        text = read_text(path)
+        table = read_class_table(text, str(path))
+        entries = list(_from_lines(text, path) if table is None else _from_table(table))
+        implied = ClassFacts() if table is None else _facts_of_table(table)
     entries.sort(key=lambda entry: entry.raw)
     names = _registered_names(entries) or check_names(
         [entry.name for entry in entries], str(path), [entry.place for entry in entries]
@@ -108,10 +106,34 @@ def read_class_file(path: str | Path) -> ClassFile:
             )
     own = _facts_of_entries(entries, names, raw, str(path))
     facts = read_facts(record, names, raw, str(path)).with_defaults(own)
-    return ClassFile(path, names, raw, facts, record)
+    return ClassFile(path, names, raw, facts, record, implied)
 
 
-def _registered_names(entries: Sequence[_Entry]) -> tuple[str, ...] | None:
+def check_vocabulary_values(vocabulary: Any) -> None:
+    """Raises an error if a vocabulary is a table whose label values are not 0, 1, 2 and so on.
+
+    Args:
+        vocabulary: vocabulary of a dataset whose config has no label map.
+
+    Raises:
+        ValueError: the table gives other label values, which a vocabulary does not keep.
+    """
+    if not isinstance(vocabulary, str | Path) or vocabulary in list_vocabularies():
+        return
+    path = Path(vocabulary)
+    if not path.is_file() or path.suffix.lower() == ".json":
+        return
+    table = read_class_table(read_text(path), str(path))
+    values = sorted(row.value for row in table.rows if row.value is not None) if table else []
+    if values and values != list(range(len(values))):
+        pairs = ", ".join(f"{value}: {index}" for index, value in enumerate(values[:3]))
+        raise ValueError(
+            f"The vocabulary {path} gives label values, which are {values[0]} to {values[-1]} and "
+            f"not 0 to {len(values) - 1}. State them in `label_map`, such as {{{pairs}, ...}}"
+        )
+
+
+def _registered_names(entries: Sequence[ClassEntry]) -> tuple[str, ...] | None:
     """Returns the names if they form a registered vocabulary, which may repeat first synonyms."""
     names = tuple(str(entry.name) for entry in entries)
     return names if find_registered(names) else None
@@ -123,47 +145,40 @@ def find_registered(names: tuple[str, ...]) -> str | None:
     return next(fits, None)
 
 
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        ValueError: the file is not UTF-8 text, is not JSON, repeats a key in one object, or is too
-            large to be a class file.
-    """
-    try:
-        return json.loads(read_text(path), object_pairs_hook=partial(_unique_keys, path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-
-
-def _unique_keys(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Builds a JSON object, in which `json` alone would keep the last of two equal keys."""
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in content:
-            raise ValueError(
-                f"{path} has the key {key!r} twice: {content[key]!r} and {value!r}. Remove one"
-            )
-        content[key] = value
-    return content
-
-
-def _from_lines(text: str, path: Path) -> Iterator[_Entry]:
+def _from_lines(text: str, path: Path) -> Iterator[ClassEntry]:
     lines = [
         (f"line {number}", line)
         for number, line in enumerate(text.rstrip().splitlines(), 1)
-        if not line.startswith("#")
+        if not line.startswith("#") and line.strip() != NOT_A_CLASS
     ]
     if lines and all(_NUMBERED.match(line) for _, line in lines):
         raise ValueError(
             f"Every line of {path} begins with a number. A text file has only names, in the order "
-            f'of the label values. To give label values, write JSON such as {{"7": "road"}}'
+            f'of the label values. To give label values, write JSON such as {{"7": "road"}}, or a '
+            f"table with a first line 'id,name'"
         )
     for value, (place, line) in enumerate(lines):
         mark = MARK.search(line)
         _check_mark(line if mark is None else MARK.sub("", line), f"{path}, {place}")
         record = {"seen": mark[1].lower() == "seen"} if mark else {}
-        yield _Entry(MARK.sub("", line), value, place, record)
+        yield ClassEntry(MARK.sub("", line), value, place, record)
+
+
+def _from_table(table: ClassTable) -> Iterator[ClassEntry]:
+    for position, row in enumerate(table.rows):
+        mark = MARK.search(row.name)
+        record: dict[str, Any] = {"seen": mark[1].lower() == "seen"} if mark else {}
+        if row.color is not None:
+            record["color"] = list(row.color)
+        value = position if row.value is None else row.value
+        yield ClassEntry(MARK.sub("", row.name), value, f"line {row.line}", record)
+
+
+def _facts_of_table(table: ClassTable) -> ClassFacts:
+    return ClassFacts(
+        ignored=table.ignored if table.states_ignored else None,
+        ignored_colors=table.ignored_colors or None,
+    )
 
 
 def _check_mark(line: str, where: str) -> None:
@@ -174,54 +189,8 @@ def _check_mark(line: str, where: str) -> None:
         raise ValueError(f"{where}: unknown mark {brackets[0]}. Did you mean [{close[0]}]?")
 
 
-def _from_json(content: Any, path: Path) -> Iterator[_Entry]:
-    if isinstance(content, list):
-        for i, item in enumerate(content):
-            yield (
-                _from_object(item, i, path)
-                if isinstance(item, dict)
-                else _Entry(item, i, f"class {i}")
-            )
-    elif isinstance(content, dict) and all(_is_value(key) for key in content):
-        for key, name in content.items():
-            yield _Entry(name, int(key), f"value {key}")
-    elif isinstance(content, dict) and all(type(value) is int for value in content.values()):
-        for name, value in content.items():
-            yield _Entry(name, value, f"value {value}")
-    else:
-        kind = f"keys {', '.join(list(content)[:4])}" if isinstance(content, dict) else content
-        raise ValueError(
-            f"{path} has no list of classes ({kind}). Expected a list of names, a map from label "
-            f"values to names, or one of these under the key 'classes'"
-        )
-
-
-def _from_object(item: dict[str, Any], position: int, path: Path) -> _Entry:
-    place, name, value = f"class {position}", item.get("name"), position
-    for key in ("index", "id", "value"):
-        value = item.get(key, value)
-    synonyms = item.get("synonyms") or []
-    synonyms = [synonyms] if isinstance(synonyms, str) else synonyms
-    marks = (item.get("seen"), item.get("unseen"))
-    if (
-        not isinstance(name, str)
-        or type(value) is not int
-        or not (isinstance(synonyms, list) and all(isinstance(s, str) for s in synonyms))
-        or not all(isinstance(mark, bool | None) for mark in marks)
-    ):
-        raise ValueError(
-            f"{path}, {place}: expected a 'name', an integer 'index', 'synonyms' that are strings "
-            f"and 'seen' that is true or false, got {item!r}"
-        )
-    check_spelling(item, f"{path}, {place}", of_one_class=True)
-    record = dict(item)
-    if marks[1] is not None:
-        record["seen"] = not marks[1]
-    return _Entry(", ".join([name, *(s for s in synonyms if s != name)]), value, place, record)
-
-
 def _facts_of_entries(
-    entries: list[_Entry], names: tuple[str, ...], raw: tuple[int, ...], where: str
+    entries: list[ClassEntry], names: tuple[str, ...], raw: tuple[int, ...], where: str
 ) -> ClassFacts:
     """Reads the facts that the objects of single classes state."""
     marks = [entry.record.get("seen") for entry in entries]
@@ -244,7 +213,3 @@ def _facts_of_entries(
     return ClassFacts(seen=read_marks(seen or None, unseen or None, names, where)).with_defaults(
         facts
     )
-
-
-def _is_value(key: str) -> bool:
-    return key.isascii() and key.isdigit()

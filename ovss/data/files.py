@@ -13,8 +13,16 @@ from PIL import Image
 
 from ovss.io.images import ImageError
 
-MASK_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm"))
+MASK_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".npy"))
 """Lossless file types, which keep label values; JPEG and WebP do not."""
+
+LOSSY_SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".webp"))
+"""File types that change label values."""
+
+LOSSY_REASON = (
+    "because JPEG and WebP change label values near edges, and no conversion restores them. Export "
+    "the label maps as PNG from the program that made them"
+)
 
 _MAX_BYTES = 16 << 20  # a larger text file is an annotation file, not a list of names
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -23,11 +31,14 @@ _MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 def read_labels(path: str | Path) -> NDArray[np.integer]:
     """Reads the raw values of a label map, (H, W).
 
-    Files of 16 bits keep 16 bits; files with a palette give its indices.
+    Files of 16 and 32 bits keep their values; files with a palette give its indices. A ``.npy``
+    file holds an integer array of shape (H, W), (1, H, W) or (H, W, 1).
 
     Raises:
         ImageError: the file does not exist, is damaged, or is not one channel of indices.
     """
+    if Path(path).suffix.lower() == ".npy":
+        return np.array(open_array(path))
     image = _open(path)
     if image.mode not in _MODES:
         raise ImageError(
@@ -36,6 +47,29 @@ def read_labels(path: str | Path) -> NDArray[np.integer]:
         )
     raw_HW = np.array(image)
     return raw_HW.astype(np.uint8) if raw_HW.dtype == np.bool_ else raw_HW
+
+
+def open_array(path: str | Path) -> NDArray[np.integer]:
+    """Opens a ``.npy`` label array, (H, W), whose values are read when they are used.
+
+    Raises:
+        ImageError: the file does not exist, is damaged, or is not an array of integers.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise ImageError(f"Label map {path} does not exist") from None
+    except Exception as error:  # a file with objects, or a damaged one
+        raise ImageError(f"{path}: cannot be read as an array ({error})") from error
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in "iub":
+        raise ImageError(
+            f"{path}: expected an integer array of shape (height, width), got {array.dtype} of "
+            f"shape {array.shape}. Save class indices, for example with "
+            f"numpy.save(path, labels.astype(numpy.uint16))"
+        )
+    return array.view(np.uint8) if array.dtype.kind == "b" else array
 
 
 def read_label_colors(path: str | Path) -> NDArray[np.uint8]:
@@ -82,12 +116,11 @@ def read_list(path: Path) -> tuple[str, ...]:
 
 
 def _open(path: str | Path) -> Image.Image:
+    if Path(path).suffix.lower() in LOSSY_SUFFIXES:
+        raise ImageError(f"{path}: expected a lossless label map {LOSSY_REASON}")
     if Path(path).suffix.lower() not in MASK_SUFFIXES:
         kinds = ", ".join(sorted(MASK_SUFFIXES))
-        raise ImageError(
-            f"{path}: expected a lossless label map ({kinds}) because formats such as JPEG change "
-            f"label values. Export it as PNG"
-        )
+        raise ImageError(f"{path}: expected a label map ({kinds}). Export it as PNG")
     try:
         with Image.open(path) as image:
             image.load()

@@ -1,126 +1,30 @@
-"""Reader of your own data: a folder of images, a folder of label maps and a class file."""
+"""Reader of your own data: images, their labels in one of several formats, and a class file."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ovss.io.images import IMAGE_SUFFIXES
+from ovss.vocabularies.checks import check_names
 
-from .class_colors import Color
 from .class_facts import ClassFacts
-from .class_file import find_registered, read_class_file
-from .files import MASK_SUFFIXES, read_labels
-from .folder_facts import all_facts, has_color_masks, ignored_values, with_palette
-from .folder_files import compare_sizes, find_suffix
-from .folder_layout import IMAGE_FOLDERS, MASK_FOLDERS, find_class_file, find_folder, sibling_facts
-from .pairs import files_below, find_pairs, index_images
-from .splits import LayoutError, choose_split, find_splits, mask_folder_of
+from .class_file import ClassFile, read_class_file
+from .files import MASK_SUFFIXES
+from .folder_description import FolderDescription
+from .folder_facts import all_facts, has_color_masks, ignored_values, label_values, with_palette
+from .folder_files import compare_sizes
+from .folder_layout import find_class_file, no_class_file, sibling_facts
+from .folder_sources import FolderLayout, find_layout
+from .folder_suffixes import Suffixes, find_suffixes, image_suffix_of
+from .label_checks import check_labels
+from .label_formats import LABEL_MAPS, label_source
+from .pairs import files_below, find_pairs, index_images, listed_pairs
+from .splits import LayoutError, Split, choose_split, find_splits, is_split, mask_folder_of
 
-if TYPE_CHECKING:
-    from .image_mask import ImageMaskDataset
-
-MAX_CHECKED = 16  # label maps whose values are checked before anything runs
-
-
-@dataclass(frozen=True)
-class FolderDescription:
-    """Description of a dataset folder, from which a dataset can be built.
-
-    Args:
-        folder: folder of the dataset.
-        images: folder of the split's images.
-        masks: folder of the split's label maps.
-        split: name of the split; None: the whole dataset.
-        names: T class names.
-        seen: class names that training showed; None: not stated.
-        words: map from class names to the names that a model segments in their place; None: the
-            class names.
-        palette: T RGB triples; None: not stated.
-        color_masks: True if label maps are RGB images in the colours of `palette`.
-        label_map: map from raw values to class indices; None: they are equal.
-        ignored: raw values that mean "not labelled".
-        ignored_colors: RGB triples that mean "not labelled".
-        mask_suffix: suffix that replaces an image's file type in the name of its label map.
-        subset: images of the split, if a list defines it.
-        class_file: path of the class file.
-        count: number of images.
-        unpaired: number of label maps without an image; 0 if a list defines the split.
-    """
-
-    folder: Path
-    images: Path
-    masks: Path
-    split: str | None
-    names: tuple[str, ...]
-    seen: tuple[str, ...] | None
-    words: dict[str, tuple[str, ...]] | None
-    palette: tuple[Color, ...] | None
-    color_masks: bool
-    label_map: dict[int, int] | None
-    ignored: tuple[int, ...]
-    ignored_colors: tuple[Color, ...]
-    mask_suffix: str
-    subset: tuple[str, ...] | None
-    class_file: Path
-    count: int
-    unpaired: int
-
-    def __str__(self) -> str:
-        unseen = 0 if self.seen is None else len(self.names) - len(self.seen)
-        facts = [
-            f"{self.count} images in {self.images}",
-            f"label maps *{self.mask_suffix} in {self.masks}",
-            f"{len(self.names)} classes in {self.class_file}" + f", {unseen} unseen" * (unseen > 0),
-        ]
-        if self.unpaired:
-            facts.insert(2, f"{self.unpaired} label maps without an image are left out")
-        if self.words is not None:
-            count = sum(len(self.words.get(name, (name,))) for name in self.names)
-            facts.append(f"{count} names to segment")
-        ignored = self.ignored_colors if self.color_masks else self.ignored
-        facts.append(f"not labelled: {', '.join(map(str, ignored)) or 'no value'}")
-        return "; ".join(facts)
-
-    def build(self, pipeline: Sequence[dict] = ()) -> ImageMaskDataset:
-        """Builds the dataset.
-
-        Args:
-            pipeline: transforms of the dataset.
-        """
-        from .image_mask import ImageMaskDataset
-
-        return ImageMaskDataset(**{k: v for k, v in self.config(pipeline).items() if k != "type"})
-
-    def config(self, pipeline: Sequence[dict]) -> dict[str, Any]:
-        """Returns the config of the dataset.
-
-        Args:
-            pipeline: transforms of the dataset.
-        """
-        optional: dict[str, Any] = {
-            "seen": self.seen and list(self.seen),
-            "words": self.words and {name: list(words) for name, words in self.words.items()},
-            "label_map": self.label_map,
-            "subset": self.subset and list(self.subset),
-            "colors": self.palette and [list(color) for color in self.palette],
-            "color_masks": self.color_masks or None,
-            "ignored_colors": [list(color) for color in self.ignored_colors] or None,
-        }
-        return {
-            "type": "ImageMaskDataset",
-            "images": str(self.images),
-            "masks": str(self.masks),
-            "vocabulary": find_registered(self.names) or list(self.names),
-            "ignored": list(self.ignored),
-            "mask_suffix": self.mask_suffix,
-            **{key: value for key, value in optional.items() if value is not None},
-            "pipeline": list(pipeline),
-        }
+Pairs = Sequence[tuple[Path, Path]]
 
 
 def describe_folder(
@@ -133,16 +37,17 @@ def describe_folder(
 ) -> FolderDescription:
     """Describes the dataset in a folder; docs/your_data.md shows the accepted layouts.
 
-    Every image is paired with its label map and all sizes are compared. The values of some label
-    maps, spread over the dataset, are checked.
+    Every image is paired with its labels, and the sizes of all label maps are compared. The labels
+    of some images, spread over the dataset, are checked.
 
     Args:
         folder: folder of the dataset.
         split: name of a split such as ``val``; ``all`` for everything.
         images: folder of the images, as a path or below `folder`; None: search by name.
-        masks: folder of the label maps, as a path or below `folder`; None: search by name.
+        masks: folder of the label files, or one annotation file, as a path or below `folder`;
+            None: search by name.
         classes: class file, as a path or below `folder`; None: search by name.
-        mask_suffix: suffix of label maps such as ``"_labels.png"``; None: detect it.
+        mask_suffix: suffix of label files such as ``"_labels.png"``; None: detect it.
 
     Raises:
         FileNotFoundError: a folder, a file, images or label maps are missing.
@@ -159,73 +64,150 @@ def describe_folder(
         raise LayoutError(
             f"{root} is incomplete. Run the command that prepares it again to continue"
         )
-    image_root = find_folder(root, images, IMAGE_FOLDERS, IMAGE_SUFFIXES, "images")
-    mask_root = find_folder(root, masks, MASK_FOLDERS, MASK_SUFFIXES, "masks")
-    class_file = read_class_file(find_class_file(root, classes))
-    records = sibling_facts(root, class_file.path)
+    class_path = find_class_file(root, classes)
+    class_file = None if class_path is None else read_class_file(class_path)
+    records = sibling_facts(root, class_path)
+    json_files = [*([(class_file.path, class_file.record)] if class_file else []), *records]
+    stated = next((r["mask_suffix"] for _, r in json_files if r.get("mask_suffix")), None)
+    suffix = mask_suffix or stated
+    layout = find_layout(root, images, masks, split, suffix)
+    if class_file is None and layout.label_format == LABEL_MAPS and not _class_files(root, layout):
+        raise no_class_file(root)
+    chosen = None
+    if layout.split is None:
+        chosen = choose_split(find_splits(root, layout.images, json_files), split, root)
+    places = replace(
+        layout,
+        images=layout.images / chosen.folder if chosen else layout.images,
+        labels=mask_folder_of(layout.labels, chosen) if layout.labels.is_dir() else layout.labels,
+        split=chosen.name if chosen else layout.split,
+    )
+    if class_file is None:
+        found_path = _class_file_of_parts(root, places)
+        class_file = None if found_path is None else read_class_file(found_path)
+    suffixes, pairs = _pairs(places, chosen, suffix)
+    class_file = class_file or _classes_of_annotations(places, layout.labels, pairs)
     facts = all_facts(class_file, records)
-    json_files = [(class_file.path, class_file.record), *records]
-    chosen = choose_split(find_splits(root, image_root, json_files), split, root)
-    image_folder = image_root / chosen.folder if chosen else image_root
-    mask_folder = mask_folder_of(mask_root, chosen)
+    described, facts = _described(root, places, class_file, facts, suffixes, pairs)
+    subset = chosen.subset if chosen else None
+    unpaired = 0 if subset else _count_unpaired(places, suffixes, pairs)
+    described = replace(described, subset=subset, unpaired=unpaired)
+    return replace(described, notes=check_labels(described, facts))
+
+
+def _class_file_of_parts(root: Path, places: FolderLayout) -> Path | None:
+    """Finds the class file of a dataset that keeps one with the images of each split."""
+    folders = [p for p in (places.images, places.labels) if p.is_dir()]
+    found = find_class_file(root, None, folders)
+    files = _class_files(root, places)
+    if found is not None or (places.split is not None and not files):
+        return found
+    for path in files[1:]:
+        if path.read_bytes() != files[0].read_bytes():
+            raise LayoutError(
+                f"{files[0]} and {path} name different classes. Choose one split, or write one "
+                f"class file into {root}"
+            )
+    return files[0] if files else None
+
+
+def _class_files(root: Path, places: FolderLayout) -> list[Path]:
+    """Lists the class files of images, labels and splits."""
+    parts = [p for p in sorted(root.iterdir()) if p.is_dir() and is_split(p.name)]
+    folders = [p for p in (places.images, places.labels, *parts) if p.is_dir()]
+    found = [find_class_file(folder, None) for folder in dict.fromkeys(folders)]
+    return [path for path in found if path is not None]
+
+
+def _pairs(
+    places: FolderLayout, chosen: Split | None, suffix: str | None
+) -> tuple[Suffixes, Pairs]:
+    """Pairs images with their label files, and detects the ends of file names."""
     subset, where = (chosen.subset, chosen.where) if chosen else (None, "")
-    suffix = mask_suffix or facts.mask_suffix
-    if not suffix:
-        suffix = find_suffix(index_images(image_folder, subset, where), image_folder, mask_folder)
-    pairs = find_pairs(image_folder, mask_folder, suffix, subset, where)
-    modes = compare_sizes([(image, mask) for image, mask in pairs if mask is not None])
-    facts = with_palette(facts, root, pairs[0][1] if modes["P"] else None, class_file.raw)
-    color_masks = has_color_masks(modes, facts, class_file.path)
+    images, labels = places.images, places.labels
+    if places.label_format == "coco":
+        return Suffixes(""), listed_pairs(images, labels, subset, where)
+    paths = index_images(images, subset, where)
+    if places.label_format == "supervisely" and not suffix:
+        suffixes = Suffixes(".json")
+    elif suffix:
+        suffixes = Suffixes(suffix, image_suffix_of(paths, images, labels, suffix))
+    else:
+        types = MASK_SUFFIXES if places.label_format == LABEL_MAPS else {".json"}
+        suffixes = find_suffixes(paths, images, labels, types)
+    pairs = find_pairs(images, labels, suffixes.mask, subset, where, suffixes.image)
+    return suffixes, [(image, label) for image, label in pairs if label is not None]
+
+
+def _classes_of_annotations(places: FolderLayout, labels: Path, pairs: Pairs) -> ClassFile:
+    """Reads the classes that annotation files define; those of all splits if each has its own."""
+    source = label_source(places.label_format)
+    files = sorted(p for p in files_below(labels) if p.suffix == ".json") if labels.is_dir() else []
+    known = {label for _, label in pairs}
+    suffix = next(iter(known)).suffix
+    every = [path for path in files if path.suffix == suffix] if files else sorted(known)
+    found = source.classes(every)
+    where = labels if labels.is_file() else places.labels
+    names = check_names([each.name for each in found], f"The classes of {where}")
+    colors = tuple(each.color for each in found if each.color is not None)
+    usable = len(set(colors)) == len(colors) == len(names)
+    facts = ClassFacts(colors=colors if usable else None)
+    return ClassFile(where, names, tuple(range(len(names))), facts, {})
+
+
+def _described(
+    root: Path,
+    places: FolderLayout,
+    class_file: ClassFile,
+    facts: ClassFacts,
+    suffixes: Suffixes,
+    pairs: Pairs,
+) -> tuple[FolderDescription, ClassFacts]:
+    """Describes a dataset whose images, labels and classes are found, without checking labels."""
+    is_maps = places.label_format == LABEL_MAPS
+    modes: Counter[str] = Counter()
+    raw = class_file.raw
+    if is_maps:
+        if facts.ignored_names:
+            raise ValueError(
+                f"Ignored values must be integers because {places.labels} has label maps, got "
+                f"{facts.ignored_names[0]!r} in the files of {root}. Write values such as [255]"
+            )
+        modes = compare_sizes(pairs)
+        raw, facts = label_values(class_file, facts)
+        facts = with_palette(facts, root, pairs[0][1] if modes["P"] else None, raw)
+    color_masks = is_maps and has_color_masks(modes, facts, class_file.path, pairs[0][1])
+    by_value = is_maps and not color_masks
+    label_map = {value: index for index, value in enumerate(raw)}
     description = FolderDescription(
         folder=root,
-        images=image_folder,
-        masks=mask_folder,
-        split=chosen.name if chosen else None,
+        images=places.images,
+        masks=places.labels,
+        split=places.split,
         names=class_file.names,
         seen=facts.seen,
         words=facts.words,
         palette=facts.colors,
         color_masks=color_masks,
-        label_map=None if color_masks else class_file.label_map,
-        ignored=() if color_masks else ignored_values(facts, modes, class_file.raw),
-        ignored_colors=facts.ignored_colors or (),
-        mask_suffix=suffix,
-        subset=subset,
+        label_map=label_map if by_value and raw != tuple(range(len(raw))) else None,
+        ignored=ignored_values(facts, modes, raw) if by_value else (),
+        ignored_colors=(facts.ignored_colors or ()) if color_masks else (),
+        mask_suffix=suffixes.mask,
+        subset=None,
         class_file=class_file.path,
         count=len(pairs),
-        unpaired=0
-        if subset
-        else sum(f.name.endswith(suffix) for f in files_below(mask_folder)) - len(pairs),
+        unpaired=0,
+        label_format=places.label_format,
+        image_suffix=suffixes.image,
+        ignored_names=() if is_maps else facts.ignored_names or (),
     )
-    check_labels(description, [mask for _, mask in pairs if mask is not None], facts)
-    return description
+    return description, facts
 
 
-def check_labels(description: FolderDescription, masks: Sequence[Path], facts: ClassFacts) -> None:
-    """Reads up to `MAX_CHECKED` label maps, spread over the dataset, as the dataset will.
-
-    Args:
-        description: description of the dataset.
-        masks: paths of all label maps.
-        facts: facts of the class file.
-
-    Raises:
-        ImageError, ValueError: as `ImageMaskDataset.labels`.
-        LayoutError: label maps of two classes hold 0 and 255, and no file states whether 255 is the
-            second class or means "not labelled".
-    """
-    dataset = description.build()
-    values: set[int] = set()
-    count = min(MAX_CHECKED, len(masks))
-    for index in np.unique(np.linspace(0, len(masks) - 1, count).astype(int)):
-        dataset.labels(masks[index])
-        if not description.color_masks:
-            values.update(np.unique(read_labels(masks[index])).tolist())
-    is_unstated = facts.ignored is None and description.label_map is None
-    if is_unstated and len(description.names) == 2 and values == {0, 255}:
-        first, second = description.names
-        raise LayoutError(
-            f"The label maps in {description.masks} hold 0 and 255, which has two meanings. If 255 "
-            f'is {second!r}, write the class file as {{"0": "{first}", "255": "{second}"}}; if it '
-            f'means "not labelled", as {{"classes": ["{first}", "{second}"], "ignored": [255]}}'
-        )
+def _count_unpaired(places: FolderLayout, suffixes: Suffixes, pairs: Pairs) -> int:
+    """Counts label files without an image, or images that an annotation file lacks."""
+    if places.label_format == "coco":
+        found = sum(p.suffix.lower() in IMAGE_SUFFIXES for p in files_below(places.images))
+    else:
+        found = sum(path.name.endswith(suffixes.mask) for path in files_below(places.labels))
+    return found - len(pairs)

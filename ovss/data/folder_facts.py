@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .class_facts import ClassFacts, read_facts
-from .class_file import CLASS_LIST_KEYS, ClassFile
+from .class_file import ClassFile
+from .class_json import CLASS_LIST_KEYS
+from .files import read_label_colors
 from .folder_files import palette_of
 from .splits import LayoutError
+
+MAX_COLORS = 8  # colours that a message lists
 
 
 def all_facts(class_file: ClassFile, records: Sequence[tuple[Path, Any]]) -> ClassFacts:
@@ -27,7 +34,7 @@ def all_facts(class_file: ClassFile, records: Sequence[tuple[Path, Any]]) -> Cla
             continue
         other = read_facts(content, class_file.names, class_file.raw, str(path))
         facts = facts.with_defaults(other)
-    return facts
+    return facts.with_defaults(class_file.implied)
 
 
 def _names_in(classes: Any) -> tuple[str, ...] | None:
@@ -53,13 +60,14 @@ def with_palette(
     return facts
 
 
-def has_color_masks(modes: Counter[str], facts: ClassFacts, class_file: Path) -> bool:
+def has_color_masks(modes: Counter[str], facts: ClassFacts, class_file: Path, sample: Path) -> bool:
     """Returns True if label maps encode classes as colours.
 
     Args:
-        modes: Pillow's modes of the label maps with their counts.
+        modes: modes of the label maps, as `compare_sizes` returns them.
         facts: facts about the classes.
         class_file: path of the class file, for messages.
+        sample: path of a label map, whose colours a message lists.
 
     Raises:
         LayoutError: some label maps are in colour and others are not, or no palette is given.
@@ -74,24 +82,61 @@ def has_color_masks(modes: Counter[str], facts: ClassFacts, class_file: Path) ->
         )
     if facts.colors is None:
         raise LayoutError(
-            f"The label maps are in colour (RGB), but no file states the colours of the classes. "
+            f"The label maps are in colour (RGB), but no file states the colours of the classes; "
+            f"{sample} has {_colors_in(sample)}. "
             f"Add 'palette' to {class_file.with_suffix('.json').name}, or write "
             f'{class_file.with_name("palette.json")} with {{"road": [128, 64, 128], ...}}'
         )
     return True
 
 
+def _colors_in(path: Path) -> str:
+    """First colours of a label map, as text."""
+    colors = np.unique(read_label_colors(path).reshape(-1, 3), axis=0)
+    listed = ", ".join(str(color) for color in colors[:MAX_COLORS].tolist())
+    return f"{listed} and {len(colors) - MAX_COLORS} more" if len(colors) > MAX_COLORS else listed
+
+
 def ignored_values(facts: ClassFacts, modes: Counter[str], raw: Sequence[int]) -> tuple[int, ...]:
     """Returns the values that mean "not labelled".
 
-    Default: the largest value of the files' type, unless it is the value of a class.
+    Default: the largest value of the files' type, and in arrays with wider types also -1 and 255,
+    unless it is the value of a class.
 
     Args:
         facts: facts about the classes; their `ignored` replaces the default.
-        modes: Pillow's modes of the label maps with their counts.
+        modes: modes of the label maps, as `compare_sizes` returns them.
         raw: label values of the classes.
     """
     if facts.ignored is not None:
         return facts.ignored
-    wide = any(mode.startswith("I") for mode in modes)
-    return tuple(value for value in ((65535,) if wide else (255,)) if value not in raw)
+    wide = any(mode.startswith("I") or mode == "npy uint16" for mode in modes)
+    other = any(mode.startswith("npy ") and mode[4:] not in ("uint8", "uint16") for mode in modes)
+    values = (-1, 255, 65535) if other else (65535,) if wide else (255,)
+    return tuple(value for value in values if value not in raw)
+
+
+def label_values(class_file: ClassFile, facts: ClassFacts) -> tuple[tuple[int, ...], ClassFacts]:
+    """Applies ``reduce_zero_label``: value 0 means "not labelled" and the first class has value 1.
+
+    Args:
+        class_file: class file.
+        facts: facts about the classes.
+
+    Returns:
+        Label values of the classes, and the facts with value 0, and 255 by default, as ignored.
+
+    Raises:
+        LayoutError: the class file gives label values as well.
+    """
+    if not facts.reduce_zero_label:
+        return class_file.raw, facts
+    if class_file.label_map is not None:
+        raise LayoutError(
+            f"{class_file.path} gives label values to the classes, so 'reduce_zero_label' has no "
+            f"meaning. Remove it, and list values that mean 'not labelled' under 'ignored'"
+        )
+    raw = tuple(value + 1 for value in class_file.raw)
+    ignored = (255,) if facts.ignored is None else facts.ignored
+    kept = (value for value in ignored if value not in (0, *raw))
+    return raw, replace(facts, ignored=(0, *kept))

@@ -1,4 +1,4 @@
-"""Checks of label maps against their images: file names, sizes and palettes."""
+"""Checks of label maps against their images: sizes and palettes."""
 
 from __future__ import annotations
 
@@ -8,53 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from ovss.io.advice import advised
 from ovss.io.images import ImageError
 
 from .class_colors import Color
-from .files import MASK_SUFFIXES
-from .pairs import MAX_LISTED, files_below
-from .splits import LayoutError
+from .files import open_array
+from .pairs import MAX_LISTED
 
 _ORIENTATION = 0x0112  # EXIF tag; values from 5 on swap width and height
-
-
-def find_suffix(paths: Sequence[Path], images: Path, masks: Path) -> str:
-    """Detects the suffix that label maps have after the names of their images.
-
-    Args:
-        paths: paths of the images.
-        images: folder of the images.
-        masks: folder of the label maps.
-
-    Raises:
-        FileNotFoundError: no label map begins with an image's name.
-        LayoutError: several suffixes fit equally well.
-    """
-    stems = {path.relative_to(images).with_suffix("") for path in paths}
-    found = (path for path in files_below(masks) if path.suffix.lower() in MASK_SUFFIXES)
-    files = sorted(path.relative_to(masks) for path in found)
-    suffixes: Counter[str] = Counter()  # every tail after an image's name is a candidate
-    for file in files:
-        name = file.name
-        for end in (i for i, letter in enumerate(name) if letter in "._-" and i):
-            if file.with_name(name[:end]) in stems:
-                suffixes[name[end:]] += 1
-    if not suffixes:
-        example = f"files such as {files[0]}" if files else "no label maps"
-        raise FileNotFoundError(
-            f"Label maps must begin with the name of an image in {images}: expected files such as "
-            f"{min(stems)}.png in {masks}, found {example}"
-        )
-    best = max(suffixes.values())
-    most = sorted(suffix for suffix, count in suffixes.items() if count == best)
-    if len(most) > 1:
-        error = LayoutError(
-            f"{masks} has label maps with the suffixes {', '.join(most)} for the same images. "
-            f'Choose one: write {{"mask_suffix": "{most[-1]}"}} into a JSON file of the dataset'
-        )
-        raise advised(error, "mask_suffix")
-    return most[0]
 
 
 def compare_sizes(pairs: Sequence[tuple[Path, Path]]) -> Counter[str]:
@@ -64,7 +24,7 @@ def compare_sizes(pairs: Sequence[tuple[Path, Path]]) -> Counter[str]:
         pairs: paths of each image and its label map.
 
     Returns:
-        Pillow's modes of the label maps with their counts.
+        Modes of the label maps, as `mask_header` returns them, with their counts.
 
     Raises:
         ImageError: a file cannot be opened.
@@ -73,8 +33,8 @@ def compare_sizes(pairs: Sequence[tuple[Path, Path]]) -> Counter[str]:
     modes: Counter[str] = Counter()
     wrong = []
     for image, mask in pairs:
-        image_size, _ = _header(image, rotate=True)
-        mask_size, mode = _header(mask, rotate=False)
+        image_size, _ = image_header(image)
+        mask_size, mode = mask_header(mask)
         modes[mode] += 1
         if image_size != mask_size:
             wrong.append(
@@ -105,6 +65,28 @@ def palette_of(path: Path, raw: Sequence[int]) -> tuple[Color, ...] | None:
         return None
     colors = tuple((flat[3 * v], flat[3 * v + 1], flat[3 * v + 2]) for v in raw)
     return colors if len(set(colors)) == len(colors) else None
+
+
+def image_header(path: Path) -> tuple[tuple[int, int], str]:
+    """Reads (width, height) of an image after its EXIF rotation, and Pillow's mode.
+
+    Raises:
+        ImageError: the file cannot be opened.
+    """
+    return _header(path, rotate=True)
+
+
+def mask_header(path: Path) -> tuple[tuple[int, int], str]:
+    """Reads (width, height) of a label map, and Pillow's mode or the type of an array.
+
+    Raises:
+        ImageError: the file cannot be opened.
+    """
+    if path.suffix.lower() != ".npy":
+        return _header(path, rotate=False)
+    array = open_array(path)
+    height, width = array.shape
+    return (width, height), f"npy {array.dtype}"
 
 
 def _header(path: Path, rotate: bool) -> tuple[tuple[int, int], str]:

@@ -1,4 +1,4 @@
-"""Dataset of your own images and label maps, in two folders."""
+"""Dataset of your own images and their labels."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from ovss.selection import IGNORE
 from ovss.vocabularies import load_names
 
 from .base import LabeledImage, SegmentationDataset
+from .class_file import check_vocabulary_values
 from .files import read_label_colors, read_labels, read_list
+from .label_formats import LABEL_MAPS, label_source
+from .label_formats.shapes import ShapePainter
 from .labels import ColorMapper, LabelMapper, class_index, seen_mask
-from .pairs import find_pairs
+from .pairs import find_pairs, listed_pairs
+from .part import limited
 from .words import Words, words_of_classes
 
 
 @DATASETS.register_module()
 class ImageMaskDataset(SegmentationDataset):
-    """Folder of images and folder of label maps with matching file names.
+    """Folder of images, and label maps with matching file names or annotation files.
 
     Args:
         images: folder of the images; subfolders are searched too.
-        masks: folder of the label maps, with the same subfolders; None without labels (prediction).
+        masks: folder of the label files, with the same subfolders, or the one annotation file of
+            COCO; None without labels (prediction).
         vocabulary: T class names as a list, a text file with one per line, or a registered name.
         pipeline: see `SegmentationDataset`.
         seen: names that training may show (list, file or registered name); None: all.
@@ -44,11 +49,18 @@ class ImageMaskDataset(SegmentationDataset):
             the categories in the label maps.
         color_masks: True if label maps are RGB images in these colours instead of indices.
         ignored_colors: RGB triples that mean "not labelled" in such label maps.
+        label_format: one of `ovss.data.label_formats.list_label_formats`. In other formats than
+            ``label_maps`` shapes name their classes. Pixels without a shape belong to the class
+            ``background`` if there is one, and are IGNORE otherwise.
+        ignored_names: names of shapes that mean "not labelled".
+        image_suffix: end of the names of images that label files lack, such as ``_leftImg8bit``.
+        limit: largest number of images, spread evenly over all; None: all. A result states it.
 
     Raises:
         FileNotFoundError: a folder is missing or empty, or an image has no label map.
-        ValueError: a name in `seen`, `label_map` or `words` is not in the vocabulary, two images
-            have the same name, or the number of colours is wrong.
+        ValueError: the label format is unknown, `limit` is not positive, a name in `seen`,
+            `label_map` or `words` is not in the vocabulary, two images have the same name, or the
+            number of colours is wrong.
     """
 
     names_words = True
@@ -70,8 +82,14 @@ class ImageMaskDataset(SegmentationDataset):
         colors: Sequence[Sequence[int]] | None = None,
         color_masks: bool = False,
         ignored_colors: Sequence[Sequence[int]] = (),
+        label_format: str = LABEL_MAPS,
+        ignored_names: Sequence[str] = (),
+        image_suffix: str = "",
+        limit: int | None = None,
     ) -> None:
         every = load_names(vocabulary)
+        if label_map is None and label_format == LABEL_MAPS and not color_masks:
+            check_vocabulary_values(vocabulary)
         seen_names = every if seen is None else load_names(seen) if len(seen) else ()
         if only_seen and not seen_names:
             raise ValueError(
@@ -106,12 +124,22 @@ class ImageMaskDataset(SegmentationDataset):
             by_color = {_triple(c): mapping[i] for i, c in enumerate(colors or ())}
             by_color.update((_triple(color), IGNORE) for color in ignored_colors)
             self.color_mapper = ColorMapper(by_color)
+        self.source = None
+        if label_format != LABEL_MAPS:
+            self.source = label_source(label_format)
+            owners_T = [new_index.get(name, IGNORE) for name in every]
+            self.painter = ShapePainter(every, ignored_names, owners_T, self.source.unlabeled)
         if isinstance(subset, str):
             where, subset = subset, read_list(Path(subset))
         else:
             where = "subset"
-        folders = Path(images), None if masks is None else Path(masks)
-        self.pairs = find_pairs(*folders, mask_suffix, subset, where)
+        folder, labels = Path(images), None if masks is None else Path(masks)
+        pairs: Sequence[tuple[Path, Path | None]]
+        if label_format == "coco" and labels is not None:
+            pairs = listed_pairs(folder, labels, subset, where)
+        else:
+            pairs = find_pairs(folder, labels, mask_suffix, subset, where, image_suffix)
+        self.pairs, self.part = limited(pairs, limit)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -121,13 +149,28 @@ class ImageMaskDataset(SegmentationDataset):
         image = read_image(image_path)
         if mask_path is None:
             return LabeledImage(image, None, str(image_path))
-        labels = self.labels(mask_path)
+        labels = self.labels_of(index)
         if labels.shape != image.shape[:2]:
             raise ValueError(
                 f"Image and label map must have equal (height, width), but label map {mask_path} "
                 f"has {labels.shape} and image {image_path} has {image.shape[:2]}"
             )
         return LabeledImage(image, labels, str(image_path))
+
+    def labels_of(self, index: int) -> np.ndarray:
+        """Reads the labels of image `index` as category indices or IGNORE, int32 (H, W).
+
+        Raises:
+            ImageError: the file cannot be read, or has 8 bits where label values need 16.
+            ValueError: the file holds values or names outside the vocabulary.
+        """
+        image_path, label_path = self.pairs[index]
+        if label_path is None:
+            raise ValueError(f"Image {image_path} has no labels. Give `masks`")
+        if self.source is None:
+            return self.labels(label_path)
+        shapes = self.source.shapes_of(image_path, label_path)
+        return self.painter(shapes, str(label_path))
 
     def labels(self, mask_path: Path) -> np.ndarray:
         """Reads a label map as category indices or IGNORE, int32 (H, W).

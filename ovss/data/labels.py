@@ -16,18 +16,36 @@ _UNKNOWN = -2
 _RAW_VALUES = 1 << 16
 
 
+class LabelValueError(ValueError):
+    """Error for a label map with values outside the vocabulary.
+
+    Args:
+        problem: file, values and pixel counts.
+        values: values or names outside the vocabulary.
+        advice: sentence that says what to do, for users of the dataset class.
+    """
+
+    def __init__(self, problem: str, values: Sequence[int | str], advice: str) -> None:
+        super().__init__(f"{problem}. {advice}")
+        self.problem, self.values = problem, tuple(values)
+
+
 class LabelMapper:
     """Converts the values of label files to indices into a vocabulary.
 
     Args:
         num_categories: number of categories in the vocabulary.
         mapping: map from raw values to indices or IGNORE; None: raw values are the indices.
-        ignored: raw values that mean "not labelled".
+        ignored: raw values that mean "not labelled". A negative value also stands for the value
+            that its bits have in an unsigned file (-1 for 255 in 8 bits and 65535 in 16), unless a
+            category has that value.
 
     Raises:
         ValueError: an index is outside the vocabulary, or a raw value does not fit 16 bits.
 
     >>> import numpy as np
+    >>> LabelMapper(3, ignored=(-1,))(np.array([[2, 255]], np.uint8), "a.png").tolist()
+    [[2, -1]]
     >>> LabelMapper(3, ignored=(255,))(np.array([[0, 2, 255]]), "a.png").tolist()
     [[0, 2, -1]]
     """
@@ -42,7 +60,9 @@ class LabelMapper:
         if mapping is None:
             mapping = {index: index for index in range(num_categories)}
         self.table = np.full(_RAW_VALUES, _UNKNOWN, np.int32)
-        for raw, index in [*mapping.items(), *((raw, IGNORE) for raw in ignored)]:
+        self.negative = tuple(sorted(raw for raw in ignored if raw < 0))
+        known = [(raw, IGNORE) for raw in ignored if raw >= 0]
+        for raw, index in [*mapping.items(), *known]:
             if not (0 <= raw < _RAW_VALUES and IGNORE <= index < num_categories):
                 raise ValueError(
                     f"Raw values must be in 0..65535 and indices in 0..{num_categories - 1} or "
@@ -63,14 +83,21 @@ class LabelMapper:
         """
         inside = (raw_HW >= 0) & (raw_HW < _RAW_VALUES)
         labels_HW = np.where(inside, self.table[np.where(inside, raw_HW, 0)], _UNKNOWN)
+        if self.negative:
+            wrapped = np.array(self.negative)
+            if raw_HW.dtype.kind == "u":
+                wrapped = wrapped % (1 << 8 * raw_HW.dtype.itemsize)
+            labels_HW[(labels_HW == _UNKNOWN) & np.isin(raw_HW, wrapped)] = IGNORE
         if (labels_HW == _UNKNOWN).any():
             values, counts = np.unique(raw_HW[labels_HW == _UNKNOWN], return_counts=True)
             listed = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:5], counts[:5]))
             more = f" and {len(values) - 5} more" if len(values) > 5 else ""
-            raise ValueError(
+            raise LabelValueError(
                 f"Label map {where} holds {listed}{more}, outside the vocabulary of "
-                f"{self.num_categories} categories. List values that mean 'not labelled' in "
-                f"`ignored`, or map raw values to categories with `label_map`"
+                f"{self.num_categories} categories",
+                values.tolist(),
+                "List values that mean 'not labelled' in `ignored`, or map raw values to "
+                "categories with `label_map`",
             )
         return labels_HW.astype(np.int32)
 

@@ -11,6 +11,7 @@ from ovss.mini_world import MiniWorld, names, seen_names
 
 from .base import LabeledImage, SegmentationDataset
 from .labels import LabelMapper
+from .part import limited
 
 
 @DATASETS.register_module()
@@ -27,6 +28,7 @@ class MiniWorldDataset(SegmentationDataset):
         pipeline: see `SegmentationDataset`.
         scenes_seed: seed of the scenes.
         seed: see `SegmentationDataset`.
+        limit: largest number of scenes, spread evenly over all; None: all.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class MiniWorldDataset(SegmentationDataset):
         pipeline: Sequence[dict | Callable],
         scenes_seed: int = 0,
         seed: int = 0,
+        limit: int | None = None,
     ) -> None:
         if split not in ("train", "val"):
             raise ValueError(f"`split` must be 'train' or 'val', got {split!r}")
@@ -48,11 +51,13 @@ class MiniWorldDataset(SegmentationDataset):
         index = {name: i for i, name in enumerate(kept)}
         mapping = {raw: index[name] for raw, name in enumerate(every) if name in index}
         self.label_mapper = LabelMapper(len(kept), mapping)
+        self.scenes, self.part = limited(range(length), limit)
         self.prefix = f"mini_world/{vocabulary}-{split}-{scenes_seed}"
 
     def __len__(self) -> int:
-        return len(self.world)
+        return len(self.scenes)
 
     def load(self, index: int) -> LabeledImage:
-        scene, path = self.world[index], f"{self.prefix}-{index:06d}"
+        number = self.scenes[index]
+        scene, path = self.world[number], f"{self.prefix}-{number:06d}"
         return LabeledImage(scene.image, self.label_mapper(np.asarray(scene.mask), path), path)

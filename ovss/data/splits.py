@@ -11,7 +11,7 @@ from typing import Any
 from ovss.io.advice import advised
 from ovss.io.images import IMAGE_SUFFIXES
 
-from .class_file import CLASS_LIST_KEYS
+from .class_json import CLASS_LIST_KEYS
 from .files import read_list
 from .pairs import has_files
 

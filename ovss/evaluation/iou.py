@@ -81,6 +81,7 @@ class IoUReport:
         absent: convention for absent categories, a key of `ABSENT`. It decides which mIoU is
             quoted; both are always computed.
         note: rule that separates seen from unseen categories, printed with the metrics.
+        part: description of the images if they are a part of the dataset; empty for all of it.
     """
 
     names: tuple[str, ...]
@@ -88,6 +89,7 @@ class IoUReport:
     counts: AreaCounts
     absent: str = "ground_truth"
     note: str = ""
+    part: str = ""
 
     @property
     def iou_T(self) -> Percent:
@@ -119,7 +121,7 @@ class IoUReport:
         seen = _mean(self.iou_T[true_T & self.seen_T])
         unseen = _mean(self.iou_T[true_T & ~self.seen_T])
         pixels_T = self.counts.true_T[true_T]
-        pixels = max(int(pixels_T.sum()), 1)
+        pixels = int(pixels_T.sum()) or float("nan")  # without labels nothing is defined
         return {
             "mIoU": _mean(self.iou_T[true_T]),
             "mIoU_union": _mean(self.iou_T),
@@ -151,7 +153,8 @@ class IoUReport:
     def headline_line(self) -> str:
         """Line that names the quoted mIoU and the classes it is the mean over."""
         value = _cell(self.summary()[self.headline]).strip()
-        return f"quoted: {self.headline} {value} (mean over {ABSENT[self.absent][1]})"
+        part = f"; on a part of the dataset: {self.part}" if self.part else ""
+        return f"quoted: {self.headline} {value} (mean over {ABSENT[self.absent][1]}){part}"
 
     def as_dict(self) -> dict:
         """Summary, and IoU and pixels of each category by name, ready for JSON."""

@@ -130,7 +130,7 @@ class OpenVocabIoU(BaseMetric):
                     f"; the dataset itself marks a different set of {marked_T.sum()} classes as "
                     f"seen, which is not used"
                 )
-        self.report = IoUReport(names, seen_T, counts, self.absent, note)
+        self.report = IoUReport(names, seen_T, counts, self.absent, note, meta.get("part", ""))
         print_log(self.report.table(), logger="current")
         return self.report.summary()
 

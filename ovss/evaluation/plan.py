@@ -137,7 +137,9 @@ def data_hash(dataset: Dataset[Any], config: Any) -> str:
     """
     files = []
     if isinstance(dataset, ImageMaskDataset):
-        for path in (path for pair in dataset.pairs for path in pair if path is not None):
+        # an annotation file may hold the labels of all images
+        every = (path for pair in dataset.pairs for path in pair if path is not None)
+        for path in dict.fromkeys(every):
             status = path.stat()
             files.append((str(path), status.st_size, status.st_mtime_ns))
     names = getattr(dataset, "metainfo", {}).get("classes")

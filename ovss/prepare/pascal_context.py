@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ovss.data.rle import decode_mask
+
 from .label_files import read_label_map
 from .recipe import ConvertedLabels, Item, LabelError, Recipe, SourceError, SplitFiles
-from .rle import decode_mask
 from .sources import by_key, first_existing, pair_listed
 from .tables import Table, load_table, load_text
 

@@ -207,6 +207,8 @@ class DataRules:
         ignored: values or colors in label files that mean "not labelled".
         label_map: pairs of (raw value or color, class index or name), in order; None: raw values
             are class indices.
+        label_format: format of the labels, see `ovss.data.label_formats.list_label_formats`.
+        limit: largest number of images, if only a part of the dataset is evaluated.
     """
 
     classes: tuple[str, ...]
@@ -216,6 +218,8 @@ class DataRules:
     each: bool = False
     ignored: tuple[Any, ...] = ()
     label_map: tuple[tuple[Any, Any], ...] | None = None
+    label_format: str = "label_maps"
+    limit: int | None = None
 
     @property
     def vocabulary(self) -> str:
@@ -241,6 +245,9 @@ class DataRules:
             "seen": registered_name(self.seen),
             "seen_names": len(self.seen),
             "seen_sha256": short_hash(self.seen),
+            # only where they matter, so that the hashes of all other evaluations stay
+            **({} if self.label_format == "label_maps" else {"label_format": self.label_format}),
+            **({} if self.limit is None else {"limit": self.limit}),
         }
 
 

@@ -137,8 +137,14 @@ def data_rules(config: Mapping[str, Any], metainfo: Mapping[str, Any] | None) ->
         tuple(meta.get("words", classes)),
         None if meta.get("word_class") is None else tuple(meta["word_class"]),
         dataset.get("words") == EACH_SYNONYM and meta.get("word_class") is not None,
-        (*sorted(dataset.get("ignored") or ()), *map(tuple, dataset.get("ignored_colors") or ())),
+        (
+            *sorted(dataset.get("ignored") or ()),
+            *map(tuple, dataset.get("ignored_colors") or ()),
+            *sorted(dataset.get("ignored_names") or ()),
+        ),
         _raw_values(dataset),
+        dataset.get("label_format") or "label_maps",
+        dataset.get("limit"),
     )
 
 

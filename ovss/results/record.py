@@ -69,7 +69,7 @@ def result_of(
     dataset = config.test_dataloader.dataset
     census = content_hash([report.names, report.counts.true_T.tolist()])
     data = DataRecord(
-        data_name or _data_name(dataset),
+        part_name(data_name or _data_name(dataset), dataset.get("limit")),
         data_folder(dataset),
         cost.images,
         len(report.names),
@@ -125,6 +125,16 @@ def data_folder(dataset: dict[str, Any]) -> str:
     if not places:
         return str(dataset.get("data_root") or "")
     return os.path.commonpath(places) if len(places) > 1 else str(places[0])
+
+
+def part_name(name: str, limit: int | None) -> str:
+    """Name of a dataset in tables, which tells a part of it from the whole.
+
+    >>> part_name("ade20k_150", 50), part_name("ade20k_150", None)
+    ('ade20k_150 (limit 50)', 'ade20k_150')
+    """
+    part = "" if limit is None else f" (limit {limit})"
+    return name if name.endswith(part) else name + part
 
 
 def _data_name(dataset: dict[str, Any]) -> str:

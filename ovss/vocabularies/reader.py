@@ -12,12 +12,15 @@ from pathlib import Path
 from ovss.structures import Vocabulary
 
 from .checks import check_names
+from .tables import read_class_table
 
 __all__ = ["list_templates", "list_vocabularies", "load_names", "load_templates", "load_vocabulary"]
 
 DATA = Path(__file__).parent / "data"
 MARK = re.compile(r"\s*\[(seen|unseen)\]\s*$", re.IGNORECASE)
 """Mark that a line of a dataset's class file may end with."""
+NOT_A_CLASS = "__ignore__"
+"""Line of LabelMe's labels.txt for pixels that are not labelled; the next line has value 0."""
 MINI = ("mini_20", "mini_150", "mini_556")
 MINI_SEEN = tuple(f"{name}_seen" for name in MINI)
 
@@ -60,8 +63,9 @@ def load_names(
     Args:
         source: registered name (`list_vocabularies`), list of names, or path of a file. A text
             file is UTF-8 with one category per line; ``#`` in the first column starts a comment,
-            and a mark ``[seen]`` or ``[unseen]`` at the end of a line is dropped. A ``.json``
-            file holds a list of strings.
+            and a mark ``[seen]`` or ``[unseen]`` at the end of a line is dropped. Of a table with
+            a header (`ovss.vocabularies.tables`) the names are read, in the order of the label
+            values. A ``.json`` file holds a list of strings.
         synonyms: rule of comparison for duplicates, see `find_duplicates`.
         duplicates: ``"error"`` or ``"warn"``. Registered lists are exempt because their datasets
             define them so: ten categories of ade20k_847 repeat the first synonym of another.
@@ -164,9 +168,13 @@ def _read_file(path: Path) -> tuple[list[str], list[str]]:
         if not isinstance(names, list):
             raise ValueError(f"{path} must hold a list of names, got {type(names).__name__}")
         return names, [f"name {index}" for index in range(len(names))]
+    table = read_class_table(text, str(path))
+    if table is not None:
+        rows = sorted(table.rows, key=lambda row: row.value or 0)
+        return [MARK.sub("", row.name) for row in rows], [f"line {row.line}" for row in rows]
     lines = [
         (MARK.sub("", line), f"line {number}")
         for number, line in enumerate(text.rstrip().splitlines(), 1)
-        if not line.startswith("#")
+        if not line.startswith("#") and line.strip() != NOT_A_CLASS
     ]
     return [line for line, _ in lines], [place for _, place in lines]

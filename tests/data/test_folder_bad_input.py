@@ -223,7 +223,11 @@ def test_jpeg_label_maps(tmp_path):
         path = tmp_path / f"masks/{stem}.png"
         Image.open(path).save(path.with_suffix(".jpg"))
         path.unlink()
-    assert "no folder of masks (masks: no" in message(LayoutError, tmp_path)
+    for options in ({}, {"masks": "masks"}):
+        text = message(LayoutError, tmp_path, **options)
+        assert "found" in text
+        assert "JPEG and WebP change label values" in text
+        assert "Export the label maps as PNG" in text
     text = message(ImageError, tmp_path, masks="masks", mask_suffix=".jpg")
     assert "a.jpg" in text
     assert "lossless" in text
@@ -289,7 +293,7 @@ def test_transparent_label_maps(tmp_path):
         ({"classes": NAMES, "words": {"sky": 5}}, "'words of a class' must be a list"),
         ({"classes": NAMES, "seen": "road"}, "'seen' must be a list .* got 'road'"),
         ({"classes": NAMES, "palette": 5}, "'palette' must be a list"),
-        ({"classes": NAMES, "ignored": 70000}, "up to 65535, got 70000"),
+        ({"classes": NAMES, "ignored": 70000}, "in -32768..65535, got 70000"),
         ({"classes": NAMES, "mask_suffix": "../x.png"}, "mask_suffix must be"),
         ({"0": "sky", "70000": "road"}, r"must be in 0\.\.65535, got label value 70000"),
         ({"sky": -1, "road": 0}, "label value -1"),

@@ -52,7 +52,7 @@ def mask(out: Path, name: str) -> np.ndarray:
 
 
 def compress(counts: list[int]) -> str:
-    """Encodes run lengths as COCO's compressed string; see `ovss.prepare.rle.decode_counts`."""
+    """Encodes run lengths as COCO's compressed string; see `ovss.data.rle.decode_counts`."""
     text = ""
     for position, count in enumerate(counts):
         number = count - counts[position - 2] if position > 2 else count

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from official_files import compress, mask, run, runs, write_image
 
+from ovss.data.rle import decode_counts, decode_mask
 from ovss.prepare import Options, SourceError
 from ovss.prepare.recipe import LabelError
-from ovss.prepare.rle import decode_counts, decode_mask
 from ovss.prepare.tables import load_text
 from ovss.vocabularies import load_names
 
