@@ -138,7 +138,8 @@ class SegmentRun:
             progress=True,
         )
         if video.damage:
-            tqdm.write(f"warning: {video.damage}", file=sys.stderr)
+            self.failures += 1
+            tqdm.write(f"error: {video.damage}", file=sys.stderr)
         if args.json:
             content = {"video": recorded_source(source), "frames": video.frames}
             content |= {"note": self.inferencer.note, "categories": video.categories}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ovss.structures import Vocabulary
 
-from .prompts import fill_template, names_by_category
+from .prompts import count_prompts, fill_template, names_by_category
 from .tokenizer import Tokenizer
 
 __all__ = ["TextRules", "embed_prompts", "embed_vocabulary", "text_tower"]
@@ -112,7 +112,7 @@ def embed_vocabulary(
            for template in vocabulary.templates
            for category, synonyms in enumerate(names)
            for name in synonyms]  # fmt: skip
-    embeds_NC = F.normalize(_embed_chunks(tower, rules, ids), dim=-1)
+    embeds_NC = F.normalize(_embed_chunks(tower, rules, ids, count_prompts(vocabulary)), dim=-1)
     embeds_PNC = embeds_NC.unflatten(0, (templates, total))
     if total == len(names):
         return embeds_PNC.transpose(0, 1).contiguous()
@@ -130,15 +130,14 @@ def _tokenize(tokenizer: Tokenizer, template: str, name: str, category: str) -> 
         ) from None
 
 
-def _embed_chunks(tower: nn.Module, rules: TextRules, ids: list[list[int]]) -> Tensor:
+def _embed_chunks(tower: nn.Module, rules: TextRules, ids: list[list[int]], text: str) -> Tensor:
     from tqdm import tqdm
 
     device = tower.positional_embedding.device
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     chunks = list(_chunks([ids[index] for index in order], rules))
-    bar = tqdm(
-        chunks, "encoding prompts", delay=SECONDS_BEFORE_BAR, leave=False, disable=len(chunks) < 2
-    )
+    is_quiet = True if len(chunks) < 2 else None  # None: no bar without a terminal
+    bar = tqdm(chunks, text, delay=SECONDS_BEFORE_BAR, leave=False, disable=is_quiet)
     embeds_NC = torch.cat([embed_prompts(tower, rules, ids_NL.to(device)) for ids_NL in bar])
     # Inverse permutation: from the order by length back to the order of `ids`.
     row_N = torch.empty(len(order), dtype=torch.long, device="cpu")

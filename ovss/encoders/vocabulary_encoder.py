@@ -10,20 +10,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ovss.io.fingerprint import Fingerprint
 from ovss.structures import TextFeatures, Vocabulary
 
-from .open_clip_text import SECONDS_BEFORE_BAR, TextRules, embed_vocabulary, text_tower
-from .prompts import count_prompts, names_by_category
+from .open_clip_text import TextRules, embed_vocabulary, text_tower
+from .prompts import names_by_category
 from .text_cache import TextCache, cache_key
 from .tokenizer import Tokenizer
 
 __all__ = ["VocabularyEncoder"]
 
 CACHES = ("disk", "memory", "off")
-PROMPTS_PER_PART = 4096  # prompts encoded between two writes to the cache
+PROMPTS_PER_PART = 2048  # prompts encoded between two writes to the cache
 
 
 class VocabularyEncoder:
@@ -82,9 +81,8 @@ class VocabularyEncoder:
             parts = list(split_vocabulary(vocabulary))
             if len(parts) == 1:
                 return self._embed_fixed(clip, vocabulary, device)
-            bar = tqdm(parts, count_prompts(vocabulary), delay=SECONDS_BEFORE_BAR, leave=False)
             return torch.cat(
-                [cached(part, partial(self._embed_fixed, clip, part, device)) for part in bar]
+                [cached(part, partial(self._embed_fixed, clip, part, device)) for part in parts]
             )
 
         return TextFeatures(cached(vocabulary, make, whole=True), vocabulary=vocabulary)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -71,13 +73,16 @@ def test_chunks_change_nothing_and_are_bounded(tiny, monkeypatch):
 
 
 @torch.no_grad()
-def test_a_long_encoding_shows_a_bar_on_stderr(tiny, monkeypatch, capsys):
+def test_a_long_encoding_shows_a_bar_on_the_terminal(tiny, monkeypatch, capsys):
     monkeypatch.setattr(open_clip_text, "TOKENS_PER_CHUNK", 12)
     monkeypatch.setattr(open_clip_text, "SECONDS_BEFORE_BAR", 0.0)
     encoder = OpenCLIPEncoder(str(tiny()), text_cache="off").eval()
     encoder.encode_text(Vocabulary(NAMES, TEMPLATES))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    encoder.encode_text(Vocabulary(NAMES, TEMPLATES))
     printed = capsys.readouterr()
-    assert "encoding prompts" in printed.err
+    assert "encoding 12 prompts (4 names x 3 templates)" in printed.err
     assert printed.out == ""
 
 
