@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ovss.io.colors import PAPER, UNKNOWN_COLOR
-from ovss.io.drawing import enlarge_small, overlay
-from ovss.io.legend import LegendEntry, add_legend, font_size
-from ovss.io.region_names import write_names
+from ovss.drawing.colors import PAPER, UNKNOWN_COLOR
+from ovss.drawing.legend import LegendEntry, add_legend, font_size
+from ovss.drawing.overlay import enlarge_small, overlay
+from ovss.drawing.region_names import write_names
 from ovss.selection import IGNORE
 
 from .names import short_names

@@ -131,7 +131,7 @@ def ensure_formats(
                 f"Install it with `pip install 'ovss[{kind.extra[1]}]'`"
             )
         if name == "overlay":
-            from ovss.io.fonts import ensure_font
+            from ovss.drawing.fonts import ensure_font
 
             ensure_font()
         _companion(kind, Path(folder), categories)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ovss.io.colors import palette
-from ovss.io.drawing import label_image
+from ovss.drawing.colors import palette
+from ovss.drawing.overlay import label_image
 from ovss.io.files import write_atomic
 from ovss.io.json_text import utf8_text
 from ovss.io.outputs import save_png
@@ -33,7 +33,7 @@ def write_overlay(result: SegmentationResult, path: Path, drawing: dict[str, Any
 
 
 def write_label_png(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
-    """Writes the label map as PNG; see `ovss.io.drawing.label_image`."""
+    """Writes the label map as PNG; see `ovss.drawing.overlay.label_image`."""
     write_atomic(path, partial(save_png, label_image(result.label_map, result.colors)))
 
 

@@ -12,8 +12,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 from PIL import Image
 
-from ovss.io.drawing import palette
-from ovss.io.outlines import Polygon, mask_polygons
+from ovss.drawing.colors import palette
+from ovss.drawing.outlines import Polygon, mask_polygons
 from ovss.selection import IGNORE
 
 from .drawing import draw_result

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovss.io.drawing import unknown_value
+from ovss.drawing.overlay import unknown_value
 from ovss.io.files import write_text
 from ovss.io.json_text import json_text, utf8_text
 from ovss.io.names import STDIN, is_url

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from ovss.io.drawing import label_image
+from ovss.drawing.overlay import label_image
 from ovss.io.files import write_atomic
 from ovss.io.names import printable, stem_of
 from ovss.io.outputs import is_own_output, save_png

@@ -11,9 +11,10 @@ from PIL import Image, ImageDraw
 
 from ovss.data.base import SegmentationDataset
 from ovss.data.labels import seen_mask
-from ovss.io.drawing import enlarge_small, overlay, palette
-from ovss.io.fonts import displayable
-from ovss.io.text import draw_text
+from ovss.drawing.colors import palette
+from ovss.drawing.fonts import displayable
+from ovss.drawing.overlay import enlarge_small, overlay
+from ovss.drawing.text import draw_text
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import IGNORE
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from ovss.io.drawing import palette
+from ovss.drawing.colors import palette
 
 
 class LabeledImage(NamedTuple):
@@ -39,7 +39,7 @@ class SegmentationDataset(Dataset, ABC):
         words: W names to segment and the class index of each, as returned by `words_of_classes`;
             None: `names`. Samples then have these names as `vocabulary` while labels still index
             `names`, so this is for evaluation only.
-        colors: T RGB triples to draw the categories in; None: `ovss.io.drawing.palette`.
+        colors: T RGB triples to draw the categories in; None: `ovss.drawing.colors.palette`.
 
     A class that can be limited to a part of its images takes `limit` and sets `part` to the
     description that `ovss.data.part.limited` returns.

@@ -15,13 +15,13 @@ from mmengine.runner import Runner
 from PIL import Image, ImageDraw
 
 from ovss.data.labels import seen_mask
-from ovss.io.colors import INK, PAPER
-from ovss.io.drawing import overlay, palette
+from ovss.drawing.colors import INK, PAPER, palette
+from ovss.drawing.fonts import displayable
+from ovss.drawing.legend import LegendEntry, add_legend, font_size
+from ovss.drawing.overlay import overlay
+from ovss.drawing.text import draw_text
 from ovss.io.files import write_atomic
-from ovss.io.fonts import displayable
-from ovss.io.legend import LegendEntry, add_legend, font_size
 from ovss.io.outputs import save_png
-from ovss.io.text import draw_text
 from ovss.structures import IGNORE
 
 _READABLE = 288  # height in pixels; smaller images are enlarged

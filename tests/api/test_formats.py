@@ -14,7 +14,7 @@ from PIL import Image
 from ovss.api.coco import CocoWriter
 from ovss.api.formats import FORMATS, ensure_formats, output_files
 from ovss.api.result import UNKNOWN, SegmentationResult
-from ovss.io.colors import palette
+from ovss.drawing.colors import palette
 from ovss.io.outputs import is_own_output
 
 NAMES = ("cat", "sofa: red, couch", "猫")

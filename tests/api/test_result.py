@@ -13,7 +13,7 @@ from PIL import Image
 
 from ovss.api import interop
 from ovss.api.result import UNKNOWN, SegmentationResult
-from ovss.io.colors import palette
+from ovss.drawing.colors import palette
 
 NAMES = ("cat", "sofa, couch", "Grass", "bass, fish", "bass, guitar")
 

@@ -35,7 +35,7 @@ def draw_text(
         draw: drawing to write on.
         left: left edge in pixels.
         middle: vertical middle of the line in pixels.
-        text: text that `ovss.io.fonts.displayable` returned.
+        text: text that `ovss.drawing.fonts.displayable` returned.
         size: font size in pixels.
         color: colour of the letters.
         outline: colour of a line around the letters; None: no outline.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ovss.io.outlines import mask_polygons, ring_area
+from ovss.drawing.outlines import mask_polygons, ring_area
 
 
 @pytest.mark.parametrize("density", [0.1, 0.5, 0.9, 1.0])

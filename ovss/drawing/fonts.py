@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from PIL import ImageFont
 
-from .json_text import utf8_text
+from ovss.io.json_text import utf8_text
+
 from .system_fonts import fontconfig_fonts, installed_fonts
 
 __all__ = ["FONT_VARIABLE", "Face", "displayable", "ensure_font", "faces_of", "load_face"]

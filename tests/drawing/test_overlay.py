@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ovss.io.drawing import LegendEntry, add_legend, label_image, overlay, palette, unknown_value
+from ovss.drawing.colors import palette
+from ovss.drawing.legend import LegendEntry, add_legend
+from ovss.drawing.overlay import label_image, overlay, unknown_value
 
 
 @pytest.mark.parametrize(("count", "mode"), [(1, "P"), (255, "P"), (256, "I;16"), (847, "I;16")])

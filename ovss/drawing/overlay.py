@@ -7,18 +7,10 @@ import math
 import numpy as np
 from PIL import Image
 
-from .colors import MIX, PAPER, UNKNOWN_COLOR, palette, tints
-from .legend import MIN_SIDE, LegendEntry, add_legend
+from .colors import MIX, PAPER, UNKNOWN_COLOR, tints
+from .legend import MIN_SIDE
 
-__all__ = [
-    "LegendEntry",
-    "add_legend",
-    "enlarge_small",
-    "label_image",
-    "overlay",
-    "palette",
-    "unknown_value",
-]
+__all__ = ["enlarge_small", "label_image", "overlay", "unknown_value"]
 
 UNKNOWN = -1
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ovss.io.colors import UNKNOWN_COLOR, lab_of, palette, tints
-from ovss.io.drawing import overlay
+from ovss.drawing.colors import UNKNOWN_COLOR, lab_of, palette, tints
+from ovss.drawing.overlay import overlay
 
 
 def distances(colors_N3: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ovss.io.region_names import write_names
+from ovss.drawing.region_names import write_names
 
 
 def written(labels_HW: np.ndarray, names: dict[int, str], size: int = 16) -> np.ndarray:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ovss.io import fonts
-from ovss.io.fonts import FONT_VARIABLE, displayable, ensure_font, faces_of
-from ovss.io.text import cut_text, draw_text, text_width, wrapped
+from ovss.drawing import fonts
+from ovss.drawing.fonts import FONT_VARIABLE, displayable, ensure_font, faces_of
+from ovss.drawing.text import cut_text, draw_text, text_width, wrapped
 
 FALLBACK = "category 7"
 

@@ -1,0 +1,1 @@
+"""Drawing of label maps: colours, overlay, legend, names on regions, fonts for any script."""
