@@ -32,7 +32,7 @@ def all_finite(x: Tensor) -> bool:
 def not_finite(tensors: Mapping[str, Tensor]) -> dict[str, int]:
     """Number of values that are NaN or infinite, for each tensor that has any.
 
-    An additive attention mask consists of 0 and -inf only. It is no weight, so it does not count.
+    An additive attention mask consists of 0 and -inf only. It does not count.
     """
     broken = {}
     for name, value in tensors.items():

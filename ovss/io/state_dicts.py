@@ -32,7 +32,7 @@ def unwrap_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         path: file, for messages.
 
     Raises:
-        CheckpointError: there is no state dict, or it holds more than tensors.
+        CheckpointError: the state dict is missing, or holds more than tensors.
     """
     keys: list[str] = []
     while isinstance(content, dict):

@@ -21,7 +21,7 @@ from .weight_formats import SAFETENSORS, TORCHSCRIPT, weight_format
 
 __all__ = [
     "CheckpointError",
-    "check_finite",
+    "check_finite_weights",
     "file_sha256",
     "read_notes",
     "read_weights",
@@ -76,17 +76,17 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             than tensors and numbers, or holds values that are NaN or infinite.
     """
     path = Path(path)
-    kind, notes = weight_format(path), {}
+    kind = weight_format(path)
     if kind == SAFETENSORS:
         tensors, notes = _read_safetensors(path)
     else:
-        tensors = unwrap_state_dict(_read_pickled(path, kind), path)
+        tensors, notes = unwrap_state_dict(_read_pickled(path, kind), path), {}
     tensors = without_wrappers(tensors)
-    check_finite(tensors, path)
+    check_finite_weights(tensors, path)
     return tensors, notes
 
 
-def check_finite(tensors: Mapping[str, Tensor], path: str | Path) -> None:
+def check_finite_weights(tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Rejects weights with values that are NaN or infinite.
 
     Args:

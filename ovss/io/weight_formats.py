@@ -101,9 +101,9 @@ def _problem(head: bytes) -> str:
         )
     if re.match(r"\s*(<\?xml|<!doctype|<!--|<html|<head)", text, re.IGNORECASE):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        shown = f" titled {html.unescape(title[1]).strip()[:60]!r}" if title else ""
+        named = f" titled {html.unescape(title[1]).strip()[:60]!r}" if title else ""
         return (
-            f"is a web page{shown}, not weights, because the server answered the download with a "
+            f"is a web page{named}, not weights, because the server answered the download with a "
             f"page. Open the address in a browser, and download the file that it offers"
         )
     return f"is a text file that begins with {text.strip()[:60]!r}, not weights. Download it again"
