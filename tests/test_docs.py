@@ -36,13 +36,13 @@ def documented_plugin(repo_root, tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(code)
-    (tmp_path / "ovss_margin" / "__init__.py").write_text("from .selector import MarginSelector\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "ovss_margin"
-    from ovss.registry import SELECTORS
+    from ovss.registry import POSTPROCESSORS, SELECTORS
 
     SELECTORS.module_dict.pop("MarginSelector")
-    for name in ("ovss_margin", "ovss_margin.selector"):
+    POSTPROCESSORS.module_dict.pop("DropSmall")
+    for name in ("ovss_margin", "ovss_margin.postprocessor", "ovss_margin.selector"):
         sys.modules.pop(name)
 
 

@@ -54,6 +54,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "pretrained": _PRETRAINED,
         "resume": "Continue with --resume.",
         "load_from": "Use --cfg-options load_from={path}.",
+        "same_amp": "Continue with --amp {amp}.",
         "average": "Continue with --cfg-options ema=True, or with the options of the earlier run.",
         "batch_size": "Set --cfg-options train_dataloader.batch_size={size}.",
         "float16": "Use --amp float16.",

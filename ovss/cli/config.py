@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the config, or raises if it cannot be built."""
+    from ovss.models.config_text import dump_config
     from ovss.models.configs import load_config
-    from ovss.results.config_text import dump_config
     from ovss.training.build import register_training
     from ovss.training.validation import check_builds
 

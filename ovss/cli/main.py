@@ -41,7 +41,7 @@ COMMANDS = {
 DELEGATED = ("train", "test")
 """Commands with their own parsers, because launchers also start them as scripts."""
 
-INPUT_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError)
+INPUT_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, FloatingPointError)
 """Exceptions for wrong input. Their messages say what to do, so the traceback is left out."""
 
 

@@ -113,11 +113,24 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
     tokens = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(prog)
     arguments = parser.parse_args(tokens)
+    from ovss.io.terminal import verbose_terminal
+
+    with verbose_terminal(arguments.verbose):
+        return _test(parser, arguments, [*prog.split(), *tokens])
+
+
+def _test(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: list[str]
+) -> int:
+    from mmengine.logging import MMLogger
+
     from ovss.distributed import stop
     from ovss.io.files import ensure_writable
+    from ovss.io.terminal import limit_terminal
     from ovss.results.result_file import ensure_place, write_result
     from ovss.results.run import evaluate, use_device
 
+    limit_terminal(MMLogger.get_current_instance())
     if not arguments.data and any(vars(arguments)[flag] for flag in FOLDER_FLAGS):
         parser.error("--split, --images, --masks, --classes and --mask-suffix require --data DIR")
     if arguments.out:
@@ -126,7 +139,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
         ensure_writable(arguments.show_dir)
     if arguments.device:
         use_device(arguments.device)
-    config, protocol, data_name = configured(arguments)
+    notes: list[str] = []
+    config, protocol, data_name = configured(arguments, notes)
     if arguments.show_dir:
         place = str(Path(arguments.show_dir).absolute())
         config.custom_hooks = [
@@ -140,19 +154,27 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss test") -> int:
         work_dir=arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config),
         launcher=arguments.launcher,
         resume=arguments.resume,
-        command=[*prog.split(), *tokens],
+        command=command,
         data_name=data_name,
+        notes=notes,
     )
     stop()
     if result is not None:
         print(f"protocol: {protocol}")
         if arguments.out:
             write_result(arguments.out, result)
+            print(f"result: {arguments.out}")
     return 0
 
 
-def configured(arguments: argparse.Namespace) -> tuple[Config, SettledProtocol, str]:
+def configured(
+    arguments: argparse.Namespace, notes: list[str] | None = None
+) -> tuple[Config, SettledProtocol, str]:
     """Config after all flags are applied: dataset, protocol, protocol options, config options.
+
+    Args:
+        arguments: parsed flags.
+        notes: list that receives the description of the folder ``--data``.
 
     Returns:
         Final config, in which the fields of the protocol replace its name; the protocol; and the
@@ -171,7 +193,10 @@ def configured(arguments: argparse.Namespace) -> tuple[Config, SettledProtocol, 
         use_dataset(config, arguments.on)
         name = Path(arguments.on).stem
     if arguments.data:
-        name = use_folder(config, arguments.data, **{k: vars(arguments)[k] for k in FOLDER_FLAGS})
+        where = {flag: vars(arguments)[flag] for flag in FOLDER_FLAGS}
+        name, description = use_folder(config, arguments.data, **where)
+        if notes is not None:
+            notes.append(description)
     if "test_dataloader" not in config:
         raise KeyError(
             f"The config {arguments.config} names no test data. Add --on DATASET or --data DIR"
@@ -212,7 +237,7 @@ def limit_dataset(dataset: dict[str, Any], limit: int) -> None:
     dataset["limit"] = limit
 
 
-def use_folder(config: Config, folder: str, **where: Any) -> str:
+def use_folder(config: Config, folder: str, **where: Any) -> tuple[str, str]:
     """Makes a folder the test data of a config, see `ovss.data.folder.describe_folder`.
 
     Args:
@@ -221,7 +246,8 @@ def use_folder(config: Config, folder: str, **where: Any) -> str:
         where: split and locations that are not detected automatically (`FOLDER_FLAGS`).
 
     Returns:
-        Name of the dataset: the folder name, followed by the split if there is one.
+        Name of the dataset, which is the folder name, followed by the split if there is one; and
+        the description of what was found.
     """
     from ovss.data.folder import describe_folder
 
@@ -233,6 +259,5 @@ def use_folder(config: Config, folder: str, **where: Any) -> str:
         "dataset": described.config([{"type": "PackSample"}]),
     }
     config.test_evaluator = {"type": "OpenVocabIoU"}
-    print(described)
     name = Path(folder).resolve().name
-    return f"{name}/{described.split}" if described.split else name
+    return f"{name}/{described.split}" if described.split else name, str(described)

@@ -55,6 +55,11 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder for logs and results (default: work_dir of the config, or work_dirs/CONFIG)",
     )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print the whole log (environment, config, hooks), which is always in the log file",
+    )
     add_config_options(parser)
     add_launcher_flags(parser)
 
@@ -75,11 +80,22 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
         )
     if arguments.resume and arguments.dry_run:
         parser.error("--dry-run always starts from scratch. Leave --resume out")
+    from ovss.io.terminal import verbose_terminal
+
+    with verbose_terminal(arguments.verbose):
+        return _train(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from mmengine.logging import MMLogger
+
     from ovss.distributed import rank, stop
+    from ovss.io.terminal import limit_terminal, say
     from ovss.models.configs import load_config
     from ovss.training.build import build_runner, register_training
     from ovss.training.export import export_weights
 
+    limit_terminal(MMLogger.get_current_instance())
     register_training()
     config = load_config(arguments.config, arguments.cfg_options)
     if arguments.micro_batch is not None:
@@ -104,7 +120,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "ovss train") -> int:
     )
     runner.train()
     path = export_weights(runner, config)
-    runner.logger.info(f"Trained weights: {path}")
+    say(runner.logger, f"trained weights: {path}")
     stop()
     return 0
 

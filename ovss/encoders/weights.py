@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ovss.io.state_dicts import fit_names
 from ovss.io.weight_files import read_weights
 
 from .architecture import CONFIGS
@@ -108,7 +109,8 @@ def load_pretrained(clip: nn.Module, model: str, path: Path) -> None:
     """Loads a weight file into `clip`. Half precision becomes the precision of the module.
 
     Raises:
-        RuntimeError: a file that cannot be read, or keys or shapes of another architecture.
+        RuntimeError: a file that cannot be read, values that are NaN or infinite, or keys or shapes
+            of another architecture.
     """
     clip.load_state_dict(fitted(read_weights(path)[0], clip, model, path))
 
@@ -127,8 +129,9 @@ def fitted(
     Raises:
         RuntimeError: keys or shapes of another architecture. The message names the first few.
     """
-    state = {key: value for key, value in tensors.items() if key not in NOT_WEIGHTS}
     expected = clip.state_dict()
+    tensors = fit_names(tensors, {*expected, *NOT_WEIGHTS})
+    state = {key: value for key, value in tensors.items() if key not in NOT_WEIGHTS}
     if "text.positional_embedding" in expected and "positional_embedding" in state:
         from open_clip.model import convert_to_custom_text_state_dict
 

@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Iterator, Sized
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
@@ -18,11 +19,14 @@ from mmengine.runner import Runner, TestLoop
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from ovss.distributed import ProcessLostError, all_gather, is_process_lost
+from ovss.distributed import ProcessLostError, all_gather, is_process_lost, unwrap
 from ovss.io.advice import advised
+from ovss.io.terminal import echo, say
 from ovss.protocols.settled import SettledProtocol, read_protocol
 
 from .cost import Cost, Progress, largest, memory_peak, reset_memory_peak, utc_now
+from .metric import OpenVocabIoU
+from .named_images import images_named
 from .plan import Plan, agree
 from .state import CountState, SessionCounts, StateFolder
 
@@ -103,6 +107,8 @@ class ResumableTestLoop(TestLoop):
 
         Raises:
             ResumeError: the state in the working directory belongs to another evaluation.
+            FloatingPointError: the model gives values that are not finite. The message names the
+                image.
         """
         self.runner.call_hook("before_test")
         self.runner.call_hook("before_test_epoch")
@@ -134,8 +140,8 @@ class ResumableTestLoop(TestLoop):
         done_N = np.zeros(len(plan.left_N), bool)
         start = saved = time.perf_counter()
         before = int((~plan.left_N).sum())
-        say = self.runner.logger.info if self.runner.rank == 0 else lambda line: None
-        progress = Progress(len(done_N), before, self.sampler.ranks, self.report_every, say)
+        tell = partial(say, self.runner.logger)
+        progress = Progress(len(done_N), before, self.sampler.ranks, self.report_every, tell)
         began, end, size = utc_now(), 0, self.dataloader.batch_size or 1
 
         def save() -> None:
@@ -151,16 +157,21 @@ class ResumableTestLoop(TestLoop):
 
         try:
             for index, batch in enumerate(self.dataloader):
-                self.run_iter(index, batch)
+                with images_named(unwrap(self.runner.model), batch, "the test data"):
+                    self.run_iter(index, batch)
                 begin, end = end, min(end + size, len(self.sampler))
                 done_N[self.sampler.indices[begin:end]] = True
                 progress.step(end)
                 if time.perf_counter() - saved >= self.save_every:
                     save()
                     saved = time.perf_counter()
-        except BaseException:  # the counts may include half a batch, so they are not saved
+        except BaseException as error:
+            if isinstance(error, FloatingPointError) and end:
+                save()  # the model failed before the batch was counted
+                saved = time.perf_counter()
+            # otherwise the counts may include half a batch, so they are not saved
             if saved > start or plan.parts:
-                say(f"The counts so far are kept in {self.root}. A resumed run continues from them")
+                tell(f"The counts so far are kept in {self.root}. A resumed run continues there")
             raise
         if end:
             save()
@@ -199,6 +210,9 @@ class ResumableTestLoop(TestLoop):
                 # mmengine would create its folder in the current directory
                 metric.collect_dir = str(state.folder / f"gather-{number}")
         metrics: dict[str, float] = self.evaluator.evaluate(len(plan.left_N))
+        for metric in self.evaluator.metrics:
+            if isinstance(metric, OpenVocabIoU) and metric.report is not None:
+                echo(self.runner.logger, metric.report.table())
         if self.runner.rank == 0:
             with suppress(OSError):  # the metrics are computed already
                 state.mark_complete()

@@ -12,23 +12,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .checkpoint_error import CheckpointError, some_of
 from .files import write_atomic
-from .torchscript import is_torchscript, read_torchscript
+from .finite import not_finite, not_finite_text
+from .state_dicts import unwrap_state_dict, without_wrappers
+from .torchscript import read_torchscript
+from .weight_formats import SAFETENSORS, TORCHSCRIPT, weight_format
 
 __all__ = [
     "CheckpointError",
+    "check_finite_weights",
     "file_sha256",
     "read_notes",
     "read_weights",
     "some_of",
     "write_weights",
 ]
-
-_MAX_LISTED = 5
-
-
-class CheckpointError(RuntimeError):
-    """A weights file that cannot be read, or that does not fit the model."""
 
 
 def file_sha256(path: str | Path) -> str:
@@ -68,19 +67,42 @@ def write_weights(
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Reads tensors (on the CPU) and metadata of a weights file without executing code from it.
 
-    The ``state_dict`` and ``model`` entries that training tools wrap weights in are removed, and
-    so is the ``module.`` prefix of distributed training. TorchScript archives are supported.
+    The format is recognised by the content: safetensors, files of `torch.save`, or TorchScript
+    archives. Dicts that training tools wrap weights in are removed, and so are the name parts of
+    distributed training and `torch.compile`, see `ovss.io.state_dicts`.
 
     Raises:
-        CheckpointError: the file does not exist, is truncated, or contains more than tensors and
-            numbers.
+        CheckpointError: the file does not exist, is truncated, is something else, contains more
+            than tensors and numbers, or holds values that are NaN or infinite.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such weights file")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return _unwrap(_read_pickled(path), path), {}
+    kind = weight_format(path)
+    if kind == SAFETENSORS:
+        tensors, notes = _read_safetensors(path)
+    else:
+        tensors, notes = unwrap_state_dict(_read_pickled(path, kind), path), {}
+    tensors = without_wrappers(tensors)
+    check_finite_weights(tensors, path)
+    return tensors, notes
+
+
+def check_finite_weights(tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Rejects weights with values that are NaN or infinite.
+
+    Args:
+        tensors: tensors by name.
+        path: file that they come from, for messages.
+
+    Raises:
+        CheckpointError: there are such values; the message counts them and names the tensors.
+    """
+    broken = not_finite(tensors)
+    if broken:
+        raise CheckpointError(
+            f"{path} has {not_finite_text(tensors, broken)}. A training that diverged writes such "
+            f"weights, and a damaged copy may contain them. Use an earlier checkpoint of the "
+            f"training, or copy the file again"
+        )
 
 
 def read_notes(path: str | Path) -> dict[str, str]:
@@ -90,6 +112,15 @@ def read_notes(path: str | Path) -> dict[str, str]:
         CheckpointError: the file is truncated or is not a safetensors file.
     """
     return _read_safetensors(Path(path), tensors=False)[1]
+
+
+def has_notes(path: str | Path) -> bool:
+    """True if a weights file is of the format that holds metadata.
+
+    Raises:
+        CheckpointError: the file holds no weights, see `weight_format`.
+    """
+    return weight_format(path) == SAFETENSORS
 
 
 def _read_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -104,12 +135,13 @@ def _read_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tenso
         ) from error
 
 
-def _read_pickled(path: Path) -> Any:
+def _read_pickled(path: Path, kind: str) -> Any:
     try:
-        if is_torchscript(path):
+        if kind == TORCHSCRIPT:
             return read_torchscript(path)
-        with torch.serialization.safe_globals(_harmless()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        # torch would judge a path by its ending, an open file by its content
+        with torch.serialization.safe_globals(_harmless()), open(path, "rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file
         lines = str(error).splitlines() or [type(error).__name__]
         reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
@@ -137,29 +169,3 @@ def _harmless() -> list[Any]:
 
     arrays = [multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *kinds]
     return [HistoryBuffer, (statistic, "builtins.getattr"), *arrays]
-
-
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content:
-        raise CheckpointError(
-            f"{path}: expected a state dict, found {type(content).__name__}. Save the model's "
-            f"state dict to a file of its own."
-        )
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    other = [str(name) for name in content if name not in tensors]
-    if other:
-        raise CheckpointError(
-            f"{path}: expected tensors only, but these entries are not: {some_of(other)}"
-        )
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return tensors
-
-
-def some_of(names: list[str]) -> str:
-    """Text that lists the first few names and counts the rest."""
-    rest = len(names) - _MAX_LISTED
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")

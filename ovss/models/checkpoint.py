@@ -1,7 +1,8 @@
 """Weights of a model: saved whole or in part, loaded all or nothing.
 
-Files are ``.safetensors``. PyTorch's ``.pt`` and ``.pth`` (bare state dicts and checkpoints of
-training runs) are read too, tensors and numbers only, so no code of a file is ever executed.
+Files are written as ``.safetensors``. PyTorch's own files (bare state dicts and checkpoints of
+training runs) are read too, tensors and numbers only, so no code of a file is ever executed. The
+content of a file decides on its format, not its name.
 
 A *partial* file holds what training changed (trainable parameters and all buffers). The frozen
 rest comes from the encoder's pre-trained file. A fingerprint of that rest is stored, so that the
@@ -18,9 +19,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ovss.io.state_dicts import fit_names
 from ovss.io.weight_files import (
     CheckpointError,
     file_sha256,
+    has_notes,
     read_notes,
     read_weights,
     some_of,
@@ -76,16 +79,19 @@ def save_weights(
 def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
     """Loads a weights file into a model, all or nothing.
 
+    Prefixes of wrappers such as Lightning's ``model.`` are removed if the names then fit the model.
+
     Returns:
-        Metadata of the file; empty for ``.pt`` and ``.pth`` files.
+        Metadata of the file; empty for files of `torch.save`.
 
     Raises:
-        CheckpointError: the file is unreadable, belongs to another method or size (the first
-            missing, unexpected and mis-shaped names are listed), or is partial and was trained on
-            another base.
+        CheckpointError: the file is unreadable, has values that are NaN or infinite, belongs to
+            another method or size (the first missing, unexpected and mis-shaped names are listed),
+            or is partial and was trained on another base.
     """
     tensors, metadata = read_weights(path)
     own = model.state_dict()
+    tensors = fit_names(tensors, own)
     expects = json.loads(metadata.get(_PARTIAL, "[]"))
     _check_fit(own, tensors, set(expects), path, metadata)
     if _FINGERPRINT in metadata and _fingerprint(own, expects) != metadata[_FINGERPRINT]:
@@ -101,7 +107,7 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
 
 def is_whole(path: str | Path) -> bool:
     """Tells a whole weights file from a partial one, which needs the encoder's pre-trained file."""
-    return Path(path).suffix != ".safetensors" or _PARTIAL not in read_notes(path)
+    return not has_notes(path) or _PARTIAL not in read_notes(path)
 
 
 def _check_fit(

@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ovss.io.state_dicts import fit_names
+
 from .checkpoint import CheckpointError, file_sha256, read_weights, write_weights
 from .plugins import PluginError, find_submodules
 
@@ -153,8 +155,9 @@ def convert_clip(tensors: Mapping[str, Tensor], model: str, source: str | Path) 
 
     with torch.device("meta"):
         clip = build_clip(read_model_config(model))
+    tensors = fit_names(tensors, {*clip.state_dict(), *NOT_WEIGHTS})
     try:
-        fitted(dict(tensors), clip, model, source)
+        fitted(tensors, clip, model, source)
     except RuntimeError as error:
         raise CheckpointError(str(error)) from None
     kept = {name: value for name, value in tensors.items() if name not in NOT_WEIGHTS}

@@ -20,11 +20,11 @@ from ovss.evaluation.iou import IoUReport
 from ovss.io.fingerprint import sha256
 from ovss.io.hashing import content_hash
 from ovss.io.weight_files import file_sha256
+from ovss.models.config_text import dump_config
 from ovss.models.parts import pretrained_block
 from ovss.models.weights import find_weights, named_weights
 from ovss.protocols.settled import SettledProtocol
 
-from .config_text import dump_config
 from .result_file import DataRecord, ProtocolRecord, Result, RunRecord, WeightsRecord
 
 _PACKAGES = (
@@ -69,7 +69,7 @@ def result_of(
     dataset = config.test_dataloader.dataset
     census = content_hash([report.names, report.counts.true_T.tolist()])
     data = DataRecord(
-        part_name(data_name or _data_name(dataset), dataset.get("limit")),
+        part_name(data_name or dataset_name(dataset), dataset.get("limit")),
         data_folder(dataset),
         cost.images,
         len(report.names),
@@ -137,7 +137,8 @@ def part_name(name: str, limit: int | None) -> str:
     return name if name.endswith(part) else name + part
 
 
-def _data_name(dataset: dict[str, Any]) -> str:
+def dataset_name(dataset: dict[str, Any]) -> str:
+    """Name of a dataset in tables: that of its vocabulary, its folder or its class."""
     vocabulary = dataset.get("vocabulary")
     if isinstance(vocabulary, str) and not Path(vocabulary).suffix:
         return vocabulary

@@ -12,6 +12,7 @@ from torch import nn
 from ovss.io.advice import advised
 from ovss.io.fingerprint import sha256
 from ovss.io.weight_files import file_sha256
+from ovss.models.config_text import read_config_text
 from ovss.models.configs import plugin_modules
 from ovss.models.parts import pretrained_block
 from ovss.models.plugins import import_modules
@@ -20,7 +21,6 @@ from ovss.protocols.settled import SettledProtocol, read_protocol
 from ovss.registry import register_all
 from ovss.training.build import register_training
 
-from .config_text import read_config_text
 from .record import data_folder
 from .result_file import Result, ResultError
 

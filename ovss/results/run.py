@@ -8,19 +8,22 @@ from typing import cast
 
 import torch
 from mmengine.config import Config
-from mmengine.device import utils
+from mmengine.device import get_device, utils
 from mmengine.registry import LOOPS
 from torch import nn
 
 from ovss.distributed import unwrap
 from ovss.evaluation.loop import ResumableTestLoop
 from ovss.evaluation.metric import OpenVocabIoU
-from ovss.models.weights import load_trained, pretrained_if_needed
+from ovss.io.terminal import say
+from ovss.models.provenance import BUNDLED, weights_note
+from ovss.models.weights import load_trained, named_weights, pretrained_if_needed
 from ovss.protocols.settled import SettledProtocol, settle_protocol
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.training.build import build_runner
+from ovss.training.ready import find_readable_weights
 
-from .record import result_of
+from .record import dataset_name, result_of
 from .result_file import Result
 
 
@@ -36,6 +39,7 @@ def evaluate(
     command: Sequence[str] = (),
     data_name: str = "",
     check: Callable[[nn.Module, int], None] | None = None,
+    notes: Sequence[str] = (),
 ) -> Result | None:
     """Evaluates a method on the test dataset of its config.
 
@@ -51,12 +55,14 @@ def evaluate(
         data_name: name of the dataset, recorded in the result.
         check: function called with the loaded model and the number of images before the first
             image is evaluated. It raises an error to stop the evaluation.
+        notes: lines to print after the data and the weights were found and before the evaluation.
 
     Returns:
         Result of the evaluation; None on all ranks but the first.
 
     Raises:
         ResumeError: the state in `work_dir` belongs to another evaluation.
+        FloatingPointError: the model gives values that are not finite; the message names the image.
         TypeError: the config names another loop or has no OpenVocabIoU.
         Exception: errors of building the model, loading weights and reading images.
     """
@@ -67,27 +73,49 @@ def evaluate(
     _check_loop(config.test_cfg.type)
     looped = Config(config.to_dict(), filename=config.filename)
     looped.test_cfg["resume"] = resume
+    named = named_weights(config, weights)
+    if named is not None:
+        find_readable_weights(named)
     with pretrained_if_needed(config, weights):
         runner = build_runner(looped, work_dir, launcher=launcher, testing=True)
-    load_trained(cast(OpenVocabSegmentor, unwrap(runner.model)), config, weights)
+    model = cast(OpenVocabSegmentor, unwrap(runner.model))
+    load_trained(model, config, weights)
+    note = weights_note(model, config, weights)
+    if note and note != BUNDLED:
+        runner.logger.warning(note)
     loop = cast(ResumableTestLoop, runner.test_loop)
     loop.protocol = protocol
     metric = _metric(loop)
+    images = len(loop.dataloader.dataset)
     if check is not None:
-        check(unwrap(runner.model), len(loop.dataloader.dataset))
+        check(model, images)
+    for line in (*notes, _introduction(config, config_name, data_name, named, images)):
+        say(runner.logger, line)
     runner.test()
     if metric.report is None or loop.cost is None:  # not the first rank
         return None
     return result_of(
         config=config,
         config_name=config_name,
-        model=unwrap(runner.model),
+        model=model,
         weights=weights,
         report=metric.report,
         protocol=protocol,
         cost=loop.cost,
         command=command,
         data_name=data_name,
+    )
+
+
+def _introduction(
+    config: Config, config_name: str, data_name: str, weights: str | Path | None, images: int
+) -> str:
+    """Line that says what is evaluated."""
+    dataset = data_name or dataset_name(config.test_dataloader.dataset)
+    device = torch.cuda.get_device_name() if get_device() == "cuda" else get_device()
+    return (
+        f"evaluating {config_name} on {dataset} ({images:,} images), "
+        f"weights {weights or 'none'}, {device}"
     )
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ovss.io.hashing import short_hash
+from ovss.models.config_text import read_config_text
 from ovss.protocols.protocol import ABSENT
 
-from .config_text import read_config_text
 from .published import Published, PublishedRow, load_published
 from .result_file import Result
 

@@ -16,10 +16,13 @@ from ovss import distributed
 from ovss.distributed import unwrap
 from ovss.io.advice import advised
 from ovss.io.files import ensure_writable
-from ovss.models.checkpoint import CheckpointError, load_weights
+from ovss.models.checkpoint import load_weights
 from ovss.models.config_keys import check_keys
 from ovss.models.validation import check_model
-from ovss.models.weights import find_weights
+
+from .ready import count_images
+from .resume import changed_schedule
+from .start import find_start
 
 _MATMUL = ("highest", "high", "medium")
 _TRAINING_KEYS = tuple(
@@ -75,8 +78,9 @@ def build_runner(
     Raises:
         KeyError: unknown config key.
         OSError: `work_dir` cannot be written.
-        CheckpointError: the checkpoint is truncated, has no training state, or holds an average of
-            weights although the config keeps none.
+        CheckpointError: the checkpoint is truncated or not finite, has no training state, or holds
+            an average of weights although the config keeps none.
+        ResumeMismatchError: settings that decide the curve are not those of the checkpoint.
         ProtocolError: the config names an unknown protocol.
         ValueError: there is nothing to train, the ranks cannot connect or cannot share the batch
             evenly, or ``matmul_precision`` is unknown.
@@ -85,7 +89,9 @@ def build_runner(
     if not testing:
         check_trainable(config)
     register_training()
-    from .runner import TrainingRunner, share_of_batch, switch
+    from .batch import share_of_batch
+    from .runner import TrainingRunner, switch
+    from .terminal import TerminalHook
 
     config = _with_options(config, amp, seed, testing)
     config.work_dir, config.launcher = str(work_dir), launcher
@@ -97,17 +103,18 @@ def build_runner(
     average = switch(config, "ema")
     if average is not None and not testing:
         config.custom_hooks = [*config.get("custom_hooks", ()), {"type": "EMAHook", **average}]
-    start = config.get("load_from")
-    config.load_from = config.resume = None
-    if resume is not None and _set_resume(config, work_dir, resume, average is not None):
-        start = None
+    images = count_images(config, ("test",) if testing else ("train", "val"))
+    start = find_start(config, work_dir, resume, seed, images.get("train", 0))
     runner = TrainingRunner.from_cfg(config)
-    if resume is not None and config.resume is None:
+    if start.missing:
         runner.logger.warning(
             f"Found no checkpoint in {work_dir} to resume from. Training starts from scratch"
         )
-    if start:
-        load_weights(unwrap(runner.model), find_weights(start))
+    if start.weights:
+        load_weights(unwrap(runner.model), start.weights)
+    if not testing:
+        runner.register_hook(TerminalHook(start.origin))
+        runner.new_schedule = changed_schedule(start.followed)
     return runner
 
 
@@ -131,30 +138,6 @@ def _with_options(config: Config, amp: bool | str, seed: int | None, testing: bo
     # mmengine shares loggers between Runners of one name in a process, so the name is made unique
     config.experiment_name = f"{Path(config.filename or 'run').stem}-{uuid.uuid4().hex[:8]}"
     return config
-
-
-def _set_resume(config: Config, work_dir: str | Path, resume: str, averaged: bool) -> bool:
-    """Makes a config continue from a checkpoint, in place; returns False if none exists.
-
-    Raises:
-        CheckpointError: the checkpoint holds an average of weights, but the config keeps none.
-    """
-    from .checkpoints import find_checkpoint, read_training_checkpoint
-
-    path = find_checkpoint(work_dir) if resume == "auto" else Path(resume)
-    if path is None:
-        return False
-    saved = read_training_checkpoint(path)
-    if "ema_state_dict" in saved and not averaged:
-        error = CheckpointError(
-            f"{path} holds an average of weights, which this config does not keep. Set "
-            f"ema in the config, or start from the average with load_from={path}"
-        )
-        raise advised(error, "average")
-    config.load_from, config.resume = str(path), True
-    seed = saved["meta"]["seed"]
-    config.randomness = {**config.get("randomness", {}), "seed": seed}
-    return True
 
 
 def matmul_precision(config: Config) -> str:

@@ -1,4 +1,4 @@
-"""Training checkpoints: written atomically, so the last good one always survives, and read back."""
+"""Training checkpoints, written atomically, so the last good one always survives."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import print_log
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import Tensor
 
 from ovss import distributed
 from ovss.io.advice import advised
 from ovss.io.files import write_atomic
-from ovss.models.checkpoint import CheckpointError
+from ovss.io.finite import not_finite
 
 from .precision import NonFiniteLossError
 from .sharding import local
@@ -47,13 +48,16 @@ class AtomicBackend(LocalBackend):
 
 register_backend("atomic", AtomicBackend, force=True)
 
+IMAGES = "train_images"
+"""Key in a checkpoint's ``meta`` of the number of training images."""
+
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook, changed so that the last good checkpoint always survives.
 
     Complete files are renamed into place. Old checkpoints are deleted only after the new one exists
-    (mmengine deletes them first). Weights that are not finite are not saved.
+    (mmengine deletes them first). Weights and optimiser states that are not finite are not saved.
 
     Args:
         args: arguments of mmengine's CheckpointHook.
@@ -72,13 +76,14 @@ class SafeCheckpointHook(CheckpointHook):
             raise TypeError(f"CheckpointHook has no argument {', '.join(self.args)}.")
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        names = _names_not_finite(runner.model)
+        names = names_not_finite(runner)
         if names:
             raise NonFiniteLossError(
-                f"{len(names)} parameters are not finite after iteration {step}, the first is "
-                f"{names[0]}, so nothing was saved. Resume from the last checkpoint: "
-                f"{self.last_ckpt or 'none yet'}."
+                f"{len(names)} tensors of the model and the optimiser are not finite after "
+                f"iteration {step}, the first is {names[0]}, so nothing was saved. Resume from the "
+                f"last checkpoint: {self.last_ckpt or 'none yet'}."
             )
+        meta[IMAGES] = len(runner.train_dataloader.dataset)
         old: list[int] = []
         if self.max_keep_ckpts > 0:
             kept = [k for k in self.keep_ckpt_ids if k != step] + [step]
@@ -105,43 +110,6 @@ class SafeCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids = deque(kept)
 
 
-def find_checkpoint(work_dir: str | Path) -> Path | None:
-    """Last checkpoint of a working directory, even after the directory was moved, or None."""
-    pointer = Path(work_dir) / "last_checkpoint"
-    if not pointer.is_file():
-        print_log(f"No checkpoint in {work_dir}. Training starts from the beginning.", "current")
-        return None
-    path = Path(pointer.read_text().strip())
-    return path if path.is_file() else Path(work_dir) / path.name
-
-
-def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a training checkpoint. Its ``meta`` holds the seed, the iteration and the config.
-
-    Raises:
-        CheckpointError: a file that is missing or truncated, or that holds only weights.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"Checkpoint {path} does not exist. Check the path.")
-    try:
-        # Unpickling is needed for optimiser and log, and safe because the user wrote the file.
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
-    except Exception as error:  # torch raises many kinds for a broken file
-        others = sorted(p.name for p in path.parent.glob("*.pth") if p != path)
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a checkpoint ({error}). "
-            f"Resume from an earlier one: {', '.join(others) or 'none found'}."
-        ) from error
-    if not isinstance(content, dict) or not {"meta", "optimizer"} <= content.keys():
-        no_state = CheckpointError(
-            f"{path} holds weights but no training state, so a training cannot resume from it. To "
-            f"start a new training from these weights, set load_from in the config"
-        )
-        raise advised(no_state, "load_from", path=path)
-    return content
-
-
 def _existing(folder: Path) -> Path:
     """Nearest existing folder: `folder` itself, or one of its parents."""
     while not folder.exists() and folder != folder.parent:
@@ -149,8 +117,26 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _names_not_finite(model: torch.nn.Module) -> list[str]:
-    """Names of parameters that are not finite on some rank."""
-    named = dict(model.named_parameters())
-    broken_N = torch.stack([~local(p).isfinite().all() for p in named.values()])
-    return [name for name, broken in zip(named, distributed.all_any(broken_N).tolist()) if broken]
+def names_not_finite(runner: Runner) -> list[str]:
+    """Names of parameters, buffers and optimiser states that are not finite on some rank."""
+    model = runner.model
+    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    names = {parameter: name for name, parameter in parameters.items()}
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    states = {
+        f"{slot} of {names.get(parameter, 'a parameter')} in the optimiser": value
+        for each in wrappers
+        for parameter, slots in each.optimizer.state.items()
+        for slot, value in slots.items()
+        if isinstance(value, Tensor)
+    }
+    floats = {n: b for n, b in buffers.items() if b.is_floating_point()}
+    named = {n: local(x.detach()) for n, x in {**parameters, **floats, **states}.items()}
+    if not named:
+        return []
+    device = next(iter(named.values())).device
+    broken_N = torch.stack([(~x.isfinite().all()).to(device) for x in named.values()])
+    broken = [name for name, bad in zip(named, distributed.all_any(broken_N).tolist()) if bad]
+    # a buffer may be an attention mask, which is infinite on purpose
+    return [name for name in broken if name not in floats or not_finite({name: named[name]})]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,14 +25,17 @@ SCORES = {
 def read_curve(path: str | Path) -> list[dict[str, float]]:
     """Reads the rows of a ``curve.jsonl``; empty if the file does not exist.
 
-    An incomplete last line, which a killed process may leave, is skipped.
+    An incomplete last line, which a killed process may leave, is skipped. Undefined values (null in
+    the file) are NaN.
     """
     rows = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines() if Path(path).exists() else ():
+    text = Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
+    for line in text.splitlines():
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError:
             break
+        rows.append({key: math.nan if value is None else value for key, value in row.items()})
     return rows
 
 

@@ -12,6 +12,9 @@ from ovss.distributed import unwrap
 from ovss.models.checkpoint import save_weights
 from ovss.models.parts import pretrained_block
 
+from .checkpoints import names_not_finite
+from .precision import NonFiniteLossError
+
 
 def export_weights(runner: Runner, config: Config, name: str = "weights.safetensors") -> Path:
     """Writes the trained weights as a safetensors file into the working directory.
@@ -26,7 +29,16 @@ def export_weights(runner: Runner, config: Config, name: str = "weights.safetens
 
     Returns:
         Path of the file.
+
+    Raises:
+        NonFiniteLossError: weights are not finite on some rank.
     """
+    broken = names_not_finite(runner)
+    if broken:
+        raise NonFiniteLossError(
+            f"{len(broken)} tensors are not finite after the training, the first is {broken[0]}, "
+            f"so no weights were written. Resume from an earlier checkpoint in {runner.work_dir}"
+        )
     path = Path(runner.work_dir) / name
     method = Path(config.filename).stem if config.filename else type(unwrap(runner.model)).__name__
     base = pretrained_block(config.model["encoder"]).get("pretrained", "none")

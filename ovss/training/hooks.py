@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ovss.io.files import write_atomic
+from ovss.io.files import write_text
 
 from .curve import plot_curve, read_curve
 
@@ -59,10 +61,9 @@ class CurveHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self.path = Path(runner.work_dir) / CURVE
         kept = [row for row in read_curve(self.path) if row["iter"] <= runner.iter]
-        lines = "".join(json.dumps(row) + "\n" for row in kept)
-        write_atomic(self.path, lambda file: file.write(lines.encode()))
+        write_text(self.path, "".join(map(_line, kept)))
         record = json.dumps(_run_record(runner), indent=2)
-        write_atomic(self.path.with_name("run.json"), lambda file: file.write(record.encode()))
+        write_text(self.path.with_name("run.json"), record)
 
     @master_only
     def after_train_iter(
@@ -76,20 +77,26 @@ class CurveHook(Hook):
         row.update((key, float(value.detach())) for key, value in (outputs or {}).items())
         rates = runner.optim_wrapper.get_lr()
         row["lr"] = rates.get("base_lr", rates["lr"])[0]
-        with open(self.path, "a") as file:
-            file.write(json.dumps(row) + "\n")
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(_line(row))
 
     @master_only
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         if not hasattr(self, "path"):
             return
         row = {"iter": runner.iter, **{f"val_{k}": float(v) for k, v in (metrics or {}).items()}}
-        with open(self.path, "a") as file:
-            file.write(json.dumps(row) + "\n")
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(_line(row))
 
     @master_only
     def after_train(self, runner: Runner) -> None:
         plot_curve(read_curve(self.path), self.path.with_suffix(".png"), self.smooth)
+
+
+def _line(row: Mapping[str, float]) -> str:
+    """Row as a line of JSON, which has no NaN: undefined values become null."""
+    plain = {key: value if math.isfinite(value) else None for key, value in row.items()}
+    return json.dumps(plain, allow_nan=False) + "\n"
 
 
 def _run_record(runner: Runner) -> dict[str, Any]:

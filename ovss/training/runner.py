@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
+from mmengine.visualization import Visualizer
 from torch import nn
 
-from ovss import distributed
+from ovss.distributed import unwrap
+from ovss.evaluation.named_images import images_named
 from ovss.io.advice import advised
+from ovss.io.terminal import limit_terminal
 from ovss.models.build import build_model
 
+from .batch import share_of_batch
 from .modules import compile_modules, save_memory
+from .scalars import with_valid_json
+from .schedule import replay_schedule
 from .sharding import gathered, is_sharded, shard
 
 
@@ -33,6 +42,18 @@ class TrainingRunner(Runner):
     """
 
     _train_dataloader: Any
+    new_schedule: bool = False
+    """True if a resumed training follows the schedule of its config, not that of the checkpoint."""
+
+    def build_logger(self, *args: Any, **options: Any) -> MMLogger:
+        """Builds the logger: everything goes to the log file, the terminal gets what matters."""
+        logger = super().build_logger(*args, **options)
+        limit_terminal(logger)
+        return logger
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Builds the visualizer; its files of scalars are valid JSON."""
+        return super().build_visualizer(with_valid_json(visualizer))
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Builds the model by the same function as every command."""
@@ -71,7 +92,30 @@ class TrainingRunner(Runner):
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Builds the validation loop, which gathers sharded weights first."""
-        return _on_whole_weights(super().build_val_loop(loop))
+        return _on_whole_weights(_with_named_images(super().build_val_loop(loop)))
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: Any = "default",
+    ) -> None:
+        """Resumes from a checkpoint.
+
+        With `new_schedule`, the learning rates become those that the schedule of the config gives
+        at this iteration in an uninterrupted training.
+        """
+        follows = self.new_schedule
+        keep = resume_param_scheduler and not follows
+        super().resume(filename, resume_optimizer, keep, map_location)
+        if follows:
+            self.param_schedulers = replay_schedule(self)
+
+    def load_checkpoint(self, *args: Any, **options: Any) -> Any:
+        """Loads a checkpoint without the line that mmengine prints past its logger."""
+        with redirect_stdout(StringIO()):
+            return super().load_checkpoint(*args, **options)
 
     def save_checkpoint(self, *args: Any, **options: Any) -> None:
         """Saves a checkpoint on rank 0; the other ranks take part if the model is sharded."""
@@ -90,7 +134,7 @@ class TrainingRunner(Runner):
         """Wraps modules; mmengine calls it after weights are loaded, before the first step."""
         if target != "train_step":
             return
-        bare = distributed.unwrap(self.model)
+        bare = unwrap(self.model)
         save_memory(bare, self.cfg.get("gradient_checkpointing") or False)
         compile_modules(bare, switch(self.cfg, "compile"))
 
@@ -150,41 +194,15 @@ def _on_whole_weights(loop: BaseLoop) -> BaseLoop:
     return loop
 
 
-def share_of_batch(dataloader: dict, train_cfg: dict, world_size: int) -> int:
-    """Number of images that each rank takes in a step.
+def _with_named_images(loop: BaseLoop) -> BaseLoop:
+    """Names the image in errors about scores that are not finite."""
+    run_iter, runner = loop.run_iter, loop.runner  # type: ignore[attr-defined]
 
-    Args:
-        dataloader: config of the loader, whose ``batch_size`` counts the images of all ranks.
-        train_cfg: config of the loop, which may have ``micro_batch``.
-        world_size: number of ranks.
+    def named_run_iter(index: int, batch: dict) -> None:
+        last = runner.message_hub.runtime_info.get("last_ckpt") or "none yet"
+        where = f"the validation after iteration {runner.iter:,}; the last checkpoint is {last}"
+        with images_named(unwrap(runner.model), batch, where):
+            run_iter(index, batch)
 
-    Raises:
-        ValueError: the batch cannot be divided evenly; the message lists numbers that can.
-    """
-    total, micro = dataloader.get("batch_size"), train_cfg.get("micro_batch")
-    if not isinstance(total, int) or total < 1:
-        raise ValueError(
-            f"train_dataloader.batch_size must be an integer of at least 1, got {total!r}. "
-            f"Set the number of images a step, over all ranks"
-        )
-    if total < world_size or total % world_size:
-        fits = [n for n in range(1, total + 1) if total % n == 0]
-        size = -(-total // world_size) * world_size
-        error = ValueError(
-            f"train_dataloader.batch_size is {total} images a step, which {world_size} ranks "
-            f"cannot share evenly. Start {_or(fits)} ranks, or change the batch size to {size} and "
-            f"the learning rate in proportion"
-        )
-        raise advised(error, "batch_size", size=size)
-    share = total // world_size
-    if micro is not None and (micro < 1 or share % micro):
-        fits = [n for n in range(1, share + 1) if share % n == 0]
-        raise ValueError(
-            f"train_cfg.micro_batch is {micro}, which does not divide the {share} images of each "
-            f"rank. Set {_or(fits)}"
-        )
-    return share
-
-
-def _or(numbers: list[int]) -> str:
-    return " or ".join(map(str, numbers))
+    loop.run_iter = named_run_iter  # type: ignore[attr-defined]
+    return loop

@@ -20,9 +20,10 @@ from ovss.protocols.read import listed
 from ovss.protocols.write import write_protocol
 from ovss.vocabularies import load_names
 
+from .batch import share_of_batch
 from .blocks import PARTS, Block, blocks, check_registered
 from .build import check_trainable, matmul_precision, register_training
-from .runner import share_of_batch, switch
+from .runner import switch
 
 
 def check_builds(config: Config) -> None:

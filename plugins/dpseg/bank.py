@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ovss.io.weight_files import check_finite_weights
 from ovss.structures import Vocabulary, split_synonyms
 
 from .prompts import VisualPrompts
@@ -160,6 +161,7 @@ class VisualPromptBank:
             names = ("embeds_NC", *level_names(self.maker))
             try:
                 tensors = load_file(path)
+                check_finite_weights(tensors, path)
                 for name, dim in zip(names, dims, strict=True):
                     if tensors[name].shape[0] <= max(rows) or tensors[name].shape[1] != dim:
                         raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}")

@@ -38,7 +38,8 @@ class CountedImages(Dataset):
     def __getitem__(self, index: int) -> dict:
         category = index % len(self.metainfo["classes"])
         labels = torch.full((1, 1, 1 + index % 5), category)
-        sample = SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo={"index": index})
+        meta = {"index": index, "img_path": f"photos/{index}.jpg"}
+        sample = SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo=meta)
         return {"inputs": labels.float(), "data_samples": sample}
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
+from ovss.models.config_text import dump_config, read_config_text
 from ovss.models.configs import load_config, shipped_configs
 from ovss.protocols.named import find_protocol
 from ovss.protocols.protocol import Protocol
 from ovss.protocols.settled import settle_protocol
-from ovss.results.config_text import dump_config, read_config_text
 from ovss.results.result_file import ProtocolRecord, ResultError, read_result, write_result
 from tests.results.made_result import made_result
 

@@ -88,9 +88,9 @@ def test_a_killed_run_resumes_to_the_same_curve(tmp_path, monkeypatch, repo_root
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert max(losses(tmp_path / "part")) == 8
 
-    # another seed on the command line: the checkpoint's own counts
-    config = tiny_config(tmp_path, length)
-    resumed = losses(train(config, tmp_path / "part", "--resume", "--seed", "7"))
+    # another seed in the config: the checkpoint's own counts
+    config = tiny_config(tmp_path, f"{length}randomness = dict(seed=7)\n")
+    resumed = losses(train(config, tmp_path / "part", "--resume"))
     assert resumed == whole
     ends = [
         torch.load(tmp_path / run / "iter_12.pth", weights_only=False)["state_dict"]

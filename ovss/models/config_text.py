@@ -1,4 +1,4 @@
-"""Configs as text in result files, read back without executing code."""
+"""Configs as text in result files and checkpoints, read back without executing code."""
 
 from __future__ import annotations
 
