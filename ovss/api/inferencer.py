@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,31 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ovss.encoders.tags import WeightsUnavailableError
 from ovss.inference import best_labels
-from ovss.io.advice import advised
 from ovss.io.images import to_rgb
-from ovss.io.names import is_url, stem_of
-from ovss.io.sources import find_sources
+from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
-from ovss.models.build import build_segmentor
-from ovss.models.configs import load_config
-from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
-from ovss.models.parts import pretrained_block
-from ovss.models.provenance import weights_note
 from ovss.selection import IGNORE
-from ovss.vocabularies.prompts import PromptConfig
 
+from .method import choose_device, load_method
 from .prediction import category_maps, confidence_warning, mean_scores
 from .request import Request, Words
 from .result import SegmentationResult
-from .stems import unique_stem
+from .stems import image_stem, unique_stem
 from .tiles import segment_tiles
 
 if TYPE_CHECKING:
     from ovss.structures import TextFeatures
 
-__all__ = ["Inferencer", "SegmentationResult", "choose_device", "segment"]
+__all__ = ["Inferencer", "SegmentationResult", "segment"]
 
 ImageLike = Any
 """Anything that `ovss.io.images.to_rgb` accepts: path, URL, bytes, file object, PIL, array, tensor.
@@ -45,28 +36,12 @@ ImageLike = Any
 CACHED_VOCABULARIES = 8
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """Returns the device called `name`; ``"auto"`` is the first GPU if there is one, else the CPU.
-
-    Raises:
-        ValueError: the device does not exist or cannot be used.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used on this machine: {error}") from error
-    return device
-
-
 class Inferencer:
     """Model that segments images; it is built once and works with any vocabulary.
 
     Args:
         model: name of a config (``"dcp_clip_mini"``) or path of a config file; None for
-            `PHOTO_METHOD`, which needs CLIP weights: cached, downloadable, or named in `overrides`.
+            ``naclip_vit-b16``, which needs CLIP weights: cached, downloadable, or `pretrained`.
         weights: ``"default"`` for the file that the config names, a path, or None for random
             initialisation.
         pretrained: weights of the encoder, a file or an open_clip tag; None: those of the config.
@@ -101,18 +76,10 @@ class Inferencer:
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = choose_device(device)
-        config = load_config(model or PHOTO_METHOD, dict(overrides or {}))
-        if pretrained is not None:
-            pretrained_block(config.model.encoder)["pretrained"] = str(pretrained)
-        prompts = PromptConfig(**(config.model.get("prompts") or {}))
-        rule = synonyms or ("average" if prompts.synonyms == "first" else prompts.synonyms)
-        config.model.prompts = {**(config.model.get("prompts") or {}), "synonyms": rule}
-        self.name = Path(model or PHOTO_METHOD).stem
-        try:
-            self.model = build_segmentor(config, weights=weights, device=self.device)
-        except WeightsUnavailableError as error:
-            raise error if model else advised(_no_photo_weights(error), "photo_weights") from error
-        self.note = weights_note(self.model, config, weights)
+        method = load_method(
+            model, weights, pretrained, synonyms, self.device, dict(overrides or {})
+        )
+        self.name, self.model, self.note = method.name, method.model, method.note
         self._texts: OrderedDict[tuple[str, ...], TextFeatures] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -179,7 +146,7 @@ class Inferencer:
 
     def answer(self, image: ImageLike, request: Request) -> Any:
         """Segments one or several images with a checked request, see `__call__`."""
-        if isinstance(image, list | tuple) or _names_several(image):
+        if isinstance(image, list | tuple) or names_several(image):
             return list(self._each(image, request))
         return self.label(image, request)
 
@@ -188,7 +155,7 @@ class Inferencer:
         items = find_sources([images]).sources if several else images
         stems: set[str] = set()
         for number, image in enumerate(items, 1):
-            yield self.label(image, request, unique_stem(_stem(image, number), stems))
+            yield self.label(image, request, unique_stem(image_stem(image, number), stems))
 
     def label(
         self,
@@ -252,7 +219,7 @@ class Inferencer:
             self.name,
             note=self.note,
             probabilities=probs_THW,
-            stem=stem or _stem(image),
+            stem=stem or image_stem(image),
         )
         activation = self.model.inference.activation
         warnings = (
@@ -289,26 +256,6 @@ class Inferencer:
         labels_HW = labels_1HW.masked_fill(unknown_1HW, IGNORE)[0].cpu().numpy()
         maps = category_maps(scores, rgb_HW3.shape[:2], count) if request.probabilities else None
         return labels_HW, best_1HW[0].float().cpu().numpy(), maps
-
-
-def _names_several(image: ImageLike) -> bool:
-    """True for the path of a folder, or a glob pattern that is not a file."""
-    if not isinstance(image, str | os.PathLike) or is_url(image):
-        return False
-    path = Path(image)
-    return path.is_dir() or (not path.exists() and glob.has_magic(os.fspath(image)))
-
-
-def _stem(image: ImageLike, number: int = 1) -> str:
-    """Stem of a file or address; the number for an image from memory."""
-    return stem_of(image) if isinstance(image, str | os.PathLike) else f"image_{number:04d}"
-
-
-def _no_photo_weights(error: WeightsUnavailableError) -> WeightsUnavailableError:
-    return WeightsUnavailableError(
-        f"{error}. They belong to {PHOTO_METHOD}, the default model. The bundled model "
-        f"{MINI_METHOD} needs no download, but it was trained on synthetic shapes only"
-    )
 
 
 def segment(

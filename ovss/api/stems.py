@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Outputs", "unique_stem"]
+from ovss.io.names import stem_of
+
+__all__ = ["Outputs", "image_stem", "unique_stem"]
 
 
 def unique_stem(
@@ -30,6 +34,11 @@ def unique_stem(
         candidate = f"{stem}_{number}"
     used.add(candidate.lower())
     return candidate
+
+
+def image_stem(image: Any, number: int = 1) -> str:
+    """Stem for the outputs of an image: that of its path or address, else its number."""
+    return stem_of(image) if isinstance(image, str | os.PathLike) else f"image_{number:04d}"
 
 
 class Outputs:

@@ -127,7 +127,7 @@ def _device() -> Iterator[Finding]:
 def _weights() -> Iterator[Finding]:
     from ovss.models.weights import WEIGHTS_DIR
 
-    from .list import methods
+    from .list_tables import methods
 
     files = sorted(WEIGHTS_DIR.glob("*.safetensors"))
     listing = ", ".join(f"{f.name} ({f.stat().st_size / 2**20:.1f} MiB)" for f in files)

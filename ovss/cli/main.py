@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     make_printing_safe("--json" in argv)
     debug = "--debug" in argv or bool(os.environ.get("OVSS_DEBUG"))
     argv = [argument for argument in argv if argument != "--debug"]
+    if not debug:
+        warnings.formatwarning = _warning_line  # type: ignore[assignment]
     # mmcv warns at import about compiled operators that it lacks and that nothing here uses
     warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformable")
     try:
@@ -85,6 +87,11 @@ def make_printing_safe(is_json: bool) -> None:
         if isinstance(stream, io.TextIOWrapper):
             is_utf8 = is_json and stream is sys.stdout
             stream.reconfigure(encoding="utf-8" if is_utf8 else None, errors="backslashreplace")
+
+
+def _warning_line(message: Warning | str, *_: object) -> str:
+    """Line for a warning of Python, without the line of code that raised it."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def describe(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .names import IMAGE_SUFFIXES, STDIN, ImageError, is_url, printable
 from .outputs import is_own_output
 
-__all__ = ["Found", "find_images", "find_sources"]
+__all__ = ["Found", "find_images", "find_sources", "names_several"]
 
 Source = Path | str
 
@@ -70,6 +70,14 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     if problems:
         raise ImageError("; ".join(problems))
     return [source for source in found.sources if isinstance(source, Path)]
+
+
+def names_several(item: object) -> bool:
+    """True for the path of a folder, or a pattern that is not the name of a file."""
+    if not isinstance(item, str | os.PathLike) or is_url(item):
+        return False
+    is_pattern = glob.has_magic(os.fspath(item)) and not os.path.lexists(item)
+    return os.path.isdir(item) or is_pattern
 
 
 def _collect(

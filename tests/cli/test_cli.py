@@ -285,7 +285,7 @@ def test_the_default_model_is_one_for_photographs(here, capsys, monkeypatch):
     assert "naclip_vit-b16, the default model" in printed.err
     assert "--pretrained FILE, or use --model dcp_clip_mini" in printed.err
     assert not Path("outputs").exists() or not outputs("outputs")
-    monkeypatch.setattr("ovss.api.inferencer.PHOTO_METHOD", "tiny.py")
+    monkeypatch.setattr("ovss.api.method.PHOTO_METHOD", "tiny.py")
     assert main(["segment", "photos/one.png", "--words", "cat, dog", "--device", "cpu"]) == 0
 
 

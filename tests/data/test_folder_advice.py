@@ -116,7 +116,8 @@ def test_a_part_without_labels_gives_a_valid_result_that_says_so(tmp_path):
 
 
 def test_a_limit_is_a_number_of_images_and_needs_a_dataset_that_takes_it():
-    from ovss.cli.test import build_parser, limit_dataset
+    from ovss.cli.evaluation_config import limit_dataset
+    from ovss.cli.test import build_parser
 
     for text in ("0", "-1", "x"):
         with pytest.raises(SystemExit):

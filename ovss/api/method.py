@@ -1,0 +1,82 @@
+"""Method of an inferencer: its config with the user's choices, built on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ovss.encoders.tags import WeightsUnavailableError
+from ovss.io.advice import advised
+from ovss.models.build import build_segmentor
+from ovss.models.configs import load_config
+from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
+from ovss.models.parts import pretrained_block
+from ovss.models.provenance import weights_note
+from ovss.segmentor import OpenVocabSegmentor
+from ovss.vocabularies.prompts import PromptConfig
+
+__all__ = ["Method", "choose_device", "load_method"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """Built method.
+
+    Args:
+        name: name of its config.
+        model: model in evaluation mode.
+        note: caveat on its weights; empty if there is none.
+    """
+
+    name: str
+    model: OpenVocabSegmentor
+    note: str
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Returns the device called `name`; ``"auto"`` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        ValueError: the device does not exist or cannot be used.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used on this machine: {error}") from error
+    return device
+
+
+def load_method(
+    model: str | Path | None,
+    weights: str | Path | None,
+    pretrained: str | Path | None,
+    synonyms: str | None,
+    device: torch.device,
+    overrides: Mapping[str, Any],
+) -> Method:
+    """Builds a method; the arguments are those of `ovss.api.inferencer.Inferencer`."""
+    config = load_config(model or PHOTO_METHOD, dict(overrides))
+    if pretrained is not None:
+        pretrained_block(config.model.encoder)["pretrained"] = str(pretrained)
+    prompts = PromptConfig(**(config.model.get("prompts") or {}))
+    rule = synonyms or ("average" if prompts.synonyms == "first" else prompts.synonyms)
+    config.model.prompts = {**(config.model.get("prompts") or {}), "synonyms": rule}
+    try:
+        built = build_segmentor(config, weights=weights, device=device)
+    except WeightsUnavailableError as error:
+        if model is not None:
+            raise
+        missing = WeightsUnavailableError(
+            f"{error}. They belong to {PHOTO_METHOD}, the default model. The bundled model "
+            f"{MINI_METHOD} needs no download, but it was trained on synthetic shapes only"
+        )
+        raise advised(missing, "photo_weights") from error
+    name = Path(model or PHOTO_METHOD).stem
+    return Method(name, built, weights_note(built, config, weights))
