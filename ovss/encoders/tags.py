@@ -80,8 +80,8 @@ def fetch(model: str, pretrained: str) -> Path:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         problem = WeightsUnavailableError(
-            f"The weights {pretrained!r} of {model} are not cached in {HF_HUB_CACHE} or "
-            f"{OLD_CACHE}, and could not be downloaded from {tag.get('hf_hub') or tag.get('url')} "
+            f"The weights {pretrained!r} of {model} are not cached in {HF_HUB_CACHE} (set by HF_HOME) "
+            f"or {OLD_CACHE}, and could not be downloaded from {tag.get('hf_hub') or tag.get('url')} "
             f"({type(error).__name__}: {error}). Without a network, copy the file to this machine "
             f"and set pretrained='/path/to/weights.safetensors' in the encoder's config"
         )

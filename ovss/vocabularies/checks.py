@@ -19,8 +19,8 @@ def find_duplicates(names: Sequence[str], synonyms: str = "first") -> dict[str, 
 
     Args:
         names: T class names; ``"sofa, couch"`` is one category with two synonyms.
-        synonyms: rule of comparison. ``"first"`` compares first synonyms only; ``"average"``
-            compares the sets of synonyms, in any order.
+        synonyms: rule of comparison. ``"first"`` compares first synonyms only; the other rules
+            compare the sets of synonyms, in any order.
 
     Returns:
         Each repeated name (or joined set of synonyms) with the indices of its categories.
