@@ -79,11 +79,16 @@ def _sources(args: argparse.Namespace) -> Found:
 
 def _request(args: argparse.Namespace) -> Request:
     from ovss.api.request import Request
-    from ovss.vocabularies import load_names
+    from ovss.vocabularies import list_vocabularies, load_names
 
     words = args.words
-    if words is None:
-        words = Path(args.words_file) if args.words_file else load_names(args.vocabulary)
+    if args.words_file is not None:
+        words = Path(args.words_file)
+    elif args.vocabulary in list_vocabularies():  # may repeat names, which a file may not
+        words = args.vocabulary
+    elif args.vocabulary is not None:
+        load_names(args.vocabulary)  # names the closest vocabularies if the file does not exist
+        words = Path(args.vocabulary)
     return Request.of(words, args.background, args.threshold)
 
 

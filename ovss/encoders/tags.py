@@ -80,10 +80,11 @@ def fetch(model: str, pretrained: str) -> Path:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         problem = WeightsUnavailableError(
-            f"The weights {pretrained!r} of {model} are not cached in {HF_HUB_CACHE} (set by HF_HOME) "
-            f"or {OLD_CACHE}, and could not be downloaded from {tag.get('hf_hub') or tag.get('url')} "
-            f"({type(error).__name__}: {error}). Without a network, copy the file to this machine "
-            f"and set pretrained='/path/to/weights.safetensors' in the encoder's config"
+            f"The weights {pretrained!r} of {model} are not cached in {HF_HUB_CACHE} (set by "
+            f"HF_HOME) or {OLD_CACHE}, and could not be downloaded from "
+            f"{tag.get('hf_hub') or tag.get('url')} ({type(error).__name__}: {error}). Without a "
+            f"network, copy the file to this machine and set "
+            f"pretrained='/path/to/weights.safetensors' in the encoder's config"
         )
         raise advised(problem, "pretrained") from error
 

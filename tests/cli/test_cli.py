@@ -98,6 +98,7 @@ def test_segment_writes_three_files_for_each_image(here, capsys):
     [
         (("--words-file", "words.txt"), 2),
         (("--vocabulary", "pascal_voc_20"), 20),
+        (("--vocabulary", "ade20k_847"), 847),
         (("--vocabulary", "words.txt"), 2),
     ],
 )
