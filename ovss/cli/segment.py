@@ -65,16 +65,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _sources(args: argparse.Namespace) -> Found:
     """Sources of the command line, all of which exist."""
-    from ovss.io.names import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+    from ovss.io.names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_video
     from ovss.io.sources import find_sources
+    from ovss.io.video import import_pyav
 
-    if args.frames:
-        folders = [item for item in args.images if Path(item).is_dir()]
-        others = [item for item in args.images if item not in folders]
-        found = find_sources(others, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
-        find_sources(folders)  # raises an error for a folder without images
-        return found._replace(sources=(*map(Path, folders), *found.sources))
-    return find_sources(args.images, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    folders = [item for item in args.images if args.frames and Path(item).is_dir()]
+    found = find_sources([item for item in args.images if item not in folders], suffixes)
+    find_sources(folders)  # raises an error for a folder without images
+    if args.fps is not None and not folders:
+        raise ValueError("--fps describes folders of frames. Use it with --frames and a folder")
+    if folders or any(map(is_video, found.sources)):
+        import_pyav()  # raises an error before the model is built
+    return found._replace(sources=(*map(Path, folders), *found.sources))
 
 
 def _request(args: argparse.Namespace) -> Request:

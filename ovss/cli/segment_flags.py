@@ -9,6 +9,10 @@ from ovss.api.formats import DEFAULT_FORMATS, FORMATS
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 
 from .options import add_config_options
+from .values import positive_integer, positive_number
+
+SMALLEST_TILE = 64
+"""Side of the smallest tiles, in pixels; a model sees nothing beyond its tile."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +95,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--batch",
-        type=int,
+        type=positive_integer,
         metavar="N",
         help="views of an image computed at once; fewer need less memory",
     )
@@ -106,12 +110,16 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--tile",
-        type=int,
+        type=_side,
         metavar="N",
         help="segment images larger than N x N pixels in overlapping tiles of this size",
     )
     group.add_argument(
-        "--every", type=int, default=1, metavar="N", help="of a video, segment every N-th frame"
+        "--every",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="of a video, segment every N-th frame",
     )
     group.add_argument(
         "--frames",
@@ -119,7 +127,10 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         help="treat the images of each folder as the frames of one video",
     )
     group.add_argument(
-        "--fps", type=float, metavar="N", help="frames per second of --frames (default: 25)"
+        "--fps",
+        type=positive_number,
+        metavar="N",
+        help="frames per second of --frames (default: 25)",
     )
 
 
@@ -162,6 +173,13 @@ def _formats(text: str) -> tuple[str, ...]:
         found = repr(unknown[0]) if unknown else "nothing"
         raise argparse.ArgumentTypeError(f"expected some of {', '.join(FORMATS)}, got {found}")
     return names if "json" in names else (*names, "json")  # it names the source of the others
+
+
+def _side(text: str) -> int:
+    value = positive_integer(text)
+    if value < SMALLEST_TILE:
+        raise argparse.ArgumentTypeError(f"expected at least {SMALLEST_TILE} pixels, got {value}")
+    return value
 
 
 def _opacity(text: str) -> float:

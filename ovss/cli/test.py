@@ -12,6 +12,7 @@ from .evaluation_config import FOLDER_FLAGS, configured
 from .options import KeyValues
 from .parser import HelpfulParser
 from .train import add_shared_flags, default_work_dir
+from .values import positive_integer
 
 
 def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
@@ -50,7 +51,7 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     )
     data.add_argument(
         "--limit",
-        type=image_count,
+        type=positive_integer,
         metavar="N",
         help="evaluate only N images, spread evenly over the dataset; the result says so",
     )
@@ -82,17 +83,6 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     )
     add_shared_flags(parser)
     return parser
-
-
-def image_count(text: str) -> int:
-    """Number of images of ``--limit``.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is not a positive integer.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of images, at least 1, got {text!r}")
-    return int(text)
 
 
 @with_advice("test")

@@ -5,6 +5,7 @@ Values are never evaluated as code.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 from typing import Any
@@ -131,3 +132,29 @@ def _split(text: str, sign: str = ",", most: int = -1) -> list[str]:
         raise ValueError(f"{'a quote is' if quote else 'brackets are'} not closed in {text!r}")
     last = text[start:].strip()
     return [*parts, last] if last or sign != "," else parts
+
+
+def positive_integer(text: str) -> int:
+    """Integer of at least 1 for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is something else.
+    """
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """Number above 0 for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is something else.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value

@@ -246,7 +246,11 @@ def test_inputs_and_foreign_files_are_never_overwritten(here):
         (["photos", "--words", "cat", "--model", "cat_seg_mimi"], "Did you mean cat_seg_mini"),
         (["photos", "--words", "cat", "--weights", "absent.safetensors"], "absent.safetensors"),
         (["photos", "--words", "cat", "--device", "tpu9"], "tpu9"),
-        (["photos", "--words", "cat", "--batch", "0"], "views_per_batch"),
+        (["photos", "--words", "cat", "--fps", "5"], "--fps describes folders of frames"),
+        (["photos", "--words", "cat", "--threshold", "2"], "threshold in 0..1"),
+        (["photos", "--words", "cat", "--background", "Cat"], "'Cat' is also a category"),
+        (["photos", "--words", "cat", "--templates", "nonsense"], "imagenet_80"),
+        (["photos", "--words", "ade20k"], "Did you mean ade20k_150"),
         (["photos", "--words", "cat", "--cfg-options", "model.head.colour=1"], "colour"),
         (["photos", "--words", "cat", "--cfg-options", "model.head.type=CosinHead"], "CosineHead"),
     ],
@@ -322,7 +326,16 @@ def test_debug_shows_the_traceback(here):
 
 
 def test_usage_errors_are_argparse_s():
-    for wrong in (["segment"], ["segment", "x.png"], ["nonsense"]):
+    segment_x = ["segment", "x.png", "--words", "cat"]
+    pairs = [
+        ("--batch", "0"),
+        ("--tile", "9"),
+        ("--every", "-1"),
+        ("--fps", "x"),
+        ("--opacity", "2"),
+    ]
+    flags = [[*segment_x, *pair] for pair in pairs]
+    for wrong in (["segment"], ["segment", "x.png"], ["nonsense"], *flags):
         with pytest.raises(SystemExit) as end:
             main(wrong)
         assert end.value.code == 2
