@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     make_printing_safe("--json" in argv)
     debug = "--debug" in argv or bool(os.environ.get("OVSS_DEBUG"))
     argv = [argument for argument in argv if argument != "--debug"]
+    format_before = warnings.formatwarning
     if not debug:
         warnings.formatwarning = _warning_line  # type: ignore[assignment]
     # mmcv warns at import about compiled operators that it lacks and that nothing here uses
@@ -75,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {describe(error)}", file=sys.stderr)
         return 1
+    finally:
+        warnings.formatwarning = format_before
 
 
 def make_printing_safe(is_json: bool) -> None:

@@ -103,6 +103,7 @@ def test_training_shortcuts_equal_open_clip(model_and_transform: tuple, script: 
         )
 
 
+@pytest.mark.slow
 def test_resumed_training_repeats_the_curve(tmp_path: Path, script: ModuleType) -> None:
     """Stopped after a step and resumed, the next two losses are the uninterrupted run's."""
 
