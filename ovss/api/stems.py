@@ -77,6 +77,7 @@ class Outputs:
         if not summary.exists():
             return True
         try:
-            return bool(json.loads(summary.read_text("utf-8"))["image"] != source)
-        except (OSError, ValueError, KeyError, TypeError):
+            content = json.loads(summary.read_text("utf-8"))
+            return source not in (content.get("image"), content.get("video"))
+        except (OSError, ValueError, AttributeError):
             return True

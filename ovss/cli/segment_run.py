@@ -21,6 +21,8 @@ from ovss.api.result import SegmentationResult
 from ovss.api.stems import Outputs
 from ovss.api.summary import recorded_source
 from ovss.api.video import segment_video
+from ovss.io.files import write_text
+from ovss.io.json_text import json_text
 from ovss.io.names import ImageError, is_video, printable, stem_of
 
 from .advice import sentences
@@ -140,10 +142,13 @@ class SegmentRun:
         if video.damage:
             self.failures += 1
             tqdm.write(f"error: {video.damage}", file=sys.stderr)
+        summary_path = self.folder / f"{stem}.json"
+        content = {"video": recorded_source(source), "frames": video.frames}
+        content |= {"seconds": round(video.seconds, 6), "note": self.inferencer.note}
+        content |= {"damage": video.damage, "categories": list(video.categories)}
+        content["files"] = [printable(file) for file in (*video.files, summary_path)]
+        write_text(summary_path, json_text(content))
         if args.json:
-            content = {"video": recorded_source(source), "frames": video.frames}
-            content |= {"note": self.inferencer.note, "categories": video.categories}
-            content["files"] = [printable(file) for file in video.files]
             return json.dumps(content, ensure_ascii=False)
         shares = ", ".join(
             f"{row['category']} {row['share']:.1%}" for row in video.categories[:LISTED]

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -389,3 +390,29 @@ def test_demo_with_random_weights(here, capsys):
     assert "mean IoU of" in told
     assert "images: outputs/demo/*_overlay.png" in told
     assert files_of("scene_0", "scene_1") <= outputs("outputs/demo")
+
+
+def test_videos_and_frame_folders(here, capsys):
+    """Another video of the same name is numbered; the same one again replaces its files."""
+    pytest.importorskip("av")
+    from ovss.io.video_writer import VideoWriter
+
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        with (
+            open(f"{folder}/clip.mp4", "wb") as file,
+            VideoWriter(file, (48, 64), Fraction(10)) as video,
+        ):
+            for index in range(4):
+                video.write(np.full((48, 64, 3), 40 * index, np.uint8), index / 10)
+    for source in ("a/clip.mp4", "b/clip.mp4", "a/clip.mp4"):
+        assert segment(source, "--every", "2", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["frames"] for line in lines] == [2, 2, 2]
+    written = [Path(line["files"][0]).name for line in lines]
+    assert written == ["clip_overlay.mp4", "clip_2_overlay.mp4", "clip_overlay.mp4"]
+    assert len(Path("outputs/clip.jsonl").read_text().splitlines()) == 2
+    for index in range(3):
+        save_image(Path(f"frames/{index}.png"))
+    assert segment("frames", "--frames", "--fps", "5") == 0
+    assert json.loads(Path("outputs/frames.json").read_text())["seconds"] == pytest.approx(0.4)
