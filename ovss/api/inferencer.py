@@ -7,10 +7,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
+from PIL.Image import Image
 
 from ovss.inference import best_labels
 from ovss.io.images import to_rgb
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Inferencer", "SegmentationResult", "segment"]
 
-ImageLike = Any
-"""Anything that `ovss.io.images.to_rgb` accepts: path, URL, bytes, file object, PIL, array, tensor.
-"""
+ImageLike = str | os.PathLike | bytes | IO[bytes] | np.ndarray | torch.Tensor | Image
+"""Anything that `ovss.io.images.to_rgb` accepts; a string is a path or an http(s) address."""
 CACHED_VOCABULARIES = 8
 
 
@@ -88,9 +88,31 @@ class Inferencer:
         note = f"; {self.note}" if self.note else ""
         return f"<Inferencer {self.name} on {self.device}: {count / 1e6:.1f} M parameters{note}>"
 
+    @overload
+    def __call__(
+        self,
+        image: list | tuple,
+        words: Words,
+        *,
+        background: Words | None = ...,
+        threshold: float = ...,
+        probabilities: bool = ...,
+    ) -> list[SegmentationResult]: ...
+
+    @overload  # a folder or a pattern gives a list as well, which its type cannot tell
     def __call__(
         self,
         image: ImageLike,
+        words: Words,
+        *,
+        background: Words | None = ...,
+        threshold: float = ...,
+        probabilities: bool = ...,
+    ) -> SegmentationResult: ...
+
+    def __call__(
+        self,
+        image: ImageLike | list | tuple,
         words: Words,
         *,
         background: Words | None = None,
@@ -144,7 +166,7 @@ class Inferencer:
         """
         return self._each(images, Request.of(words, background, threshold, probabilities))
 
-    def answer(self, image: ImageLike, request: Request) -> Any:
+    def answer(self, image: ImageLike | list | tuple, request: Request) -> Any:
         """Segments one or several images with a checked request, see `__call__`."""
         if isinstance(image, list | tuple) or names_several(image):
             return list(self._each(image, request))
@@ -259,7 +281,7 @@ class Inferencer:
 
 
 def segment(
-    image: ImageLike,
+    image: ImageLike | list | tuple,
     words: Words,
     model: str | Path | None = None,
     *,
