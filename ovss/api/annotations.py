@@ -16,6 +16,7 @@ from ovss.io.files import write_text
 from ovss.io.json_text import json_text, utf8_text
 
 from .names import unique_names
+from .summary import local_path
 
 if TYPE_CHECKING:
     from .result import SegmentationResult
@@ -31,9 +32,10 @@ LABELME_VERSION = "5.5.0"
 def write_labelme(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
     """Writes a LabelMe file; each connected region is a polygon.
 
-    The file refers to the image by a relative path. An image that came from memory is embedded.
+    The file refers to the image by a relative path. An image that is not in a file is embedded.
     """
     height, width = result.label_map.shape
+    source = local_path(result.source)
     shapes = [
         {
             "label": result.categories[index],
@@ -51,8 +53,8 @@ def write_labelme(result: SegmentationResult, path: Path, drawing: dict[str, Any
         "version": LABELME_VERSION,
         "flags": {},
         "shapes": shapes,
-        "imagePath": _relative(result.source, path),
-        "imageData": None if result.source is not None else _embedded(result.image),
+        "imagePath": _relative(source, path),
+        "imageData": None if source is not None else _embedded(result.image),
         "imageHeight": height,
         "imageWidth": width,
     }

@@ -14,7 +14,7 @@ from ovss.io.files import write_text
 from ovss.io.json_text import json_text
 
 from .annotations import TOLERANCE
-from .summary import finite_or_none
+from .summary import finite_or_none, local_path
 
 if TYPE_CHECKING:
     from .result import SegmentationResult
@@ -120,11 +120,12 @@ class CocoWriter:
             self.write()
 
     def _name(self, source: str | None) -> str | None:
-        if source is None:
-            return None
+        path = local_path(source)
+        if path is None:
+            return source
         if self.root is None:
-            return Path(source).name
-        return Path(os.path.relpath(source, self.root)).as_posix()
+            return Path(path).name
+        return Path(os.path.relpath(path, self.root)).as_posix()
 
 
 def write_coco(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from ovss.io.names import STDIN, is_url
 if TYPE_CHECKING:
     from .result import SegmentationResult
 
-__all__ = ["recorded_source", "summary_of", "write_summary"]
+__all__ = ["local_path", "recorded_source", "summary_of", "write_summary"]
 
 
 def summary_of(result: SegmentationResult) -> dict[str, Any]:
@@ -53,6 +53,11 @@ def recorded_source(source: str | os.PathLike[str]) -> str:
     """Text that summaries record for a source: an address as it is, a path as an absolute one."""
     text = os.fspath(source)
     return utf8_text(text if text == STDIN or is_url(text) else os.path.abspath(text))
+
+
+def local_path(source: str | None) -> str | None:
+    """Path of a source that is a file; None for an address, the standard input and memory."""
+    return None if source is None or source == STDIN or is_url(source) else source
 
 
 def write_summary(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:

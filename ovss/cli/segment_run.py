@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,8 +65,9 @@ class SegmentRun:
         self.failures = self.low_confidence = 0
         files = [source for source in sources if isinstance(source, Path)]
         self.outputs = Outputs(self.folder, files, lambda stem: output_files(stem, self.formats))
+        root = _shared_folder(files)
         self.coco = [
-            CocoWriter(self.folder / COCO[name], request.names, rle=name == "coco-rle")
+            CocoWriter(self.folder / COCO[name], request.names, root=root, rle=name == "coco-rle")
             for name in self.formats
             if name in COCO
         ]
@@ -156,6 +158,16 @@ class SegmentRun:
         return (
             f"{printable(source)} -> {printable(video.files[0])}: {video.frames} frames, {shares}"
         )
+
+
+def _shared_folder(files: Sequence[Path]) -> str | None:
+    """Folder that holds all files if two of them have one name, else None.
+
+    Files of annotations name images relative to it, so that every image has a name of its own.
+    """
+    if len({path.name for path in files}) == len(files):
+        return None
+    return os.path.commonpath([os.path.abspath(path.parent) for path in files])
 
 
 def _shares(result: SegmentationResult, summary: dict[str, Any]) -> str:

@@ -198,7 +198,14 @@ def test_formats_are_chosen(here, capsys):
     assert "expected some of overlay, labels" in capsys.readouterr().err
 
 
-def test_drawing_beside_the_image(here):
+def test_images_of_one_name_have_names_of_their_own_in_a_coco_file(here):
+    save_image(here / "more" / "one.png")
+    assert segment("photos", "more", "--format", "coco") == 0
+    images = json.loads(Path("outputs/coco.json").read_text())["images"]
+    assert [i["file_name"] for i in images] == ["photos/one.png", "photos/two.jpg", "more/one.png"]
+
+
+def test_drawing_next_to_the_image(here):
     assert segment("photos/one.png", "--show", "side-by-side", "--opacity", "1") == 0
     wide = Image.open("outputs/one_overlay.png").width
     assert segment("photos/one.png", "--no-names") == 0
