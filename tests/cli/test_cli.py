@@ -290,7 +290,12 @@ def test_config_options_given_twice_all_count(here, capsys):
 
 def test_the_default_model_is_one_for_photographs(here, capsys, monkeypatch):
     """Without its CLIP weights it stops with what to do; with them it runs."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def no_network(tag):
+        raise OSError("no route")
+
+    monkeypatch.setattr("ovss.encoders.tags.cached_weights", lambda *_: None)
+    monkeypatch.setattr("ovss.encoders.tags._check_network", no_network)
     assert main(["segment", "photos/one.png", "--words", "cat, dog", "--device", "cpu"]) == 1
     printed = capsys.readouterr()
     assert "naclip_vit-b16, the default model" in printed.err
