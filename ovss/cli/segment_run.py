@@ -101,10 +101,10 @@ class SegmentRun:
             f"files in {printable(self.folder)}/"
         ]
         if skipped:
-            lines.append(f"{skipped} outputs of earlier runs were left out")
+            lines.append(f"outputs of earlier runs that were left out: {skipped}")
         if self.low_confidence:
             lines.append(
-                f"{self.low_confidence} images have low confidence: the categories may not fit, or "
+                f"results with low confidence: {self.low_confidence}. The categories may not fit, or "
                 f"the model may not know such images"
             )
         return "\n".join(lines)

@@ -161,7 +161,7 @@ def test_running_twice_into_the_image_folder_segments_the_same_images(here, caps
         assert segment("photos", "--out", "photos") == 0
         printed = capsys.readouterr().out
         assert "2 of 2 images segmented" in printed
-    assert "4 outputs of earlier runs were left out" in printed
+    assert "outputs of earlier runs that were left out: 4" in printed
     assert outputs("photos") == {"one.png", "two.jpg", *files_of("one", "two")}
 
 
