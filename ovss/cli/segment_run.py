@@ -104,8 +104,8 @@ class SegmentRun:
             lines.append(f"outputs of earlier runs that were left out: {skipped}")
         if self.low_confidence:
             lines.append(
-                f"results with low confidence: {self.low_confidence}. The categories may not fit, or "
-                f"the model may not know such images"
+                f"results with low confidence: {self.low_confidence}. The categories may not fit, "
+                f"or the model may not know such images"
             )
         return "\n".join(lines)
 
