@@ -16,6 +16,8 @@ from mmengine.registry import MODELS
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
+from ovss.io.finite import all_finite
+
 from .compatibility import check_dimensions
 from .inference import InferenceConfig, label_map, merged_scores
 from .registry import (
@@ -164,7 +166,7 @@ class OpenVocabSegmentor(BaseModel):
                 computes such a value.
         """
         scores = self.post_processor(merged)
-        if scores.probs_BKHW.is_meta or scores.probs_BKHW.sum(dtype=torch.float32).isfinite():
+        if all_finite(scores.probs_BKHW):
             return scores
         part, kind = self._first_non_finite(image_3HW, merged.text)
         raise NonFiniteError(

@@ -193,8 +193,13 @@ class TextFeatures:
 
     def categories(self, labels: Tensor) -> Tensor:
         """Converts indices of names to indices of categories; they differ with ``"max"`` only."""
+        return labels if self._owners is None else self._owners.to(labels.device)[labels]
+
+    @cached_property
+    def _owners(self) -> Tensor | None:
+        """Category of each name, on the device of the embeddings; None if they are the same."""
         owners = None if self.vocabulary is None else self.vocabulary.owners
-        return labels if owners is None else torch.tensor(owners, device=labels.device)[labels]
+        return None if owners is None else torch.tensor(owners, device=self.embeds_TPC.device)
 
 
 @dataclass(frozen=True)

@@ -59,3 +59,16 @@ def shared_dir() -> Path:
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     return ROOT
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """Working directory with a tiny config and two images in the folder `photos`."""
+    from tests.cli.segmenting import save_image
+    from tests.tiny_config import write_tiny_config
+
+    monkeypatch.chdir(tmp_path)
+    write_tiny_config(tmp_path)
+    save_image(tmp_path / "photos" / "one.png")
+    save_image(tmp_path / "photos" / "two.jpg", size=(30, 20))
+    return tmp_path

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ovss.drawing.colors import PAPER, UNKNOWN_COLOR
 from ovss.drawing.legend import LegendEntry, add_legend, font_size
-from ovss.drawing.overlay import enlarge_small, overlay
+from ovss.drawing.overlay import enlarge_small, overlay, sampled_labels
 from ovss.drawing.region_names import write_names
 from ovss.selection import IGNORE
 
@@ -26,7 +26,7 @@ def draw_result(
 ) -> Image.Image:
     """Draws a result; see `SegmentationResult.draw`."""
     image_HW3 = result.image
-    labels_HW = sampled(result.label_map, image_HW3.shape[:2])
+    labels_HW = sampled_labels(result.label_map, image_HW3.shape[:2])
     if legend:
         image_HW3, labels_HW = enlarge_small(image_HW3), enlarge_small(labels_HW)
     labels = short_names(result.categories)
@@ -39,16 +39,6 @@ def draw_result(
     if not legend:
         return drawing
     return add_legend(drawing, _entries(result, labels), result.note, size)
-
-
-def sampled(labels_HW: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Label map at the size of a smaller copy of its image: the labels at the centres of pixels."""
-    if labels_HW.shape == tuple(size):
-        return labels_HW
-    rows, columns = (
-        (np.arange(new) * 2 + 1) * old // (2 * new) for old, new in zip(labels_HW.shape, size)
-    )
-    return labels_HW[rows[:, None], columns]
 
 
 def _paired(left: Image.Image, right: Image.Image) -> Image.Image:

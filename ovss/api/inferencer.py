@@ -219,8 +219,8 @@ class Inferencer:
             overlap=tile // 4,
             progress=True,
         )
-        preview_HW3, _ = tiled.preview()
-        return self._result(image, tiled.label_map, tiled.scores, preview_HW3, request, stem)
+        image_HW3 = tiled.preview_image()
+        return self._result(image, tiled.label_map, tiled.scores, image_HW3, request, stem)
 
     def _result(
         self,

@@ -12,7 +12,10 @@ from ovss.selection import IGNORE
 if TYPE_CHECKING:
     from ovss.structures import Scores
 
-__all__ = ["category_maps", "confidence_warning", "mean_scores"]
+__all__ = ["UNSURE", "category_maps", "confidence_warning", "mean_scores"]
+
+UNSURE = "Low confidence"
+"""Beginning of the warning about a result of which the model is unsure."""
 
 LOW_CONFIDENCE = {"sigmoid": 0.3, "softmax": 0.05}
 """Confidence below which a result gets a warning: the mean probability of a pixel's best category,
@@ -25,10 +28,10 @@ def category_maps(scores: Scores, size: tuple[int, int], count: int) -> np.ndarr
     The map of a category with several queries is the maximum of their maps.
     """
     maps_KHW = np.zeros((count, *size), np.float32)
-    index_K, valid_K = scores.selection.index_BK[0], scores.selection.valid_BK[0]
-    for slot in valid_K.nonzero()[:, 0].tolist():
-        category = int(scores.text.categories(index_K[slot]))
-        if category < count:
+    categories = scores.text.categories(scores.selection.index_BK[0]).tolist()
+    for slot, is_valid in enumerate(scores.selection.valid_BK[0].tolist()):
+        category = categories[slot]
+        if is_valid and category < count:
             map_HW = resize(scores.probs_BKHW[:, slot : slot + 1], size)[0, 0].float().cpu().numpy()
             np.maximum(maps_KHW[category], map_HW, out=maps_KHW[category])
     return maps_KHW
@@ -61,6 +64,6 @@ def confidence_warning(
     if mean - chance >= LOW_CONFIDENCE[activation] * (1 - chance):
         return ""
     return (
-        f"Low confidence: the best category of a pixel has a mean probability of {mean:.2f}. The "
+        f"{UNSURE}: the best category of a pixel has a mean probability of {mean:.2f}. The "
         f"categories may not fit the image, or the model may not know such images"
     )

@@ -17,21 +17,18 @@ from ovss.drawing.outlines import Polygon, mask_polygons
 from ovss.selection import IGNORE
 
 from .drawing import draw_result
-from .formats import DEFAULT_FORMATS, output_files, save_result
+from .formats import DEFAULT_FORMATS, save_result
 from .interop import detections_of, png_of, segments_of, show_image
 from .names import find_category
 from .summary import summary_of
 
-__all__ = ["OUTPUT_ENDINGS", "UNKNOWN", "SegmentationResult"]
+__all__ = ["UNKNOWN", "SegmentationResult"]
 
 UNKNOWN = IGNORE
 """Label of pixels that belong to no category."""
 
 PIXELS_AT_ONCE = 1 << 22
 """Pixels counted at once, so that the memory does not depend on the image."""
-
-OUTPUT_ENDINGS = tuple(str(file) for file in output_files(""))
-"""Endings that `SegmentationResult.save` appends to the stem by default, one for each file."""
 
 
 @dataclass(frozen=True, eq=False)

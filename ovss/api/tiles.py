@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ovss.drawing.overlay import sampled_labels
 from ovss.io.tiles import LazyImage
 
 __all__ = ["TiledSegmentation", "label_dtype", "segment_tiles", "tile_spans"]
@@ -47,13 +48,12 @@ class TiledSegmentation:
         Returns:
             (h, w, 3) RGB uint8 and (h, w) labels.
         """
-        height, width = self.label_map.shape
-        factor = math.ceil(max(height, width) / max_side)
-        rows, columns = (
-            np.minimum(np.arange(0, length, factor) + factor // 2, length - 1)
-            for length in (height, width)
-        )
-        return self.image.reduced(factor), self.label_map[rows[:, None], columns]
+        image_HW3 = self.preview_image(max_side)
+        return image_HW3, sampled_labels(self.label_map, image_HW3.shape[:2])
+
+    def preview_image(self, max_side: int = 4096) -> np.ndarray:
+        """Image of `preview`, (h, w, 3) RGB uint8."""
+        return self.image.reduced(math.ceil(max(self.label_map.shape) / max_side))
 
 
 def label_dtype(count: int) -> np.dtype:

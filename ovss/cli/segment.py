@@ -97,11 +97,12 @@ def _request(args: argparse.Namespace) -> Request:
 
 def _encode(inferencer: Inferencer, request: Request) -> None:
     """Encodes the vocabulary, and says so if it takes long."""
-    from ovss.encoders.prompts import count_prompts
+    from ovss.encoders.prompts import count_prompts, names_by_category
 
     vocabulary = inferencer.model.vocabulary(request.queries).queries()
-    text = f"{count_prompts(vocabulary)}; an interrupted run keeps what is done"
-    if len(vocabulary.templates) > 1:
-        text += f". --templates single encodes {len(vocabulary.templates)} times fewer"
+    names, templates = sum(map(len, names_by_category(vocabulary))), len(vocabulary.templates)
+    text = f"{count_prompts(names, templates)}; an interrupted run keeps what is done"
+    if templates > 1:
+        text += f". --templates single encodes {templates} times fewer"
     with announced_if_slow(text):
         inferencer.encode(request.queries)

@@ -17,6 +17,7 @@ from ovss.api.coco import CocoWriter
 from ovss.api.formats import output_files
 from ovss.api.inferencer import Inferencer
 from ovss.api.names import short_names
+from ovss.api.prediction import UNSURE
 from ovss.api.request import Request
 from ovss.api.result import SegmentationResult
 from ovss.api.stems import Outputs
@@ -117,7 +118,7 @@ class SegmentRun:
         result = self.inferencer.label(
             source, self.request, tile=self.args.tile, large=self.args.large
         )
-        self.low_confidence += any("confidence" in text for text in result.warnings)
+        self.low_confidence += any(text.startswith(UNSURE) for text in result.warnings)
         paths = result.save(self.folder, stem, self.formats, drawing_options(self.args))
         for writer in self.coco:
             writer.add(result)

@@ -67,9 +67,9 @@ def find_layout(
             found = find(root, images, chosen, split)
             if found is not None:
                 return found
-        beside = None if chosen is not None else _beside_layout(root, images)
-        if beside is not None:
-            return beside
+        adjacent = None if chosen is not None else _adjacent_layout(root, images)
+        if adjacent is not None:
+            return adjacent
     image_root = find_folder(root, images, IMAGE_FOLDERS, IMAGE_SUFFIXES, "images")
     return FolderLayout(image_root, find_folder(root, masks, MASK_FOLDERS, MASK_SUFFIXES, "masks"))
 
@@ -181,7 +181,7 @@ def _per_image_layout(
     return None
 
 
-def _beside_layout(root: Path, images: str | Path | None) -> FolderLayout | None:
+def _adjacent_layout(root: Path, images: str | Path | None) -> FolderLayout | None:
     """Finds a folder in which every image has its label map next to it."""
     place = root if images is None else resolve(root, images, Path.is_dir, "Folder of images")
     named = named_folders(root, IMAGE_FOLDERS)

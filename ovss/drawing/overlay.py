@@ -10,9 +10,9 @@ from PIL import Image
 from .colors import MIX, PAPER, UNKNOWN_COLOR, tints
 from .legend import MIN_SIDE
 
-__all__ = ["enlarge_small", "label_image", "overlay", "unknown_value"]
+__all__ = ["enlarge_small", "label_image", "overlay", "sampled_labels", "unknown_value"]
 
-UNKNOWN = -1
+UNKNOWN = -1  # ovss.selection.IGNORE, whose module needs torch
 
 
 def enlarge_small(image_HWC: np.ndarray) -> np.ndarray:
@@ -22,6 +22,16 @@ def enlarge_small(image_HWC: np.ndarray) -> np.ndarray:
     """
     factor = math.ceil(MIN_SIDE / max(image_HWC.shape[:2]))
     return image_HWC.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def sampled_labels(labels_HW: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Label map at the size of a smaller copy of its image: the labels at the centres of pixels."""
+    if labels_HW.shape == tuple(size):
+        return labels_HW
+    rows, columns = (
+        (np.arange(new) * 2 + 1) * old // (2 * new) for old, new in zip(labels_HW.shape, size)
+    )
+    return labels_HW[rows[:, None], columns]
 
 
 def unknown_value(count: int) -> int:

@@ -112,7 +112,9 @@ def embed_vocabulary(
            for template in vocabulary.templates
            for category, synonyms in enumerate(names)
            for name in synonyms]  # fmt: skip
-    embeds_NC = F.normalize(_embed_chunks(tower, rules, ids, count_prompts(vocabulary)), dim=-1)
+    embeds_NC = F.normalize(
+        _embed_chunks(tower, rules, ids, count_prompts(total, templates)), dim=-1
+    )
     embeds_PNC = embeds_NC.unflatten(0, (templates, total))
     if total == len(names):
         return embeds_PNC.transpose(0, 1).contiguous()

@@ -39,11 +39,10 @@ def names_by_category(vocabulary: Vocabulary) -> list[tuple[str, ...]]:
     return names
 
 
-def count_prompts(vocabulary: Vocabulary) -> str:
+def count_prompts(names: int, templates: int) -> str:
     """Number of prompts in words.
 
-    >>> count_prompts(Vocabulary(("cat", "dog"), ("a {}.", "one {}.", "{}")))
+    >>> count_prompts(2, 3)
     'encoding 6 prompts (2 names x 3 templates)'
     """
-    names, templates = sum(map(len, names_by_category(vocabulary))), len(vocabulary.templates)
     return f"encoding {names * templates:,} prompts ({names:,} names x {templates} templates)"

@@ -76,8 +76,12 @@ def names_several(item: object) -> bool:
     """True for the path of a folder, or a pattern that is not the name of a file."""
     if not isinstance(item, str | os.PathLike) or is_url(item):
         return False
-    is_pattern = glob.has_magic(os.fspath(item)) and not os.path.lexists(item)
-    return os.path.isdir(item) or is_pattern
+    return os.path.isdir(item) or _is_pattern(item)
+
+
+def _is_pattern(item: str | os.PathLike[str]) -> bool:
+    """True for a glob pattern that is not the name of a file."""
+    return glob.has_magic(os.fspath(item)) and not os.path.lexists(item)
 
 
 def _collect(
@@ -97,7 +101,7 @@ def _collect(
         path = Path(item)
         if os.path.isdir(path):
             matches, problem = _in_folder(path, suffixes)
-        elif not os.path.lexists(path) and glob.has_magic(os.fspath(item)):
+        elif _is_pattern(item):
             matches, problem = _in_pattern(os.fspath(item), suffixes)
         else:
             matches, problem = [path], ""

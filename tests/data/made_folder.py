@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ovss.data.folder import describe_folder
+
 ROW = (0, 1, 2, 255)
 """Default label values of every row of a label map."""
 
@@ -60,3 +62,9 @@ def made(
     elif classes is not None:
         (root / "classes.json").write_text(json.dumps(classes))
     return root
+
+
+def labels_of(root: Path, **options) -> list[list[int]]:
+    """Labels of the first image of a dataset, as category indices."""
+    dataset = describe_folder(root, **options).build()
+    return dataset.load(0).labels.tolist()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_folder import label_map, made, save_image
+from made_folder import label_map, labels_of, save_image
 from PIL import Image
 
 from ovss.data.folder import describe_folder
@@ -29,11 +29,6 @@ def expected(road: int = 0, car: int = 1, rest: int = -1) -> list[list[int]]:
     labels[1:5, 1:7] = road
     labels[2:4, 2:4] = car
     return labels.tolist()
-
-
-def labels_of(root: Path, **options) -> list[list[int]]:
-    dataset = describe_folder(root, **options).build()
-    return dataset.load(0).labels.tolist()
 
 
 def write(path: Path, content: object) -> Path:
@@ -312,60 +307,6 @@ def test_supervisely(tmp_path, folder):
         describe_folder(tmp_path)
 
 
-# -- label maps in other places --------------------------------------------------------------------
-
-
-def test_label_arrays(tmp_path):
-    made(tmp_path, stems=("a",))
-    (tmp_path / "masks/a.png").unlink()
-    for array in (np.array([[0, 1, 2, 255]] * 3), np.array([[[0, 1, 2, -1]] * 3], np.int8)):
-        np.save(tmp_path / "masks/a.npy", array)
-        assert labels_of(tmp_path)[0] == [0, 1, 2, -1]
-    for array, reason in (
-        (np.zeros((3, 4)), "expected an integer array"),
-        (np.array([{}], object), "cannot be read as an array"),
-        (np.zeros((5, 5), np.uint8), "4 x 3 pixels and .*a.npy 5 x 5"),
-    ):
-        np.save(tmp_path / "masks/a.npy", array, allow_pickle=True)
-        with pytest.raises(ValueError, match=reason):
-            describe_folder(tmp_path)
-
-
-@pytest.mark.parametrize("split", ["", "valid/"])
-@pytest.mark.parametrize(
-    ("image", "mask"), [("x.jpg", "x_mask.png"), ("x.jpg", "x.png"), ("x_sat.png", "x_mask.png")]
-)
-def test_label_maps_next_to_the_images(tmp_path, split, image, mask):
-    save_image(tmp_path / split / image)
-    label_map(tmp_path / split / mask, (0, 1, 1, 0))
-    (tmp_path / split / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, car\n")
-    described = describe_folder(tmp_path)
-    assert (described.count, described.names) == (1, ("background", "car"))
-    assert described.build().load(0).path.endswith(image)
-    assert labels_of(tmp_path)[0] == [0, 1, 1, 0]
-
-
-def test_all_splits_need_the_same_classes(tmp_path):
-    for split, name in (("train", "car"), ("valid", "bus")):
-        save_image(tmp_path / split / "x.jpg")
-        label_map(tmp_path / split / "x_mask.png", (0, 1, 1, 0))
-        text = f"Pixel Value, Class\n0, background\n1, {name}\n"
-        (tmp_path / split / "_classes.csv").write_text(text)
-    assert describe_folder(tmp_path, split="val").names == ("background", "bus")
-    with pytest.raises(LayoutError, match="name different classes"):
-        describe_folder(tmp_path, split="all")
-
-
-def test_names_in_another_unicode_form(tmp_path):
-    composed, decomposed = "caf\u00e9", "cafe\u0301"
-    save_image(tmp_path / f"images/{composed}.jpg")
-    label_map(tmp_path / f"masks/{decomposed}.png", (0, 1, 2, 0))
-    (tmp_path / "classes.txt").write_text("sky\nroad\ncar\n")
-    assert labels_of(tmp_path)[0] == [0, 1, 2, 0]
-    (tmp_path / "val.txt").write_text(f"{decomposed}\n", encoding="utf-8")
-    assert describe_folder(tmp_path, split="val").count == 1
-
-
 # -- the dataset class ---------------------------------------------------------------------------
 
 
@@ -392,18 +333,6 @@ def test_the_hash_of_a_dataset_covers_its_annotation_file(tmp_path):
     assert data_hash(dataset, {}) == before
     write(file, coco((0, [FLAT_CAR], 0)))
     assert data_hash(dataset, {}) != before
-
-
-def test_a_part_of_a_dataset_is_spread_and_says_so(tmp_path):
-    made(tmp_path, stems=[f"{i:02}" for i in range(10)])
-    config = {**describe_folder(tmp_path).config([]), "limit": 4}
-    config.pop("type")
-    dataset = ImageMaskDataset(**config)
-    assert [image.stem for image, _ in dataset.pairs] == ["00", "03", "06", "09"]
-    assert dataset.metainfo["part"].startswith("4 of 10 images, spread evenly")
-    assert "part" not in ImageMaskDataset(**{**config, "limit": 10}).metainfo
-    with pytest.raises(ValueError, match="at least 1"):
-        ImageMaskDataset(**{**config, "limit": 0})
 
 
 def test_coco128_as_annotations_agrees_with_its_label_maps(shared_dir, tmp_path):

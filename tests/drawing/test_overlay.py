@@ -96,3 +96,11 @@ def test_a_note_is_the_last_line_of_the_legend_and_is_broken_to_its_width():
     assert plain.size[0] == short.size[0] == long.size[0] == 300
     assert plain.size[1] < short.size[1] < long.size[1]
     assert (np.asarray(short)[: plain.height - 10] == np.asarray(plain)[:-10]).all()
+
+
+def test_unknown_pixels_are_the_ignored_ones():
+    """The two constants are one value; the drawing room does not import torch for it."""
+    from ovss.drawing.overlay import UNKNOWN
+    from ovss.selection import IGNORE
+
+    assert UNKNOWN == IGNORE

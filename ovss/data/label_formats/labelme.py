@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from ovss.io.images import ImageError
 
 from ..folder_files import image_header
-from .shapes import ImageShapes, LabelShape, mask_shape, polygon_shape
+from .shapes import ImageShapes, LabelShape, mask_shape, polygon_shape, read_points
 from .source import LabelClass, LabelSource, field_of, read_annotation
 
 
@@ -52,7 +52,7 @@ def _shape(shape: Any, position: int, size: tuple[int, int], path: Path) -> Labe
     if kind in ("polygon", "rotation"):
         return polygon_shape(name, [points], size, where)
     if kind in ("rectangle", "circle", "mask"):
-        corners = _numbers(points, where)
+        corners = read_points(points, 2, where)
         if kind == "mask":
             left, top = np.floor(corners[0]).astype(int).tolist()
             return mask_shape(name, _decoded(shape, where), top, left, size)
@@ -64,19 +64,6 @@ def _shape(shape: Any, position: int, size: tuple[int, int], path: Path) -> Labe
         f"{where}: a {kind!r} has no area. Draw {name!r} as a polygon, rectangle or circle, or "
         f"remove it"
     )
-
-
-def _numbers(points: list, where: str) -> np.ndarray:
-    """Points as (N, 2); a rectangle has two corners or all four."""
-    try:
-        array = np.array(points, np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
-        array = np.zeros((0, 2))
-    if len(array) < 2 or not np.isfinite(array).all():
-        raise ImageError(
-            f"{where}: expected two points (x, y), got {str(points)[:60]}. Correct the shape"
-        )
-    return array
 
 
 def _circle(name: str, points: np.ndarray, size: tuple[int, int]) -> LabelShape:

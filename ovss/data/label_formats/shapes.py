@@ -191,15 +191,30 @@ def is_background(name: str) -> bool:
     return bool(category_key(name) & BACKGROUND_NAMES)
 
 
-def _vertices(points: Any, where: str) -> NDArray[np.int64]:
-    """Pixels of the vertices of a polygon, (N, 2) as (x, y)."""
+def read_points(points: Any, least: int, where: str) -> NDArray[np.float64]:
+    """Reads points as (N, 2), pairs (x, y).
+
+    Args:
+        points: pairs of numbers, or a flat list of numbers.
+        least: smallest number of points.
+        where: position of the shape, for messages.
+
+    Raises:
+        ImageError: too few points, or coordinates that are not finite numbers.
+    """
     try:
-        vertices = np.array(points, np.float64).reshape(-1, 2)
+        read_N2 = np.array(points, np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
-        vertices = np.zeros((0, 2))
-    if len(vertices) < 3 or not np.isfinite(vertices).all():
+        read_N2 = np.zeros((0, 2))
+    if len(read_N2) < least or not np.isfinite(read_N2).all():
+        count = {2: "two", 3: "three"}[least]
         raise ImageError(
-            f"{where}: expected at least three points (x, y), got {str(points)[:60]}. Correct or "
+            f"{where}: expected at least {count} points (x, y), got {str(points)[:60]}. Correct or "
             f"remove the shape"
         )
-    return np.floor(vertices.clip(-_FAR, _FAR)).astype(np.int64)
+    return read_N2
+
+
+def _vertices(points: Any, where: str) -> NDArray[np.int64]:
+    """Pixels of the vertices of a polygon, (N, 2) as (x, y)."""
+    return np.floor(read_points(points, 3, where).clip(-_FAR, _FAR)).astype(np.int64)
