@@ -9,6 +9,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+# the newest versions that were tested; `make setup CONSTRAINTS=` installs the newest of all
+CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint format clean
@@ -20,11 +22,11 @@ setup: $(STAMP)
 
 # torch and torchvision are resolved in one go, with everything else, so that they fit together.
 # Made anew only when what is installed, or how, has changed.
-$(STAMP): setup.cfg pyproject.toml
+$(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 10) and "error: ovss needs Python 3.10 or newer, %s is %d.%d; name another: make setup PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo 'installing into $(VENV): a few minutes the first time'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[test,lint]'
 	@touch $@
 
 demo: $(STAMP)
