@@ -131,21 +131,7 @@ JOBS = (
     _training("dcp_clip_mini", 15),
     _training("cat_seg_mini", 15),
     Job("test", _test_arguments, _test_outcome),
-    Job(
-        "prepare",
-        lambda folder: (
-            "prepare coco_object --source source --out out --jobs 2 --allow-partial --quiet".split()
-        ),
-        _prepared,
-        _official_files,
-    ),
+    Job("prepare", lambda folder: PREPARE.split(), _prepared, _official_files),
     Job("segment", _segment_arguments, lambda folder: _files(folder / "masks"), _scenes),
-    Job(
-        "benchmark",
-        lambda folder: (
-            "benchmark table maskclip_mini cat_seg_mini --on mini_20 --scenes 10"
-            " --json rows.json".split()
-        ),
-        _benchmark_outcome,
-    ),
+    Job("benchmark", lambda folder: BENCHMARK.split(), _benchmark_outcome),
 )
