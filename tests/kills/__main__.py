@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .jobs import JOBS
-from .killing import kill_and_resume
+from tests.kills.jobs import JOBS
+from tests.kills.killing import kill_and_resume
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from .jobs import Job
+from tests.kills.jobs import Job
 
 __all__ = ["Tally", "kill_and_resume"]
 
