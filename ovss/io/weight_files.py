@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -15,6 +14,7 @@ from torch import Tensor
 from .checkpoint_error import CheckpointError, some_of
 from .files import write_atomic
 from .finite import not_finite, not_finite_text
+from .plain_pickle import load_plain, refused_name
 from .state_dicts import unwrap_state_dict, without_wrappers
 from .torchscript import read_torchscript
 from .weight_formats import SAFETENSORS, TORCHSCRIPT, weight_format
@@ -139,33 +139,10 @@ def _read_pickled(path: Path, kind: str) -> Any:
     try:
         if kind == TORCHSCRIPT:
             return read_torchscript(path)
-        # torch would judge a path by its ending, an open file by its content
-        with torch.serialization.safe_globals(_harmless()), open(path, "rb") as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
+        return load_plain(path)
     except Exception as error:  # torch raises many kinds for a broken file
-        lines = str(error).splitlines() or [type(error).__name__]
-        reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is truncated, or it contains more than "
-            f"tensors and numbers, which is not read for safety ({reason}). Download it again, or "
+            f"tensors and numbers, which is not read for safety ({refused_name(error)}). Download it again, or "
             f"save only its state dict."
         ) from error
-
-
-def _harmless() -> list[Any]:
-    """Classes of the log in mmengine checkpoints; they hold numbers only and are safe to load."""
-    import numpy as np
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    core: Any = np._core if hasattr(np, "_core") else np.core
-    multiarray = core.multiarray
-    kinds = {type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "uint32")}
-
-    # The log's pickle calls `getattr` to name its statistics; this version serves those only.
-    def statistic(owner: type, name: str) -> Any:
-        if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
-            raise ValueError(f"Unsupported attribute {name!r} of {owner!r}")
-        return getattr(owner, name)
-
-    arrays = [multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *kinds]
-    return [HistoryBuffer, (statistic, "builtins.getattr"), *arrays]
