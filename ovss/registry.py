@@ -15,6 +15,9 @@ from typing import Any
 from mmengine.registry import Registry
 
 from .interfaces import AlignmentHead, Criterion, Decoder, Encoder, PostProcessor, Selector
+from .io.safe_handlers import register_safe_handlers
+
+register_safe_handlers()
 
 
 class ComponentRegistry(Registry):

@@ -1,6 +1,6 @@
 """Reads config files with their bases and reports mistakes with file and line.
 
-Python configs are read by the rules of mmengine. Other forms (JSON, YAML, lazy imports, bases of
+Python, JSON and YAML configs are read by the rules of mmengine. Other forms (lazy imports, bases of
 other packages) are left to mmengine itself. Two things are added: a base may be a bundled config,
 named without a path, and a component exchanged without ``_delete_=True`` is reported.
 """
@@ -20,6 +20,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
+from .config_data import ENDINGS, read_values, with_base_values
 from .config_source import ConfigError, Guarded, is_lazy, parse, pop_bases
 
 FindBase = Callable[[str], Path | None]
@@ -67,24 +68,31 @@ def read_file(path: Path, find_base: FindBase, chain: tuple[Path, ...] = ()) -> 
     if path in chain:
         loop = " -> ".join(file.name for file in (*chain[chain.index(path) :], path))
         raise ConfigError(f"{path} is its own base ({loop}). Remove it from _base_")
-    if path.suffix != ".py":
-        return _read_by_mmengine(path)
-    tree = parse(path)
-    bases = pop_bases(path, tree)
-    if any("::" in base for base in bases) or is_lazy(path, tree):
+    tree, values = None, {}
+    if path.suffix in ENDINGS:
+        values, bases = read_values(path)
+    elif path.suffix == ".py":
+        tree = parse(path)
+        bases = pop_bases(path, tree)
+    else:
+        raise ConfigError(f"{path} must end in .py, {' or '.join(ENDINGS)}. Rename the config")
+    if any("::" in base for base in bases) or (tree is not None and is_lazy(path, tree)):
         return _read_by_mmengine(path)
     merged, changes = ConfigDict(), []
     for base in bases:
         file = _find_file(base, path, find_base)
-        values, base_changes = read_file(file, find_base, (*chain, path))
-        if duplicates := merged.keys() & values.keys():
+        inherited, base_changes = read_file(file, find_base, (*chain, path))
+        if duplicates := merged.keys() & inherited.keys():
             raise ConfigError(
                 f"{path}: the bases {', '.join(bases)} both set {', '.join(sorted(duplicates))}. "
                 f"Keep the key in one of them"
             )
-        merged.update(values)
+        merged.update(inherited)
         changes += base_changes
-    own = _execute(path, tree, merged)
+    if tree is not None:
+        own = _execute(path, tree, merged)
+    else:
+        own = with_base_values(values, merged, path)
     changes += type_changes(own, merged, "the base config")
     return _merge(path, own, merged), changes
 
