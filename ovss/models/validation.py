@@ -17,6 +17,7 @@ from mmengine.registry import (
 )
 from torch import nn
 
+from ovss.io.option_values import check_values
 from ovss.inference import InferenceConfig
 from ovss.registry import REGISTRIES, ComponentRegistry
 from ovss.segmentor import OpenVocabSegmentor
@@ -30,6 +31,7 @@ from .parts import DEFAULTS, KINDS
 # registries of mmengine whose types take every key of their block as an argument
 _RUN_REGISTRIES = (MODELS, DATASETS, DATA_SAMPLERS, METRICS, OPTIMIZERS)
 _NOT_ARGUMENTS = frozenset({"type", "_scope_"})
+_LOOSELY_ANNOTATED = ("mmengine", "mmcv", "mmseg", "torch", "builtins")
 
 
 def check_config(config: Config, changes: Iterable[TypeChange] = ()) -> None:
@@ -133,7 +135,9 @@ def check_block(
         provided: keys that the program adds, or removes before `cls` is called.
 
     Raises:
-        TypeError: unknown or missing argument; the message names the closest and the known ones.
+        TypeError: unknown or missing argument, or one of another type than its annotation; the
+            message names the closest and the known ones.
+        ValueError: a number that is NaN.
     """
     check_argument_names(cls, {k: v for k, v in block.items() if k not in provided}, where)
     signature = inspect.signature(cls)
@@ -146,6 +150,8 @@ def check_block(
             raise TypeError(
                 f"Missing config key '{where}.{name}', which {_name(cls)} needs. Add it"
             )
+    if not str(getattr(cls, "__module__", "")).startswith(_LOOSELY_ANNOTATED):
+        check_values(cls, {k: v for k, v in block.items() if k not in _NOT_ARGUMENTS}, where)
 
 
 def check_argument_names(cls: Callable, block: Mapping[Any, Any], where: str) -> None:

@@ -23,7 +23,8 @@ from mmengine.registry import (
 from torch import nn
 
 from ovss.data import transform_registry
-from ovss.models.validation import check_block
+from ovss.models.config_source import ConfigError
+from ovss.models.validation import check_argument_names, check_block
 from ovss.protocols.read import listed
 
 PARTS = ("train", "val", "test")
@@ -75,6 +76,26 @@ def blocks(config: Config) -> Iterator[Block]:
         yield Block(f"visualizer.vis_backends.{index}", backend, VISBACKENDS, ("save_dir",))
 
 
+def check_blocks(config: Config) -> None:
+    """Rejects blocks outside of ``model`` that cannot be built, and parts of a run that are missing.
+
+    Raises:
+        ConfigError: a key is missing or of another kind.
+        KeyError, TypeError: unknown type or argument; the message suggests the closest name.
+    """
+    for part in ("val", "test"):
+        keys = [f"{part}_{kind}" for kind in ("dataloader", "cfg", "evaluator")]
+        missing = [key for key in keys if config.get(key) is None]
+        if missing and len(missing) < len(keys):
+            raise ConfigError(
+                f"{config.filename or 'The config'} sets "
+                f"{' and '.join(key for key in keys if key not in missing)}, but not "
+                f"{' and '.join(missing)}. Set all three or none"
+            )
+    for block in blocks(config):
+        check_registered(block)
+
+
 def check_registered(block: Block) -> None:
     """Rejects a block whose type is not registered or does not take its arguments.
 
@@ -88,6 +109,11 @@ def check_registered(block: Block) -> None:
             f"{block.where} must be dict(type=..., ...), got {block.value!r}. Correct the config"
         )
     kind = block.value.get("type", block.default)
+    if kind is not None and not isinstance(kind, str) and not callable(kind):
+        raise TypeError(
+            f"{block.where}.type must be the name of a {block.registry.name}, got {kind!r}. "
+            f"Correct the config"
+        )
     if kind is None:
         raise KeyError(
             f"Missing config key '{block.where}.type', the name of a {block.registry.name}. Add it"
@@ -128,7 +154,11 @@ def find_type(registry: Registry, name: str, where: str) -> type:
 def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
     if not isinstance(loader, Mapping):
         raise TypeError(f"{where} must be dict(...), got {loader!r}. Correct the config")
-    dataset = loader.get("dataset")
+    check_argument_names(_dataloader, loader, where)
+    missing = [key for key in ("dataset", "sampler") if key not in loader]
+    if missing:
+        raise ConfigError(f"{where} has no {' and no '.join(missing)}. Add it")
+    dataset = loader["dataset"]
     yield Block(f"{where}.dataset", dataset, DATASETS)
     steps = dataset.get("pipeline") if isinstance(dataset, Mapping) else None
     for index, step in enumerate(listed(steps)):
@@ -137,6 +167,29 @@ def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
         if loader.get(key) is not None:
             provided = ("dataset", "seed", "sampler", "batch_size")
             yield Block(f"{where}.{key}", loader[key], DATA_SAMPLERS, provided)
+
+
+def _dataloader(
+    dataset: Any,
+    sampler: Any,
+    batch_size: int = 1,
+    num_workers: int = 0,
+    batch_sampler: Any = None,
+    collate_fn: Any = None,
+    worker_init_fn: Any = None,
+    num_batch_per_epoch: int | None = None,
+    disable_subprocess_warning: bool = False,
+    pin_memory: bool = False,
+    pin_memory_device: str = "",
+    drop_last: bool = False,
+    timeout: float = 0,
+    multiprocessing_context: Any = None,
+    generator: Any = None,
+    prefetch_factor: int | None = None,
+    persistent_workers: bool = False,
+    in_order: bool = True,
+) -> None:
+    """Options of a data loader: those of mmengine, followed by those of torch."""
 
 
 def _loop(config: Config, part: str) -> str:

@@ -21,8 +21,9 @@ from ovss.protocols.write import write_protocol
 from ovss.vocabularies import load_names
 
 from .batch import share_of_batch
-from .blocks import PARTS, Block, blocks, check_registered
+from .blocks import PARTS, Block, check_blocks, check_registered
 from .build import check_trainable, matmul_precision, register_training
+from .ranges import check_numbers
 from .runner import switch
 
 
@@ -40,8 +41,8 @@ def check_builds(config: Config) -> None:
     config = Config(config.to_dict(), filename=config.filename)
     with quiet_log("ERROR"), DefaultScope.overwrite_default_scope(config.get("default_scope")):
         model = build_on_meta(config.model)
-        for block in blocks(config):
-            check_registered(block)
+        check_blocks(config)
+        check_numbers(config)
         for part in PARTS:
             check_vocabulary(config, part)
             for metric in listed(config.get(f"{part}_evaluator")):
