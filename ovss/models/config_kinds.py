@@ -97,8 +97,12 @@ def without_unset(config: Config) -> None:
         config.pop(key)
 
 
-def check_kinds(config: Config) -> None:
+def check_kinds(config: Config, source: str | None = None) -> None:
     """Rejects a top-level key whose value is of another kind than the key needs.
+
+    Args:
+        config: config to check.
+        source: name of the config in messages; None: its file.
 
     Raises:
         ConfigError: the message names the file, the key, the expected form and the value.
@@ -108,6 +112,6 @@ def check_kinds(config: Config) -> None:
         if value is not None and not fits(value):
             shown = repr(value)
             raise ConfigError(
-                f"{config.filename or 'The config'}: {key} must be {form}, got "
+                f"{source or config.filename or 'The config'}: {key} must be {form}, got "
                 f"{shown[:80]}{'...' if len(shown) > 80 else ''}. Correct the key"
             )
