@@ -41,10 +41,10 @@ def check_values(function: Callable, values: Mapping[str, Any], where: str) -> N
     for name, value in values.items():
         hint = hints.get(name)
         if hint is not None and not _fits(value, hint):
-            shown = repr(value)
+            text = repr(value)
             raise TypeError(
                 f"{where}.{name} must be {_described(hint)}, got "
-                f"{shown[:80]}{'...' if len(shown) > 80 else ''}. Correct the value"
+                f"{text[:80]}{'...' if len(text) > 80 else ''}. Correct the value"
             )
         if isinstance(value, float) and math.isnan(value):
             raise ValueError(f"{where}.{name} must be a number, got NaN. Correct the value")

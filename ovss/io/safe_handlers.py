@@ -49,4 +49,6 @@ def safe_yaml(text: Any) -> Any:
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
-        raise ValueError(f"expected YAML of plain values ({' '.join(str(error).split())})") from None
+        raise ValueError(
+            f"expected YAML of plain values ({' '.join(str(error).split())})"
+        ) from None

@@ -121,7 +121,7 @@ def wrong_types(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
 
 
 def _kind_fits(value: Tensor, own: Tensor) -> bool:
-    if value.dtype == own.dtype or value.is_meta or own.is_meta and not own.is_floating_point():
+    if value.dtype == own.dtype or value.is_meta or (own.is_meta and not own.is_floating_point()):
         return True
     if value.is_complex() or own.is_complex():
         return False

@@ -175,6 +175,6 @@ def _read_pickled(path: Path, kind: str) -> Any:
     except Exception as error:  # torch raises many kinds for a broken file
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is truncated, or it contains more than "
-            f"tensors and numbers, which is not read for safety ({refused_name(error)}). Download it again, or "
-            f"save only its state dict."
+            f"tensors and numbers, which is not read for safety ({refused_name(error)}). "
+            f"Download it again, or save only its state dict."
         ) from error

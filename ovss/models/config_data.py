@@ -66,6 +66,8 @@ def _find(dotted: str, base: Mapping[str, Any], path: Path) -> Any:
     found: Any = base
     for name in dotted.strip(".").split("."):
         if not isinstance(found, Mapping) or name not in found:
-            raise ConfigError(f"{path} reads _base_{dotted}, which its bases do not set. Correct it")
+            raise ConfigError(
+                f"{path} reads _base_{dotted}, which its bases do not set. Correct it"
+            )
         found = found[name]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -55,7 +56,9 @@ def _is_path(value: Any) -> bool:
 
 
 def _is_level(value: Any) -> bool:
-    return _is_text(value) or (isinstance(value, int) and not isinstance(value, bool))
+    if isinstance(value, str):
+        return isinstance(logging.getLevelName(value), int)
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 _Kind = tuple[Callable[[Any], bool], str]
@@ -110,8 +113,8 @@ def check_kinds(config: Config, source: str | None = None) -> None:
     for key, (fits, form) in _KINDS.items():
         value = config.get(key)
         if value is not None and not fits(value):
-            shown = repr(value)
+            text = repr(value)
             raise ConfigError(
                 f"{source or config.filename or 'The config'}: {key} must be {form}, got "
-                f"{shown[:80]}{'...' if len(shown) > 80 else ''}. Correct the key"
+                f"{text[:80]}{'...' if len(text) > 80 else ''}. Correct the key"
             )

@@ -68,7 +68,8 @@ def read_file(path: Path, find_base: FindBase, chain: tuple[Path, ...] = ()) -> 
     if path in chain:
         loop = " -> ".join(file.name for file in (*chain[chain.index(path) :], path))
         raise ConfigError(f"{path} is its own base ({loop}). Remove it from _base_")
-    tree, values = None, {}
+    tree: ast.Module | None = None
+    values: dict[str, Any] = {}
     if path.suffix in ENDINGS:
         values, bases = read_values(path)
     elif path.suffix == ".py":
@@ -110,6 +111,44 @@ def type_changes(
             left = tuple(k for k in before if k != "type" and k not in value)
             yield TypeChange(f"{key}{name}", old, new, left, origin)
         yield from type_changes(value, before, origin, f"{key}{name}.")
+
+
+def check_mergeable(
+    own: Mapping[str, Any], base: Mapping[str, Any], key: str = "", has_indices: bool = False
+) -> None:
+    """Rejects values that cannot be merged into those of a base.
+
+    Args:
+        own: values to merge.
+        base: values of the base.
+        key: dotted key of both, with a final dot.
+        has_indices: True if the keys of a dict may be indices of a list in the base.
+
+    Raises:
+        ConfigError: a dict is set where the base has a plain value, or an item of a list is set to
+            something other than a dict.
+    """
+    for name, value in own.items():
+        before = base.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            check_mergeable(value, before, f"{key}{name}.", has_indices)
+        elif has_indices and isinstance(before, list) and value and _are_indices(value):
+            items = {str(index): item for index, item in enumerate(before)}
+            for index, item in value.items():
+                if not isinstance(item, dict):
+                    raise ConfigError(
+                        f"{key}{name}.{index} must be dict(...), got {item!r}. Correct the value"
+                    )
+            check_mergeable(value, items, f"{key}{name}.", has_indices)
+        elif isinstance(value, dict) and before is not None and not value.get("_delete_"):
+            raise ConfigError(
+                f"{key}{name} is {repr(before)[:60]} in the base, which {str(value)[:60]} cannot "
+                f"extend. Correct the value, or add _delete_=True to replace it"
+            )
+
+
+def _are_indices(value: Any) -> bool:
+    return isinstance(value, dict) and all(str(key).isdecimal() for key in value)
 
 
 def without_delete(values: Any) -> Any:
@@ -154,6 +193,10 @@ def _execute(path: Path, tree: ast.Module, base: ConfigDict) -> dict[str, Any]:
 
 def _merge(path: Path, own: dict[str, Any], base: ConfigDict) -> ConfigDict:
     with Guarded(path):
+        try:
+            check_mergeable(own, base)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
         config = Config(base)
         config.merge_from_dict(own, allow_list_keys=False)
         return without_delete(config._cfg_dict)

@@ -15,7 +15,7 @@ from ovss.registry import register_all
 
 from .config_keys import check_keys
 from .config_kinds import check_kinds, without_unset
-from .config_reader import TypeChange, read_file, type_changes, without_delete
+from .config_reader import TypeChange, check_mergeable, read_file, type_changes, without_delete
 from .config_source import ConfigError
 from .plugins import find_plugins, import_modules
 from .validation import check_config
@@ -160,7 +160,10 @@ def override(config: Config, overrides: dict[str, Any]) -> list[TypeChange]:
                 block = block.setdefault(parent, {})
             block[last] = copy.deepcopy(value)
         changes = list(type_changes(own, config, "the config"))
+        check_mergeable(own, config, has_indices=True)
         config.merge_from_dict(own)
+    except ConfigError as error:
+        raise ConfigError(f"Cannot set {', '.join(overrides)}: {error}") from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         text = error.args[0] if error.args else error
         raise ConfigError(f"Cannot set {', '.join(overrides)}: {text}. Correct the key") from None
@@ -198,11 +201,15 @@ def plugin_modules(config: Config, source: str) -> list[str]:
         raise ConfigError(
             f"custom_imports in {source} must be dict(imports=[...]), got {imports!r}. Correct it"
         )
+    if unknown := imports.keys() - {"imports", "allow_failed_imports"}:
+        raise ConfigError(
+            f"custom_imports in {source} has the unknown key {sorted(map(str, unknown))[0]!r}. Use "
+            f"dict(imports=[...])"
+        )
     modules = imports.get("imports") or []
     modules = [modules] if isinstance(modules, str) else modules
     if not isinstance(modules, (list, tuple)) or not all(
-        isinstance(name, str) and all(part.strip() for part in name.split("."))
-        for name in modules
+        isinstance(name, str) and all(part.strip() for part in name.split(".")) for name in modules
     ):
         raise ConfigError(
             f"custom_imports.imports in {source} must be a list of module names, got {modules!r}. "

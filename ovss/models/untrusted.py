@@ -2,9 +2,9 @@
 
 A config that the user names is a program and may do anything. A config inside a result, a
 checkpoint or a downloaded folder is data, and building it must not run code that the user did not
-install for this purpose. mmengine imports any module that a ``type`` or a scope names, reads pickles
-and addresses, and has hooks that write to any path. Such a config is therefore reduced to the keys
-that its purpose reads, and every value of these keys is checked before anything is built:
+install for this purpose. mmengine imports any module that a ``type`` or a scope names, reads
+pickles and addresses, and has hooks that write to any path. Such a config is therefore reduced to
+the keys that its purpose reads, and every value of these keys is checked before anything is built:
 
 - ``type`` names a class that is registered already, and that belongs to ovss, an installed plugin
   or a list of classes that neither read nor write files;
@@ -59,6 +59,7 @@ _REFUSED_KEYS = (
 """Keys that mmengine resolves to imports, unpickling, addresses or functions."""
 _ADDRESS = re.compile(r"^\s*([A-Za-z][A-Za-z0-9+.\-]*:/|\\\\)")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".yaml", ".yml")
+_PLAIN = (bool, int, float, Mapping, list, tuple, set, frozenset)
 _LONGEST = 60
 _DEEPEST = 40
 
@@ -163,9 +164,8 @@ def check_untrusted_blocks(
                 raise _refused(source, place, item, "a local name", "addresses are not opened")
             if item.lower().strip().endswith(_PICKLES):
                 raise _refused(source, place, item, "another file", "such files can run code")
-        elif item is not None and not isinstance(item, (bool, int, float, Mapping, list, tuple)):
-            if not isinstance(item, (set, frozenset)):
-                raise _refused(source, place, item, "a plain value")
+        elif item is not None and not isinstance(item, _PLAIN):
+            raise _refused(source, place, item, "a plain value")
 
 
 def registered_classes(registries: Iterable[Registry], name: Any) -> list[type]:
@@ -232,10 +232,10 @@ def _walk(value: Any, where: str, depth: int) -> Iterator[tuple[str, str, Any]]:
 def _refused(
     source: str, where: str, value: Any, expected: str, reason: str = ""
 ) -> UntrustedConfigError:
-    shown = repr(value)
-    shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+    text = repr(value)
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     because = f" because {reason}" if reason else ""
     return UntrustedConfigError(
-        f"The config in {source} must name {expected} in {where}{because}, but it is {shown}. "
+        f"The config in {source} must name {expected} in {where}{because}, but it is {text}. "
         f"Nothing was built, because a config that comes with data must not run code"
     )

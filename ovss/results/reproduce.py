@@ -21,6 +21,7 @@ from .record import data_folder
 from .recorded_config import read_recorded_config
 from .result_file import Result, ResultError
 
+
 def set_up(
     result: Result,
     source: str,

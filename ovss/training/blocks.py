@@ -16,6 +16,9 @@ from mmengine.registry import (
     LOOPS,
     METRICS,
     MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
     VISBACKENDS,
     VISUALIZERS,
     Registry,
@@ -24,10 +27,11 @@ from torch import nn
 
 from ovss.data import transform_registry
 from ovss.models.config_source import ConfigError
-from ovss.models.validation import check_argument_names, check_block
+from ovss.models.validation import check_argument_names, check_block, class_or_none
 from ovss.protocols.read import listed
 
 PARTS = ("train", "val", "test")
+_GIVEN_TO_SCHEDULERS = ("optimizer", "convert_to_iter_based")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,13 @@ def blocks(config: Config) -> Iterator[Block]:
             yield Block(f"default_hooks.{name}", hook, HOOKS, ("priority",))
     for index, hook in enumerate(listed(config.get("custom_hooks"))):
         yield Block(f"custom_hooks.{index}", hook, HOOKS, ("priority",))
+    for index, scheduler in enumerate(listed(config.get("param_scheduler"))):
+        yield Block(f"param_scheduler.{index}", scheduler, PARAM_SCHEDULERS, _GIVEN_TO_SCHEDULERS)
+    wrapper = config.get("optim_wrapper") or {}
+    if isinstance(wrapper.get("type"), str):
+        find_type(OPTIM_WRAPPERS, wrapper["type"], "optim_wrapper")
+    if "optimizer" in wrapper:
+        yield Block("optim_wrapper.optimizer", wrapper["optimizer"], OPTIMIZERS, ("params",))
     for key, registry, default in (
         ("data_preprocessor", MODELS, None),
         ("visualizer", VISUALIZERS, None),
@@ -77,7 +88,7 @@ def blocks(config: Config) -> Iterator[Block]:
 
 
 def check_blocks(config: Config) -> None:
-    """Rejects blocks outside of ``model`` that cannot be built, and parts of a run that are missing.
+    """Rejects blocks outside of ``model`` that cannot be built, and incomplete parts of a run.
 
     Raises:
         ConfigError: a key is missing or of another kind.
@@ -109,34 +120,42 @@ def check_registered(block: Block) -> None:
             f"{block.where} must be dict(type=..., ...), got {block.value!r}. Correct the config"
         )
     kind = block.value.get("type", block.default)
-    if kind is not None and not isinstance(kind, str) and not callable(kind):
-        raise TypeError(
-            f"{block.where}.type must be the name of a {block.registry.name}, got {kind!r}. "
-            f"Correct the config"
-        )
     if kind is None:
         raise KeyError(
             f"Missing config key '{block.where}.type', the name of a {block.registry.name}. Add it"
         )
     check_block(
-        find_type(block.registry, kind, block.where) if isinstance(kind, str) else kind,
+        find_type(block.registry, kind, block.where),
         block.value,
         block.where,
         block.provided,
     )
 
 
-def find_type(registry: Registry, name: str, where: str) -> type:
+def find_type(registry: Registry, name: Any, where: str, key: str = "type") -> Any:
     """Finds the class that is registered under a name.
+
+    Args:
+        registry: registry of the class.
+        name: name, or the class itself.
+        where: dotted key of the block that names it.
+        key: key in the block.
 
     Raises:
         KeyError: unknown name; the message suggests the closest one.
+        TypeError: something other than a name or a class.
     """
-    cls = registry.get(name)
+    if callable(name):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(
+            f"{where}.{key} must be the name of a {registry.name}, got {name!r}. Correct the config"
+        )
+    cls = class_or_none(registry, name)
     if cls is None:
         # mmengine builds types with the registry of the default scope, so look there too
         with registry.switch_scope_and_registry(None) as scoped:
-            cls = scoped.get(name)
+            cls = class_or_none(scoped, name)
     if cls is not None:
         return cls
     known: list[str] = []
@@ -146,7 +165,7 @@ def find_type(registry: Registry, name: str, where: str) -> type:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise KeyError(
-        f"Unknown {registry.name} {name!r} in {where}.type. {hint}If it belongs to a plugin, name "
+        f"Unknown {registry.name} {name!r} in {where}.{key}. {hint}If it belongs to a plugin, name "
         f"the plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
     )
 
@@ -154,7 +173,9 @@ def find_type(registry: Registry, name: str, where: str) -> type:
 def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
     if not isinstance(loader, Mapping):
         raise TypeError(f"{where} must be dict(...), got {loader!r}. Correct the config")
-    check_argument_names(_dataloader, loader, where)
+    if "type" in loader:
+        raise TypeError(f"{where} takes no type, got {loader['type']!r}. Remove it")
+    check_argument_names(_data_loader, loader, where)
     missing = [key for key in ("dataset", "sampler") if key not in loader]
     if missing:
         raise ConfigError(f"{where} has no {' and no '.join(missing)}. Add it")
@@ -169,7 +190,7 @@ def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
             yield Block(f"{where}.{key}", loader[key], DATA_SAMPLERS, provided)
 
 
-def _dataloader(
+def _data_loader(
     dataset: Any,
     sampler: Any,
     batch_size: int = 1,

@@ -26,6 +26,7 @@ from .blocks import check_blocks
 from .ranges import check_numbers
 from .ready import count_images
 from .resume import changed_schedule
+from .run_options import check_run_options
 from .start import find_start
 
 _MATMUL = ("highest", "high", "medium")
@@ -137,6 +138,7 @@ def _with_options(config: Config, amp: bool | str, seed: int | None, testing: bo
     with DefaultScope.overwrite_default_scope(config.get("default_scope")):
         check_blocks(config)
     check_numbers(config)
+    check_run_options(config)
     if seed is not None:
         config.randomness = {**config.get("randomness", {}), "seed": seed}
     if amp:

@@ -31,6 +31,8 @@ _INTEGERS: dict[str, tuple[int, float]] = {
     "default_hooks.checkpoint.interval": (-1, _ANY),
     "default_hooks.checkpoint.max_keep_ckpts": (-1, _ANY),
     "default_hooks.logger.interval": (1, _ANY),
+    "log_processor.window_size": (1, _ANY),
+    "log_processor.num_digits": (0, _ANY),
 }
 """Dotted key -> smallest and largest integer."""
 
@@ -55,6 +57,12 @@ _BLOCKS = (
     "env_cfg.mp_cfg",
 )
 """Keys that are dicts if they are set."""
+_OPTIONAL = (
+    "train_cfg.micro_batch",
+    "randomness.seed",
+    *(f"{part}_dataloader.prefetch_factor" for part in ("train", "val", "test")),
+)
+"""Numbers that may be None."""
 _BETA_LIMIT = 1
 
 
@@ -68,6 +76,9 @@ def check_numbers(config: Config) -> None:
         value = _find(config, key)
         if value is not None and not isinstance(value, Mapping):
             raise ConfigError(f"{key} must be dict(...), got {value!r}. Correct the config")
+    for key in (*_INTEGERS, *_ABOVE_ZERO, *_AT_LEAST_ZERO, "optim_wrapper.optimizer.betas"):
+        if key not in _OPTIONAL and _is_none(config, key):
+            raise ConfigError(f"{key} must be a number, got None. Correct the config")
     for key, (low, high) in _INTEGERS.items():
         value = _find(config, key)
         if value is not None and not _is_integer(value):
@@ -96,7 +107,7 @@ def _check(key: str, value: Any, low: float, high: float) -> None:
 
 
 def _check_betas(betas: Any) -> None:
-    if betas is None:
+    if betas is None:  # not set
         return
     fits = isinstance(betas, (list, tuple)) and len(betas) > 0
     if not fits or not all(_is_number(beta) and 0 <= beta < _BETA_LIMIT for beta in betas):
@@ -130,6 +141,13 @@ def _find(config: Config, key: str) -> Any:
             return None
         value = value.get(name)
     return value
+
+
+def _is_none(config: Config, key: str) -> bool:
+    """True if a dotted key is set to None."""
+    owner, _, name = key.rpartition(".")
+    block = _find(config, owner)
+    return isinstance(block, Mapping) and name in block and block[name] is None
 
 
 def _is_number(value: Any) -> bool:

@@ -196,7 +196,9 @@ def test_complex_weights_are_refused(tmp_path):
 def test_values_that_half_precision_cannot_hold_are_named(tmp_path):
     model, path = tower(0), tmp_path / "w.safetensors"
     nn.init.constant_(model["top"].weight, 1e5)
-    with pytest.raises(CheckpointError, match=r"top\.weight has values up to 100000, which float16"):
+    with pytest.raises(
+        CheckpointError, match=r"top\.weight has values up to 100000, which float16"
+    ):
         save_weights(model, path, dtype=torch.float16)
     save_weights(model, path)
     with pytest.raises(CheckpointError, match=r"top\.weight has values up to 100000"):
