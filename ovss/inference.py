@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .axes import take
+from .io.option_values import check_range, check_values
 from .ops import resize
 from .structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
 
@@ -53,7 +54,8 @@ class InferenceConfig:
             `VIEWS_ON_CPU` on a CPU.
 
     Raises:
-        ValueError: an unknown option, or options that contradict each other.
+        TypeError: an option of another type.
+        ValueError: an unknown option, a number out of range, or options that contradict each other.
     """
 
     mode: str = "whole"
@@ -67,6 +69,10 @@ class InferenceConfig:
     views_per_batch: int | None = None
 
     def __post_init__(self) -> None:
+        check_values(InferenceConfig, vars(self), "inference")
+        if self.size is not None:
+            sides = (self.size,) if isinstance(self.size, int) else self.size
+            check_range("inference", 1, size=min(sides))
         if self.mode not in ("whole", "slide"):
             raise ValueError(f"inference mode must be 'whole' or 'slide', got {self.mode!r}.")
         if self.activation not in ("sigmoid", "softmax"):

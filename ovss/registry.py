@@ -15,6 +15,10 @@ from typing import Any
 from mmengine.registry import Registry
 
 from .interfaces import AlignmentHead, Criterion, Decoder, Encoder, PostProcessor, Selector
+from .io.option_values import check_values
+from .io.safe_handlers import register_safe_handlers
+
+register_safe_handlers()
 
 
 class ComponentRegistry(Registry):
@@ -96,8 +100,9 @@ def check_arguments(cls: Callable, arguments: dict) -> None:
     """Checks that ``cls(**arguments)`` is a valid call, without making it.
 
     Raises:
-        TypeError: an unknown or missing argument. The message suggests the closest argument name
-            and shows the signature.
+        TypeError: an unknown or missing argument, or one of another type than its annotation. The
+            message suggests the closest argument name and shows the signature.
+        ValueError: a number that is NaN.
     """
     signature = inspect.signature(cls)
     try:
@@ -112,6 +117,7 @@ def check_arguments(cls: Callable, arguments: dict) -> None:
         name = getattr(cls, "__name__", str(cls))
         parts = [f"{name}: {error}.", *close, f"The signature is {name}{signature}."]
         raise TypeError(" ".join(parts)) from None
+    check_values(cls, arguments, getattr(cls, "__name__", str(cls)))
 
 
 ENCODERS = ComponentRegistry("encoder", Encoder, "ovss.encoders")

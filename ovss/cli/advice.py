@@ -53,6 +53,7 @@ ADVICE: dict[str, dict[str, str]] = {
         **_RUN,
         "pretrained": _PRETRAINED,
         "resume": "Continue with --resume.",
+        "checkpoint": "Use --resume CHECKPOINT.",
         "load_from": "Use --cfg-options load_from={path}.",
         "same_amp": "Continue with --amp {amp}.",
         "average": "Continue with --cfg-options ema=True, or with the options of the earlier run.",

@@ -18,12 +18,15 @@ def run(args: argparse.Namespace) -> int:
     """Writes the halved file; returns 0.
 
     Raises:
-        CheckpointError: SRC cannot be read, or DST cannot be written.
+        CheckpointError: SRC cannot be read, has values too large for float16, or DST cannot be
+            written.
     """
-    from ovss.models.checkpoint import file_sha256, read_weights, write_weights
+    import torch
+
+    from ovss.models.checkpoint import converted, file_sha256, read_weights, write_weights
 
     tensors, metadata = read_weights(args.source)
-    halved = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+    halved = converted(tensors, torch.float16, args.source)
     write_weights(halved, args.target, metadata)
     print(f"wrote {args.target}: {len(halved)} tensors, SHA-256 {file_sha256(args.target)}")
     return 0

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ovss import distributed
+from ovss.io.option_values import check_range
 from ovss.selection import IGNORE
 
 
@@ -27,12 +28,18 @@ class OpenVocabPreProcessor(BaseDataPreprocessor):
             pixels always stay and a random choice of the others fills the rest. The cost of a step
             then does not depend on the size of the vocabulary, and the batch still contains easy
             negatives, which a selector of the hardest categories would remove.
+
+    Raises:
+        ValueError: `sample_words` below 1, or a pixel value outside 0..255.
     """
 
     def __init__(
         self, pad_value: int = 128, bgr_to_rgb: bool = False, sample_words: int | None = None
     ) -> None:
         super().__init__()
+        check_range("data_preprocessor", 0, 255, pad_value=pad_value)
+        if sample_words is not None:
+            check_range("data_preprocessor", 1, sample_words=sample_words)
         self.pad_value, self.bgr_to_rgb = pad_value, bgr_to_rgb
         self.sample_words = sample_words
 

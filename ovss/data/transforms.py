@@ -11,6 +11,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from ovss.io.option_values import check_range
+
 _META = ("img_path", "img_shape", "ori_shape", "vocabulary")
 
 
@@ -26,11 +28,15 @@ class ShortestEdge(BaseTransform):
         max_size: largest length of the long edge, in pixels.
         labels: False keeps the size of the labels because predictions are scored at full size.
         antialias: False disables anti-aliasing, as in mmcv.
+
+    Raises:
+        ValueError: a length below 1.
     """
 
     def __init__(
         self, size: int, max_size: int, labels: bool = True, antialias: bool = True
     ) -> None:
+        check_range("ShortestEdge", 1, size=size, max_size=max_size)
         self.size, self.max_size = size, max_size
         self.labels, self.antialias = labels, antialias
 

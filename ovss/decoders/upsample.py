@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ovss.interfaces import Decoder
+from ovss.io.option_values import check_range
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, Masks
@@ -13,10 +14,16 @@ class UpsampleDecoder(Decoder):
     Args:
         scale: factor from cosines to logits; CLIP's own is 100.
         factor: size of the masks relative to the feature grid.
+
+    Raises:
+        ValueError: a scale that is not above 0, or a factor below 1.
     """
 
     def __init__(self, scale: float = 100.0, factor: int = 1) -> None:
         super().__init__()
+        check_range("UpsampleDecoder", 1, factor=factor)
+        if not scale > 0:
+            raise ValueError(f"UpsampleDecoder.scale must be above 0, got {scale!r}. Correct it")
         self.scale = scale
         self.factor = factor
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ovss.io.state_dicts import fit_names
+from ovss.io.state_dicts import fit_names, wrong_types
 from ovss.io.weight_files import read_weights
 
 from .architecture import CONFIGS
@@ -169,6 +169,7 @@ def _check_keys(
             for key, value in expected.items()
             if key in state and state[key].shape != value.shape
         ],
+        "of another number type": wrong_types(state, expected),
     }
     problems = [
         f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"

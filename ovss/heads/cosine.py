@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 
 from ovss.interfaces import AlignmentHead
+from ovss.io.option_values import check_range
 from ovss.ops import cosine_volume
 from ovss.registry import HEADS
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
@@ -18,13 +19,14 @@ class CosineHead(AlignmentHead):
             They are normalised before and after averaging.
 
     Raises:
-        ValueError: `ensemble` with more than one channel.
+        ValueError: a number of templates below 1, or `ensemble` with more than one channel.
     """
 
     checkpointed = ("",)
 
     def __init__(self, num_templates: int = 1, ensemble: bool = False) -> None:
         super().__init__()
+        check_range("CosineHead", 1, num_templates=num_templates)
         if ensemble and num_templates != 1:
             raise ValueError(
                 f"CosineHead(ensemble=True) averages the templates into one channel, got "

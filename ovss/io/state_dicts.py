@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .checkpoint_error import CheckpointError, some_of
 
-__all__ = ["fit_names", "unwrap_state_dict", "without_wrappers"]
+__all__ = ["fit_names", "unwrap_state_dict", "without_wrappers", "wrong_types"]
 
 _KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network")
 _AVERAGES = ("ema", "ema_state_dict", "model_ema", "state_dict_ema", "ema_model")
@@ -101,6 +101,37 @@ def fit_names(tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str
         if hits > most and len(renamed) == len(tensors):
             best, most = renamed, hits
     return best
+
+
+def wrong_types(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Tensors whose kind of number is not that of a model, with both types.
+
+    Any float type may fill another one. Integers in place of floats are quantised weights, which
+    mean nothing without their scales.
+
+    Args:
+        tensors: tensors to load.
+        expected: tensors of the model, by the same names.
+    """
+    return [
+        f"{name} ({_type(tensors[name])} instead of {_type(expected[name])})"
+        for name in expected
+        if name in tensors and not _kind_fits(tensors[name], expected[name])
+    ]
+
+
+def _kind_fits(value: Tensor, own: Tensor) -> bool:
+    if value.dtype == own.dtype or value.is_meta or (own.is_meta and not own.is_floating_point()):
+        return True
+    if value.is_complex() or own.is_complex():
+        return False
+    if own.is_floating_point() or not value.is_floating_point():
+        return own.is_floating_point() == value.is_floating_point()
+    return bool((value == value.round()).all())  # a counter that was converted to a float type
+
+
+def _type(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _prefixes(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import io
+import math
 import pickle
 import zipfile
 from collections.abc import Iterator
@@ -104,6 +105,8 @@ class _Reader(pickle.Unpickler):
 
 
 def _view(storage: _Storage, offset: int, size: tuple, stride: tuple, *_: Any) -> Tensor:
+    if math.prod(size) > len(storage.values_N):
+        raise pickle.UnpicklingError(f"a tensor of shape {tuple(size)} is larger than its data")
     return torch.as_strided(storage.values_N, size, stride, offset).clone()
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .checkpoint_error import CheckpointError, some_of
 from .files import write_atomic
 from .finite import not_finite, not_finite_text
+from .plain_pickle import load_plain, refused_name
+from .safetensors_writer import write_safetensors
 from .state_dicts import unwrap_state_dict, without_wrappers
 from .torchscript import read_torchscript
 from .weight_formats import SAFETENSORS, TORCHSCRIPT, weight_format
@@ -22,6 +23,7 @@ from .weight_formats import SAFETENSORS, TORCHSCRIPT, weight_format
 __all__ = [
     "CheckpointError",
     "check_finite_weights",
+    "converted",
     "file_sha256",
     "read_notes",
     "read_weights",
@@ -44,6 +46,8 @@ def write_weights(
 ) -> None:
     """Writes tensors and string metadata atomically to a safetensors file.
 
+    The same tensors and metadata give the same bytes.
+
     Raises:
         CheckpointError: the file name does not end in ``.safetensors``, the folder cannot be
             written, or the disk is full. A partial file is never left behind.
@@ -53,11 +57,10 @@ def write_weights(
         raise CheckpointError(
             f"{path}: expected a file name ending in .safetensors. Choose such a name."
         )
-    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     notes = {"format": "pt", **(metadata or {})}
     try:
-        write_atomic(path, lambda file: save_file(plain, file.name, notes))
-    except (OSError, SafetensorError) as error:
+        write_atomic(path, lambda file: write_safetensors(file, tensors, notes))
+    except OSError as error:
         raise CheckpointError(
             f"{path}: weights could not be written ({error}), and nothing was changed. Check the "
             f"permissions of the folder and the free disk space."
@@ -105,6 +108,35 @@ def check_finite_weights(tensors: Mapping[str, Tensor], path: str | Path) -> Non
         )
 
 
+def converted(
+    tensors: Mapping[str, Tensor], dtype: torch.dtype, path: str | Path
+) -> dict[str, Tensor]:
+    """Converts floating-point tensors to another type; the others stay.
+
+    Args:
+        tensors: tensors by name.
+        dtype: floating-point type.
+        path: file that they come from or go to, for messages.
+
+    Raises:
+        CheckpointError: a value is too large for the type, which would make it infinite.
+    """
+    result = {}
+    for name, value in tensors.items():
+        result[name] = value.to(dtype) if value.is_floating_point() else value
+        if result[name].dtype != value.dtype and not_finite({name: result[name]}):
+            largest = float(value[value.isfinite()].abs().max())
+            raise CheckpointError(
+                f"{path}: {name} has values up to {largest:g}, which {_short(dtype)} cannot hold "
+                f"(at most {torch.finfo(dtype).max:g}). Keep these weights in float32"
+            )
+    return result
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def read_notes(path: str | Path) -> dict[str, str]:
     """Reads the metadata of a safetensors file without its tensors.
 
@@ -139,33 +171,10 @@ def _read_pickled(path: Path, kind: str) -> Any:
     try:
         if kind == TORCHSCRIPT:
             return read_torchscript(path)
-        # torch would judge a path by its ending, an open file by its content
-        with torch.serialization.safe_globals(_harmless()), open(path, "rb") as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
+        return load_plain(path)
     except Exception as error:  # torch raises many kinds for a broken file
-        lines = str(error).splitlines() or [type(error).__name__]
-        reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is truncated, or it contains more than "
-            f"tensors and numbers, which is not read for safety ({reason}). Download it again, or "
-            f"save only its state dict."
+            f"tensors and numbers, which is not read for safety ({refused_name(error)}). "
+            f"Download it again, or save only its state dict."
         ) from error
-
-
-def _harmless() -> list[Any]:
-    """Classes of the log in mmengine checkpoints; they hold numbers only and are safe to load."""
-    import numpy as np
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    core: Any = np._core if hasattr(np, "_core") else np.core
-    multiarray = core.multiarray
-    kinds = {type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "uint32")}
-
-    # The log's pickle calls `getattr` to name its statistics; this version serves those only.
-    def statistic(owner: type, name: str) -> Any:
-        if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
-            raise ValueError(f"Unsupported attribute {name!r} of {owner!r}")
-        return getattr(owner, name)
-
-    arrays = [multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *kinds]
-    return [HistoryBuffer, (statistic, "builtins.getattr"), *arrays]

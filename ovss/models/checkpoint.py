@@ -19,9 +19,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ovss.io.state_dicts import fit_names
+from ovss.io.state_dicts import fit_names, wrong_types
 from ovss.io.weight_files import (
     CheckpointError,
+    converted,
     file_sha256,
     has_notes,
     read_notes,
@@ -32,6 +33,7 @@ from ovss.io.weight_files import (
 
 __all__ = [
     "CheckpointError",
+    "converted",
     "file_sha256",
     "is_whole",
     "load_weights",
@@ -42,6 +44,7 @@ __all__ = [
 
 _PARTIAL = "partial_expects"
 _FINGERPRINT = "partial_fingerprint"
+_HALF = (torch.float16, torch.bfloat16)
 
 
 def save_weights(
@@ -62,6 +65,9 @@ def save_weights(
         metadata: strings kept in the file. Error messages show ``method``, ``config`` and, for a
             partial file, ``base`` (the file with the frozen rest).
         dtype: floating-point type in the file (``torch.float16`` halves it); None keeps each.
+
+    Raises:
+        CheckpointError: the file cannot be written, or a value is too large for `dtype`.
     """
     tensors = model.state_dict()
     notes = dict(metadata or {})
@@ -72,7 +78,7 @@ def save_weights(
         notes[_FINGERPRINT] = _fingerprint(tensors, expects)
         tensors = {name: t for name, t in tensors.items() if name not in frozen}
     if dtype is not None:
-        tensors = {n: t.to(dtype) if t.is_floating_point() else t for n, t in tensors.items()}
+        tensors = converted(tensors, dtype, path)
     write_weights(tensors, path, notes)
 
 
@@ -87,12 +93,13 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
     Raises:
         CheckpointError: the file is unreadable, has values that are NaN or infinite, belongs to
             another method or size (the first missing, unexpected and mis-shaped names are listed),
-            or is partial and was trained on another base.
+            holds integers in place of floats, is partial and was trained on another base, or says
+            in a contradictory way that it is partial.
     """
     tensors, metadata = read_weights(path)
     own = model.state_dict()
     tensors = fit_names(tensors, own)
-    expects = json.loads(metadata.get(_PARTIAL, "[]"))
+    expects = _expected_names(metadata, own, tensors, path)
     _check_fit(own, tensors, set(expects), path, metadata)
     if _FINGERPRINT in metadata and _fingerprint(own, expects) != metadata[_FINGERPRINT]:
         base = metadata.get("base", "the encoder's own pre-trained file")
@@ -101,6 +108,9 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
             f"model's frozen parameters have other values. Build the model with that pre-trained "
             f"file (`pretrained=` of its encoder) before loading"
         )
+    for name, value in tensors.items():
+        if value.is_floating_point() and own[name].dtype in _HALF:
+            converted({name: value}, own[name].dtype, path)
     model.load_state_dict({**own, **tensors})
     return metadata
 
@@ -108,6 +118,38 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
 def is_whole(path: str | Path) -> bool:
     """Tells a whole weights file from a partial one, which needs the encoder's pre-trained file."""
     return not has_notes(path) or _PARTIAL not in read_notes(path)
+
+
+def _expected_names(
+    metadata: Mapping[str, str],
+    own: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    path: str | Path,
+) -> list[str]:
+    """Names of the frozen parameters that a partial file leaves out; empty for a whole file."""
+    if (_PARTIAL in metadata) != (_FINGERPRINT in metadata):
+        has, lacks = sorted((_PARTIAL, _FINGERPRINT), key=lambda key: key not in metadata)
+        raise CheckpointError(
+            f"{path} says that it holds trained parameters only ({has}), but lacks {lacks}, which "
+            f"tells their base. Use an unedited copy"
+        )
+    try:
+        expects = json.loads(metadata.get(_PARTIAL, "[]"))
+    except (ValueError, RecursionError):
+        expects = None
+    if not isinstance(expects, list) or not all(isinstance(name, str) for name in expects):
+        raise CheckpointError(
+            f"{path}: {_PARTIAL} must be a JSON list of names, but is "
+            f"{metadata[_PARTIAL][:60]!r}. Use an unedited copy"
+        )
+    twice = [name for name in expects if name in tensors]
+    if twice or (own and own.keys() <= set(expects)):
+        problem = f"but holds {some_of(twice)}" if twice else "which are all that the model has"
+        raise CheckpointError(
+            f"{path} says that it leaves out {len(expects)} parameters, {problem}. Use an "
+            f"unedited copy"
+        )
+    return expects
 
 
 def _check_fit(
@@ -125,7 +167,8 @@ def _check_fit(
         for name in own
         if name in tensors and tensors[name].shape != own[name].shape
     ]
-    if not (missing or unexpected or shapes):
+    types = wrong_types(tensors, own)
+    if not (missing or unexpected or shapes or types):
         return
     origin = ", ".join(f"{key} {metadata[key]}" for key in ("method", "config") if key in metadata)
     parts = [
@@ -134,6 +177,7 @@ def _check_fit(
             ("missing", missing),
             ("unexpected", unexpected),
             ("of another shape", shapes),
+            ("of another number type", types),
         )
         if names
     ]

@@ -1,6 +1,6 @@
 """Reads config files with their bases and reports mistakes with file and line.
 
-Python configs are read by the rules of mmengine. Other forms (JSON, YAML, lazy imports, bases of
+Python, JSON and YAML configs are read by the rules of mmengine. Other forms (lazy imports, bases of
 other packages) are left to mmengine itself. Two things are added: a base may be a bundled config,
 named without a path, and a component exchanged without ``_delete_=True`` is reported.
 """
@@ -20,6 +20,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
+from .config_data import ENDINGS, read_values, with_base_values
 from .config_source import ConfigError, Guarded, is_lazy, parse, pop_bases
 
 FindBase = Callable[[str], Path | None]
@@ -67,24 +68,32 @@ def read_file(path: Path, find_base: FindBase, chain: tuple[Path, ...] = ()) -> 
     if path in chain:
         loop = " -> ".join(file.name for file in (*chain[chain.index(path) :], path))
         raise ConfigError(f"{path} is its own base ({loop}). Remove it from _base_")
-    if path.suffix != ".py":
-        return _read_by_mmengine(path)
-    tree = parse(path)
-    bases = pop_bases(path, tree)
-    if any("::" in base for base in bases) or is_lazy(path, tree):
+    tree: ast.Module | None = None
+    values: dict[str, Any] = {}
+    if path.suffix in ENDINGS:
+        values, bases = read_values(path)
+    elif path.suffix == ".py":
+        tree = parse(path)
+        bases = pop_bases(path, tree)
+    else:
+        raise ConfigError(f"{path} must end in .py, {' or '.join(ENDINGS)}. Rename the config")
+    if any("::" in base for base in bases) or (tree is not None and is_lazy(path, tree)):
         return _read_by_mmengine(path)
     merged, changes = ConfigDict(), []
     for base in bases:
         file = _find_file(base, path, find_base)
-        values, base_changes = read_file(file, find_base, (*chain, path))
-        if duplicates := merged.keys() & values.keys():
+        inherited, base_changes = read_file(file, find_base, (*chain, path))
+        if duplicates := merged.keys() & inherited.keys():
             raise ConfigError(
                 f"{path}: the bases {', '.join(bases)} both set {', '.join(sorted(duplicates))}. "
                 f"Keep the key in one of them"
             )
-        merged.update(values)
+        merged.update(inherited)
         changes += base_changes
-    own = _execute(path, tree, merged)
+    if tree is not None:
+        own = _execute(path, tree, merged)
+    else:
+        own = with_base_values(values, merged, path)
     changes += type_changes(own, merged, "the base config")
     return _merge(path, own, merged), changes
 
@@ -102,6 +111,44 @@ def type_changes(
             left = tuple(k for k in before if k != "type" and k not in value)
             yield TypeChange(f"{key}{name}", old, new, left, origin)
         yield from type_changes(value, before, origin, f"{key}{name}.")
+
+
+def check_mergeable(
+    own: Mapping[str, Any], base: Mapping[str, Any], key: str = "", has_indices: bool = False
+) -> None:
+    """Rejects values that cannot be merged into those of a base.
+
+    Args:
+        own: values to merge.
+        base: values of the base.
+        key: dotted key of both, with a final dot.
+        has_indices: True if the keys of a dict may be indices of a list in the base.
+
+    Raises:
+        ConfigError: a dict is set where the base has a plain value, or an item of a list is set to
+            something other than a dict.
+    """
+    for name, value in own.items():
+        before = base.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            check_mergeable(value, before, f"{key}{name}.", has_indices)
+        elif has_indices and isinstance(before, list) and value and _are_indices(value):
+            items = {str(index): item for index, item in enumerate(before)}
+            for index, item in value.items():
+                if not isinstance(item, dict):
+                    raise ConfigError(
+                        f"{key}{name}.{index} must be dict(...), got {item!r}. Correct the value"
+                    )
+            check_mergeable(value, items, f"{key}{name}.", has_indices)
+        elif isinstance(value, dict) and before is not None and not value.get("_delete_"):
+            raise ConfigError(
+                f"{key}{name} is {repr(before)[:60]} in the base, which {str(value)[:60]} cannot "
+                f"extend. Correct the value, or add _delete_=True to replace it"
+            )
+
+
+def _are_indices(value: Any) -> bool:
+    return isinstance(value, dict) and all(str(key).isdecimal() for key in value)
 
 
 def without_delete(values: Any) -> Any:
@@ -146,6 +193,10 @@ def _execute(path: Path, tree: ast.Module, base: ConfigDict) -> dict[str, Any]:
 
 def _merge(path: Path, own: dict[str, Any], base: ConfigDict) -> ConfigDict:
     with Guarded(path):
+        try:
+            check_mergeable(own, base)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
         config = Config(base)
         config.merge_from_dict(own, allow_list_keys=False)
         return without_delete(config._cfg_dict)

@@ -34,15 +34,13 @@ class Guarded:
         pass
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, (Exception, SystemExit)):
-            return
-        if isinstance(error, ConfigError):
+        if error is None or isinstance(error, (KeyboardInterrupt, ConfigError)):
             return
         lines = [f.lineno for f in traceback.extract_tb(trace) if f.filename == str(self.path)]
         line = lines[-1] if lines else self.line
         where = f"{self.path}, line {line}" if line else str(self.path)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if isinstance(error, SystemExit):
+        if not isinstance(error, Exception):
             text = f"the config ends the program ({text})"
         raise ConfigError(f"{where}: {text}. Correct the config") from error
 
@@ -53,10 +51,7 @@ def parse(path: Path) -> ast.Module:
     Raises:
         ConfigError: the file is not UTF-8 text or not valid Python.
     """
-    try:
-        text = _fill_placeholders(path, path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8") from None
+    text = _BASE_VALUE.sub(r"\1", filled_text(path))
     try:
         return ast.parse(text, str(path))
     except SyntaxError as error:
@@ -65,6 +60,18 @@ def parse(path: Path) -> ast.Module:
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f"{path} cannot be parsed as Python: {error}. Correct it") from None
+
+
+def filled_text(path: Path) -> str:
+    """Text of a config with mmengine's placeholders for file names and the environment filled in.
+
+    Raises:
+        ConfigError: the file is not UTF-8 text, or an environment variable is not set.
+    """
+    try:
+        return _fill_placeholders(path, path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8") from None
 
 
 def pop_bases(path: Path, tree: ast.Module) -> list[str]:
@@ -76,11 +83,24 @@ def pop_bases(path: Path, tree: ast.Module) -> list[str]:
     expression = ast.Expression(node.value)  # type: ignore[attr-defined]
     with Guarded(path, node.lineno):
         value = eval(compile(expression, str(path), "eval"), {})
+    return base_names(value, f"{path}, line {node.lineno}")
+
+
+def base_names(value: Any, where: str) -> list[str]:
+    """Names of bases in the value of ``_base_``.
+
+    Args:
+        value: value to check.
+        where: file, with or without a line, for messages.
+
+    Raises:
+        ConfigError: the value is neither a text nor a list of texts.
+    """
     bases = [value] if isinstance(value, str) else value
-    if not isinstance(bases, (list, tuple)) or not all(isinstance(b, str) for b in bases):
+    if not isinstance(bases, (list, tuple)) or not all(isinstance(b, str) and b for b in bases):
         raise ConfigError(
-            f"{path}, line {node.lineno}: _base_ must be a file name or a list of file names, got "
-            f'{value!r}. Write _base_ = ["cat_seg_mini.py"]'
+            f"{where}: _base_ must be a file name or a list of file names, got {value!r}. Write "
+            f'_base_ = ["cat_seg_mini.py"]'
         )
     return list(bases)
 
@@ -94,7 +114,7 @@ def is_lazy(path: Path, tree: ast.Module) -> bool:
 
 
 def _fill_placeholders(path: Path, text: str) -> str:
-    """Replaces mmengine's placeholders: file names, environment variables, values of bases."""
+    """Replaces mmengine's placeholders for file names and environment variables."""
     file_names = {
         "fileDirname": path.parent.as_posix(),
         "fileBasename": path.name,
@@ -114,10 +134,14 @@ def _fill_placeholders(path: Path, text: str) -> str:
             )
         return value
 
-    return _BASE_VALUE.sub(r"\1", _ENVIRONMENT.sub(variable, text))
+    return _ENVIRONMENT.sub(variable, text)
 
 
 def _sets_base(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and (
-        isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_base_"
-    )
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        target: ast.expr = node.target
+    elif isinstance(node, ast.Assign):
+        target = node.targets[0]
+    else:
+        return False
+    return isinstance(target, ast.Name) and target.id == "_base_"

@@ -43,6 +43,18 @@ def read_config_text(text: str, source: str) -> Config:
         lines = ast.parse(text).body
     except SyntaxError as error:
         raise ValueError(f"The config in {source} is not valid (line {error.lineno})") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"The config in {source} is not valid ({error})") from None
+    try:
+        return Config(_values(lines, source))
+    except KeyError as error:  # name that mmengine reserves
+        raise ValueError(f"The config in {source} is not valid: {error.args[0]}") from None
+    except RecursionError:
+        raise ValueError(f"The config in {source} nests its values too deeply") from None
+
+
+def _values(lines: list[ast.stmt], source: str) -> dict[str, Any]:
+    """Values of assignments by name."""
     values: dict[str, Any] = {}
     for line in lines:
         target = line.targets[0] if isinstance(line, ast.Assign) else None
@@ -52,7 +64,7 @@ def read_config_text(text: str, source: str) -> Config:
                 f"something else"
             )
         values[target.id] = _value(line.value, source)
-    return Config(values)
+    return values
 
 
 def _is_dict_call(node: ast.expr) -> TypeGuard[ast.Call]:
@@ -72,18 +84,33 @@ def _value(node: ast.expr, source: str) -> Any:
         first = _value(node.args[0], source) if node.args else {}
         return {**first, **{each.arg: _value(each.value, source) for each in node.keywords}}
     if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = [_value(key, source) for key in node.keys if key is not None]
+        keys = [_hashable(key, source) for key in node.keys if key is not None]
         return dict(zip(keys, (_value(value, source) for value in node.values)))
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
-        return kind(_value(item, source) for item in node.elts)
+        read = _hashable if kind is set else _value
+        return kind(read(item, source) for item in node.elts)
     if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
         return float(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_value(node.operand, source)
-    if isinstance(node, ast.Constant):
+        operand = _value(node.operand, source)
+        if isinstance(operand, (int, float)):
+            return -operand
+    elif isinstance(node, ast.Constant):
         return node.value
     raise ValueError(
         f"The config in {source} must consist of plain values, but line {node.lineno} contains "
         f"{ast.unparse(node)[:60]!r}"
     )
+
+
+def _hashable(node: ast.expr, source: str) -> Any:
+    """Key of a dict or item of a set."""
+    value = _value(node, source)
+    try:
+        hash(value)
+    except TypeError:
+        raise ValueError(
+            f"The config in {source} uses {value!r:.60} as a key, in line {node.lineno}"
+        ) from None
+    return value

@@ -13,7 +13,9 @@ from mmengine.config import Config
 
 from ovss.registry import register_all
 
-from .config_reader import TypeChange, read_file, type_changes, without_delete
+from .config_keys import check_keys
+from .config_kinds import check_kinds, without_unset
+from .config_reader import TypeChange, check_mergeable, read_file, type_changes, without_delete
 from .config_source import ConfigError
 from .plugins import find_plugins, import_modules
 from .validation import check_config
@@ -76,6 +78,8 @@ def find_config(name_or_path: str | Path) -> Path:
         return path
     if str(name_or_path) in known:
         return known[str(name_or_path)]
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder, not a config. Name a config file in it")
     if path.suffix == ".py" or len(path.parts) > 1:
         raise FileNotFoundError(f"Config file {str(path)!r} does not exist. Correct the path")
     close = difflib.get_close_matches(str(name_or_path), known, n=3)
@@ -125,6 +129,9 @@ def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
     config, changes = _read(path)
     if overrides:
         changes += override(config, overrides)
+    without_unset(config)
+    check_keys(config)
+    check_kinds(config)
     register_all()
     import_modules(plugin_modules(config, str(path)), str(path))
     check_config(config, changes)
@@ -153,7 +160,10 @@ def override(config: Config, overrides: dict[str, Any]) -> list[TypeChange]:
                 block = block.setdefault(parent, {})
             block[last] = copy.deepcopy(value)
         changes = list(type_changes(own, config, "the config"))
+        check_mergeable(own, config, has_indices=True)
         config.merge_from_dict(own)
+    except ConfigError as error:
+        raise ConfigError(f"Cannot set {', '.join(overrides)}: {error}") from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         text = error.args[0] if error.args else error
         raise ConfigError(f"Cannot set {', '.join(overrides)}: {text}. Correct the key") from None
@@ -166,10 +176,14 @@ def _read(path: str | Path) -> tuple[Config, list[TypeChange]]:
     values, changes = read_file(Path(path), find_base)
     if not values:
         raise ConfigError(f"{path} is empty. Set `model` or `_base_`")
+    if odd := [key for key in values if not isinstance(key, str)]:
+        raise ConfigError(f"{path}: keys must be text, got {odd[0]!r}. Correct the config")
     try:
         return Config(values, filename=str(path)), changes
     except KeyError as error:  # name that mmengine reserves
         raise ConfigError(f"{path}: {error.args[0]}. Rename the key") from None
+    except RecursionError:
+        raise ConfigError(f"{path} nests its values too deeply. Simplify the config") from None
 
 
 def plugin_modules(config: Config, source: str) -> list[str]:
@@ -180,15 +194,28 @@ def plugin_modules(config: Config, source: str) -> list[str]:
         source: file of the config, for messages.
 
     Raises:
-        ConfigError: the key is not a dict.
+        ConfigError: the key is not a dict, or names something other than modules.
     """
     imports = config.get("custom_imports") or {}
     if not isinstance(imports, dict):
         raise ConfigError(
             f"custom_imports in {source} must be dict(imports=[...]), got {imports!r}. Correct it"
         )
-    modules = imports.get("imports", [])
-    return [modules] if isinstance(modules, str) else list(modules)
+    if unknown := imports.keys() - {"imports", "allow_failed_imports"}:
+        raise ConfigError(
+            f"custom_imports in {source} has the unknown key {sorted(map(str, unknown))[0]!r}. Use "
+            f"dict(imports=[...])"
+        )
+    modules = imports.get("imports") or []
+    modules = [modules] if isinstance(modules, str) else modules
+    if not isinstance(modules, (list, tuple)) or not all(
+        isinstance(name, str) and all(part.strip() for part in name.split(".")) for name in modules
+    ):
+        raise ConfigError(
+            f"custom_imports.imports in {source} must be a list of module names, got {modules!r}. "
+            f"Correct it"
+        )
+    return list(modules)
 
 
 def use_dataset(config: Config, name: str) -> None:
@@ -200,6 +227,7 @@ def use_dataset(config: Config, name: str) -> None:
 
     Raises:
         FileNotFoundError: unknown dataset; the message lists the known ones.
+        ConfigError: the config cannot be read, or names no test data.
     """
     folder = config_dir() / "_base_" / "datasets"
     known = {path.stem: path for path in (*folder.glob("*.py"), *list_configs().values())}
@@ -213,4 +241,11 @@ def use_dataset(config: Config, name: str) -> None:
             f"`test_dataloader` and `test_evaluator`"
         )
     other = read_config(path)
+    check_kinds(other)
+    missing = [key for key in ("test_dataloader", "test_evaluator") if not other.get(key)]
+    if missing:
+        raise ConfigError(
+            f"{path} has no {' and no '.join(missing)}, so it names no test data. Choose another "
+            f"dataset"
+        )
     config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator

@@ -123,7 +123,7 @@ def _convert_by_plugin(
 ) -> Conversion:
     try:
         convert = importlib.import_module(module).convert
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"The converter of {method!r} (module {module}) failed to load with "
             f"{type(error).__name__}: {error}. Upgrade or correct that plugin"

@@ -100,7 +100,7 @@ def load_plugin(plugin: Plugin) -> None:
     """
     try:
         importlib.import_module(plugin.module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"Plugin {plugin.name!r} of distribution {plugin.distribution} {plugin.version} "
             f"failed to load. Importing {plugin.module} raised {type(error).__name__}: {error}. "
@@ -121,7 +121,7 @@ def import_modules(imports: str | list[str], source: str) -> None:
     for module in [imports] if isinstance(imports, str) else imports:
         try:
             importlib.import_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{source} names the plugin module {module!r} in custom_imports. Importing it "
                 f"raised {type(error).__name__}: {error}. Install it, or correct the name"

@@ -14,10 +14,12 @@ from mmengine.registry import (
     METRICS,
     MODELS,
     OPTIMIZERS,
+    Registry,
 )
 from torch import nn
 
 from ovss.inference import InferenceConfig
+from ovss.io.option_values import check_values
 from ovss.registry import REGISTRIES, ComponentRegistry
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.vocabularies.prompts import PromptConfig
@@ -30,6 +32,7 @@ from .parts import DEFAULTS, KINDS
 # registries of mmengine whose types take every key of their block as an argument
 _RUN_REGISTRIES = (MODELS, DATASETS, DATA_SAMPLERS, METRICS, OPTIMIZERS)
 _NOT_ARGUMENTS = frozenset({"type", "_scope_"})
+_LOOSELY_ANNOTATED = ("mmengine", "mmcv", "mmseg", "torch", "builtins")
 
 
 def check_config(config: Config, changes: Iterable[TypeChange] = ()) -> None:
@@ -92,6 +95,17 @@ def check_model(model: Any) -> type:
         )
     segmentor = _segmentor(model)
     check_block(segmentor, model, "model")
+    preprocessor = model.get("data_preprocessor")
+    if preprocessor is not None and not isinstance(preprocessor, nn.Module):
+        kind = _dict(preprocessor, "model.data_preprocessor", "dict(type=..., ...)").get("type")
+        if isinstance(kind, str) and class_or_none(MODELS, kind) is not None:
+            kind = class_or_none(MODELS, kind)
+        if not inspect.isclass(kind):
+            raise KeyError(
+                f"Unknown pre-processor {kind!r} in model.data_preprocessor.type. Set it to a "
+                f"registered name"
+            )
+        check_block(kind, preprocessor, "model.data_preprocessor")
     if not issubclass(segmentor, OpenVocabSegmentor):
         return segmentor
     for kind, registry in KINDS.items():
@@ -100,7 +114,10 @@ def check_model(model: Any) -> type:
             check_component(registry, part, f"model.{kind}")
     for key, cls in (("prompts", PromptConfig), ("inference", InferenceConfig)):
         if model.get(key) is not None:
-            check_block(cls, _dict(model[key], f"model.{key}", "dict(...)"), f"model.{key}")
+            block = _dict(model[key], f"model.{key}", "dict(...)")
+            if "type" in block:
+                raise TypeError(f"model.{key} takes no type, got {block['type']!r}. Remove it")
+            check_block(cls, block, f"model.{key}")
     return segmentor
 
 
@@ -116,6 +133,10 @@ def check_component(registry: ComponentRegistry, part: Any, where: str) -> None:
     if "type" not in part:
         raise KeyError(f"Missing config key '{where}.type', the name of a {registry.name}. Add it")
     kind = part["type"]
+    if not isinstance(kind, str) and not inspect.isclass(kind):
+        raise TypeError(
+            f"{where}.type must be the name of a {registry.name}, got {kind!r}. Correct the config"
+        )
     cls = registry.find(kind) if isinstance(kind, str) else kind
     check_block(cls, part, where)
     _check_inside(part, where)
@@ -133,7 +154,9 @@ def check_block(
         provided: keys that the program adds, or removes before `cls` is called.
 
     Raises:
-        TypeError: unknown or missing argument; the message names the closest and the known ones.
+        TypeError: unknown or missing argument, or one of another type than its annotation; the
+            message names the closest and the known ones.
+        ValueError: a number that is NaN.
     """
     check_argument_names(cls, {k: v for k, v in block.items() if k not in provided}, where)
     signature = inspect.signature(cls)
@@ -146,6 +169,8 @@ def check_block(
             raise TypeError(
                 f"Missing config key '{where}.{name}', which {_name(cls)} needs. Add it"
             )
+    if not str(getattr(cls, "__module__", "")).startswith(_LOOSELY_ANNOTATED):
+        check_values(cls, {k: v for k, v in block.items() if k not in _NOT_ARGUMENTS}, where)
 
 
 def check_argument_names(cls: Callable, block: Mapping[Any, Any], where: str) -> None:
@@ -158,8 +183,9 @@ def check_argument_names(cls: Callable, block: Mapping[Any, Any], where: str) ->
             continue
         close = difflib.get_close_matches(key, takes, n=1)
         advice = f"Did you mean {close[0]!r}?" if close else "Remove it."
+        name = where.rpartition(".")[2] if _name(cls).startswith("_") else _name(cls)
         raise TypeError(
-            f"Unknown config key '{where}.{key}'. {advice} {_name(cls)} takes "
+            f"Unknown config key '{where}.{key}'. {advice} {name} takes "
             f"{', '.join(takes) or 'no options'}"
         )
 
@@ -182,7 +208,7 @@ def find_component(name: str) -> Callable | None:
 
 def _segmentor(model: Mapping[str, Any]) -> type:
     name = model.get("type", "OpenVocabSegmentor")
-    found = MODELS.get(name) if isinstance(name, str) else name
+    found = class_or_none(MODELS, name) if isinstance(name, str) else name
     if not inspect.isclass(found):
         close = difflib.get_close_matches(str(name), MODELS.module_dict, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
@@ -191,6 +217,14 @@ def _segmentor(model: Mapping[str, Any]) -> type:
             f"plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
         )
     return found
+
+
+def class_or_none(registry: Registry, name: str) -> Any:
+    """Finds a class by mmengine's rules; None if there is none, for which mmengine may raise."""
+    try:
+        return registry.get(name)
+    except RuntimeError:  # such as an empty name
+        return None
 
 
 def _check_inside(block: Mapping[str, Any], where: str) -> None:

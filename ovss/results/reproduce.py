@@ -11,21 +11,15 @@ from torch import nn
 
 from ovss.io.advice import advised
 from ovss.io.fingerprint import sha256
-from ovss.io.weight_files import file_sha256
-from ovss.models.config_text import read_config_text
-from ovss.models.configs import plugin_modules
+from ovss.io.weight_files import CheckpointError, file_sha256
+from ovss.models.build import build_segmentor
 from ovss.models.parts import pretrained_block
-from ovss.models.plugins import import_modules
 from ovss.models.weights import find_weights
 from ovss.protocols.settled import SettledProtocol, read_protocol
-from ovss.registry import register_all
-from ovss.training.build import register_training
 
 from .record import data_folder
+from .recorded_config import read_recorded_config
 from .result_file import Result, ResultError
-
-_IMAGE_HOOKS = ("ImageHook", "PictureHook")
-"""Hooks that only draw images; the second is the former name of the first."""
 
 
 def set_up(
@@ -52,25 +46,15 @@ def set_up(
     Raises:
         ResultError: weights or data are missing or differ from the recorded ones, or the protocol
             differs.
-        ValueError: the recorded config contains more than plain values.
+        ValueError: the recorded config contains more than plain values, or names anything that
+            could run code, see `ovss.results.recorded_config`.
         PluginError: a plugin named by the config cannot be imported.
     """
-    config = read_config_text(result.config, source)
-    missing = [key for key in ("model", "test_dataloader", "test_evaluator") if key not in config]
-    if missing:
-        raise ResultError(
-            f"The config in {source} lacks {', '.join(missing)} because the file was edited. Use "
-            f"an unedited copy"
-        )
-    register_all()
-    import_modules(plugin_modules(config, source), source)
-    register_training()
-    file = _weights(result, source, weights, anyway)
+    config = read_recorded_config(result.config, source)
     _place_data(config, source, data_root)
     if encoder is not None:
         pretrained_block(config.model.encoder)["pretrained"] = str(encoder)
-    hooks = config.get("custom_hooks") or []
-    config.custom_hooks = [hook for hook in hooks if hook.get("type") not in _IMAGE_HOOKS]
+    file = _weights(result, source, weights, anyway, config)
     protocol = read_protocol(config, result.protocol.name.partition(" with ")[0])
     if protocol.full_hash != result.protocol.full_hash and not anyway:
         raise _another_protocol(result, source, protocol)
@@ -124,7 +108,9 @@ def model_check(result: Result, source: str) -> Callable[[nn.Module, int], None]
     return check
 
 
-def _weights(result: Result, source: str, named: str | Path | None, anyway: bool) -> Path | None:
+def _weights(
+    result: Result, source: str, named: str | Path | None, anyway: bool, config: Config
+) -> Path | None:
     recorded = result.weights
     if recorded.file is None:
         if named is None:
@@ -141,13 +127,24 @@ def _weights(result: Result, source: str, named: str | Path | None, anyway: bool
         )
         raise advised(missing, "recorded_weights") from error
     digest = file_sha256(file)
-    if digest != recorded.sha256 and not anyway:
-        other = ResultError(
-            f"{source} was made with the weights file {recorded.file} (SHA-256 {recorded.sha256}), "
-            f"but {file} is another weights file (SHA-256 {digest})"
-        )
-        raise advised(other, "recorded_weights", "anyway")
-    return file
+    if anyway or digest == recorded.sha256 or _gives_model(config, file, recorded.model_sha256):
+        return file
+    other = ResultError(
+        f"{source} was made with the weights file {recorded.file} (SHA-256 {recorded.sha256}), "
+        f"but {file} is another weights file (SHA-256 {digest})"
+    )
+    raise advised(other, "recorded_weights", "anyway")
+
+
+def _gives_model(config: Config, file: Path, model_sha256: str) -> bool:
+    """True if a weights file gives a model with a recorded hash of all tensors.
+
+    Files with the same tensors may differ in their metadata, and in its order.
+    """
+    try:
+        return sha256(build_segmentor(config, file).state_dict()) == model_sha256
+    except CheckpointError:  # weights of another model
+        return False
 
 
 def _place_data(config: Config, source: str, data_root: str | Path | None) -> None:

@@ -16,6 +16,9 @@ from mmengine.registry import (
     LOOPS,
     METRICS,
     MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
     VISBACKENDS,
     VISUALIZERS,
     Registry,
@@ -23,10 +26,12 @@ from mmengine.registry import (
 from torch import nn
 
 from ovss.data import transform_registry
-from ovss.models.validation import check_block
+from ovss.models.config_source import ConfigError
+from ovss.models.validation import check_argument_names, check_block, class_or_none
 from ovss.protocols.read import listed
 
 PARTS = ("train", "val", "test")
+_GIVEN_TO_SCHEDULERS = ("optimizer", "convert_to_iter_based")
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,13 @@ def blocks(config: Config) -> Iterator[Block]:
             yield Block(f"default_hooks.{name}", hook, HOOKS, ("priority",))
     for index, hook in enumerate(listed(config.get("custom_hooks"))):
         yield Block(f"custom_hooks.{index}", hook, HOOKS, ("priority",))
+    for index, scheduler in enumerate(listed(config.get("param_scheduler"))):
+        yield Block(f"param_scheduler.{index}", scheduler, PARAM_SCHEDULERS, _GIVEN_TO_SCHEDULERS)
+    wrapper = config.get("optim_wrapper") or {}
+    if isinstance(wrapper.get("type"), str):
+        find_type(OPTIM_WRAPPERS, wrapper["type"], "optim_wrapper")
+    if "optimizer" in wrapper:
+        yield Block("optim_wrapper.optimizer", wrapper["optimizer"], OPTIMIZERS, ("params",))
     for key, registry, default in (
         ("data_preprocessor", MODELS, None),
         ("visualizer", VISUALIZERS, None),
@@ -73,6 +85,26 @@ def blocks(config: Config) -> Iterator[Block]:
             yield Block(key, config[key], registry, ("name", "save_dir"), default)
     for index, backend in enumerate(listed((config.get("visualizer") or {}).get("vis_backends"))):
         yield Block(f"visualizer.vis_backends.{index}", backend, VISBACKENDS, ("save_dir",))
+
+
+def check_blocks(config: Config) -> None:
+    """Rejects blocks outside of ``model`` that cannot be built, and incomplete parts of a run.
+
+    Raises:
+        ConfigError: a key is missing or of another kind.
+        KeyError, TypeError: unknown type or argument; the message suggests the closest name.
+    """
+    for part in ("val", "test"):
+        keys = [f"{part}_{kind}" for kind in ("dataloader", "cfg", "evaluator")]
+        missing = [key for key in keys if config.get(key) is None]
+        if missing and len(missing) < len(keys):
+            raise ConfigError(
+                f"{config.filename or 'The config'} sets "
+                f"{' and '.join(key for key in keys if key not in missing)}, but not "
+                f"{' and '.join(missing)}. Set all three or none"
+            )
+    for block in blocks(config):
+        check_registered(block)
 
 
 def check_registered(block: Block) -> None:
@@ -93,24 +125,37 @@ def check_registered(block: Block) -> None:
             f"Missing config key '{block.where}.type', the name of a {block.registry.name}. Add it"
         )
     check_block(
-        find_type(block.registry, kind, block.where) if isinstance(kind, str) else kind,
+        find_type(block.registry, kind, block.where),
         block.value,
         block.where,
         block.provided,
     )
 
 
-def find_type(registry: Registry, name: str, where: str) -> type:
+def find_type(registry: Registry, name: Any, where: str, key: str = "type") -> Any:
     """Finds the class that is registered under a name.
+
+    Args:
+        registry: registry of the class.
+        name: name, or the class itself.
+        where: dotted key of the block that names it.
+        key: key in the block.
 
     Raises:
         KeyError: unknown name; the message suggests the closest one.
+        TypeError: something other than a name or a class.
     """
-    cls = registry.get(name)
+    if callable(name):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(
+            f"{where}.{key} must be the name of a {registry.name}, got {name!r}. Correct the config"
+        )
+    cls = class_or_none(registry, name)
     if cls is None:
         # mmengine builds types with the registry of the default scope, so look there too
         with registry.switch_scope_and_registry(None) as scoped:
-            cls = scoped.get(name)
+            cls = class_or_none(scoped, name)
     if cls is not None:
         return cls
     known: list[str] = []
@@ -120,7 +165,7 @@ def find_type(registry: Registry, name: str, where: str) -> type:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise KeyError(
-        f"Unknown {registry.name} {name!r} in {where}.type. {hint}If it belongs to a plugin, name "
+        f"Unknown {registry.name} {name!r} in {where}.{key}. {hint}If it belongs to a plugin, name "
         f"the plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
     )
 
@@ -128,7 +173,13 @@ def find_type(registry: Registry, name: str, where: str) -> type:
 def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
     if not isinstance(loader, Mapping):
         raise TypeError(f"{where} must be dict(...), got {loader!r}. Correct the config")
-    dataset = loader.get("dataset")
+    if "type" in loader:
+        raise TypeError(f"{where} takes no type, got {loader['type']!r}. Remove it")
+    check_argument_names(_data_loader, loader, where)
+    missing = [key for key in ("dataset", "sampler") if key not in loader]
+    if missing:
+        raise ConfigError(f"{where} has no {' and no '.join(missing)}. Add it")
+    dataset = loader["dataset"]
     yield Block(f"{where}.dataset", dataset, DATASETS)
     steps = dataset.get("pipeline") if isinstance(dataset, Mapping) else None
     for index, step in enumerate(listed(steps)):
@@ -137,6 +188,29 @@ def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
         if loader.get(key) is not None:
             provided = ("dataset", "seed", "sampler", "batch_size")
             yield Block(f"{where}.{key}", loader[key], DATA_SAMPLERS, provided)
+
+
+def _data_loader(
+    dataset: Any,
+    sampler: Any,
+    batch_size: int = 1,
+    num_workers: int = 0,
+    batch_sampler: Any = None,
+    collate_fn: Any = None,
+    worker_init_fn: Any = None,
+    num_batch_per_epoch: int | None = None,
+    disable_subprocess_warning: bool = False,
+    pin_memory: bool = False,
+    pin_memory_device: str = "",
+    drop_last: bool = False,
+    timeout: float = 0,
+    multiprocessing_context: Any = None,
+    generator: Any = None,
+    prefetch_factor: int | None = None,
+    persistent_workers: bool = False,
+    in_order: bool = True,
+) -> None:
+    """Options of a data loader: those of mmengine, followed by those of torch."""
 
 
 def _loop(config: Config, part: str) -> str:

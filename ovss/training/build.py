@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from ovss import distributed
@@ -18,10 +19,14 @@ from ovss.io.advice import advised
 from ovss.io.files import ensure_writable
 from ovss.models.checkpoint import load_weights
 from ovss.models.config_keys import check_keys
+from ovss.models.config_kinds import check_kinds, without_unset
 from ovss.models.validation import check_model
 
+from .blocks import check_blocks
+from .ranges import check_numbers
 from .ready import count_images
 from .resume import changed_schedule
+from .run_options import check_run_options
 from .start import find_start
 
 _MATMUL = ("highest", "high", "medium")
@@ -123,11 +128,17 @@ def _with_options(config: Config, amp: bool | str, seed: int | None, testing: bo
     from ovss.protocols.write import write_protocol
 
     config = Config(config.to_dict(), filename=config.filename)
+    without_unset(config)
     check_keys(config)
+    check_kinds(config)
     check_model(config.get("model"))
     write_protocol(config)  # already done for tests; validation during training needs it too
     for key in ("weights", *(_TRAINING_KEYS if testing else ())):
         config.pop(key, None)
+    with DefaultScope.overwrite_default_scope(config.get("default_scope")):
+        check_blocks(config)
+    check_numbers(config)
+    check_run_options(config)
     if seed is not None:
         config.randomness = {**config.get("randomness", {}), "seed": seed}
     if amp:

@@ -23,6 +23,7 @@ from ovss.io.advice import advised
 from ovss.io.files import write_atomic
 from ovss.io.finite import not_finite
 
+from .checkpoint_reader import POINTER
 from .precision import NonFiniteLossError
 from .sharding import local
 
@@ -102,7 +103,7 @@ class SafeCheckpointHook(CheckpointHook):
         )
         self.last_ckpt = path
         if is_main_process():
-            pointer = Path(runner.work_dir) / "last_checkpoint"
+            pointer = Path(runner.work_dir) / POINTER
             write_atomic(pointer, lambda file: file.write(path.encode()))
             for outdated in old:
                 Path(self.out_dir, self.filename_tmpl.format(outdated)).unlink(missing_ok=True)

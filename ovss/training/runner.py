@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
@@ -13,6 +14,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmengine.visualization import Visualizer
 from torch import nn
 
@@ -23,10 +25,14 @@ from ovss.io.terminal import limit_terminal
 from ovss.models.build import build_model
 
 from .batch import share_of_batch
+from .checkpoint_loading import register_safe_loaders
+from .checkpoint_reader import load_training_file
 from .modules import compile_modules, save_memory
 from .scalars import with_valid_json
 from .schedule import replay_schedule
 from .sharding import gathered, is_sharded, shard
+
+register_safe_loaders()
 
 
 class TrainingRunner(Runner):
@@ -112,10 +118,25 @@ class TrainingRunner(Runner):
         if follows:
             self.param_schedulers = replay_schedule(self)
 
-    def load_checkpoint(self, *args: Any, **options: Any) -> Any:
-        """Loads a checkpoint without the line that mmengine prints past its logger."""
-        with redirect_stdout(StringIO()):
-            return super().load_checkpoint(*args, **options)
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = "cpu",
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = ((r"^module.", ""),),
+    ) -> Any:
+        """Loads the weights of a checkpoint and returns its content; no code of the file runs."""
+        checkpoint = load_training_file(filename, map_location)
+        if isinstance(checkpoint.get("meta"), dict):
+            checkpoint["meta"].pop("config", None)  # mmengine would run its text as a program
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        with redirect_stdout(StringIO()):  # mmengine prints past its logger
+            _load_checkpoint_to_model(
+                unwrap(self.model), checkpoint, strict, revise_keys=list(revise_keys)
+            )
+        self._has_loaded = True
+        self.logger.info(f"loaded the checkpoint {filename}")
+        return checkpoint
 
     def save_checkpoint(self, *args: Any, **options: Any) -> None:
         """Saves a checkpoint on rank 0; the other ranks take part if the model is sharded."""

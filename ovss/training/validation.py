@@ -9,7 +9,16 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, METRICS, OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
+from mmengine.registry import (
+    DATASETS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    DefaultScope,
+)
 from torch import nn
 
 from ovss.models.build import build_on_meta
@@ -21,8 +30,10 @@ from ovss.protocols.write import write_protocol
 from ovss.vocabularies import load_names
 
 from .batch import share_of_batch
-from .blocks import PARTS, Block, blocks, check_registered
+from .blocks import PARTS, Block, check_blocks, check_registered, find_type
 from .build import check_trainable, matmul_precision, register_training
+from .ranges import check_numbers
+from .run_options import check_run_options
 from .runner import switch
 
 
@@ -40,8 +51,11 @@ def check_builds(config: Config) -> None:
     config = Config(config.to_dict(), filename=config.filename)
     with quiet_log("ERROR"), DefaultScope.overwrite_default_scope(config.get("default_scope")):
         model = build_on_meta(config.model)
-        for block in blocks(config):
-            check_registered(block)
+        check_blocks(config)
+        check_numbers(config)
+        check_run_options(config)
+        if config.get("data_preprocessor") is not None:
+            MODELS.build(config.data_preprocessor)
         for part in PARTS:
             check_vocabulary(config, part)
             for metric in listed(config.get(f"{part}_evaluator")):
@@ -97,6 +111,10 @@ def check_training(config: Config, model: nn.Module) -> None:
     share_of_batch(config.train_dataloader, config.train_cfg, 1)
     optimizer = config.optim_wrapper.get("optimizer")
     check_registered(Block("optim_wrapper.optimizer", optimizer, OPTIMIZERS, ("params",)))
+    kind = config.optim_wrapper.get("type", "OptimWrapper")
+    find_type(OPTIM_WRAPPERS, kind, "optim_wrapper")
+    constructor = config.optim_wrapper.get("constructor", "DefaultOptimWrapperConstructor")
+    find_type(OPTIM_WRAPPER_CONSTRUCTORS, constructor, "optim_wrapper", "constructor")
     wrapper = _build_located("optim_wrapper", build_optim_wrapper, model, config.optim_wrapper)
     for index, scheduler in enumerate(listed(config.get("param_scheduler"))):
         where = f"param_scheduler.{index}"

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
+from ovss.io.option_values import check_range
 from ovss.layers.guided import map_chunks
 from ovss.layers.linear import Linear
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
@@ -61,7 +62,7 @@ class CATSegDecoder(Decoder):
         chunk: categories processed at a time at inference; smaller values need less memory.
 
     Raises:
-        ValueError: `level_dims` does not have two entries.
+        ValueError: `level_dims` does not have two entries, or an argument is out of range.
     """
 
     any_level_scale = True
@@ -86,6 +87,10 @@ class CATSegDecoder(Decoder):
         chunk: int = 8,
     ) -> None:
         super().__init__()
+        check_range("CATSegDecoder", 0, layers=layers, pad_length=pad_length)
+        check_range("CATSegDecoder", 1, heads=heads, window=window, expand=expand, chunk=chunk)
+        check_range("CATSegDecoder", 1, joint_dim=joint_dim, cost_dim=cost_dim, dim=dim)
+        check_range("CATSegDecoder", 1, pool=min(pool), stage_dims=min(stage_dims))
         if len(level_dims) != 2:
             raise ValueError(
                 f"CATSegDecoder expects two tapped levels, but level_dims is {level_dims}. "

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
+from ovss.io.option_values import check_range
 from ovss.layers.guided import map_chunks
 from ovss.ops import resize
 from ovss.registry import DECODERS
@@ -88,6 +89,8 @@ class CVGDecoder(Decoder):
                 f"CVGDecoder expects an odd embed_kernel, but got {embed_kernel}. "
                 f"Use {embed_kernel + 1}, for example."
             )
+        check_range("CVGDecoder", 1, heads=heads, expand=expand, chunk=chunk, pool=min(pool))
+        check_range("CVGDecoder", 1, cost_dim=cost_dim, dim=dim)
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.text_level_dims = self.level_dims if any(visual_guides) else None
         self.pool, self.chunk, self.detach_levels = tuple(pool), chunk, detach_levels

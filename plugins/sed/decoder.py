@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
+from ovss.io.option_values import check_range
 from ovss.layers.guided import map_chunks
 from ovss.ops import resize
 from ovss.registry import DECODERS
@@ -46,7 +47,7 @@ class GradualDecoder(Decoder):
         chunk: categories processed at a time at inference; smaller values need less memory.
 
     Raises:
-        ValueError: lengths that differ, or `top_k` below 1.
+        ValueError: lengths that differ, an even kernel, or a number out of range.
     """
 
     any_level_scale = True
@@ -78,6 +79,13 @@ class GradualDecoder(Decoder):
             raise ValueError(
                 f"GradualDecoder expects top_k of at least 1, but got {top_k}. "
                 "Set top_k=None to reject no category."
+            )
+        check_range("GradualDecoder", 1, heads=heads, expand=expand, chunk=chunk, kernel=kernel)
+        check_range("GradualDecoder", 1, cost_dim=cost_dim, dim=dim, pool=min(pool))
+        if kernel % 2 == 0:
+            raise ValueError(
+                f"GradualDecoder expects an odd kernel, but got {kernel}. Use {kernel + 1}, for "
+                f"example."
             )
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.pool, self.top_k, self.chunk = tuple(pool), top_k, chunk

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from ovss.interfaces import AlignmentHead
+from ovss.io.option_values import check_range
 from ovss.ops import cosine_volume
 from ovss.registry import HEADS
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
@@ -29,10 +30,14 @@ class FeatureSurgeryHead(AlignmentHead):
 
     Args:
         sharpness: factor of the cosines in the softmax, 2 in the authors' code.
+
+    Raises:
+        ValueError: a negative factor.
     """
 
     def __init__(self, sharpness: float = 2.0) -> None:
         super().__init__()
+        check_range("FeatureSurgeryHead", 0, sharpness=sharpness)
         self.cost_dim = 1
         self.sharpness = sharpness
 

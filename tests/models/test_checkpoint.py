@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 
 import pytest
 import torch
 from torch import nn
 
-from ovss.models.checkpoint import CheckpointError, load_weights, read_weights, save_weights
+from ovss.cli.publish import run as publish
+from ovss.models.checkpoint import (
+    CheckpointError,
+    load_weights,
+    read_weights,
+    save_weights,
+    write_weights,
+)
 
 
 def tower(seed: int = 0, width: int = 4) -> nn.Module:
@@ -128,15 +137,82 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "w.safetensors"
     save_weights(tower(0), path)
 
-    def full_disk(tensors, filename, metadata):
-        with open(filename, "wb") as file:
-            file.write(b"half")
+    def full_disk(file, tensors, metadata):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ovss.io.weight_files.save_file", full_disk)
+    monkeypatch.setattr("ovss.io.weight_files.write_safetensors", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):
         save_weights(tower(1), path)
     model = tower(2)
     load_weights(model, path)
     assert same(model, tower(0))
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ({"partial_expects": "[]"}, "lacks partial_fingerprint"),
+        ({"partial_fingerprint": "0" * 64}, "lacks partial_expects"),
+        ({"partial_expects": "[", "partial_fingerprint": ""}, "must be a JSON list of names"),
+        ({"partial_expects": '{"a": 1}', "partial_fingerprint": ""}, "must be a JSON list"),
+        ({"partial_expects": '["top.weight"]', "partial_fingerprint": ""}, r"holds top\.weight"),
+        ({"partial_expects": '["x.y"]', "partial_fingerprint": ""}, r"1 missing: x\.y"),
+    ],
+)
+def test_a_file_that_says_wrongly_that_it_is_partial(tmp_path, notes, message):
+    path = tmp_path / "w.safetensors"
+    write_weights(tower(0).state_dict(), path, notes)
+    with pytest.raises(CheckpointError, match=message):
+        load_weights(tower(1), path)
+
+
+def test_a_file_that_leaves_out_everything_is_refused(tmp_path):
+    path, names = tmp_path / "w.safetensors", sorted(tower(0).state_dict())
+    write_weights({}, path, {"partial_expects": json.dumps(names), "partial_fingerprint": "0"})
+    with pytest.raises(CheckpointError, match="which are all that the model has"):
+        load_weights(tower(1), path)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.bool, torch.uint8, torch.int64])
+def test_integers_in_place_of_floats_are_refused(tmp_path, kind):
+    path = tmp_path / "w.safetensors"
+    state = tower(0).state_dict()
+    write_weights({**state, "top.weight": torch.ones(4, 3).to(kind)}, path)
+    model = tower(1)
+    with pytest.raises(CheckpointError, match=r"1 of another number type: top\.weight \("):
+        load_weights(model, path)
+    assert same(model, tower(1))
+
+
+def test_complex_weights_are_refused(tmp_path):
+    state = {**tower(0).state_dict(), "top.weight": torch.ones(4, 3, dtype=torch.complex64)}
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="complex64 instead of float32"):
+        load_weights(tower(1), tmp_path / "w.pth")
+
+
+def test_values_that_half_precision_cannot_hold_are_named(tmp_path):
+    model, path = tower(0), tmp_path / "w.safetensors"
+    nn.init.constant_(model["top"].weight, 1e5)
+    with pytest.raises(
+        CheckpointError, match=r"top\.weight has values up to 100000, which float16"
+    ):
+        save_weights(model, path, dtype=torch.float16)
+    save_weights(model, path)
+    with pytest.raises(CheckpointError, match=r"top\.weight has values up to 100000"):
+        load_weights(tower(1).half(), path)
+    load_weights(tower(1).bfloat16(), path)
+    with pytest.raises(CheckpointError, match="Keep these weights"):
+        publish(argparse.Namespace(source=str(path), target=str(tmp_path / "half.safetensors")))
+    assert not (tmp_path / "half.safetensors").exists()
+
+
+def test_the_same_weights_give_the_same_file(tmp_path):
+    notes = {f"note{index}": str(index) for index in range(8)}
+    save_weights(tower(0), tmp_path / "a.safetensors", metadata=notes)
+    backwards = dict(reversed(notes.items()))
+    save_weights(tower(0), tmp_path / "b.safetensors", metadata=backwards)
+    first, second = (tmp_path / f"{name}.safetensors" for name in "ab")
+    assert first.read_bytes() == second.read_bytes()

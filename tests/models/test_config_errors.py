@@ -8,6 +8,7 @@ import pytest
 
 from ovss.models.config_source import ConfigError
 from ovss.models.configs import load_config, read_config
+from ovss.models.plugins import PluginError
 
 BASED = '_base_ = ["cat_seg_mini.py"]\n'
 
@@ -30,7 +31,10 @@ def written(folder: Path, text: str, name: str = "mine.py") -> Path:
         ('_base_ = ["other.py"]', r"own base \(mine.py -> other.py -> mine.py\)"),
         ("_a = '{{$NO_SUCH_VARIABLE:}}'", "environment variable NO_SUCH_VARIABLE"),
         ("text = 1", "mine.py: text is reserved"),
-        (BASED + "model = dict(head=3)\ntrain_cfg = dict(max_iters=dict(a=1))", "TypeError"),
+        (
+            BASED + "model = dict(head=3)\ntrain_cfg = dict(max_iters=dict(a=1))",
+            "max_iters is 2500 in the base",
+        ),
         ('_base_ = ["cat_seg_mini.py", "sed_mini.py"]', "both set .*model"),
     ],
 )
@@ -124,3 +128,92 @@ def test_values_of_bases_can_be_read(tmp_path):
 def test_an_override_that_leads_nowhere(overrides, message):
     with pytest.raises((ConfigError, TypeError), match=message):
         load_config("cat_seg_mini", overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", "{", "a.json cannot be read: Expecting"),
+        ("a.json", "[1]", "a.json must hold keys and values"),
+        ("a.json", '{"_base_": ["a.json"]}', r"own base \(a.json -> a.json\)"),
+        ("a.yaml", "_base_: 3", "_base_ must be a file name"),
+        ("a.yaml", "3: 4", "a.yaml must hold keys and values"),
+        ("a.yml", "", "a.yml is empty"),
+        ("a.json", '{"x": "{{ _base_.y.z }}"}', "_base_.y.z, which its bases do not set"),
+        ("a.txt", "model = 1", r"must end in .py, .json or .yaml or .yml"),
+        ("a.py", "\0", "a.py"),
+        ("a.py", "# only a comment", "a.py is empty"),
+        ("a.py", "raise BaseException('x')", "line 1: the config ends the program"),
+        ("a.py", "def f(): f()\nf()", "RecursionError"),
+        ("a.py", "_base_: list = 3", "_base_ must be a file name"),
+        ("a.py", "x = []\nfor _ in range(9999): x = [x]", "RecursionError"),
+    ],
+)
+def test_a_file_of_any_form_that_cannot_be_read(tmp_path, name, text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_config(written(tmp_path, text, name))
+
+
+def test_json_and_yaml_read_bases_and_their_values(tmp_path):
+    written(tmp_path, '{"_base_": "cat_seg_mini.py", "model": {"selector": {"k": 5}}}', "a.json")
+    text = "_base_: [a.json]\n_k: '{{ _base_.model.selector.k }}'\n"
+    text += "_name: '{{fileBasename}} {{_base_.weights}}'\n"
+    config = read_config(written(tmp_path, text, "b.yaml"))
+    assert (config._k, config.model.selector.to_dict()) == (5, dict(type="ClipTopK", k=5))
+    assert config._name == "b.yaml cat_seg_mini.safetensors"
+
+
+def test_a_folder_is_not_a_config(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is a folder, not a config"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "test_dataloader",
+        "train_cfg",
+        "optim_wrapper",
+        "default_hooks",
+        "env_cfg",
+        "work_dir",
+        "randomness",
+        "custom_hooks",
+        "test_evaluator",
+        "visualizer",
+        "resume",
+        "protocol",
+        "weights",
+    ],
+)
+@pytest.mark.parametrize("value", ["3", "[1]", "''", "b'x'"])
+def test_a_value_of_another_kind_names_its_key(tmp_path, key, value):
+    with pytest.raises(ConfigError, match=rf"mine.py: {key} must be"):
+        load_config(written(tmp_path, f"model = dict()\n{key} = {value}"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"model.inference.size": (1, 2, 3)}, r"inference.size must be an integer, 2 integers"),
+        ({"model.selector.k": "x"}, "model.selector.k must be an integer, got 'x'"),
+        ({"model.selector.k": True}, "model.selector.k must be an integer, got True"),
+        ({"model.selector.k": float("nan")}, "model.selector.k must be an integer, got nan"),
+        ({"model.encoder.type": 3}, "model.encoder.type must be the name of a encoder, got 3"),
+        ({"model.data_preprocessor": 3}, "model.data_preprocessor must be dict"),
+        ({"train_cfg.max_iters": {"a": 1}}, "max_iters is 2500 in the base"),
+        ({"custom_hooks.0": 3}, r"custom_hooks.0 must be dict"),
+        ({"custom_imports.modules": "x"}, "custom_imports in .* has the unknown key 'modules'"),
+    ],
+)
+def test_a_value_of_another_type_names_its_key(overrides, message):
+    with pytest.raises((ConfigError, TypeError), match=message):
+        load_config("cat_seg_mini", overrides)
+
+
+def test_a_plugin_that_ends_the_program_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "leaving_plugin.py").write_text("import sys\nsys.exit(0)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = "model = dict()\ncustom_imports = dict(imports=['leaving_plugin'])"
+    with pytest.raises(PluginError, match="raised SystemExit: 0"):
+        load_config(written(tmp_path, text))
