@@ -28,6 +28,7 @@ def summary_of(result: SegmentationResult) -> dict[str, Any]:
         "height": height,
         "model": utf8_text(result.model),
         "note": utf8_text(result.note),
+        "tile": None if result.tile is None else list(result.tile),
         "warnings": [utf8_text(text) for text in result.warnings],
         "vocabulary_size": len(result.categories),
         "categories": [

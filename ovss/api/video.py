@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from PIL import Image
 
 from ovss.drawing.overlay import label_image
 from ovss.io.files import write_atomic
+from ovss.io.json_text import json_text
 from ovss.io.names import printable, stem_of
 from ovss.io.outputs import is_own_output, save_png
 from ovss.io.video import Frame, FrameSequence, VideoError, open_frames
@@ -152,7 +152,7 @@ class _Run:
                     writer = VideoWriter(file, size, fps, self.frames.aspect)
                     stack.enter_context(writer)
                 writer.write(drawing_HW3, frame.time)
-                lines.write(json.dumps(_line(frame, result), ensure_ascii=False) + "\n")
+                lines.write(json_text(_line(frame, result), indent=None))
                 if self.maps is not None:
                     _write_labels(self.maps / f"{frame.index:06d}.png", result)
         if not self.count:

@@ -20,8 +20,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         CheckpointError: SRC cannot be read, or DST cannot be written.
     """
+    from ovss.io.files import ensure_target
     from ovss.models.checkpoint import file_sha256, read_weights, write_weights
 
+    ensure_target(args.target)
     tensors, metadata = read_weights(args.source)
     halved = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
     write_weights(halved, args.target, metadata)

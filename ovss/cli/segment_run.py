@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -116,7 +115,11 @@ class SegmentRun:
         if is_video(source) or (isinstance(source, Path) and source.is_dir()):
             return self._video(source, stem)
         result = self.inferencer.label(
-            source, self.request, tile=self.args.tile, large=self.args.large
+            source,
+            self.request,
+            tile=self.args.tile,
+            large=self.args.large,
+            report=lambda text: _report(source, text),
         )
         self.low_confidence += any(text.startswith(UNSURE) for text in result.warnings)
         paths = result.save(self.folder, stem, self.formats, drawing_options(self.args))
@@ -125,7 +128,7 @@ class SegmentRun:
         files = dict(zip(self.formats, map(printable, paths), strict=True))
         summary = result.to_dict()
         if self.args.json:
-            return json.dumps({**summary, "files": files}, ensure_ascii=False)
+            return json_text({**summary, "files": files}, indent=None).rstrip()
         return f"{printable(source)} -> {printable(paths[0])}: {_shares(result, summary)}"
 
     def _video(self, source: Source, stem: str) -> str:
@@ -133,7 +136,7 @@ class SegmentRun:
         args, drawing = self.args, drawing_options(self.args)
         video = segment_video(
             source,
-            lambda rgb_HW3: self.inferencer.label(rgb_HW3, self.request),
+            lambda rgb_HW3: self.inferencer.label(rgb_HW3, self.request, tile=args.tile),
             self.folder,
             stem,
             every=args.every,
@@ -152,7 +155,7 @@ class SegmentRun:
         content["files"] = [printable(file) for file in (*video.files, summary_path)]
         write_text(summary_path, json_text(content))
         if args.json:
-            return json.dumps(content, ensure_ascii=False)
+            return json_text(content, indent=None).rstrip()
         shares = ", ".join(
             f"{row['category']} {row['share']:.1%}" for row in video.categories[:LISTED]
         )
@@ -178,6 +181,10 @@ def _shares(result: SegmentationResult, summary: dict[str, Any]) -> str:
     more = [f"{len(shares) - LISTED} more"] if len(shares) > LISTED else []
     unknown = summary["unknown"]["share"]
     return ", ".join([*shares[:LISTED], *more, *[f"unknown {unknown:.1%}"] * (unknown > 0)])
+
+
+def _report(source: Source, text: str) -> None:
+    tqdm.write(f"note: {printable(source)}: {text}. Use --tile none for one piece", file=sys.stderr)
 
 
 def _is_full(error: Exception) -> bool:
