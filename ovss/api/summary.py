@@ -63,7 +63,7 @@ def local_path(source: str | None) -> str | None:
 
 def write_summary(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
     """Writes the summary as JSON."""
-    write_text(path, json_text(summary_of(result)))
+    write_text(path, json_text(summary_of(result)), durable=False)
 
 
 def finite_or_none(score: float) -> float | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ovss.drawing.overlay import label_image
-from ovss.io.files import write_atomic
+from ovss.io.files import delete_tree, ensure_target, temporary_folder, write_atomic
 from ovss.io.json_text import json_text
 from ovss.io.names import printable, stem_of
 from ovss.io.outputs import is_own_output, save_png
@@ -105,22 +103,23 @@ def segment_video(
         raise ValueError(
             f"{printable(overlay_path)}: the output would replace the video. Choose another stem"
         )
-    Path(folder).mkdir(parents=True, exist_ok=True)
     files = [overlay_path, lines_path]
-    with tempfile.TemporaryDirectory(prefix=f".{stem[:40]}.", dir=folder) as temporary:
-        maps = Path(temporary) / "labels" if labels else None
+    for path in files:
+        ensure_target(path)
+    with temporary_folder(folder, stem) as temporary:
+        maps = temporary / "labels" if labels else None
         if maps is not None:
             _check_replaceable(labels_path)
             maps.mkdir()
             files.append(labels_path)
         run = _Run(frames, segment, draw, every, maps)
-        lines = Path(temporary) / "lines"
-        with lines.open("w", encoding="utf-8") as text:
+        lines = temporary / "lines"
+        with lines.open("x", encoding="utf-8") as text:
             write_atomic(overlay_path, lambda file: run.write(file, text, progress))
         os.replace(lines, lines_path)
         if maps is not None:
             if labels_path.exists():
-                shutil.rmtree(labels_path)
+                delete_tree(labels_path)
             os.replace(maps, labels_path)
     return run.summary(tuple(files))
 
@@ -217,11 +216,15 @@ def _line(frame: Frame, result: SegmentationResult) -> dict[str, Any]:
 
 def _write_labels(path: Path, result: SegmentationResult) -> None:
     labels = label_image(result.label_map, result.colors)
-    write_atomic(path, lambda file: save_png(labels, file))
+    write_atomic(path, lambda file: save_png(labels, file), durable=False)
 
 
 def _check_replaceable(folder: Path) -> None:
     """Refuses a folder with files that are not label maps of an earlier run."""
+    if folder.is_symlink():
+        raise FileExistsError(
+            f"{printable(folder)}: expected a folder, found a symbolic link. Remove the link"
+        )
     if not folder.exists():
         return
     for path in folder.iterdir() if folder.is_dir() else (folder,):

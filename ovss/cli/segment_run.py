@@ -24,6 +24,7 @@ from ovss.api.summary import recorded_source
 from ovss.api.video import segment_video
 from ovss.io.files import write_text
 from ovss.io.json_text import json_text
+from ovss.io.locks import FileLock
 from ovss.io.names import ImageError, is_video, printable, stem_of
 
 from .advice import sentences
@@ -66,6 +67,12 @@ class SegmentRun:
         files = [source for source in sources if isinstance(source, Path)]
         self.outputs = Outputs(self.folder, files, lambda stem: output_files(stem, self.formats))
         root = _shared_folder(files)
+        # two runs would replace the file of the other one
+        self.locks = [
+            FileLock(self.folder / f".{COCO[name]}.lock", "run", self.folder / COCO[name])
+            for name in self.formats
+            if name in COCO
+        ]
         self.coco = [
             CocoWriter(self.folder / COCO[name], request.names, root=root, rle=name == "coco-rle")
             for name in self.formats
@@ -84,10 +91,14 @@ class SegmentRun:
                     self.failures += 1
                     bar.write(f"error: {_reason(source, error)}", file=sys.stderr)
                     continue
+                finally:
+                    self.outputs.release()
                 bar.write(line, file=sys.stdout)
                 sys.stdout.flush()
         for writer in self.coco:
             writer.write()
+        for lock in self.locks:
+            lock.release(delete=True)
 
     def summary(self, skipped: int) -> str:
         """Lines that end the run.

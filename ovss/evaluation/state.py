@@ -97,8 +97,9 @@ class StateFolder:
             BlockingIOError: another process evaluates the same.
             OSError: the folder cannot be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".lock", "evaluation", again=True)
+        self.root.mkdir(parents=True, exist_ok=True)
+        place = self.root / f".{self.folder.name}.lock"
+        return FileLock(place, "evaluation", self.folder, again=True)
 
     def clear(self) -> None:
         """Deletes the parts of earlier sessions."""

@@ -1,8 +1,9 @@
 """Atomic file writing.
 
 A file is written under a temporary name, ``.NAME.XXXXXXXX.ovss.tmp`` in the same folder, and then
-renamed. Its writer holds a lock on it, so that the remains of a killed process can be told from the
-file of a living one: the next process that writes into the folder deletes what nobody locks.
+renamed. Its writer holds a lock on it, which tells the file of a
+living process from the remains of a killed one: the next process that writes into the folder
+deletes what nobody locks.
 """
 
 from __future__ import annotations
@@ -169,9 +170,9 @@ def temporary_name(name: str, token: str) -> str:
 def delete_leftovers(folder: str | os.PathLike[str]) -> None:
     """Deletes temporary files and folders of ended processes directly inside a folder.
 
-    One that a living process has locked stays. Where there are no locks, everything stays. Listing
-    a folder of many files takes long, so a folder is listed only as often as a small share of the
-    time allows.
+    One that a living process has locked stays. Without locks on this system, everything stays.
+    Listing a folder of many files takes long, so a folder is listed only as often as a small share
+    of the time allows.
     """
     if not HAS_LOCKS:
         return
@@ -230,7 +231,7 @@ def _delete_if_unlocked(path: str) -> None:
 
 
 def _is_free(descriptor: int) -> bool:
-    """True if no process holds the lock; unlike `try_lock`, False where there are no locks."""
+    """True if no process holds the lock; unlike `try_lock`, False without locks here."""
     import fcntl
 
     try:

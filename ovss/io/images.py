@@ -92,7 +92,7 @@ def to_rgb(image: Any, *, large: bool = False) -> np.ndarray:
 
 def input_name(source: Any) -> str:
     """Printable name of an input for messages."""
-    if source == STDIN and isinstance(source, str):
+    if isinstance(source, str) and source == STDIN:
         return "standard input"
     if isinstance(source, str | os.PathLike):
         text = printable(source)

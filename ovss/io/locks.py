@@ -47,7 +47,7 @@ def try_lock(descriptor: int, *, wait: bool = False) -> bool:
         wait: True to wait for another process instead of returning False.
 
     Returns:
-        False if another process has the lock; True if it is taken, or if there are no locks here.
+        False if another process has the lock; True if it is taken, or if the system has no locks.
     """
     if fcntl is None:
         return True
@@ -122,8 +122,14 @@ class FileLock:
             file.close()  # the previous owner deleted it in the meantime
         raise OSError(errno.EAGAIN, "cannot lock: the lock file changes all the time", str(path))
 
-    def release(self) -> None:
-        """Ends the lock; calling it again does nothing."""
+    def release(self, delete: bool = False) -> None:
+        """Ends the lock; calling it again does nothing.
+
+        Args:
+            delete: True to delete the lock file as well.
+        """
+        if delete and self._held is not None:
+            self.path.unlink(missing_ok=True)  # before the lock ends, so that it is still ours
         self._held = None
 
     def __enter__(self) -> FileLock:

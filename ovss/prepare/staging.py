@@ -170,7 +170,7 @@ def _refuse_links(folder: Path) -> None:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Everything below a folder that is no folder, in order; links to folders are not followed."""
+    """Everything below a folder except folders, in order; links to folders are not followed."""
     return sorted(
         Path(place) / name
         for place, folders, files in os.walk(folder)
