@@ -147,26 +147,36 @@ class OpenVocabSegmentor(BaseModel):
             NonFiniteError: see `post_processed`.
         """
 
+        highest: list[Tensor] = []
+
         def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks]:
             features = self.encoder.encode_image(views_V3HW)
-            return features, self.segment(features, text)
+            masks = self.segment(features, text)
+            if masks.logits_BKHW.numel():
+                highest.append(masks.logits_BKHW.amax())
+            return features, masks
 
         merged = merged_scores(image_3HW, text, segment, self.inference)
-        return self.post_processed(merged, image_3HW)
+        # a sigmoid makes 1 of an infinite logit, so an overflow does not show in the probabilities
+        return self.post_processed(merged, image_3HW, torch.stack(highest) if highest else None)
 
-    def post_processed(self, merged: Scores, image_3HW: Tensor) -> Scores:
+    def post_processed(
+        self, merged: Scores, image_3HW: Tensor, highest_N: Tensor | None = None
+    ) -> Scores:
         """Scores of one image after the post-processor, checked to be finite.
 
         Args:
             merged: scores of all views, merged.
             image_3HW: the image, RGB in 0..255.
+            highest_N: highest logits of the views; None: only the scores are checked.
 
         Raises:
-            NonFiniteError: a score is NaN or infinite. The message names the first stage that
-                computes such a value.
+            NonFiniteError: a score or a logit is NaN or infinite. The message names the first stage
+                that computes such a value.
         """
         scores = self.post_processor(merged)
-        if all_finite(scores.probs_BKHW):
+        is_finite = highest_N is None or bool((highest_N < torch.inf).all())  # False for NaN too
+        if is_finite and all_finite(scores.probs_BKHW):
             return scores
         part, kind = self._first_non_finite(image_3HW, merged.text)
         raise NonFiniteError(

@@ -58,7 +58,7 @@ def write_labelme(result: SegmentationResult, path: Path, drawing: dict[str, Any
         "imageHeight": height,
         "imageWidth": width,
     }
-    write_text(path, json_text(content))
+    write_text(path, json_text(content), durable=False)
 
 
 def write_yolo(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ def write_yolo(result: SegmentationResult, path: Path, drawing: dict[str, Any]) 
         for polygon in result.polygons(index, tolerance=TOLERANCE):
             points_N2 = (polygon.single_ring() / (width, height)).clip(0, 1)
             lines.append(" ".join([str(index), *(f"{value:.6f}" for value in points_N2.ravel())]))
-    write_text(path, "".join(line + "\n" for line in lines))
+    write_text(path, "".join(line + "\n" for line in lines), durable=False)
 
 
 def yolo_classes(categories: Sequence[str]) -> str:

@@ -30,4 +30,4 @@ def write_npz(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -
     }
     if result.probabilities is not None:
         arrays["probabilities"] = np.asarray(result.probabilities, np.float32)
-    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays), durable=False)  # type: ignore[arg-type]

@@ -102,9 +102,13 @@ class CocoWriter:
             "annotations": self.annotations,
         }
 
-    def write(self) -> Path:
-        """Writes the file and returns its path."""
-        write_text(self.path, json_text(self.content(), indent=None))
+    def write(self, durable: bool = True) -> Path:
+        """Writes the file and returns its path.
+
+        Args:
+            durable: False not to wait for the disk, see `ovss.io.files.write_atomic`.
+        """
+        write_text(self.path, json_text(self.content(), indent=None), durable=durable)
         return self.path
 
     def __enter__(self) -> CocoWriter:
@@ -141,7 +145,7 @@ def write_coco_rle(result: SegmentationResult, path: Path, drawing: dict[str, An
 def _write_one(result: SegmentationResult, path: Path, rle: bool) -> None:
     writer = CocoWriter(path, result.categories, rle=rle)
     writer.add(result, None if result.source else f"{path.stem}.png")
-    writer.write()
+    writer.write(durable=False)
 
 
 def _region(result: SegmentationResult, index: int, rle: bool) -> dict[str, Any]:

@@ -145,19 +145,31 @@ def save_result(
     drawing: Mapping[str, Any] | None = None,
 ) -> tuple[Path, ...]:
     """Writes the files of one result; see `SegmentationResult.save`."""
-    from ovss.io.files import write_text
-
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
     ensure_formats(folder, result.categories, formats)
     paths = tuple(Path(folder) / file for file in output_files(stem, formats))
     for name, path in zip(formats, paths):
         FORMATS[name].write(result, path, drawing)
-        companion = _companion(FORMATS[name], Path(folder), result.categories)
-        if companion is not None:
-            write_text(*companion)
-        if FORMATS[name].listing:
-            _add_line(Path(folder) / FORMATS[name].listing, stem)
+        if FORMATS[name].companion or FORMATS[name].listing:
+            _share(FORMATS[name], Path(folder), result.categories, stem)
     return paths
+
+
+def _share(kind: OutputFormat, folder: Path, categories: Sequence[str], stem: str) -> None:
+    """Brings the files that all images of the folder share up to date."""
+    from ovss.io.files import write_text
+    from ovss.io.locks import FileLock
+
+    # another process may add its line at the same time
+    lock = FileLock(folder / ".shared-files.lock", "run", wait=True)
+    try:
+        companion = _companion(kind, folder, categories)
+        if companion is not None:
+            write_text(*companion, durable=False)
+        if kind.listing:
+            _add_line(folder / kind.listing, stem)
+    finally:
+        lock.release(delete=True)
 
 
 def _add_line(path: Path, line: str) -> None:
@@ -167,7 +179,7 @@ def _add_line(path: Path, line: str) -> None:
 
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     if utf8_text(line) not in text.splitlines():
-        write_text(path, f"{text}{utf8_text(line)}\n")
+        write_text(path, f"{text}{utf8_text(line)}\n", durable=False)
 
 
 def _companion(

@@ -29,12 +29,14 @@ BACKGROUND = (0, 0, 0)
 
 def write_overlay(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
     """Writes the drawing of a result as PNG."""
-    write_atomic(path, partial(save_png, result.draw(**drawing)))
+    write_atomic(path, partial(save_png, result.draw(**drawing)), durable=False)
 
 
 def write_label_png(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
     """Writes the label map as PNG; see `ovss.drawing.overlay.label_image`."""
-    write_atomic(path, partial(save_png, label_image(result.label_map, result.colors)))
+    write_atomic(
+        path, partial(save_png, label_image(result.label_map, result.colors)), durable=False
+    )
 
 
 def write_voc(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
@@ -50,7 +52,7 @@ def write_voc(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -
         image = label_image(shifted_HW, colors_T3)
     else:
         image = Image.fromarray(colors_T3[shifted_HW])
-    write_atomic(path, partial(save_png, image))
+    write_atomic(path, partial(save_png, image), durable=False)
 
 
 def voc_labelmap(categories: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, overload
@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from ovss.inference import best_labels
-from ovss.io.images import to_rgb
 from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
 from ovss.selection import IGNORE
 
+from .labelling import labels_of
 from .method import choose_device, load_method
+from .pieces import SHARE_OF_OVERLAP, piece_size
 from .prediction import category_maps, confidence_warning, mean_scores
 from .request import Request, Words
 from .result import SegmentationResult
@@ -34,6 +34,10 @@ __all__ = ["Inferencer", "SegmentationResult", "segment"]
 ImageLike = str | os.PathLike | bytes | IO[bytes] | np.ndarray | torch.Tensor | Image
 """Anything that `ovss.io.images.to_rgb` accepts; a string is a path or an http(s) address."""
 CACHED_VOCABULARIES = 8
+
+
+def no_report(text: str) -> None:
+    """Callback that ignores its text."""
 
 
 class Inferencer:
@@ -187,6 +191,7 @@ class Inferencer:
         *,
         tile: int | None = None,
         large: bool = False,
+        report: Callable[[str], None] = no_report,
     ) -> SegmentationResult:
         """Segments one image with a checked request.
 
@@ -194,33 +199,54 @@ class Inferencer:
             image: one image, see `__call__`.
             request: categories and rules.
             stem: start of the file names of the result; empty: the name of the file.
-            tile: side in pixels of the tiles in which a larger image is segmented; None: the image
-                is segmented in one piece. Tiles bound the memory, see `ovss.api.tiles`.
-            large: True to read images above Pillow's limit of about 179 megapixels; tiles lift it
-                too.
+            tile: side in pixels of the tiles in which a larger image is segmented; 0: one piece of
+                any size; None: tiles for images above 50 megapixels, see `ovss.api.pieces`. Tiles
+                bound the memory. With `request.probabilities` the image is one piece.
+            large: True to read files above 100 megapixels; a side of tiles lifts this limit too.
+            report: callback for a sentence about tiles that the user did not ask for.
         """
-        if tile is not None:
-            source = LazyImage(image)
-            if max(source.size) > tile:
-                return self._tiled(image, source, request, stem, tile)
-        rgb_HW3 = to_rgb(image, large=large)
+        source = LazyImage(image, large=large or bool(tile))
+        size = self._piece(source.size, request, tile)
+        if size[0] < source.size[0] or size[1] < source.size[1]:
+            if tile is None:
+                report(
+                    f"{source.size[1]} x {source.size[0]} pixels are segmented in tiles of "
+                    f"{size[1]} x {size[0]}, so that the memory suffices"
+                )
+            return self._tiled(image, source, request, stem, size)
+        rgb_HW3 = source.whole()
+        del source  # holds the pixels once more
         labels_HW, best_HW, probs_THW = self._predict(rgb_HW3, request)
         scores_T = mean_scores(labels_HW, best_HW, len(request.names))
         return self._result(image, labels_HW, scores_T, rgb_HW3, request, stem, probs_THW)
 
+    def _piece(self, size: tuple[int, int], request: Request, tile: int | None) -> tuple[int, int]:
+        """Largest (height, width) that is segmented at once."""
+        if tile == 0 or (tile is None and request.probabilities):
+            return size
+        if tile is None:
+            return piece_size(size, len(request.queries), self.model.inference)
+        return tile, tile
+
     def _tiled(
-        self, image: ImageLike, source: LazyImage, request: Request, stem: str, tile: int
+        self,
+        image: ImageLike,
+        source: LazyImage,
+        request: Request,
+        stem: str,
+        tile: tuple[int, int],
     ) -> SegmentationResult:
         tiled = segment_tiles(
             source,
             lambda rgb_HW3: self._predict(rgb_HW3, request)[:2],
             len(request.names),
             tile=tile,
-            overlap=tile // 4,
+            overlap=min(tile) // SHARE_OF_OVERLAP,
             progress=True,
         )
         image_HW3 = tiled.preview_image()
-        return self._result(image, tiled.label_map, tiled.scores, image_HW3, request, stem)
+        result = self._result(image, tiled.label_map, tiled.scores, image_HW3, request, stem)
+        return replace(result, tile=tile)
 
     def _result(
         self,
@@ -272,7 +298,7 @@ class Inferencer:
         image_3HW = torch.from_numpy(rgb_HW3).to(self.device).permute(2, 0, 1)
         text, count = self.encode(request.queries), len(request.names)
         scores = self.model.scores(image_3HW, text)
-        names_1HW, best_1HW = best_labels(scores, rgb_HW3.shape[:2])
+        names_1HW, best_1HW = labels_of(scores, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
         labels_1HW = text.categories(names_1HW)
         unknown_1HW = (labels_1HW >= count) | (best_1HW < request.threshold)
         labels_HW = labels_1HW.masked_fill(unknown_1HW, IGNORE)[0].cpu().numpy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +47,35 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(name)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used on this machine: {error}") from error
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(
+            f"device {name!r} cannot be used on this machine ({reason}). Use auto or cpu"
+        ) from error
     return device
+
+
+def _check_device(name: str) -> None:
+    """Refuses names that torch does not know, or reads in another way than their author."""
+    kind, colon, number = name.partition(":")
+    if not re.fullmatch(r"[a-z]+", kind) or (colon and not re.fullmatch(r"[0-9]{1,4}", number)):
+        raise ValueError(f"expected a device such as cpu, cuda or cuda:1, got {name!r}. Correct it")
+    if kind == "cpu" and int(number or 0):
+        raise ValueError(f"a machine has one device cpu, got {name!r}. Use cpu")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {name!r} cannot be used, because this machine has "
+            f"{torch.cuda.device_count()} GPUs for CUDA. Use auto or cpu"
+        )
+    if kind not in ("cpu", "cuda"):
+        close = difflib.get_close_matches(kind, ("cuda", "cpu"), n=1, cutoff=0.5)
+        hint = f"Did you mean {close[0]}?" if close else ""
+        if close:
+            raise ValueError(f"no kind of device is called {kind!r}. {hint}")
 
 
 def load_method(

@@ -47,6 +47,7 @@ class SegmentationResult:
         warnings: messages on this image for the summary.
         probabilities: (T, H, W) float32, or None if they were not requested.
         stem: start of the names of its files; empty if it has none.
+        tile: (height, width) of the tiles in which the image was segmented; None for one piece.
     """
 
     label_map: np.ndarray
@@ -59,6 +60,7 @@ class SegmentationResult:
     warnings: tuple[str, ...] = ()
     probabilities: np.ndarray | None = None
     stem: str = ""
+    tile: tuple[int, int] | None = None
 
     @cached_property
     def pixels(self) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""File names of outputs: no two images share one, and no input or foreign file is overwritten."""
+"""File names of outputs: no two images share one, and no input or foreign file is overwritten.
+
+Several processes may write into one folder: a stem is reserved while its files are made.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ovss.io.names import stem_of
+from ovss.io.regular import open_regular
+from ovss.io.reservations import Reservation, reserve
 
 __all__ = ["Outputs", "image_stem", "unique_stem"]
 
@@ -42,7 +47,7 @@ def image_stem(image: Any, number: int = 1) -> str:
 
 
 class Outputs:
-    """Chooses the stems of output files.
+    """Chooses the stems of output files, each reserved until the next one is chosen.
 
     Args:
         folder: output folder.
@@ -56,6 +61,7 @@ class Outputs:
         self.folder, self.files = folder, files
         self.inputs = {path.resolve() for path in inputs}
         self.used: set[str] = set()
+        self._reservation: Reservation | None = None
 
     def stem(self, wanted: str, source: str) -> str:
         """Stem of the outputs of one source.
@@ -63,21 +69,44 @@ class Outputs:
         Args:
             wanted: stem of the source's own name.
             source: source as its summary records it.
+
+        Raises:
+            OSError: the folder cannot be written.
         """
-        return unique_stem(wanted, self.used, lambda stem: self._is_foreign(stem, source))
+        self.release()
+        return unique_stem(wanted, self.used, lambda stem: self._is_taken(stem, source))
+
+    def release(self) -> None:
+        """Ends the reservation of the last stem; call it once its files are written."""
+        if self._reservation is not None:
+            self._reservation.release()
+            self._reservation = None
+
+    def _is_taken(self, stem: str, source: str) -> bool:
+        """True if another process or a foreign file has a stem, which is reserved otherwise."""
+        reservation = reserve(self.folder, stem)
+        if reservation is None:
+            return True
+        # after the reservation: another process may have just written the files
+        if self._is_foreign(stem, source):
+            reservation.release()
+            return True
+        self._reservation = reservation
+        return False
 
     def _is_foreign(self, stem: str, source: str) -> bool:
         """True if an output would replace an input, or a file that `source` did not lead to."""
         files = [self.folder / file for file in self.files(stem)]
         if any(file.resolve() in self.inputs for file in files):
             return True
-        if not any(file.exists() for file in files):
+        if not any(os.path.lexists(file) for file in files):
             return False
         summary = self.folder / f"{stem}.json"
         if not summary.exists():
             return True
         try:
-            content = json.loads(summary.read_text("utf-8"))
+            with open_regular(summary, "r") as stream:
+                content = json.load(stream)
             return source not in (content.get("image"), content.get("video"))
         except (OSError, ValueError, AttributeError):
             return True

@@ -28,6 +28,7 @@ def summary_of(result: SegmentationResult) -> dict[str, Any]:
         "height": height,
         "model": utf8_text(result.model),
         "note": utf8_text(result.note),
+        "tile": None if result.tile is None else list(result.tile),
         "warnings": [utf8_text(text) for text in result.warnings],
         "vocabulary_size": len(result.categories),
         "categories": [
@@ -62,7 +63,7 @@ def local_path(source: str | None) -> str | None:
 
 def write_summary(result: SegmentationResult, path: Path, drawing: dict[str, Any]) -> None:
     """Writes the summary as JSON."""
-    write_text(path, json_text(summary_of(result)))
+    write_text(path, json_text(summary_of(result)), durable=False)
 
 
 def finite_or_none(score: float) -> float | None:

@@ -92,7 +92,7 @@ def segment_tiles(
     predict: Predict,
     count: int,
     *,
-    tile: int = 1024,
+    tile: int | tuple[int, int] = 1024,
     overlap: int = 256,
     progress: bool = False,
 ) -> TiledSegmentation:
@@ -108,7 +108,7 @@ def segment_tiles(
         predict: function from RGB (H, W, 3) uint8 to the label map and the probability of each
             label, both (H, W).
         count: number of categories T.
-        tile: height and width of a tile, in pixels.
+        tile: height and width of a tile, in pixels, as one number or two.
         overlap: smallest overlap of neighbouring tiles, in pixels.
         progress: True to show a progress bar on a terminal.
 
@@ -117,7 +117,8 @@ def segment_tiles(
         ValueError: the tile is not larger than the overlap, or `predict` returns arrays of another
             size or labels outside -1..T-1.
     """
-    if not 0 <= overlap < tile:
+    tile_height, tile_width = (tile, tile) if isinstance(tile, int) else tile
+    if not 0 <= overlap < min(tile_height, tile_width):
         raise ValueError(
             f"expected tiles that are larger than their overlap, found tile={tile} and "
             f"overlap={overlap}. Choose a smaller overlap"
@@ -126,7 +127,8 @@ def segment_tiles(
     height, width = source.size
     labels_HW = np.empty((height, width), label_dtype(count))
     pixels_T, sums_T = np.zeros(count, np.int64), np.zeros(count)
-    rows, columns = tile_spans(height, tile, overlap), tile_spans(width, tile, overlap)
+    rows = tile_spans(height, tile_height, overlap)
+    columns = tile_spans(width, tile_width, overlap)
     for row, column in _progress([(r, c) for r in rows for c in columns], progress):
         rgb_HW3 = source.crop(*row[:2], *column[:2])
         tile_HW, probs_HW = predict(rgb_HW3)

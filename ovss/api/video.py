@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from ovss.drawing.overlay import label_image
-from ovss.io.files import write_atomic
+from ovss.io.files import delete_tree, ensure_target, temporary_folder, write_atomic
+from ovss.io.json_text import json_text
 from ovss.io.names import printable, stem_of
 from ovss.io.outputs import is_own_output, save_png
 from ovss.io.video import Frame, FrameSequence, VideoError, open_frames
@@ -105,22 +103,23 @@ def segment_video(
         raise ValueError(
             f"{printable(overlay_path)}: the output would replace the video. Choose another stem"
         )
-    Path(folder).mkdir(parents=True, exist_ok=True)
     files = [overlay_path, lines_path]
-    with tempfile.TemporaryDirectory(prefix=f".{stem[:40]}.", dir=folder) as temporary:
-        maps = Path(temporary) / "labels" if labels else None
+    for path in files:
+        ensure_target(path)
+    with temporary_folder(folder, stem) as temporary:
+        maps = temporary / "labels" if labels else None
         if maps is not None:
             _check_replaceable(labels_path)
             maps.mkdir()
             files.append(labels_path)
         run = _Run(frames, segment, draw, every, maps)
-        lines = Path(temporary) / "lines"
-        with lines.open("w", encoding="utf-8") as text:
+        lines = temporary / "lines"
+        with lines.open("x", encoding="utf-8") as text:
             write_atomic(overlay_path, lambda file: run.write(file, text, progress))
         os.replace(lines, lines_path)
         if maps is not None:
             if labels_path.exists():
-                shutil.rmtree(labels_path)
+                delete_tree(labels_path)
             os.replace(maps, labels_path)
     return run.summary(tuple(files))
 
@@ -152,7 +151,7 @@ class _Run:
                     writer = VideoWriter(file, size, fps, self.frames.aspect)
                     stack.enter_context(writer)
                 writer.write(drawing_HW3, frame.time)
-                lines.write(json.dumps(_line(frame, result), ensure_ascii=False) + "\n")
+                lines.write(json_text(_line(frame, result), indent=None))
                 if self.maps is not None:
                     _write_labels(self.maps / f"{frame.index:06d}.png", result)
         if not self.count:
@@ -217,11 +216,15 @@ def _line(frame: Frame, result: SegmentationResult) -> dict[str, Any]:
 
 def _write_labels(path: Path, result: SegmentationResult) -> None:
     labels = label_image(result.label_map, result.colors)
-    write_atomic(path, lambda file: save_png(labels, file))
+    write_atomic(path, lambda file: save_png(labels, file), durable=False)
 
 
 def _check_replaceable(folder: Path) -> None:
     """Refuses a folder with files that are not label maps of an earlier run."""
+    if folder.is_symlink():
+        raise FileExistsError(
+            f"{printable(folder)}: expected a folder, found a symbolic link. Remove the link"
+        )
     if not folder.exists():
         return
     for path in folder.iterdir() if folder.is_dir() else (folder,):

@@ -19,6 +19,7 @@ from mmengine.config import Config
 
 from ovss import __version__
 from ovss.data.base import SegmentationDataset
+from ovss.io.locks import FileLock
 from ovss.models.build import build_segmentor
 from ovss.results.record import processor
 from ovss.segmentor import OpenVocabSegmentor
@@ -55,10 +56,22 @@ def run(
 
     Raises:
         ValueError: `file` holds something else.
+        BlockingIOError: another process measures into `file`.
         RuntimeError: a process ended without a result.
 
     An error of a method passes through; rows measured until then stay in `file`.
     """
+    if file is None:
+        return _measured(jobs, None, again, log)
+    place = Path(file).absolute()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_name(f".{place.name}.lock"), "benchmark", place):
+        return _measured(jobs, place, again, log)
+
+
+def _measured(
+    jobs: Sequence[Job], file: Path | None, again: bool, log: Callable[[str], None]
+) -> list[Row]:
     stored = read_rows(file) if file is not None else []
     rows = []
     for number, job in enumerate(jobs, 1):

@@ -68,7 +68,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "pretrained": "Give the path of the encoder's weights with --pretrained FILE.",
         "photo_weights": "Name a file with --pretrained FILE, or use --model dcp_clip_mini.",
         "memory": "Use a smaller --batch, or --tile 2048 for a large image.",
-        "large": "Use --large to read it, or --tile 2048 to segment it in parts.",
+        "large": "Use --large to read it; it is segmented in tiles.",
         "out": "Choose another output folder with --out DIR.",
     },
     "reproduce": {

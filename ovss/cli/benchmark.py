@@ -42,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs one measurement; returns 0."""
+    from ovss.io.files import ensure_target
+
+    for flag in ("json", "markdown", "out"):
+        if getattr(args, flag, None):
+            ensure_target(getattr(args, flag))
     _, _, measure = MEASUREMENTS[args.measurement]
     measure(args)
     return 0

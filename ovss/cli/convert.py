@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
         CheckpointError: unknown method, unreadable file, unknown or missing names.
         ValueError: --model is missing for ``clip`` or present for another method.
     """
+    from ovss.io.files import ensure_target
     from ovss.models.conversion import CLIP, convert_file
 
     if args.method == CLIP and args.model is None:
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"--model is for METHOD {CLIP} only, got METHOD {args.method}. Leave it out"
         )
+    ensure_target(args.target)
     conversion = convert_file(args.method, args.source, args.target, args.model)
     if args.verbose:
         for ours, name in conversion.source.items():

@@ -23,8 +23,10 @@ def run(args: argparse.Namespace) -> int:
     """
     import torch
 
+    from ovss.io.files import ensure_target
     from ovss.models.checkpoint import converted, file_sha256, read_weights, write_weights
 
+    ensure_target(args.target)
     tensors, metadata = read_weights(args.source)
     halved = converted(tensors, torch.float16, args.source)
     write_weights(halved, args.target, metadata)

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ovss.api.formats import DEFAULT_FORMATS, FORMATS
+from ovss.api.pieces import ONE_PIECE, TILE
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 
 from .options import add_config_options
@@ -106,13 +107,14 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--large",
         action="store_true",
-        help="read images above 179 megapixels, which could be decompression bombs",
+        help="read images above 100 megapixels, which could be decompression bombs",
     )
     group.add_argument(
         "--tile",
         type=_side,
         metavar="N",
-        help="segment images larger than N x N pixels in overlapping tiles of this size",
+        help="segment images larger than N x N pixels in overlapping tiles of this size; none for "
+        f"one piece (default: none up to {ONE_PIECE // 10**6} megapixels, {TILE} above)",
     )
     group.add_argument(
         "--every",
@@ -176,6 +178,8 @@ def _formats(text: str) -> tuple[str, ...]:
 
 
 def _side(text: str) -> int:
+    if text.lower() == "none":
+        return 0
     value = positive_integer(text)
     if value < SMALLEST_TILE:
         raise argparse.ArgumentTypeError(f"expected at least {SMALLEST_TILE} pixels, got {value}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from ovss.api.summary import recorded_source
 from ovss.api.video import segment_video
 from ovss.io.files import write_text
 from ovss.io.json_text import json_text
+from ovss.io.locks import FileLock
 from ovss.io.names import ImageError, is_video, printable, stem_of
 
 from .advice import sentences
@@ -67,6 +67,12 @@ class SegmentRun:
         files = [source for source in sources if isinstance(source, Path)]
         self.outputs = Outputs(self.folder, files, lambda stem: output_files(stem, self.formats))
         root = _shared_folder(files)
+        # two runs would replace the file of the other one
+        self.locks = [
+            FileLock(self.folder / f".{COCO[name]}.lock", "run", self.folder / COCO[name])
+            for name in self.formats
+            if name in COCO
+        ]
         self.coco = [
             CocoWriter(self.folder / COCO[name], request.names, root=root, rle=name == "coco-rle")
             for name in self.formats
@@ -85,10 +91,14 @@ class SegmentRun:
                     self.failures += 1
                     bar.write(f"error: {_reason(source, error)}", file=sys.stderr)
                     continue
+                finally:
+                    self.outputs.release()
                 bar.write(line, file=sys.stdout)
                 sys.stdout.flush()
         for writer in self.coco:
             writer.write()
+        for lock in self.locks:
+            lock.release(delete=True)
 
     def summary(self, skipped: int) -> str:
         """Lines that end the run.
@@ -116,7 +126,11 @@ class SegmentRun:
         if is_video(source) or (isinstance(source, Path) and source.is_dir()):
             return self._video(source, stem)
         result = self.inferencer.label(
-            source, self.request, tile=self.args.tile, large=self.args.large
+            source,
+            self.request,
+            tile=self.args.tile,
+            large=self.args.large,
+            report=lambda text: _report(source, text),
         )
         self.low_confidence += any(text.startswith(UNSURE) for text in result.warnings)
         paths = result.save(self.folder, stem, self.formats, drawing_options(self.args))
@@ -125,7 +139,7 @@ class SegmentRun:
         files = dict(zip(self.formats, map(printable, paths), strict=True))
         summary = result.to_dict()
         if self.args.json:
-            return json.dumps({**summary, "files": files}, ensure_ascii=False)
+            return json_text({**summary, "files": files}, indent=None).rstrip()
         return f"{printable(source)} -> {printable(paths[0])}: {_shares(result, summary)}"
 
     def _video(self, source: Source, stem: str) -> str:
@@ -133,7 +147,7 @@ class SegmentRun:
         args, drawing = self.args, drawing_options(self.args)
         video = segment_video(
             source,
-            lambda rgb_HW3: self.inferencer.label(rgb_HW3, self.request),
+            lambda rgb_HW3: self.inferencer.label(rgb_HW3, self.request, tile=args.tile),
             self.folder,
             stem,
             every=args.every,
@@ -152,7 +166,7 @@ class SegmentRun:
         content["files"] = [printable(file) for file in (*video.files, summary_path)]
         write_text(summary_path, json_text(content))
         if args.json:
-            return json.dumps(content, ensure_ascii=False)
+            return json_text(content, indent=None).rstrip()
         shares = ", ".join(
             f"{row['category']} {row['share']:.1%}" for row in video.categories[:LISTED]
         )
@@ -178,6 +192,10 @@ def _shares(result: SegmentationResult, summary: dict[str, Any]) -> str:
     more = [f"{len(shares) - LISTED} more"] if len(shares) > LISTED else []
     unknown = summary["unknown"]["share"]
     return ", ".join([*shares[:LISTED], *more, *[f"unknown {unknown:.1%}"] * (unknown > 0)])
+
+
+def _report(source: Source, text: str) -> None:
+    tqdm.write(f"note: {printable(source)}: {text}. Use --tile none for one piece", file=sys.stderr)
 
 
 def _is_full(error: Exception) -> bool:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: no result files, and not --published all.
         ResultError: a file that does not hold a result.
     """
-    from ovss.io.files import write_text
+    from ovss.io.files import ensure_target, write_text
     from ovss.results.result_file import read_result
     from ovss.results.table import make_grid
     from ovss.results.table_html import as_html
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
             "Expected at least one RESULT.json. Name files written by `ovss test --out`, or use "
             "--published all"
         )
+    for path in filter(None, (args.markdown, args.html)):
+        ensure_target(path)
     results = [(path, read_result(path)) for path in dict.fromkeys(args.results)]
     grid = make_grid(results, args.metric, args.published)
     pages = [(args.markdown, as_markdown), (args.html, as_html)]

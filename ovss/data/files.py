@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ovss.io.images import ImageError
+from ovss.io.regular import open_regular
 
 MASK_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".npy"))
 """Lossless file types, which keep label values; JPEG and WebP do not."""
@@ -103,7 +104,9 @@ def read_text(path: Path) -> str:
             f"found {path.stat().st_size:,}"
         )
     try:
-        return path.read_text("utf-8-sig")
+        with open_regular(path, "r", encoding="utf-8-sig") as file:
+            text: str = file.read()
+            return text
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from PIL import ImageFont
 
 from ovss.io.json_text import utf8_text
+from ovss.io.regular import open_regular
 
 from .system_fonts import fontconfig_fonts, installed_fonts
 
@@ -171,7 +172,7 @@ def _faces_in(path: str) -> tuple[Face, ...]:
     if not path.lower().endswith((".ttc", ".otc")):
         return (Face(path),) if path else ()
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(12)
     except OSError:
         return ()

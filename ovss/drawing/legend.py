@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from .colors import INK, PAPER
 from .fonts import displayable
-from .text import cut_text, draw_text, text_width, wrapped
+from .text import LONGEST, cut_text, draw_text, text_width, wrapped
 
 __all__ = ["LegendEntry", "add_legend", "font_size"]
 
@@ -95,7 +95,7 @@ class _Row(NamedTuple):
 def _rows(entries: Sequence[LegendEntry], size: int, width: int) -> list[_Row]:
     rows = []
     for name, color, share, number in sorted(entries, key=lambda entry: -entry.share):
-        name = displayable(name, "unnamed" if number is None else f"category {number}")
+        name = displayable(name[:LONGEST], "unnamed" if number is None else f"category {number}")
         share_width = text_width(_percent(share), size)
         rows.append(_Row(cut_text(name, size, width), color, share, share_width))
     return rows

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from .fonts import displayable
 from .legend import font_size
-from .text import draw_text, text_width
+from .text import LONGEST, draw_text, text_width
 
 __all__ = ["write_names"]
 
@@ -41,7 +41,7 @@ def write_names(
     for label, area in sorted(zip(*np.unique(small_HW, return_counts=True)), key=lambda x: -x[1]):
         if int(label) not in names or area * step**2 < (ROOM * size) ** 2:
             continue
-        text = displayable(names[int(label)], f"category {int(label)}")
+        text = displayable(names[int(label)][:LONGEST], f"category {int(label)}")
         box = text_width(text, size) + size // 2, round(size * 1.4)
         place = _place(small_HW == label, step, box, image.size, blocked, ROOM * size)
         if place is None:

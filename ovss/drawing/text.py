@@ -8,7 +8,10 @@ from PIL import ImageDraw
 
 from .fonts import DEFAULT_FACE, Face, faces_of, load_face
 
-__all__ = ["cut_text", "draw_text", "text_width", "wrapped"]
+__all__ = ["LONGEST", "cut_text", "draw_text", "text_width", "wrapped"]
+
+LONGEST = 300
+"""Characters of a name that a drawing uses; more would not fit into any image."""
 
 
 def _runs(text: str) -> list[tuple[str, Face]]:

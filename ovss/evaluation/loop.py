@@ -121,9 +121,12 @@ class ResumableTestLoop(TestLoop):
             meta = getattr(dataset, "metainfo", None)  # mmengine's datasets have it
             self.protocol = read_protocol(self.runner.cfg, metainfo=meta)
         plan = agree(self.runner, self.root, dataset, self.protocol, self.fp16, self.resume)
-        seconds = self._count(plan)
-        self.cost = self._sum_up(plan, seconds)
-        metrics = self._evaluate(plan)
+        try:
+            seconds = self._count(plan)
+            self.cost = self._sum_up(plan, seconds)
+            metrics = self._evaluate(plan)
+        finally:
+            self.runner.evaluation_lock = None  # ends the lock that the first rank took
         self.runner.call_hook("after_test_epoch", metrics=metrics)
         self.runner.call_hook("after_test")
         return metrics

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from ovss.data.image_mask import ImageMaskDataset
 from ovss.distributed import unwrap
+from ovss.io.advice import advised
 from ovss.io.fingerprint import sha256
 from ovss.io.hashing import content_hash
 from ovss.protocols.settled import SettledProtocol
@@ -85,6 +86,12 @@ def agree(
 
 def _plan(runner: Runner, root: Path, dataset: Any, identity: dict[str, str], resume: bool) -> Plan:
     state = StateFolder(root, identity)
+    try:
+        runner.evaluation_lock = state.lock()
+    except BlockingIOError as error:
+        raise advised(error, "keep_apart") from None
+    except OSError as error:  # the state is of use only for resuming
+        runner.logger.warning(f"The state of the evaluation cannot be locked: {error}")
     if not resume:
         state.clear()
         return Plan(identity, 1, np.ones(len(dataset), bool), utc_now())

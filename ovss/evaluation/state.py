@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ovss.io.advice import advised
 from ovss.io.files import write_text
 from ovss.io.hashing import short_hash
+from ovss.io.locks import FileLock
 
 FORMAT = 1
 _NAME = re.compile(r"session-(\d+)-rank-(\d+)\.json")
@@ -89,6 +90,17 @@ class StateFolder:
         self.root, self.identity = root, dict(identity)
         self.folder = root / short_hash(self.identity)
 
+    def lock(self) -> FileLock:
+        """Locks the folder for this process, because two would mix up their sessions.
+
+        Raises:
+            BlockingIOError: another process evaluates the same.
+            OSError: the folder cannot be written.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        place = self.root / f".{self.folder.name}.lock"
+        return FileLock(place, "evaluation", self.folder, again=True)
+
     def clear(self) -> None:
         """Deletes the parts of earlier sessions."""
         (self.folder / _COMPLETE).unlink(missing_ok=True)
@@ -110,7 +122,7 @@ class StateFolder:
             "seconds": part.seconds,
             "started": part.started,
         }
-        text = json.dumps(content)
+        text = json.dumps(content, allow_nan=False)
         path = self.folder / f"session-{session:04d}-rank-{rank:04d}.json"
         write_text(path, text)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from .regular import open_regular
+
 __all__ = ["head_of", "reason_of_content"]
 
 
@@ -12,8 +14,9 @@ def head_of(file: Path | io.BytesIO, size: int = 512) -> bytes:
     """First bytes of a file."""
     if isinstance(file, io.BytesIO):
         return file.getvalue()[:size]
-    with file.open("rb") as stream:
-        return stream.read(size)
+    with open_regular(file) as stream:
+        head: bytes = stream.read(size)
+        return head
 
 
 def reason_of_content(head: bytes) -> str:

@@ -16,7 +16,13 @@ from .deep import deep_pixels, is_reduced, oriented, tiff_pixels, too_many_pixel
 from .names import ImageError
 from .pixels import rgb_from_pil
 
-__all__ = ["decode", "open_pillow", "orientation_of"]
+__all__ = ["MAX_PIXELS", "decode", "open_pillow", "orientation_of"]
+
+MAX_PIXELS = 100_000_000
+"""Largest number of pixels that is decoded unless a caller asks for large images.
+
+A file of 20 KB can unpack to so many pixels; they take 0.4 GB as they are decoded. Pillow's own
+limit of 179 megapixels applies as well."""
 
 _ORIENTATION = 0x0112  # EXIF tag
 _LOCK = threading.Lock()
@@ -34,10 +40,11 @@ if hasattr(os, "register_at_fork"):  # a fork while a thread holds the lock woul
 def open_pillow(file: Path | io.BytesIO, large: bool = False) -> Image.Image:
     """Opens an image with Pillow; its pixels are decoded when they are used.
 
-    Pillow refuses images of more than twice `PIL.Image.MAX_IMAGE_PIXELS` (179 megapixels), because
-    a small file can unpack to more than the memory holds. With `large` the limit is lifted while
-    the header is read, under a lock, and then restored: other threads that use this function are
-    not affected, but those that call `PIL.Image.open` themselves at this moment have no limit.
+    Images of more than `MAX_PIXELS` are refused, because a small file can unpack to more than the
+    memory holds. Pillow has a limit too, twice `PIL.Image.MAX_IMAGE_PIXELS` (179 megapixels). With
+    `large` it is lifted while the header is read, under a lock, and then restored: other threads
+    that use this function are not affected, but those that call `PIL.Image.open` themselves at this
+    moment have no limit.
 
     Args:
         file: path or bytes of the file.
@@ -49,11 +56,16 @@ def open_pillow(file: Path | io.BytesIO, large: bool = False) -> Image.Image:
     """
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        limit = pixel_limit()
         if not large:
             try:
-                return Image.open(file)
+                image = Image.open(file)
+                if image.width * image.height <= limit:
+                    return image
+                image.close()
+                raise too_many_pixels(image.size, limit)
             except Image.DecompressionBombError:
-                limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+                pass  # opened once more for its size
         pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(file)
@@ -63,6 +75,11 @@ def open_pillow(file: Path | io.BytesIO, large: bool = False) -> Image.Image:
         return image
     image.close()
     raise too_many_pixels(image.size, limit)
+
+
+def pixel_limit() -> int:
+    """Largest number of pixels of an image that is read without a request for large images."""
+    return min(MAX_PIXELS, 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS))
 
 
 def decode(file: Path | io.BytesIO, large: bool = False) -> np.ndarray:
@@ -85,7 +102,7 @@ def decode(file: Path | io.BytesIO, large: bool = False) -> np.ndarray:
     except Image.UnidentifiedImageError:
         head = head_of(file)
         if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return tiff_pixels(file, large)
+            return tiff_pixels(file, None if large else pixel_limit())
         raise ImageError(reason_of_content(head)) from None
 
 

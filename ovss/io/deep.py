@@ -58,7 +58,7 @@ def _brightest(image: Image.Image) -> int:
     return int(colors.max())
 
 
-def tiff_pixels(file: Path | io.BytesIO, large: bool) -> np.ndarray:
+def tiff_pixels(file: Path | io.BytesIO, limit: int | None) -> np.ndarray:
     """TIFF files that Pillow does not know, such as colours in 32-bit floats."""
     with file.open("rb") if isinstance(file, Path) else io.BytesIO(file.getvalue()) as stream:
         header = stream.read(16)
@@ -71,8 +71,7 @@ def tiff_pixels(file: Path | io.BytesIO, large: bool) -> np.ndarray:
         planar = tags.get(_PLANAR, 1)
     if planar == 2 and len(bits) > 1:
         raise _separate_planes()
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or width * height)
-    if not large and width * height > limit:
+    if limit is not None and width * height > limit:
         raise too_many_pixels((width, height), limit)
     array = None if (set(bits), set(kind)) == ({16}, {3}) else _opencv(file)
     if array is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from .decoding import decode, orientation_of
 from .deep import oriented
 from .names import IMAGE_SUFFIXES, STDIN, ImageError, is_url, printable
 from .pixels import rgb_from_array, rgb_from_pil
+from .regular import inherited_pipe, special_kind
 from .remote import download, read_stdin, read_stream
 from .sources import find_images
 
@@ -45,8 +45,8 @@ def read_image(source: Any, *, large: bool = False) -> np.ndarray:
     Args:
         source: path, http or https address, ``"-"`` for the standard input, bytes, or binary file
             object.
-        large: True to read images above Pillow's limit of about 179 megapixels, which guards
-            against files that unpack to more than the memory holds.
+        large: True to read images above the limit of 100 megapixels, which guards against files
+            that unpack to more than the memory holds.
 
     Raises:
         ImageError: the image does not exist, cannot be downloaded, is not an image, is truncated,
@@ -92,7 +92,7 @@ def to_rgb(image: Any, *, large: bool = False) -> np.ndarray:
 
 def input_name(source: Any) -> str:
     """Printable name of an input for messages."""
-    if source == STDIN and isinstance(source, str):
+    if isinstance(source, str) and source == STDIN:
         return "standard input"
     if isinstance(source, str | os.PathLike):
         text = printable(source)
@@ -122,17 +122,18 @@ def image_content(source: Any) -> Path | io.BytesIO:
         )
     path = Path(source)
     try:
-        mode = path.stat().st_mode
+        pipe = inherited_pipe(path)
+        kind = "" if pipe is not None else special_kind(path.stat().st_mode)
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except ValueError as error:  # a null byte
         raise ImageError(f"not a valid path ({error})") from None
-    if stat.S_ISDIR(mode):
-        raise ImageError("a folder; expected an image file")
-    if stat.S_ISREG(mode):
+    if kind:
+        raise ImageError(f"{kind}; expected an image file")
+    if pipe is None:
         return path
-    with path.open("rb") as stream:  # a pipe, which cannot be read twice
-        return io.BytesIO(read_stream(stream))
+    with pipe:  # it cannot be read twice
+        return io.BytesIO(read_stream(pipe))
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import IO
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from .regular import ensure_readable, open_regular
+
 __all__ = ["SOFTWARE", "is_own_output", "save_png"]
 
 SOFTWARE = "ovss"
@@ -43,6 +45,7 @@ def is_own_output(path: str | os.PathLike[str]) -> bool:
         if name.endswith(ending) and _is_summary(_sibling(path, ending, ".json")):
             return True
     try:
+        ensure_readable(path)  # a pipe would wait for a writer
         with Image.open(path) as image:
             return image.info.get("Software") == SOFTWARE
     except Exception:  # not an image, which its reader reports
@@ -55,7 +58,8 @@ def _sibling(path: Path, ending: str, other: str) -> Path:
 
 def _is_summary(path: Path) -> bool:
     try:
-        summary = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            summary = json.load(file)
     except (OSError, ValueError):
         return False
     return isinstance(summary, dict) and {"image", "categories"} <= summary.keys()

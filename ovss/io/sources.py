@@ -93,6 +93,9 @@ def _collect(
     problems: list[str] = []
     missing: list[Path] = []
     for item in items:
+        if "\0" in os.fspath(item):
+            problems.append(f"{printable(item)}: a path cannot hold a NUL character")
+            continue
         if isinstance(item, str) and (item == STDIN or is_url(item)):
             if is_url(item) and not item.lower().startswith(("http://", "https://")):
                 problems.append(f"{printable(item)}: expected an http or https address")

@@ -28,21 +28,23 @@ class LazyImage:
     `ovss.io.images.to_rgb` gives for the whole image, because white is found on the whole image.
 
     Args:
-        image: anything that `to_rgb` accepts. Pillow's limit on the number of pixels is lifted.
+        image: anything that `to_rgb` accepts.
+        large: True to read images of any size, False to apply the limit of `read_image`.
 
     Raises:
         ImageError: the image cannot be read, or does not describe an image.
     """
 
-    def __init__(self, image: Any) -> None:
+    def __init__(self, image: Any, *, large: bool = True) -> None:
+        self._name = "PIL image" if isinstance(image, Image.Image) else input_name(image)
         self._orientation = 1
         self._pixels: Image.Image | np.ndarray
         if isinstance(image, Image.Image):
-            with errors_named("PIL image"):
+            with errors_named(self._name):
                 self._set_pil(image)
         elif is_encoded(image):
-            with errors_named(input_name(image)):
-                self._open(image_content(image))
+            with errors_named(self._name):
+                self._open(image_content(image), large)
         else:
             self._set_array(image)
 
@@ -61,6 +63,11 @@ class LazyImage:
             rgb_HW3 = rgb_from_array(np.asarray(self._pixels[top:bottom, left:right]), self._white)
         return oriented(rgb_HW3, self._orientation)
 
+    def whole(self) -> np.ndarray:
+        """The whole upright image, (H, W, 3) RGB uint8, as `to_rgb` gives it."""
+        with errors_named(self._name):
+            return self.crop(0, self.size[0], 0, self.size[1])
+
     def reduced(self, factor: int) -> np.ndarray:
         """Image smaller by a whole factor, (ceil(H / factor), ceil(W / factor), 3) RGB uint8."""
         height, width = self.size
@@ -73,11 +80,11 @@ class LazyImage:
         ]
         return np.concatenate(strips)
 
-    def _open(self, file: Path | io.BytesIO) -> None:
+    def _open(self, file: Path | io.BytesIO, large: bool) -> None:
         try:
-            image = open_pillow(file, large=True)
+            image = open_pillow(file, large)
         except Image.UnidentifiedImageError:
-            self._set_array(decode(file, large=True))
+            self._set_array(decode(file, large))
             return
         with image:
             deep_HW3 = deep_pixels(image, file) if is_reduced(image) else None

@@ -14,8 +14,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from .decoding import MAX_PIXELS
 from .images import read_image, to_rgb
 from .names import ImageError, natural_key, printable
+from .regular import open_regular
 from .sources import find_images
 
 __all__ = ["Frame", "FrameSequence", "VideoError", "import_pyav", "open_frames"]
@@ -103,14 +105,16 @@ def open_frames(source: Any, *, every: int = 1, fps: float | None = None) -> Fra
 def _open_video(path: Path, every: int) -> FrameSequence:
     av = import_pyav()
     name = printable(path)
-    if not path.exists():
-        raise VideoError(f"{name}: no such file")
-    if path.is_file() and not path.stat().st_size:
-        raise VideoError(f"{name}: empty; expected a video")
-    with path.open("rb") as file, _opened(av, file, name) as container:
+    with _file(path, name) as file, _opened(av, file, name) as container:
         if not container.streams.video:
             raise VideoError(f"{name}: has no video stream")
         stream = container.streams.video[0]
+        size = stream.codec_context.width, stream.codec_context.height
+        if size[0] * size[1] > MAX_PIXELS:
+            raise VideoError(
+                f"{name}: expected frames of at most {MAX_PIXELS:,} pixels, found {size[0]} x "
+                f"{size[1]}. Make the video smaller"
+            )
         fps = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         count = stream.frames or None
@@ -126,9 +130,23 @@ def _open_video(path: Path, every: int) -> FrameSequence:
     return FrameSequence(name, fps, count, _decode(av, path, name, fps, every), aspect)
 
 
+def _file(path: Path, name: str) -> IO[bytes]:
+    """Opened file of a video; raises VideoError."""
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
+        raise VideoError(f"{name}: no such file") from None
+    except OSError as error:
+        raise VideoError(f"{name}: {error.strerror}") from None
+    if not os.fstat(file.fileno()).st_size:
+        file.close()
+        raise VideoError(f"{name}: empty; expected a video")
+    return file
+
+
 def _decode(av: Any, path: Path, name: str, fps: Fraction, every: int) -> Iterator[Frame]:
     index, start, time = 0, None, -1.0
-    with path.open("rb") as file, _opened(av, file, name) as container:
+    with _file(path, name) as file, _opened(av, file, name) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         try:

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from .checkpoint_error import CheckpointError
+from .regular import open_regular
 from .torchscript import is_torchscript
 
 __all__ = ["PICKLE", "SAFETENSORS", "TORCHSCRIPT", "weight_format"]
@@ -43,9 +44,11 @@ def weight_format(path: str | Path) -> str:
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder, not a weights file. Name the file in it")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is not a regular file. Give the path of a weights file")
     if not path.is_file():
         raise CheckpointError(f"The weights file {path} does not exist. Correct the path")
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD)
     size = path.stat().st_size
     if head[:2] == b"PK":

@@ -11,6 +11,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ovss.io.regular import open_regular
+
 _ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['"]?\}\}""")
 _BASE_VALUE = re.compile(r"\{\{\s*(_base_(?:\.\w+)+)\s*\}\}")
 
@@ -69,7 +71,8 @@ def filled_text(path: Path) -> str:
         ConfigError: the file is not UTF-8 text, or an environment variable is not set.
     """
     try:
-        return _fill_placeholders(path, path.read_text(encoding="utf-8-sig"))
+        with open_regular(path, "r", encoding="utf-8-sig") as file:
+            return _fill_placeholders(path, file.read())
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8") from None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ovss.data.files import read_labels
 from ovss.io.images import ImageError
+from ovss.io.regular import open_regular
 
 from .census import label_hash
 from .finished import DESCRIPTION
@@ -42,7 +43,8 @@ def check_folder(folder: str | Path, progress: bool = True) -> list[str]:
             f"{folder} has no {DESCRIPTION}, so it is incomplete or was not made by `ovss prepare`"
         )
     try:
-        description = json.loads(path.read_text("utf-8"))
+        with open_regular(path, "r") as file:
+            description = json.load(file)
         splits, suffix = description["splits"], description["mask_suffix"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error}). Prepare the folder again.") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 
 from ovss import __version__
 from ovss.io.advice import advised
-from ovss.io.files import write_text
+from ovss.io.files import delete_tree, write_text
+from ovss.io.regular import open_regular
 
 from .census import split_census
 from .recipe import Recipe, SplitFiles
-from .staging import MANIFEST, Staging
+from .staging import LOCK, MANIFEST, Staging
 
 __all__ = ["describe_dataset", "install", "read_description", "write_description"]
 
@@ -86,7 +86,7 @@ def write_description(folder: Path, recipe: Recipe, description: dict[str, Any])
 
 
 def _readable(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def install(staging: Path, out: Path, replace: bool) -> None:
@@ -118,13 +118,13 @@ def install(staging: Path, out: Path, replace: bool) -> None:
                 f"again."
             )
         if old.exists():
-            shutil.rmtree(old)
+            delete_tree(old)
         out.rename(old)
     staging.rename(out)
-    for name in (MANIFEST, ".lock"):
+    for name in (MANIFEST, LOCK):
         (out / name).unlink(missing_ok=True)
     if old.exists():
-        shutil.rmtree(old)
+        delete_tree(old)
 
 
 def read_description(
@@ -162,7 +162,8 @@ def read_description(
         )
         raise advised(error, "out")
     try:
-        content = json.loads(path.read_text("utf-8"))
+        with open_regular(path, "r") as file:
+            content = json.load(file)
         name, summaries = content["name"], content["splits"]
     except (ValueError, KeyError, TypeError) as error:
         unreadable = FileExistsError(

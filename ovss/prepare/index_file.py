@@ -10,6 +10,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from ovss.io.regular import open_regular
+
 from .recipe import SourceError
 
 __all__ = ["read_file_list"]
@@ -55,7 +57,7 @@ def read_file_list(path: Path) -> list[tuple[str, str]]:
             that leave the dataset folder.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             index = _ListReader(file).load()
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror})") from error

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ovss.io.files import write_atomic
+from ovss.io.regular import ensure_readable
 
 from .recipe import LabelError, Labels
 
@@ -33,6 +34,7 @@ T = TypeVar("T")
 def _read(path: Path, extract: Callable[[Image.Image], T]) -> T:
     """Result of `extract` for an image, called while the file is open."""
     try:
+        ensure_readable(path)
         with Image.open(path) as image:
             return extract(image)
     except FileNotFoundError:
@@ -149,11 +151,12 @@ def write_labels(path: Path, labels: Labels) -> int:
         TypeError: the labels have another dtype.
     """
     if labels.dtype == np.uint8:
-        write_atomic(path, lambda file: Image.fromarray(labels).save(file, "PNG"))
+        write_atomic(path, lambda file: Image.fromarray(labels).save(file, "PNG"), durable=False)
     elif labels.dtype == np.uint16:
         write_atomic(
             path,
             lambda file: Image.fromarray(labels).save(file, "TIFF", compression="tiff_lzw"),
+            durable=False,
         )
     else:
         raise TypeError(f"expected labels of dtype uint8 or uint16, got {labels.dtype}")

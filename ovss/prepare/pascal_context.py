@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ovss.data.rle import decode_mask
+from ovss.io.regular import open_regular
 
 from .label_files import read_label_map
 from .recipe import ConvertedLabels, Item, LabelError, Recipe, SourceError, SplitFiles
@@ -74,7 +75,8 @@ def _find_59(recipe: Recipe, source: Path, split: str) -> SplitFiles:
 def _read_merged(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """Reads trainval_merged.json and checks its structure and category names."""
     try:
-        content = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            content = json.load(file)
     except ValueError as error:
         raise SourceError(f"{path} is not valid JSON ({error}). Download it again.") from None
     needed = {
@@ -169,7 +171,9 @@ def _find_459(recipe: Recipe, source: Path, split: str) -> SplitFiles:
 
 def _check_names(path: Path, expected: Sequence[str]) -> None:
     """Checks that the lines of labels.txt ("1: accordion") have the expected class names."""
-    for line in path.read_text("utf-8", "replace").splitlines():
+    with open_regular(path, "r", errors="replace") as file:
+        lines = file.read().splitlines()
+    for line in lines:
         number, colon, name = line.partition(":")
         if not colon or not number.strip().isdigit():
             continue

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ovss.io.regular import open_regular
+
 from .recipe import Recipe, SplitFiles
 from .sources import by_key, first_existing, pair_listed
 from .tables import Table, index_maps
@@ -33,7 +35,8 @@ def _find(recipe: Recipe, source: Path, split: str) -> SplitFiles:
         )
         raise recipe.missing(root, missing)
     images = by_key(root / "JPEGImages", (".jpg", ".jpeg"))
-    keys = listing.read_text("utf-8-sig").split()
+    with open_regular(listing, "r", encoding="utf-8-sig") as file:
+        keys = file.read().split()
     files = pair_listed(split, keys, images, by_key(masks, ".png"), str(listing))
     if masks.name == "SegmentationClass":
         files.notes.append("SegmentationClassAug is missing, so SegmentationClass was used")

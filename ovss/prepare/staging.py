@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ovss.io.advice import advised
-from ovss.io.files import write_text
+from ovss.io.files import delete_tree, write_text
+from ovss.io.locks import FileLock
+from ovss.io.regular import open_regular
 
 from .recipe import Item, Recipe
 from .work import source_fingerprint
 
-__all__ = ["MANIFEST", "Staging"]
+__all__ = ["LOCK", "MANIFEST", "Staging"]
 
 MANIFEST = "manifest.jsonl"
-_LOCK = ".lock"
+LOCK = ".lock"
+USER = "`ovss prepare`"
 
 
 class Staging:
@@ -41,6 +43,11 @@ class Staging:
     def __init__(self, folder: Path, header: dict[str, Any], restart: bool = False) -> None:
         self.folder = folder
         manifest = folder / MANIFEST
+        if folder.is_symlink():
+            raise FileExistsError(
+                f"expected a folder for unfinished work, found the symbolic link {folder}. Remove "
+                f"the link, or choose another output folder"
+            )
         if folder.exists() and any(folder.iterdir()):
             difference = _difference(folder, manifest, header)
             if difference and (not restart or not manifest.is_file()):
@@ -50,21 +57,22 @@ class Staging:
                 )
                 raise advised(error, "force")
             if difference:
-                with _lock_folder(folder):
-                    pass  # raises if another process is using the folder
-                shutil.rmtree(folder)
+                with FileLock(folder / LOCK, USER):
+                    delete_tree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = _lock_folder(folder)
+        self.lock = FileLock(folder / LOCK, USER)
+        _refuse_links(folder)
         self.lines: dict[str, str] = {}
         for line in _whole_lines(manifest)[1:]:
             record = _parse(line)
             if record is not None:
                 self.lines[f"{record['split']}/{record['key']}"] = line
-        for leftover in folder.rglob(".*.tmp"):
-            leftover.unlink()
-        lines = [json.dumps(header), *self.lines.values()]
+        for leftover in _files_below(folder):
+            if leftover.name.startswith(".") and leftover.name.endswith(".tmp"):
+                leftover.unlink()
+        lines = [json.dumps(header, allow_nan=False), *self.lines.values()]
         write_text(manifest, "".join(f"{line}\n" for line in lines))
-        self.file: IO[str] = manifest.open("a", encoding="utf-8")
+        self.file: IO[str] = open_regular(manifest, "a")
 
     def is_done(self, item: Item, recipe: Recipe) -> bool:
         """Checks whether an item is finished and its files are unchanged."""
@@ -84,7 +92,7 @@ class Staging:
 
     def add(self, record: dict[str, Any]) -> None:
         """Records a finished item in the manifest."""
-        line = json.dumps(record)
+        line = json.dumps(record, allow_nan=False)
         self.lines[f"{record['split']}/{record['key']}"] = line
         self.file.write(line + "\n")
         self.file.flush()
@@ -104,14 +112,14 @@ class Staging:
             if not record["dropped"]:
                 files.update(_files(self.folder, record, recipe))
         for kind in ("images", "masks"):
-            for path in sorted((self.folder / kind).rglob("*")):
-                if not path.is_dir() and path not in files:
+            for path in _files_below(self.folder / kind):
+                if path not in files:
                     path.unlink()
 
     def close(self) -> None:
         """Closes the manifest and releases the lock."""
         self.file.close()
-        self.lock.close()
+        self.lock.release()
 
 
 def _files(folder: Path, record: dict[str, Any], recipe: Recipe) -> tuple[Path, Path]:
@@ -122,7 +130,8 @@ def _files(folder: Path, record: dict[str, Any], recipe: Recipe) -> tuple[Path, 
 def _whole_lines(manifest: Path) -> list[str]:
     if not manifest.is_file():
         return []
-    return manifest.read_text("utf-8", "replace").splitlines()
+    with open_regular(manifest, "r", errors="replace") as file:
+        return file.read().splitlines()
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -150,24 +159,20 @@ def _difference(folder: Path, manifest: Path, header: dict[str, Any]) -> str:
     )
 
 
-def _lock_folder(folder: Path) -> IO[str]:
-    """Lock file of a folder, held until it is closed or the process ends.
+def _refuse_links(folder: Path) -> None:
+    """Refuses links in place of the folders that files are written into and deleted from."""
+    for kind in ("images", "masks"):
+        for place in (folder / kind, *sorted((folder / kind).glob("*"))):
+            if place.is_symlink() and place.is_dir():
+                raise FileExistsError(
+                    f"expected a folder, found the symbolic link {place}. Remove the link"
+                )
 
-    Where locks are not available, the returned file is already closed.
-    """
-    file = (folder / _LOCK).open("w")
-    try:
-        import fcntl
-    except ImportError:  # Windows, where an open file would also prevent renaming the folder
-        file.close()
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise BlockingIOError(
-            f"another `ovss prepare` is using {folder}. Wait for it or stop it."
-        ) from None
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+
+def _files_below(folder: Path) -> list[Path]:
+    """Everything below a folder except folders, in order; links to folders are not followed."""
+    return sorted(
+        Path(place) / name
+        for place, folders, files in os.walk(folder)
+        for name in (*files, *(n for n in folders if os.path.islink(os.path.join(place, n))))
+    )

@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from ovss.io.files import write_atomic
+from ovss.io.regular import open_regular
 
 from .census import count_values, label_hash
 from .label_files import image_size, write_labels
@@ -110,7 +111,7 @@ def _convert(recipe: Recipe, item: Item, folder: Path, link: str) -> dict[str, A
             _place(item.image, image, link)
         else:
             resized = Image.fromarray(conversion.image)
-            write_atomic(image, lambda file: resized.save(file, "PNG"))
+            write_atomic(image, lambda file: resized.save(file, "PNG"), durable=False)
         record["bytes"] = write_labels(mask, labels)
     return record
 
@@ -141,5 +142,5 @@ def _place(source: Path, target: Path, link: str) -> None:
             return
         except OSError:
             temporary.unlink(missing_ok=True)
-    with source.open("rb") as file:
-        write_atomic(target, lambda copy: shutil.copyfileobj(file, copy, 1 << 20))
+    with open_regular(source) as file:
+        write_atomic(target, lambda copy: shutil.copyfileobj(file, copy, 1 << 20), durable=False)

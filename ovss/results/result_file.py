@@ -6,14 +6,14 @@ complete.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ovss.io.files import ensure_writable, write_text
+from ovss.io.files import ensure_target, write_text
+from ovss.io.regular import open_regular
 from ovss.protocols.named import method_hash
 
 __all__ = [
@@ -173,12 +173,10 @@ def ensure_place(path: str | Path) -> None:
     """Checks, before hours of work, that a result can be written.
 
     Raises:
-        OSError: the folder cannot be created or written to, or the path is a folder itself.
+        OSError: the folder cannot be created or written to, or a folder, device or pipe is at the
+            path.
     """
-    place = Path(path).absolute()
-    if place.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder, but a file is expected", str(path))
-    ensure_writable(place.parent)
+    ensure_target(path)
 
 
 def write_result(path: str | Path, result: Result) -> None:
@@ -238,7 +236,8 @@ def _with_both_hashes(protocol: Any) -> Any:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        with open_regular(path, "r") as file:
+            return json.load(file)
     except FileNotFoundError:
         raise ResultError(f"The result file {path} does not exist") from None
     except OSError as error:

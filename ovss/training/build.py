@@ -17,6 +17,7 @@ from ovss import distributed
 from ovss.distributed import unwrap
 from ovss.io.advice import advised
 from ovss.io.files import ensure_writable
+from ovss.io.locks import FileLock
 from ovss.models.checkpoint import load_weights
 from ovss.models.config_keys import check_keys
 from ovss.models.config_kinds import check_kinds, without_unset
@@ -82,7 +83,7 @@ def build_runner(
 
     Raises:
         KeyError: unknown config key.
-        OSError: `work_dir` cannot be written.
+        OSError: `work_dir` cannot be written, or another training uses it (BlockingIOError).
         CheckpointError: the checkpoint is truncated or not finite, has no training state, or holds
             an average of weights although the config keeps none.
         ResumeMismatchError: settings that decide the curve are not those of the checkpoint.
@@ -102,6 +103,7 @@ def build_runner(
     config.work_dir, config.launcher = str(work_dir), launcher
     ensure_work_dir(work_dir)
     distributed.start(launcher, **config.get("env_cfg", {}).get("dist_cfg", {}))
+    lock = None if testing else lock_work_dir(work_dir)
     if not testing:
         share_of_batch(config.train_dataloader, config.train_cfg, distributed.world_size())
     torch.set_float32_matmul_precision(matmul_precision(config))
@@ -111,6 +113,7 @@ def build_runner(
     images = count_images(config, ("test",) if testing else ("train", "val"))
     start = find_start(config, work_dir, resume, seed, images.get("train", 0))
     runner = TrainingRunner.from_cfg(config)
+    runner.work_dir_lock = lock
     if start.missing:
         runner.logger.warning(
             f"Found no checkpoint in {work_dir} to resume from. Training starts from scratch"
@@ -174,6 +177,24 @@ def register_training() -> None:
     register_evaluation()
     for module in ("segmentor", "training", "training.optim", "training.hooks"):
         import_module(f"ovss.{module}")
+
+
+def lock_work_dir(folder: str | Path) -> FileLock | None:
+    """Locks a working directory for one training; the first rank does it for all.
+
+    Raises:
+        BlockingIOError: another training uses the directory; every rank raises it.
+    """
+    lock, problem = None, None
+    if distributed.rank() == 0:
+        try:
+            lock = FileLock(Path(folder) / ".train.lock", "training", again=True)
+        except BlockingIOError as error:
+            problem = error.args + (error.filename,)
+    problem = distributed.all_gather(problem)[0]
+    if problem is not None:
+        raise advised(BlockingIOError(*problem), "work_dir")
+    return lock
 
 
 def ensure_work_dir(folder: str | Path) -> None:

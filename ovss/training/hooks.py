@@ -19,6 +19,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ovss.io.files import write_text
+from ovss.io.json_text import json_text
+from ovss.io.regular import open_regular
 
 from .curve import plot_curve, read_curve
 
@@ -62,8 +64,7 @@ class CurveHook(Hook):
         self.path = Path(runner.work_dir) / CURVE
         kept = [row for row in read_curve(self.path) if row["iter"] <= runner.iter]
         write_text(self.path, "".join(map(_line, kept)))
-        record = json.dumps(_run_record(runner), indent=2)
-        write_text(self.path.with_name("run.json"), record)
+        write_text(self.path.with_name("run.json"), json_text(_run_record(runner)))
 
     @master_only
     def after_train_iter(
@@ -77,7 +78,7 @@ class CurveHook(Hook):
         row.update((key, float(value.detach())) for key, value in (outputs or {}).items())
         rates = runner.optim_wrapper.get_lr()
         row["lr"] = rates.get("base_lr", rates["lr"])[0]
-        with open(self.path, "a", encoding="utf-8") as file:
+        with open_regular(self.path, "a") as file:
             file.write(_line(row))
 
     @master_only
@@ -85,7 +86,7 @@ class CurveHook(Hook):
         if not hasattr(self, "path"):
             return
         row = {"iter": runner.iter, **{f"val_{k}": float(v) for k, v in (metrics or {}).items()}}
-        with open(self.path, "a", encoding="utf-8") as file:
+        with open_regular(self.path, "a") as file:
             file.write(_line(row))
 
     @master_only

@@ -21,6 +21,7 @@ from torch import nn
 from ovss.distributed import unwrap
 from ovss.evaluation.named_images import images_named
 from ovss.io.advice import advised
+from ovss.io.locks import FileLock
 from ovss.io.terminal import limit_terminal
 from ovss.models.build import build_model
 
@@ -50,6 +51,17 @@ class TrainingRunner(Runner):
     _train_dataloader: Any
     new_schedule: bool = False
     """True if a resumed training follows the schedule of its config, not that of the checkpoint."""
+
+    work_dir_lock: FileLock | None = None
+    """Lock of the working directory, held until the training ends; None on other ranks."""
+
+    def train(self) -> nn.Module:
+        """Trains; the lock of the working directory ends with it."""
+        try:
+            return super().train()
+        finally:
+            if self.work_dir_lock is not None:
+                self.work_dir_lock.release()
 
     def build_logger(self, *args: Any, **options: Any) -> MMLogger:
         """Builds the logger: everything goes to the log file, the terminal gets what matters."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 
@@ -15,7 +16,7 @@ MAX_LISTED = 5  # duplicates that a message names
 def find_duplicates(names: Sequence[str], synonyms: str = "first") -> dict[str, tuple[int, ...]]:
     """Finds categories with equal names, which no model can tell apart.
 
-    Names are compared without regard to case and extra spaces.
+    Names are compared without regard to case, extra spaces and the Unicode form of accents.
 
     Args:
         names: T class names; ``"sofa, couch"`` is one category with two synonyms.
@@ -32,10 +33,22 @@ def find_duplicates(names: Sequence[str], synonyms: str = "first") -> dict[str, 
     """
     indices: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        parts = [" ".join(part.split()).casefold() for part in split_synonyms(name)]
+        parts = [_folded(part) for part in split_synonyms(name)]
         key = parts[0] if synonyms == "first" and parts else ", ".join(sorted(set(parts)))
         indices.setdefault(key, []).append(index)
     return {key: tuple(same) for key, same in indices.items() if len(same) > 1}
+
+
+def _folded(name: str) -> str:
+    """Name with one spelling of case, spaces and accents."""
+    text = unicodedata.normalize("NFC", " ".join(name.split()).casefold())
+    return unicodedata.normalize("NFC", text.casefold())
+
+
+def _unprintable(name: str) -> str:
+    """First character that no file or terminal should get, or an empty string."""
+    text = " ".join(name.split())  # tabs and line breaks count as spaces
+    return next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), "")
 
 
 def check_names(
@@ -65,6 +78,12 @@ def check_names(
     for name, place in zip(candidates, places, strict=True):
         if not isinstance(name, str):
             raise TypeError(f"{where}, {place}: a name must be a string, got {name!r}")
+        control = _unprintable(name)
+        if control:
+            raise ValueError(
+                f"{where}, {place}: a name holds the control character or the lone surrogate "
+                f"{control!r}. Remove it"
+            )
         if not split_synonyms(name):
             raise ValueError(
                 f"{where}, {place}: the name is blank ({name!r}). Write a name or remove the entry"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from ovss.io.regular import open_regular
 from ovss.structures import Vocabulary
 
 from .checks import check_names
@@ -140,10 +141,18 @@ def _existing_file(source: str | Path) -> Path:
         return path
     looks_like_path = isinstance(source, Path) or "/" in source or "\\" in source or path.suffix
     if looks_like_path:
-        reason = "it is a folder" if path.is_dir() else "the file does not exist"
-        raise FileNotFoundError(f"Cannot read the vocabulary {str(path)!r}: {reason}")
+        raise FileNotFoundError(f"Cannot read the vocabulary {str(path)!r}: {_missing(path)}")
     hint = " To pass several names, use a list, not one string." if "," in str(source) else ""
     raise ValueError(_unknown("vocabulary", str(source), list_vocabularies()) + hint)
+
+
+def _missing(path: Path) -> str:
+    """Reason why a path is not a vocabulary file."""
+    if "\0" in str(path):
+        return "a path cannot hold a NUL character"
+    if path.is_dir():
+        return "it is a folder"
+    return "it is not a regular file" if path.exists() else "the file does not exist"
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
@@ -155,7 +164,8 @@ def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
 def _read_file(path: Path) -> tuple[list[str], list[str]]:
     """Reads the names in a file and their positions, for messages."""
     try:
-        text = path.read_text("utf-8-sig")
+        with open_regular(path, "r", encoding="utf-8-sig") as file:
+            text = file.read()
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8"

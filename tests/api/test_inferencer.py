@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,10 @@ import torch
 from PIL import Image
 
 import ovss
+from ovss.api import pieces
+from ovss.api.request import Request
 from ovss.api.result import UNKNOWN
+from ovss.api.video import segment_video
 from ovss.inference import best_labels
 from ovss.io.images import ImageError
 from ovss.segmentor import NonFiniteError
@@ -197,3 +202,54 @@ def test_weights_that_are_not_finite_stop_the_image(tmp_path, image):
 def test_repr_of_an_inferencer_names_method_and_caveat(tiny):
     assert repr(tiny).startswith("<Inferencer tiny on cpu: ")
     assert "random weights in the encoder" in repr(tiny)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("way", ["image", "tiles", "video"])
+def test_a_decoder_that_overflows_in_half_precision_stops_the_image(tmp_path, image, half, way):
+    """A sigmoid turns an infinite logit into 1, which looks like a sure answer."""
+    run = ovss.Inferencer(write_tiny_config(tmp_path), device="cpu")
+    request = Request.of(WORDS)
+    decode = run.model.decoder.forward
+
+    def overflowing(aligned):
+        masks = decode(aligned)
+        factor = torch.finfo(half).max / 10
+        logits = (masks.logits_BKHW.abs() + 100).to(half) * torch.tensor(factor, dtype=half)
+        return replace(masks, logits_BKHW=logits.float())
+
+    run.model.decoder.forward = overflowing
+
+    def answer():
+        if way == "video":
+            pytest.importorskip("av")
+            return segment_video([image], lambda rgb: run.label(rgb, request), tmp_path / "out")
+        return run.label(image, request, tile=32 if way == "tiles" else None)
+
+    with torch.autocast("cpu", half), pytest.raises(NonFiniteError, match="masks of the decoder"):
+        answer()
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_large_images_are_segmented_in_tiles_unless_you_ask_for_one_piece(tiny, image, monkeypatch):
+    monkeypatch.setattr(pieces, "ONE_PIECE", 37 * 61 - 1)
+    monkeypatch.setattr(pieces, "TILE", 32)
+    request, reports = Request.of(WORDS), []
+    tiled = tiny.label(image, request, report=reports.append)
+    assert tiled.tile == (32, 32)
+    assert tiled.to_dict()["tile"] == [32, 32]
+    assert "61 x 37 pixels are segmented in tiles of 32 x 32" in reports[0]
+    whole = tiny.label(image, request, tile=0, report=reports.append)
+    assert whole.tile is whole.to_dict()["tile"] is None
+    assert len(reports) == 1
+    explicit = tiny.label(image, request, tile=32)
+    assert (explicit.label_map == tiled.label_map).all()
+    monkeypatch.setattr(pieces, "ONE_PIECE", 37 * 61)
+    assert (tiny(image, WORDS).label_map == whole.label_map).all()
+
+
+def test_a_stream_is_read_once_even_if_it_may_be_tiled(tiny, image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png")
+    file.seek(0)
+    assert tiny.label(file, Request.of(WORDS), tile=512).label_map.shape == (37, 61)

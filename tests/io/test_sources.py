@@ -133,16 +133,3 @@ def test_names_that_are_not_utf8(here):
     with pytest.raises(ImageError, match=r"d\\xe9: no such file"):
         find_sources([os.fsdecode(b"d\xe9")])
     assert printable("a\nb\x1b[0m") == r"a\nb\x1b[0m"
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
-def test_a_named_pipe_is_read(here):
-    import threading
-
-    put(here, "a.png")
-    os.mkfifo(here / "pipe")
-    data = (here / "a.png").read_bytes()
-    writer = threading.Thread(target=lambda: (here / "pipe").write_bytes(data))
-    writer.start()
-    assert read_image("pipe").shape == (3, 4, 3)
-    writer.join()

@@ -239,7 +239,7 @@ def test_one_at_a_time(source, tmp_path, monkeypatch):
     from ovss.prepare.staging import Staging
 
     def install(*args, **options):
-        with pytest.raises(BlockingIOError, match="is using"):
+        with pytest.raises(BlockingIOError, match="in use by another `ovss prepare`"):
             run("coco_object", source, tmp_path / "x")
         original(*args, **options)
 
@@ -251,7 +251,7 @@ def test_one_at_a_time(source, tmp_path, monkeypatch):
 
     header = {"name": "x"}
     staging = Staging(tmp_path / "o.partial", header)
-    with pytest.raises(BlockingIOError, match=r"another `ovss prepare` is using .*partial"):
+    with pytest.raises(BlockingIOError, match=r"another `ovss prepare` .*partial"):
         Staging(tmp_path / "o.partial", header)
     staging.close()
     Staging(tmp_path / "o.partial", header).close()
