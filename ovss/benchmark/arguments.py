@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
 
-from ovss.io.files import write_atomic
+from ovss.io.files import write_text
+from ovss.io.json_text import json_text
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 from ovss.segmentor import OpenVocabSegmentor
@@ -81,6 +81,5 @@ def random_model(
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:
-    """Writes a JSON file, whole or not at all."""
-    text = json.dumps(content, indent=1) + "\n"
-    write_atomic(path, lambda file: file.write(text.encode()))
+    """Writes a JSON file, whole or not at all; NaN and infinity become null."""
+    write_text(path, json_text(content, indent=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import statistics
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from .clock import Clock
 from .complexity import count_parameters
 from .images import open_dataset, samples_of
 from .memory import peak_memory
+from .row_checks import read_rows
 from .selection import curve
 from .speed_cases import Contender, image_case
 from .table_jobs import Job, config_of
@@ -74,24 +74,6 @@ def run(
         if file is not None:
             write_json(str(file), {"rows": stored})
     return rows
-
-
-def read_rows(file: str | Path) -> list[Row]:
-    """Reads the rows in a file; returns an empty list if the file does not exist.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    path = Path(file)
-    if not path.is_file():
-        return []
-    try:
-        rows = json.loads(path.read_text())["rows"]
-        if all(isinstance(row["job"], dict) for row in rows):
-            return [row for row in rows if "images" in row]  # older versions wrote other rows
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f"{path} does not hold rows of this table. Choose another file, or remove it")
 
 
 def _measure_in_process(job: Job) -> Row:
