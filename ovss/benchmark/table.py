@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from mmengine.config import Config
 
 from ovss import __version__
 from ovss.data.base import SegmentationDataset
+from ovss.io.children import end_with_parent
 from ovss.models.build import build_segmentor
 from ovss.results.record import processor
 from ovss.segmentor import OpenVocabSegmentor
@@ -78,7 +80,13 @@ def run(
 
 def _measure_in_process(job: Job) -> Row:
     try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool = ProcessPoolExecutor(
+            1,
+            mp_context=get_context("spawn"),
+            initializer=end_with_parent,
+            initargs=(os.getpid(),),
+        )
+        with pool:
             return pool.submit(measure_row, job, partial(print, flush=True)).result()
     except BrokenProcessPool as error:
         raise RuntimeError(

@@ -144,6 +144,9 @@ class ImageMaskDataset(SegmentationDataset):
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def path_of(self, index: int) -> str:
+        return str(self.pairs[index][0])
+
     def load(self, index: int) -> LabeledImage:
         image_path, mask_path = self.pairs[index]
         image = read_image(image_path)
