@@ -8,10 +8,10 @@ topic, it has no sentence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TypeVar
 
-from ovss.io.advice import advice_of
+from ovss.io.advice import Advice, advice_of, hints_of
 
 from .errors import notes_of
 from .options import is_out_of_memory, is_worker_lost
@@ -98,11 +98,15 @@ ADVICE: dict[str, dict[str, str]] = {
 
 def sentences(command: str, error: BaseException) -> str:
     """Hints that a command prints after an error message; may be empty."""
-    advice, known = advice_of(error), ADVICE.get(command, {})
+    advice = advice_of(error)
     found = ["memory"] * is_out_of_memory(error) + ["workers"] * is_worker_lost(error)
     topics = dict.fromkeys((*advice.topics, *found))
-    values = {"command": command, **advice.values}
-    return " ".join(known[topic].format(**values) for topic in topics if topic in known)
+    return _texts(command, Advice(tuple(topics), advice.values))
+
+
+def _texts(command: str, advice: Advice) -> str:
+    known, values = ADVICE.get(command, {}), {"command": command, **advice.values}
+    return " ".join(known[topic].format(**values) for topic in advice.topics if topic in known)
 
 
 def with_advice(command: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
@@ -112,7 +116,8 @@ def with_advice(command: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
         @wraps(run)
         def advising(*arguments: object, **options: object) -> R:
             try:
-                return run(*arguments, **options)
+                with hints_of(partial(_texts, command)):
+                    return run(*arguments, **options)
             except Exception as error:
                 text = sentences(command, error)
                 notes = notes_of(error)

@@ -22,9 +22,12 @@ from numpy.typing import NDArray
 
 from ovss.io.advice import advised
 from ovss.io.files import write_text
-from ovss.io.hashing import short_hash
+from ovss.io.hashing import content_hash, short_hash
+from ovss.io.locks import lock_folder, unlock_folder
+from ovss.io.strict_json import parse_json
 
-FORMAT = 1
+FORMAT = 2
+"""Format of the parts; parts of another format are evaluated again."""
 _NAME = re.compile(r"session-(\d+)-rank-(\d+)\.json")
 _COMPLETE = "complete"
 Marks = NDArray[np.bool_]
@@ -89,6 +92,22 @@ class StateFolder:
         self.root, self.identity = root, dict(identity)
         self.folder = root / short_hash(self.identity)
 
+    def lock(self) -> None:
+        """Makes sure that no other process counts the same evaluation here.
+
+        Raises:
+            ResumeError: another process does.
+        """
+        if not lock_folder(self.folder):
+            error = ResumeError(
+                f"Another process runs the same evaluation in {self.root}. Wait until it ends"
+            )
+            raise advised(error, "keep_apart")
+
+    def unlock(self) -> None:
+        """Lets other processes continue this evaluation."""
+        unlock_folder(self.folder)
+
     def clear(self) -> None:
         """Deletes the parts of earlier sessions."""
         (self.folder / _COMPLETE).unlink(missing_ok=True)
@@ -110,12 +129,19 @@ class StateFolder:
             "seconds": part.seconds,
             "started": part.started,
         }
-        text = json.dumps(content)
+        text = json.dumps({**content, "check": content_hash(content)}, allow_nan=False)
         path = self.folder / f"session-{session:04d}-rank-{rank:04d}.json"
         write_text(path, text)
 
-    def read(self) -> list[list[SessionCounts]]:
+    def read(
+        self, length: int, empty: Sequence[CountState] | None = None
+    ) -> list[list[SessionCounts]]:
         """Parts of each session, without damaged ones, whose images are evaluated again.
+
+        Args:
+            length: number of images in the dataset.
+            empty: counts of each metric before the first image, to which those of the parts have
+                to fit; None: any counts.
 
         Raises:
             ResumeError: this evaluation has no state, but `root` holds unfinished evaluations with
@@ -130,7 +156,7 @@ class StateFolder:
             )
         sessions: dict[str, list[SessionCounts]] = {}
         for path in files:
-            part = _read_part(path, self.identity)
+            part = _read_part(path, self.identity, length, empty)
             if part is not None:
                 sessions.setdefault(path.name.partition("-rank-")[0], []).append(part)
         return list(sessions.values())
@@ -165,25 +191,66 @@ class StateFolder:
 
 def _identity_of(path: Path) -> dict[str, str]:
     try:
-        return dict(json.loads(path.read_text())["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
+        identity = parse_json(path.read_bytes())["identity"]
+        return {str(key): str(value) for key, value in identity.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _read_part(path: Path, identity: Mapping[str, str]) -> SessionCounts | None:
+def _read_part(
+    path: Path, identity: Mapping[str, str], length: int, empty: Sequence[CountState] | None
+) -> SessionCounts | None:
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        if content["format"] != FORMAT or content["identity"] != identity:
-            raise ValueError("its format or identity differs")
-        packed = np.frombuffer(base64.b64decode(content["done"], validate=True), np.uint8)
-        done_N = np.unpackbits(packed, count=content["pictures"]).astype(bool)
+        content = parse_json(path.read_bytes())
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(f"does not have format {FORMAT}")
+        if content.pop("check", None) != content_hash(content):
+            raise ValueError("was changed after it was written")
+        if content["identity"] != identity:
+            raise ValueError("belongs to another evaluation")
+        if content["pictures"] != length:
+            raise ValueError(f"is of {content['pictures']!r} images, not of {length:,}")
+        counts = checked_counts(content["counts"], empty)
         return SessionCounts(
-            done_N, content["counts"], float(content["seconds"]), content["started"]
+            _marks(content["done"], length), counts, float(content["seconds"]), content["started"]
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         print_log(
-            f"The state {path} cannot be read ({error}), so its images are evaluated again",
+            f"The state {path} is not used, because it {reason}. Its images are evaluated again",
             "current",
             logging.WARNING,
         )
         return None
+
+
+def _marks(packed: str, length: int) -> Marks:
+    """Marks of `length` images from their bits in base64."""
+    bits = np.frombuffer(base64.b64decode(packed, validate=True), np.uint8)
+    if len(bits) != -(-length // 8) or np.unpackbits(bits)[length:].any():
+        raise ValueError(f"does not mark {length:,} images")
+    return np.unpackbits(bits, count=length).astype(bool)
+
+
+def checked_counts(counts: Any, empty: Sequence[CountState] | None) -> list[CountState]:
+    """Checks counts that were read from a file.
+
+    Args:
+        counts: value of the file.
+        empty: counts of each metric before the first image; None: any counts.
+
+    Raises:
+        ValueError: the counts are not whole numbers of at least 0, or do not have the shape of
+            `empty`. The message is the end of a sentence about the file.
+    """
+    rows = [row for state in counts for row in state.values()]
+    if any(type(n) is not int or n < 0 for row in rows for n in row):
+        raise ValueError("has counts that are not whole numbers of at least 0")
+    if empty is not None:
+        shapes = [
+            [{key: len(row) for key, row in state.items()} for state in each]
+            for each in (counts, empty)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError("has counts of other metrics or classes")
+    return list(counts)

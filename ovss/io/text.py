@@ -27,6 +27,8 @@ def control_character(text: str) -> str | None:
     >>> control_character("sky\nroad"), control_character("ciel étoilé")
     ('\\n', None)
     """
+    if text.isprintable():  # the usual case, fast
+        return None
     return next((_escaped(c) for c in text if c != "\t" and _is_hidden(c)), None)
 
 
@@ -36,6 +38,8 @@ def visible(text: str) -> str:
     >>> visible("sky\nroad\x1b[2J")
     'sky\\nroad\\x1b[2J'
     """
+    if text.isprintable():
+        return text
     return "".join(_escaped(c) if _is_hidden(c) else c for c in text)
 
 
@@ -73,11 +77,11 @@ def read_utf8(path: str | os.PathLike[str], largest: int = MAX_TEXT_BYTES) -> st
         )
     encoding = _BOMS.get(content[:2])
     if encoding:
-        raise ValueError(f"{path} is {encoding} text, but UTF-8 is expected. Save it as UTF-8")
+        raise ValueError(f"{path} is not UTF-8 text but {encoding}. Save it as UTF-8")
     zero = content.find(b"\0")
     if zero >= 0:
         raise ValueError(
-            f"{path} is not a text file, because byte {zero} is zero. Name a text file in UTF-8"
+            f"{path} is not UTF-8 text, because byte {zero} is zero. Name a text file in UTF-8"
         )
     try:
         return content.decode("utf-8-sig")

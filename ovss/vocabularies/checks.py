@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 
+from ovss.io.text import control_character
 from ovss.structures import split_synonyms
 
 __all__ = ["check_names", "find_duplicates"]
@@ -56,7 +57,7 @@ def check_names(
 
     Raises:
         TypeError: a name is not a string.
-        ValueError: no names, a blank name, or duplicates.
+        ValueError: no names, a blank name, a control character, or duplicates.
     """
     if duplicates not in ("error", "warn"):
         raise ValueError(f"duplicates must be 'error' or 'warn', got {duplicates!r}")
@@ -64,7 +65,13 @@ def check_names(
     places = places or [f"name {index}" for index in range(len(candidates))]
     for name, place in zip(candidates, places, strict=True):
         if not isinstance(name, str):
-            raise TypeError(f"{where}, {place}: a name must be a string, got {name!r}")
+            raise TypeError(f"{where}, {place}: a name must be a string, got {repr(name)[:60]}")
+        hidden = control_character(name.strip())
+        if hidden:
+            raise ValueError(
+                f"{where}, {place}: the name {name[:60]!r} contains the control character "
+                f"{hidden}. Remove it"
+            )
         if not split_synonyms(name):
             raise ValueError(
                 f"{where}, {place}: the name is blank ({name!r}). Write a name or remove the entry"
