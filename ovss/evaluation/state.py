@@ -7,18 +7,13 @@ leaves every image either in exactly one part or in none.
 
 from __future__ import annotations
 
-import base64
 import json
-import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from numpy.typing import NDArray
 
 from ovss.io.advice import advised
 from ovss.io.files import write_text
@@ -26,34 +21,14 @@ from ovss.io.hashing import content_hash, short_hash
 from ovss.io.locks import lock_folder, unlock_folder
 from ovss.io.strict_json import parse_json
 
-FORMAT = 2
-"""Format of the parts; parts of another format are evaluated again."""
+from .parts import FORMAT, CountState, Marks, SessionCounts, packed_marks, read_part
+
 _NAME = re.compile(r"session-(\d+)-rank-(\d+)\.json")
 _COMPLETE = "complete"
-Marks = NDArray[np.bool_]
-CountState = Mapping[str, list[int]]
-"""Running counts of a metric, in a form that JSON can hold."""
 
 
 class ResumeError(ValueError):
     """The state on disk belongs to another evaluation, so the counts must not be added up."""
-
-
-@dataclass(frozen=True)
-class SessionCounts:
-    """Work of one rank in one session.
-
-    Args:
-        done_N: True for images that are counted.
-        counts: counts of each metric.
-        seconds: wall-clock seconds until the part was written.
-        started: start of the session (UTC, ISO 8601).
-    """
-
-    done_N: Marks
-    counts: Sequence[CountState]
-    seconds: float
-    started: str
 
 
 def merge(parts: Sequence[SessionCounts], length: int) -> Marks:
@@ -124,7 +99,7 @@ class StateFolder:
             "format": FORMAT,
             "identity": self.identity,
             "pictures": len(part.done_N),
-            "done": base64.b64encode(np.packbits(part.done_N).tobytes()).decode(),
+            "done": packed_marks(part.done_N),
             "counts": list(part.counts),
             "seconds": part.seconds,
             "started": part.started,
@@ -156,7 +131,7 @@ class StateFolder:
             )
         sessions: dict[str, list[SessionCounts]] = {}
         for path in files:
-            part = _read_part(path, self.identity, length, empty)
+            part = read_part(path, self.identity, length, empty)
             if part is not None:
                 sessions.setdefault(path.name.partition("-rank-")[0], []).append(part)
         return list(sessions.values())
@@ -195,62 +170,3 @@ def _identity_of(path: Path) -> dict[str, str]:
         return {str(key): str(value) for key, value in identity.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def _read_part(
-    path: Path, identity: Mapping[str, str], length: int, empty: Sequence[CountState] | None
-) -> SessionCounts | None:
-    try:
-        content = parse_json(path.read_bytes())
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"does not have format {FORMAT}")
-        if content.pop("check", None) != content_hash(content):
-            raise ValueError("was changed after it was written")
-        if content["identity"] != identity:
-            raise ValueError("belongs to another evaluation")
-        if content["pictures"] != length:
-            raise ValueError(f"is of {content['pictures']!r} images, not of {length:,}")
-        counts = checked_counts(content["counts"], empty)
-        return SessionCounts(
-            _marks(content["done"], length), counts, float(content["seconds"]), content["started"]
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        print_log(
-            f"The state {path} is not used, because it {reason}. Its images are evaluated again",
-            "current",
-            logging.WARNING,
-        )
-        return None
-
-
-def _marks(packed: str, length: int) -> Marks:
-    """Marks of `length` images from their bits in base64."""
-    bits = np.frombuffer(base64.b64decode(packed, validate=True), np.uint8)
-    if len(bits) != -(-length // 8) or np.unpackbits(bits)[length:].any():
-        raise ValueError(f"does not mark {length:,} images")
-    return np.unpackbits(bits, count=length).astype(bool)
-
-
-def checked_counts(counts: Any, empty: Sequence[CountState] | None) -> list[CountState]:
-    """Checks counts that were read from a file.
-
-    Args:
-        counts: value of the file.
-        empty: counts of each metric before the first image; None: any counts.
-
-    Raises:
-        ValueError: the counts are not whole numbers of at least 0, or do not have the shape of
-            `empty`. The message is the end of a sentence about the file.
-    """
-    rows = [row for state in counts for row in state.values()]
-    if any(type(n) is not int or n < 0 for row in rows for n in row):
-        raise ValueError("has counts that are not whole numbers of at least 0")
-    if empty is not None:
-        shapes = [
-            [{key: len(row) for key, row in state.items()} for state in each]
-            for each in (counts, empty)
-        ]
-        if shapes[0] != shapes[1]:
-            raise ValueError("has counts of other metrics or classes")
-    return list(counts)
