@@ -19,6 +19,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ovss.io.advice import advised
+from ovss.io.children import watch_parent
 
 TIMEOUT = 1800
 """Seconds that a rank waits for the others before it raises an error."""
@@ -85,6 +86,8 @@ def start(launcher: str, backend: str | None = None, timeout: float = TIMEOUT) -
             "env_cfg.dist_cfg.backend is 'nccl', which needs GPUs, but this machine has none. "
             "Remove the key to use 'gloo'."
         )
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun started this rank, and may be killed
+        watch_parent()
     backend = backend or ("nccl" if torch.cuda.is_available() else "gloo")
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
 

@@ -81,5 +81,5 @@ def random_model(
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file, whole or not at all; NaN and infinity become null."""
     write_text(path, json_text(content, indent=1))

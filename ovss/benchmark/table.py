@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import platform
 import statistics
 from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ from mmengine.config import Config
 
 from ovss import __version__
 from ovss.data.base import SegmentationDataset
+from ovss.io.children import end_with_parent
 from ovss.io.locks import FileLock
 from ovss.models.build import build_segmentor
 from ovss.results.record import processor
@@ -29,6 +30,7 @@ from .clock import Clock
 from .complexity import count_parameters
 from .images import open_dataset, samples_of
 from .memory import peak_memory
+from .row_checks import read_rows
 from .selection import curve
 from .speed_cases import Contender, image_case
 from .table_jobs import Job, config_of
@@ -89,27 +91,15 @@ def _measured(
     return rows
 
 
-def read_rows(file: str | Path) -> list[Row]:
-    """Reads the rows in a file; returns an empty list if the file does not exist.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    path = Path(file)
-    if not path.is_file():
-        return []
-    try:
-        rows = json.loads(path.read_text())["rows"]
-        if all(isinstance(row["job"], dict) for row in rows):
-            return [row for row in rows if "images" in row]  # older versions wrote other rows
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f"{path} does not hold rows of this table. Choose another file, or remove it")
-
-
 def _measure_in_process(job: Job) -> Row:
     try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool = ProcessPoolExecutor(
+            1,
+            mp_context=get_context("spawn"),
+            initializer=end_with_parent,
+            initargs=(os.getpid(),),
+        )
+        with pool:
             return pool.submit(measure_row, job, partial(print, flush=True)).result()
     except BrokenProcessPool as error:
         raise RuntimeError(

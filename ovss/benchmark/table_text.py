@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ovss.io.markdown import markdown_table
+from ovss.io.markdown import code_span, markdown_table, markdown_text
+from ovss.io.text import visible
 
 from .arguments import labels
 from .table import Row
@@ -34,7 +35,7 @@ _TEXT_COLUMNS = 2
 
 def benchmark_text(rows: Sequence[Row]) -> str:
     """Formats aligned columns, followed by a note that explains them."""
-    table = [_HEADER, *_cells(rows)]
+    table = [_HEADER, *(tuple(map(visible, cells)) for cells in _cells(rows))]
     widths = [max(len(line[i]) for line in table) for i in range(len(_HEADER))]
     lines = []
     for line in table:
@@ -43,15 +44,14 @@ def benchmark_text(rows: Sequence[Row]) -> str:
             cell.rjust(width) for cell, width in zip(line[_TEXT_COLUMNS:], widths[_TEXT_COLUMNS:])
         ]
         lines.append("  ".join([*text, *numbers]))
-    return "\n".join([*lines, NOTE.format(seconds=_clocks(rows)), _made_with(rows)])
+    return "\n".join([*lines, NOTE.format(seconds=_clocks(rows)), visible(_made_with(rows))])
 
 
 def benchmark_markdown(rows: Sequence[Row], command: str) -> str:
     """Formats a Markdown table below the command that made it, with versions and device last."""
-    cells = [(data, f"`{method}`", *rest) for data, method, *rest in _cells(rows)]
-    table = markdown_table(_HEADER, cells, _TEXT_COLUMNS)
-    note = NOTE.format(seconds=_clocks(rows))
-    return "\n".join([f"`{command}`", "", *table, "", note, "", _made_with(rows), ""])
+    table = markdown_table(_HEADER, _cells(rows), _TEXT_COLUMNS, code_columns=[1])
+    note, made_with = NOTE.format(seconds=_clocks(rows)), markdown_text(_made_with(rows))
+    return "\n".join([code_span(command), "", *table, "", note, "", made_with, ""])
 
 
 def _cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:

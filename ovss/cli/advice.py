@@ -8,12 +8,13 @@ topic, it has no sentence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TypeVar
 
-from ovss.io.advice import advice_of
+from ovss.io.advice import Advice, advice_of, hints_of
 
-from .options import is_out_of_memory
+from .errors import notes_of
+from .options import is_out_of_memory, is_worker_lost
 
 R = TypeVar("R")
 
@@ -48,6 +49,9 @@ ADVICE: dict[str, dict[str, str]] = {
         "classes": "Give the class file with --classes FILE.",
         "mask_suffix": "Choose a suffix with --mask-suffix END.",
         "ask_names": "Use --cfg-options test_dataloader.dataset.words=None.",
+        "memory": "Use --cfg-options test_dataloader.batch_size=1.",
+        "workers": "Use --cfg-options test_dataloader.num_workers=1.",
+        "large": "Use --cfg-options test_dataloader.dataset.large=True to read it.",
     },
     "train": {
         **_RUN,
@@ -62,6 +66,8 @@ ADVICE: dict[str, dict[str, str]] = {
         "bfloat16": "Use --amp bfloat16.",
         "no_amp": "Try it without --amp.",
         "memory": "Use a smaller --micro-batch.",
+        "workers": "Use --cfg-options train_dataloader.num_workers=1.",
+        "large": "Use --cfg-options train_dataloader.dataset.large=True to read it.",
     },
     "segment": {
         "weights": f"Give a checkpoint with --weights FILE, or use --weights none. {_CONVERT}",
@@ -93,10 +99,15 @@ ADVICE: dict[str, dict[str, str]] = {
 
 def sentences(command: str, error: BaseException) -> str:
     """Hints that a command prints after an error message; may be empty."""
-    advice, known = advice_of(error), ADVICE.get(command, {})
-    topics = (*advice.topics, *["memory"] * is_out_of_memory(error))
-    values = {"command": command, **advice.values}
-    return " ".join(known[topic].format(**values) for topic in topics if topic in known)
+    advice = advice_of(error)
+    found = ["memory"] * is_out_of_memory(error) + ["workers"] * is_worker_lost(error)
+    topics = dict.fromkeys((*advice.topics, *found))
+    return _texts(command, Advice(tuple(topics), advice.values))
+
+
+def _texts(command: str, advice: Advice) -> str:
+    known, values = ADVICE.get(command, {}), {"command": command, **advice.values}
+    return " ".join(known[topic].format(**values) for topic in advice.topics if topic in known)
 
 
 def with_advice(command: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
@@ -106,7 +117,8 @@ def with_advice(command: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
         @wraps(run)
         def advising(*arguments: object, **options: object) -> R:
             try:
-                return run(*arguments, **options)
+                with hints_of(partial(_texts, command)):
+                    return run(*arguments, **options)
             except Exception as error:
                 text = sentences(command, error)
                 notes = notes_of(error)
@@ -118,8 +130,3 @@ def with_advice(command: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
         return advising
 
     return decorate
-
-
-def notes_of(error: BaseException) -> list[str]:
-    """Notes attached to an error."""
-    return list(vars(error).get("__notes__", ()))

@@ -73,7 +73,7 @@ def score_scenes(config: str, weights: str, scenes: int, folder: Path) -> dict:
     outputs = ["--work-dir", str(folder / "test"), "--out", str(result)]
     with redirect_stdout(StringIO()):  # the runner's log, which is saved in the folder too
         main([config, weights, *outputs, "--cfg-options", *options])
-    return json.loads(result.read_text())
+    return json.loads(result.read_text(encoding="utf-8"))
 
 
 def score_table(result: dict, limit: int = 12) -> str:

@@ -42,6 +42,7 @@ def configured(
         name = Path(arguments.on).stem
     if arguments.data:
         where = {flag: vars(arguments)[flag] for flag in FOLDER_FLAGS}
+        where["large"] = arguments.cfg_options.get("test_dataloader.dataset.large") is True
         name, description = use_folder(config, arguments.data, **where)
         if notes is not None:
             notes.append(description)
@@ -91,7 +92,8 @@ def use_folder(config: Config, folder: str, **where: Any) -> tuple[str, str]:
     Args:
         config: config whose `test_dataloader` and `test_evaluator` are set.
         folder: folder of the dataset.
-        where: split and locations that are not detected automatically (`FOLDER_FLAGS`).
+        where: split and locations that are not detected automatically (`FOLDER_FLAGS`), and
+            ``large``, True to read images of any size.
 
     Returns:
         Name of the dataset, which is the folder name, followed by the split if there is one; and

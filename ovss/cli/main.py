@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from ovss import __version__
 
-from .advice import notes_of, with_advice
-from .options import KeyValues, is_out_of_memory
+from .advice import with_advice
+from .errors import describe
+from .options import KeyValues
 from .parser import HelpfulParser
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ COMMANDS = {
 }
 DELEGATED = ("train", "test")
 """Commands with their own parsers, because launchers also start them as scripts."""
-
-INPUT_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, FloatingPointError)
-"""Exceptions for wrong input. Their messages say what to do, so the traceback is left out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,40 +93,6 @@ def make_printing_safe(is_json: bool) -> None:
 def _warning_line(message: Warning | str, *_: object) -> str:
     """Line for a warning of Python, without the line of code that raised it."""
     return f"warning: {' '.join(str(message).split())}\n"
-
-
-def describe(error: BaseException) -> str:
-    """One line for an exception, with its notes; unexpected ones name the flag that shows more."""
-    text, notes = _described(error), " ".join(notes_of(error))
-    return f"{text}{'' if text.endswith('.') else '.'} {notes}" if notes else text
-
-
-def _described(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, KeyError) and error.args:  # str() of a KeyError is quoted
-        text = " ".join(str(error.args[0]).split())
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        text = f"{error.filename}: {error.strerror}"
-    if text and (isinstance(error, INPUT_ERRORS) or _raised_here(error)):
-        return text
-    if is_out_of_memory(error):
-        return f"out of memory ({text}). Use smaller images, or compute less at once"
-    return f"{type(error).__name__}: {text} (--debug shows where)"
-
-
-def _raised_here(error: BaseException) -> bool:
-    """True for a RuntimeError that ovss or an installed plugin raised itself."""
-    if not isinstance(error, RuntimeError):
-        return False
-    frame = error.__traceback__  # outermost; the last of the chain is where it was raised
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    module = frame.tb_frame.f_globals.get("__name__", "") if frame else ""
-    if module.partition(".")[0] == "ovss":
-        return True
-    from ovss.models.plugins import is_in_plugin
-
-    return is_in_plugin(module)
 
 
 def _dispatch(argv: list[str], debug: bool) -> int:

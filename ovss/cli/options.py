@@ -72,6 +72,11 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     return overrides
 
 
+def is_worker_lost(error: BaseException) -> bool:
+    """True if a process that loads data for torch was killed or crashed."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """True if an error means that the machine or the GPU ran out of memory."""
     # torch raises plain RuntimeErrors for some of these, so their messages are compared

@@ -28,7 +28,7 @@ from ovss.io.locks import FileLock
 from ovss.io.names import ImageError, is_video, printable, stem_of
 
 from .advice import sentences
-from .main import describe
+from .errors import describe
 from .options import is_out_of_memory
 from .segment_flags import drawing_options
 

@@ -14,6 +14,8 @@ from torch.utils.data import Dataset
 
 from ovss.drawing.colors import palette
 
+from .workers import located_in_worker
+
 
 class LabeledImage(NamedTuple):
     """Labelled image: RGB uint8 (H, W, 3), label map (H, W) or None, and path for messages."""
@@ -99,8 +101,16 @@ class SegmentationDataset(Dataset, ABC):
             meta.update(words=self.words, word_class=self.word_class)
         return meta
 
+    def path_of(self, index: int) -> str:
+        """File of image `index` for messages; empty if images are not files."""
+        return ""
+
     def __getitem__(self, item: int) -> Any:
         epoch, index = divmod(item, len(self))
+        with located_in_worker(index, lambda: self.path_of(index)):
+            return self._sample(epoch, index)
+
+    def _sample(self, epoch: int, index: int) -> Any:
         image, labels, path = self.load(index)
         sample: dict[str, Any] = {
             "img": image,

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ovss.io.text import text_lines
 from ovss.vocabularies import list_vocabularies, load_names
 from ovss.vocabularies.checks import check_names
 from ovss.vocabularies.reader import MARK, MINI, MINI_SEEN, NOT_A_CLASS
@@ -27,6 +28,7 @@ from .class_marks import read_marks
 from .files import read_text
 
 _BRACKETS = re.compile(r"\[\s*([^\]]*?)\s*\]\s*$")
+_MOST_LINES = 4 * HIGHEST  # leaves room for comments
 _NUMBERED = re.compile(r"\s*\d+[\s:;,.)]+\S")
 
 
@@ -76,7 +78,7 @@ def read_class_file(path: str | Path) -> ClassFile:
             classes. Messages give the file and the position.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"Class file {path} does not exist")
     record: Mapping[str, Any] = {}
     implied = ClassFacts()
@@ -87,6 +89,12 @@ def read_class_file(path: str | Path) -> ClassFile:
         entries = list(entries_of_json(content[key] if key else content, path))
     else:
         text = read_text(path)
+        lines = text.count("\n")
+        if lines > _MOST_LINES:  # before each of them is looked at
+            raise ValueError(
+                f"{path} has {lines:,} lines, but label maps have at most {HIGHEST + 1:,} values. "
+                f"Check that it is the class file"
+            )
         table = read_class_table(text, str(path))
         entries = list(_from_lines(text, path) if table is None else _from_table(table))
         implied = ClassFacts() if table is None else _facts_of_table(table)
@@ -148,7 +156,7 @@ def find_registered(names: tuple[str, ...]) -> str | None:
 def _from_lines(text: str, path: Path) -> Iterator[ClassEntry]:
     lines = [
         (f"line {number}", line)
-        for number, line in enumerate(text.rstrip().splitlines(), 1)
+        for number, line in enumerate(text_lines(text), 1)
         if not line.startswith("#") and line.strip() != NOT_A_CLASS
     ]
     if lines and all(_NUMBERED.match(line) for _, line in lines):

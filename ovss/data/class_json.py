@@ -37,10 +37,13 @@ def read_json(path: Path) -> Any:
         ValueError: the file is not UTF-8 text, is not JSON, repeats a key in one object, or is too
             large to be a class file.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path), object_pairs_hook=partial(_unique_keys, path))
+        return json.loads(text, object_pairs_hook=partial(_unique_keys, path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path} has brackets that nest too deeply. Correct the file") from None
 
 
 def without_metainfo(content: Any) -> Any:

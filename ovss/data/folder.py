@@ -34,6 +34,7 @@ def describe_folder(
     masks: str | Path | None = None,
     classes: str | Path | None = None,
     mask_suffix: str | None = None,
+    large: bool = False,
 ) -> FolderDescription:
     """Describes the dataset in a folder; docs/your_data.md shows the accepted layouts.
 
@@ -48,6 +49,7 @@ def describe_folder(
             None: search by name.
         classes: class file, as a path or below `folder`; None: search by name.
         mask_suffix: suffix of label files such as ``"_labels.png"``; None: detect it.
+        large: True to read images and label maps of any size, see `ImageMaskDataset`.
 
     Raises:
         FileNotFoundError: a folder, a file, images or label maps are missing.
@@ -91,7 +93,7 @@ def describe_folder(
     described, facts = _described(root, places, class_file, facts, suffixes, pairs)
     subset = chosen.subset if chosen else None
     unpaired = 0 if subset else _count_unpaired(places, suffixes, pairs)
-    described = replace(described, subset=subset, unpaired=unpaired)
+    described = replace(described, subset=subset, unpaired=unpaired, large=large)
     return replace(described, notes=check_labels(described, facts))
 
 

@@ -43,6 +43,7 @@ class FolderDescription:
         label_format: one of `list_label_formats`.
         image_suffix: end of the names of images that label files lack.
         ignored_names: names in annotation files that mean "not labelled".
+        large: True if images and label maps may have any size.
         notes: warnings about the labels, for users.
     """
 
@@ -67,6 +68,7 @@ class FolderDescription:
     image_suffix: str = ""
     ignored_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    large: bool = False
 
     def __str__(self) -> str:
         unseen = 0 if self.seen is None else len(self.names) - len(self.seen)
@@ -126,6 +128,7 @@ class FolderDescription:
             "label_format": None if self.label_format == LABEL_MAPS else self.label_format,
             "image_suffix": self.image_suffix or None,
             "ignored_names": list(self.ignored_names) or None,
+            "large": self.large or None,
         }
         return {
             "type": "ImageMaskDataset",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ovss.io.decoding import open_pillow
 from ovss.io.images import ImageError
 
 from .class_colors import Color
@@ -92,7 +93,7 @@ def mask_header(path: Path) -> tuple[tuple[int, int], str]:
 def _header(path: Path, rotate: bool) -> tuple[tuple[int, int], str]:
     """Reads (width, height) and Pillow's mode; `rotate` applies the EXIF orientation."""
     try:
-        with Image.open(path) as image:
+        with open_pillow(path, large=True) as image:  # only the header is read
             # getexif() decodes a whole PNG if its header has no EXIF
             has_exif = rotate and (image.format != "PNG" or "exif" in image.info)
             is_rotated = has_exif and image.getexif().get(_ORIENTATION, 1) >= 5

@@ -55,6 +55,8 @@ class ImageMaskDataset(SegmentationDataset):
         ignored_names: names of shapes that mean "not labelled".
         image_suffix: end of the names of images that label files lack, such as ``_leftImg8bit``.
         limit: largest number of images, spread evenly over all; None: all. A result states it.
+        large: True to read images and label maps above Pillow's limit of about 179 megapixels,
+            which guards against files that unpack to more than the memory holds.
 
     Raises:
         FileNotFoundError: a folder is missing or empty, or an image has no label map.
@@ -86,7 +88,9 @@ class ImageMaskDataset(SegmentationDataset):
         ignored_names: Sequence[str] = (),
         image_suffix: str = "",
         limit: int | None = None,
+        large: bool = False,
     ) -> None:
+        self.large = large
         every = load_names(vocabulary)
         if label_map is None and label_format == LABEL_MAPS and not color_masks:
             check_vocabulary_values(vocabulary)
@@ -144,9 +148,12 @@ class ImageMaskDataset(SegmentationDataset):
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def path_of(self, index: int) -> str:
+        return str(self.pairs[index][0])
+
     def load(self, index: int) -> LabeledImage:
         image_path, mask_path = self.pairs[index]
-        image = read_image(image_path)
+        image = read_image(image_path, large=self.large)
         if mask_path is None:
             return LabeledImage(image, None, str(image_path))
         labels = self.labels_of(index)
@@ -183,8 +190,8 @@ class ImageMaskDataset(SegmentationDataset):
             ValueError: the file holds values outside the vocabulary.
         """
         if self.color_masks:
-            return self.color_mapper(read_label_colors(mask_path), str(mask_path))
-        raw = read_labels(mask_path)
+            return self.color_mapper(read_label_colors(mask_path, self.large), str(mask_path))
+        raw = read_labels(mask_path, self.large)
         if self.highest_raw > 255 and raw.dtype.itemsize == 1:
             raise ImageError(
                 f"{mask_path}: expected a label map with 16 bits because label values go up to "

@@ -71,7 +71,7 @@ def _raw_values(dataset: ImageMaskDataset, positions: Sequence[int]) -> set[int]
     for position in positions:
         _, mask = dataset.pairs[position]
         if mask is not None:
-            values.update(np.unique(read_labels(mask)).tolist())
+            values.update(np.unique(read_labels(mask, dataset.large)).tolist())
     return values
 
 

@@ -27,7 +27,11 @@ class LabelValueError(ValueError):
 
     def __init__(self, problem: str, values: Sequence[int | str], advice: str) -> None:
         super().__init__(f"{problem}. {advice}")
-        self.problem, self.values = problem, tuple(values)
+        self.problem, self.values, self.sentence = problem, tuple(values), advice
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # an exception is pickled by its message alone, which is not what this class is made from
+        return type(self), (self.problem, self.values, self.sentence), vars(self)
 
 
 class LabelMapper:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ovss.io.text import visible
 from ovss.protocols.protocol import ABSENT
 from ovss.selection import IGNORE
 
@@ -117,27 +118,15 @@ class IoUReport:
         of these two, and NaN if one of them is missing. ``pACC`` is the pixel accuracy, ``mACC``
         the mean accuracy of the categories, and ``fwIoU`` the IoU weighted by true pixels.
         """
-        true_T = self.counts.true_T > 0
-        seen = _mean(self.iou_T[true_T & self.seen_T])
-        unseen = _mean(self.iou_T[true_T & ~self.seen_T])
-        pixels_T = self.counts.true_T[true_T]
-        pixels = int(pixels_T.sum()) or float("nan")  # without labels nothing is defined
-        return {
-            "mIoU": _mean(self.iou_T[true_T]),
-            "mIoU_union": _mean(self.iou_T),
-            "mIoU_seen": seen,
-            "mIoU_unseen": unseen,
-            "hIoU": harmonic_mean(seen, unseen),
-            "pACC": 100.0 * int(self.counts.both_T.sum()) / pixels,
-            "mACC": _mean(self.accuracy_T[true_T]),
-            "fwIoU": float((self.iou_T[true_T] * pixels_T).sum()) / pixels,
-        }
+        correct = int(self.counts.both_T.sum())
+        return metrics_of(self.iou_T, self.accuracy_T, self.counts.true_T, self.seen_T, correct)
 
     def table(self) -> str:
         """Text table: one line for each category that occurs, then the summary."""
-        width = max([len(name) for name in self.names] + [8])
+        names = [visible(name) for name in self.names]
+        width = max([len(name) for name in names] + [8])
         lines = [f"{'category':{width}}  {'':6}  {'IoU':>6}  {'acc':>6}  {'pixels':>10}"]
-        for i, name in enumerate(self.names):
+        for i, name in enumerate(names):
             if self.counts.true_T[i] or self.counts.predicted_T[i]:
                 kind = "seen" if self.seen_T[i] else "unseen"
                 values = f"{_cell(self.iou_T[i])}  {_cell(self.accuracy_T[i])}"
@@ -168,10 +157,42 @@ class IoUReport:
                     "seen": bool(self.seen_T[i]),
                     "pixels": int(self.counts.true_T[i]),
                     "predicted": int(self.counts.predicted_T[i]),
+                    "correct": int(self.counts.both_T[i]),
                 }
                 for i, name in enumerate(self.names)
             },
         }
+
+
+def metrics_of(
+    iou_T: Percent,
+    accuracy_T: Percent,
+    pixels_T: Counts,
+    seen_T: NDArray[np.bool_],
+    correct: float,
+) -> dict[str, float]:
+    """Metrics that follow from the values of T categories, see `IoUReport.summary`.
+
+    Args:
+        iou_T: IoU in percent; NaN if undefined.
+        accuracy_T: share of true pixels predicted correctly, in percent; NaN if undefined.
+        pixels_T: number of true pixels.
+        seen_T: True for categories seen in training.
+        correct: number of pixels predicted correctly, over all categories.
+    """
+    true_T = pixels_T > 0
+    seen, unseen = _mean(iou_T[true_T & seen_T]), _mean(iou_T[true_T & ~seen_T])
+    pixels = int(pixels_T[true_T].sum()) or float("nan")  # without labels nothing is defined
+    return {
+        "mIoU": _mean(iou_T[true_T]),
+        "mIoU_union": _mean(iou_T),
+        "mIoU_seen": seen,
+        "mIoU_unseen": unseen,
+        "hIoU": harmonic_mean(seen, unseen),
+        "pACC": 100.0 * correct / pixels,
+        "mACC": _mean(accuracy_T[true_T]),
+        "fwIoU": float((iou_T[true_T] * pixels_T[true_T]).sum()) / pixels,
+    }
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:

@@ -120,7 +120,8 @@ class ResumableTestLoop(TestLoop):
         if self.protocol is None:
             meta = getattr(dataset, "metainfo", None)  # mmengine's datasets have it
             self.protocol = read_protocol(self.runner.cfg, metainfo=meta)
-        plan = agree(self.runner, self.root, dataset, self.protocol, self.fp16, self.resume)
+        empty = [metric.state() for metric in self.evaluator.metrics]
+        plan = agree(self.runner, self.root, dataset, self.protocol, self.fp16, self.resume, empty)
         try:
             seconds = self._count(plan)
             self.cost = self._sum_up(plan, seconds)
@@ -196,7 +197,7 @@ class ResumableTestLoop(TestLoop):
             raise advised(lost, "resume") from error
         return Cost(
             plan.started,
-            utc_now(),
+            max(plan.started, utc_now()),  # a clock may have been set back meanwhile
             plan.seconds_before + max(rank_seconds for rank_seconds, _ in usages),
             plan.sessions_before + 1,
             self.sampler.ranks,

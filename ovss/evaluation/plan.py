@@ -22,7 +22,7 @@ from ovss.io.hashing import content_hash
 from ovss.protocols.settled import SettledProtocol
 
 from .cost import utc_now
-from .state import SessionCounts, StateFolder, merge
+from .state import CountState, SessionCounts, StateFolder, merge
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def agree(
     protocol: SettledProtocol,
     fp16: bool,
     resume: bool,
+    empty: Sequence[CountState] | None = None,
 ) -> Plan:
     """Plan of the session, made by the first rank and broadcast to the others.
 
@@ -65,6 +66,7 @@ def agree(
         protocol: protocol of the run.
         fp16: True if the loop computes under autocast.
         resume: True to continue from the state in `root`, False to clear it.
+        empty: counts of each metric before the first image, to which a state has to fit.
 
     Raises:
         ResumeError: the state belongs to another evaluation. An error on the first rank is raised
@@ -74,7 +76,7 @@ def agree(
     if runner.rank == 0:
         try:
             identity = evaluation_identity(runner, dataset, protocol, fp16)
-            outcome = _plan(runner, root, dataset, identity, resume)
+            outcome = _plan(runner, root, dataset, identity, resume, empty)
         except Exception as error:  # sent to the other ranks, which would wait forever otherwise
             outcome = error
     message = [replace(outcome, parts=()) if isinstance(outcome, Plan) else outcome]
@@ -84,7 +86,14 @@ def agree(
     return cast(Plan, outcome if runner.rank == 0 else message[0])
 
 
-def _plan(runner: Runner, root: Path, dataset: Any, identity: dict[str, str], resume: bool) -> Plan:
+def _plan(
+    runner: Runner,
+    root: Path,
+    dataset: Any,
+    identity: dict[str, str],
+    resume: bool,
+    empty: Sequence[CountState] | None,
+) -> Plan:
     state = StateFolder(root, identity)
     try:
         runner.evaluation_lock = state.lock()
@@ -95,7 +104,7 @@ def _plan(runner: Runner, root: Path, dataset: Any, identity: dict[str, str], re
     if not resume:
         state.clear()
         return Plan(identity, 1, np.ones(len(dataset), bool), utc_now())
-    sessions = state.read()
+    sessions = state.read(len(dataset), empty)
     parts = [part for session in sessions for part in session]
     left_N = ~merge(parts, len(dataset))
     runner.logger.info(

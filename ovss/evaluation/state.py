@@ -7,51 +7,28 @@ leaves every image either in exactly one part or in none.
 
 from __future__ import annotations
 
-import base64
 import json
-import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from numpy.typing import NDArray
 
 from ovss.io.advice import advised
 from ovss.io.files import write_text
-from ovss.io.hashing import short_hash
+from ovss.io.hashing import content_hash, short_hash
 from ovss.io.locks import FileLock
+from ovss.io.strict_json import parse_json
 
-FORMAT = 1
+from .parts import FORMAT, CountState, Marks, SessionCounts, packed_marks, read_part
+
 _NAME = re.compile(r"session-(\d+)-rank-(\d+)\.json")
 _COMPLETE = "complete"
-Marks = NDArray[np.bool_]
-CountState = Mapping[str, list[int]]
-"""Running counts of a metric, in a form that JSON can hold."""
 
 
 class ResumeError(ValueError):
     """The state on disk belongs to another evaluation, so the counts must not be added up."""
-
-
-@dataclass(frozen=True)
-class SessionCounts:
-    """Work of one rank in one session.
-
-    Args:
-        done_N: True for images that are counted.
-        counts: counts of each metric.
-        seconds: wall-clock seconds until the part was written.
-        started: start of the session (UTC, ISO 8601).
-    """
-
-    done_N: Marks
-    counts: Sequence[CountState]
-    seconds: float
-    started: str
 
 
 def merge(parts: Sequence[SessionCounts], length: int) -> Marks:
@@ -117,17 +94,24 @@ class StateFolder:
             "format": FORMAT,
             "identity": self.identity,
             "pictures": len(part.done_N),
-            "done": base64.b64encode(np.packbits(part.done_N).tobytes()).decode(),
+            "done": packed_marks(part.done_N),
             "counts": list(part.counts),
             "seconds": part.seconds,
             "started": part.started,
         }
-        text = json.dumps(content, allow_nan=False)
+        text = json.dumps({**content, "check": content_hash(content)}, allow_nan=False)
         path = self.folder / f"session-{session:04d}-rank-{rank:04d}.json"
         write_text(path, text)
 
-    def read(self) -> list[list[SessionCounts]]:
+    def read(
+        self, length: int, empty: Sequence[CountState] | None = None
+    ) -> list[list[SessionCounts]]:
         """Parts of each session, without damaged ones, whose images are evaluated again.
+
+        Args:
+            length: number of images in the dataset.
+            empty: counts of each metric before the first image, to which those of the parts have
+                to fit; None: any counts.
 
         Raises:
             ResumeError: this evaluation has no state, but `root` holds unfinished evaluations with
@@ -142,7 +126,7 @@ class StateFolder:
             )
         sessions: dict[str, list[SessionCounts]] = {}
         for path in files:
-            part = _read_part(path, self.identity)
+            part = read_part(path, self.identity, length, empty)
             if part is not None:
                 sessions.setdefault(path.name.partition("-rank-")[0], []).append(part)
         return list(sessions.values())
@@ -177,25 +161,7 @@ class StateFolder:
 
 def _identity_of(path: Path) -> dict[str, str]:
     try:
-        return dict(json.loads(path.read_text())["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
+        identity = parse_json(path.read_bytes())["identity"]
+        return {str(key): str(value) for key, value in identity.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def _read_part(path: Path, identity: Mapping[str, str]) -> SessionCounts | None:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        if content["format"] != FORMAT or content["identity"] != identity:
-            raise ValueError("its format or identity differs")
-        packed = np.frombuffer(base64.b64decode(content["done"], validate=True), np.uint8)
-        done_N = np.unpackbits(packed, count=content["pictures"]).astype(bool)
-        return SessionCounts(
-            done_N, content["counts"], float(content["seconds"]), content["started"]
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print_log(
-            f"The state {path} cannot be read ({error}), so its images are evaluated again",
-            "current",
-            logging.WARNING,
-        )
-        return None

@@ -7,6 +7,9 @@ the sentence of each command for each topic.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -40,3 +43,29 @@ def advice_of(error: BaseException) -> Advice:
     """Advice that an error carries; it has no topics if nothing was attached."""
     advice = vars(error).get("advice")
     return advice if isinstance(advice, Advice) else Advice(())
+
+
+_sentences: ContextVar[Callable[[Advice], str]] = ContextVar("sentences", default=lambda advice: "")
+
+
+def hint(*topics: str, **values: Any) -> str:
+    """Sentences of the running command for topics, for warnings; empty outside of commands.
+
+    >>> hint("memory")
+    ''
+    """
+    return _sentences.get()(Advice(topics, values))
+
+
+@contextmanager
+def hints_of(sentences: Callable[[Advice], str]) -> Iterator[None]:
+    """Context in which `hint` returns the sentences of a command.
+
+    Args:
+        sentences: function that returns the sentences for an advice.
+    """
+    token = _sentences.set(sentences)
+    try:
+        yield
+    finally:
+        _sentences.reset(token)

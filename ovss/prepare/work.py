@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
-import threading
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from ovss.io.children import end_with_parent
 from ovss.io.files import write_atomic
 from ovss.io.regular import open_regular
 
@@ -30,15 +28,7 @@ LINKS = ("hard", "symlink", "copy")
 def begin_worker() -> None:
     """Sets up a worker: it ignores Ctrl-C, and ends when its parent process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with_parent()
 
 
 def source_fingerprint(item: Item) -> list[int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from ovss.io.strict_json import parse_json
 
 __all__ = ["Published", "PublishedRow", "Study", "load_published"]
 
@@ -72,7 +74,9 @@ class Published:
 @cache
 def load_published() -> Published:
     """Reads the bundled file, once."""
-    content = json.loads(FILE.read_text("utf-8"))
+    content = parse_json(FILE.read_bytes())
+    for row in content["rows"]:
+        _check_row(row, content)
     return Published(
         content["columns"],
         content["images"],
@@ -90,3 +94,19 @@ def load_published() -> Published:
             for each in content["studies"]["tables"]
         ),
     )
+
+
+def _check_row(row: dict[str, Any], content: dict[str, Any]) -> None:
+    """Raises an error for a published value that cannot be, or without a source or a column."""
+    for dataset, value in row["miou"].items():
+        is_percent = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if (
+            not (is_percent and 0 <= value <= 100)
+            or dataset not in content["columns"]
+            or row["source"] not in content["sources"]
+        ):
+            raise ValueError(
+                f"{FILE} has {value!r} for {row['method']!r} on {dataset!r} from "
+                f"{row['source']!r}. Expected a mIoU in percent with a known source and column. "
+                f"Install ovss again"
+            )

@@ -16,8 +16,9 @@ from ovss.io.hashing import short_hash
 from ovss.models.config_text import read_config_text
 from ovss.protocols.protocol import ABSENT
 
+from .figures import EDITED
 from .published import Published, PublishedRow, load_published
-from .result_file import Result
+from .result_file import Result, ResultError
 
 MATCHING, ALL, NONE = "matching", "all", "none"
 _USUAL = 5
@@ -160,7 +161,12 @@ def _columns(results: Sequence[Result], known: Published, every: bool) -> tuple[
 
 def _model(file: str, result: Result) -> str:
     """Hash of the model's settings, except those of the protocol and paths of files."""
-    model = read_config_text(result.config, file).to_dict().get("model", {})
+    try:
+        model = read_config_text(result.config, file).to_dict().get("model", {})
+    except (RecursionError, MemoryError):
+        model = None  # brackets or signs nest more deeply than Python's parser can go
+    if not isinstance(model, dict):
+        raise ResultError(f"The config in {file} has no block 'model'. {EDITED}")
     parts = {key: value for key, value in model.items() if key not in ("prompts", "inference")}
     return short_hash(_without(parts, "pretrained"))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from ovss.io.text import visible
+
 from .published import load_published
 from .table import Grid, Line, Measured
 from .table_markdown import DETAILS, details, number
@@ -38,7 +40,7 @@ def as_html(grid: Grid, studies: bool = False) -> str:
     measured = grid.measured()
     body = [
         "<h1>Results</h1>",
-        f"<p>{escape(grid.caption)} Hover over a result to see its source.</p>",
+        f"<p>{html_text(grid.caption)} Hover over a result to see its source.</p>",
         _main_table(grid),
         _list("Published results", [f"[{mark}] {text}" for mark, text in grid.sources.items()]),
         _list("Notes", grid.notes),
@@ -57,14 +59,23 @@ def as_html(grid: Grid, studies: bool = False) -> str:
     )
 
 
+def html_text(text: str) -> str:
+    r"""Text of a page or of an attribute on one line, in which nothing is a tag.
+
+    >>> html_text("<b>\n")
+    '&lt;b&gt;\\n'
+    """
+    return escape(visible(text))
+
+
 def _main_table(grid: Grid) -> str:
     groups = '<th class="word" rowspan="2">method</th><th class="word" rowspan="2">protocol</th>'
     if grid.columns:
         groups += f'<th class="group ours" colspan="{len(grid.columns)}">measured here</th>'
     if grid.published:
         groups += f'<th class="group theirs" colspan="{len(grid.published)}">published</th>'
-    names = [f'<th class="ours">{escape(column.label)}</th>' for column in grid.columns]
-    names += [f'<th class="theirs">{escape(column.label)}</th>' for column in grid.published]
+    names = [f'<th class="ours">{html_text(column.label)}</th>' for column in grid.columns]
+    names += [f'<th class="theirs">{html_text(column.label)}</th>' for column in grid.published]
     best = [_best(grid.lines, index) for index in range(len(grid.columns))]
     rows = "\n".join(f"<tr>{_row(line, best)}</tr>" for line in grid.lines)
     return (
@@ -82,17 +93,17 @@ def _best(lines: Sequence[Line], index: int) -> float | None:
 
 
 def _row(line: Line, best: Sequence[float | None]) -> str:
-    cells = [f'<td class="word">{escape(line.method)}</td>']
-    cells.append(f'<td class="word long">{escape(line.protocol)}</td>')
+    cells = [f'<td class="word">{html_text(line.method)}</td>']
+    cells.append(f'<td class="word long">{html_text(line.protocol)}</td>')
     for cell, top in zip(line.measured, best):
         if cell is None:
             cells.append('<td class="ours none"></td>')
             continue
         kind = "ours best" if top is not None and cell.value == top else "ours"
-        title = escape(_origin(cell), quote=True)
+        title = html_text(_origin(cell))
         cells.append(f'<td class="{kind}" title="{title}">{number(cell.value, 1)}</td>')
     for quotes in line.published:
-        values = [f"{quote.value:.1f}<sup>{escape(quote.mark)}</sup>" for quote in quotes]
+        values = [f"{quote.value:.1f}<sup>{html_text(quote.mark)}</sup>" for quote in quotes]
         cells.append(f'<td class="theirs">{"; ".join(values)}</td>')
     return "".join(cells)
 
@@ -110,8 +121,8 @@ def _origin(cell: Measured) -> str:
 def _list(title: str, items: Sequence[str]) -> str:
     if not items:
         return ""
-    inner = "\n".join(f"<li>{escape(item)}</li>" for item in items)
-    return f"<h2>{escape(title)}</h2>\n<ul>\n{inner}\n</ul>"
+    inner = "\n".join(f"<li>{html_text(item)}</li>" for item in items)
+    return f"<h2>{html_text(title)}</h2>\n<ul>\n{inner}\n</ul>"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[int]) -> str:
@@ -119,7 +130,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence
 
     def cell(kind: str, index: int, text: str) -> str:
         style = ' class="word"' if index in texts else ""
-        return f"<{kind}{style}>{escape(text)}</{kind}>"
+        return f"<{kind}{style}>{html_text(text)}</{kind}>"
 
     head = "".join(cell("th", index, text) for index, text in enumerate(header))
     body = "\n".join(
@@ -145,7 +156,7 @@ def _categories(cell: Measured) -> str:
     ]
     occurring.sort(key=lambda each: -each[1]["iou"])
     rows = "\n".join(
-        f'<tr><td class="word">{escape(name)}</td>'
+        f'<tr><td class="word">{html_text(name)}</td>'
         f'<td class="word">{"seen" if row.get("seen") else "unseen"}</td>'
         f'<td class="share" style="--part: {row["iou"]:.1f}%">{row["iou"]:.2f}</td>'
         f"<td>{number(row.get('accuracy'), 2)}</td><td>{row.get('pixels', 0):,}</td></tr>"
@@ -156,7 +167,7 @@ def _categories(cell: Measured) -> str:
     )
     head = '<th class="word">category</th><th class="word"></th><th>IoU</th><th>accuracy</th>'
     return (
-        f"<details><summary>{escape(title)} categories</summary>\n"
+        f"<details><summary>{html_text(title)} categories</summary>\n"
         f'<div class="wide"><table><thead><tr>{head}<th>true pixels</th></tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div></details>"
     )
@@ -168,6 +179,6 @@ def _studies() -> list[str]:
     for study in known.studies:
         rows = [[name, *(number(value, None) for value in values)] for name, values in study.rows]
         title = f"Published, {known.study_source}, table {study.number}: {study.title}"
-        parts += [f"<h2>{escape(title)}</h2>", _table(("", *study.columns), rows, [0])]
-        parts += [f"<p>{escape(study.note)}</p>"] if study.note else []
+        parts += [f"<h2>{html_text(title)}</h2>", _table(("", *study.columns), rows, [0])]
+        parts += [f"<p>{html_text(study.note)}</p>"] if study.note else []
     return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovss.io.markdown import markdown_table
+from ovss.io.markdown import markdown_table, markdown_text
 
 from .published import load_published
 from .table import Grid, Line, Measured
@@ -44,10 +44,11 @@ def as_markdown(grid: Grid, studies: bool = False) -> str:
         *(f"{column.label} (published)" for column in grid.published),
     )
     lines = [*markdown_table(header, [table_row(line) for line in grid.lines], _TEXTS), ""]
-    lines += [grid.caption]
+    lines += [markdown_text(grid.caption)]
     lines += [""] if grid.sources or grid.notes else []
-    lines += [f"- published [{mark}]: {source}" for mark, source in grid.sources.items()]
-    lines += [f"- note: {note}" for note in grid.notes]
+    sources = grid.sources.items()
+    lines += [f"- published [{mark}]: {markdown_text(source)}" for mark, source in sources]
+    lines += [f"- note: {markdown_text(note)}" for note in grid.notes]
     measured = grid.measured()
     if measured:
         rows = [details(cell) for cell in measured]
@@ -97,8 +98,9 @@ def studies_markdown() -> list[str]:
     for study in known.studies:
         rows = [[name, *(number(value, None) for value in values)] for name, values in study.rows]
         title = f"Published, {known.study_source}, table {study.number}: {study.title}"
-        lines += ["", title, "", *markdown_table(("", *study.columns), rows, 1)]
-        lines += ["", study.note] if study.note else []
+        table = markdown_table(("", *study.columns), rows, 1)
+        lines += ["", markdown_text(title), "", *table]
+        lines += ["", markdown_text(study.note)] if study.note else []
     return lines
 
 

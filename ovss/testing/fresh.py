@@ -26,6 +26,10 @@ from ovss.segmentor import OpenVocabSegmentor
 
 from .report import LawError
 
+_PROGRAM = (
+    "from ovss.io.children import end_with_parent; end_with_parent({parent}); "
+    "from {module} import main; main()"
+)
 TIMEOUT = 600
 """Seconds that the fresh process may take for all configs."""
 
@@ -124,7 +128,7 @@ def _missing_when_fresh(needed: dict[str, list[str]]) -> dict[str, Any]:
         return {}
     folders = os.pathsep.join(folder for folder in sys.path if folder)
     done = subprocess.run(
-        [sys.executable, "-c", f"from {__name__} import main; main()"],
+        [sys.executable, "-c", _PROGRAM.format(parent=os.getpid(), module=__name__)],
         input=json.dumps(needed),
         env={**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"},
         capture_output=True,

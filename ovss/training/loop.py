@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ovss import distributed
 from ovss.io.advice import advised
 
+from .memory_watch import MemoryWatch, check_state_fits
 from .precision import GuardedOptimWrapper, NonFiniteLossError, precision
 
 
@@ -46,13 +47,22 @@ class GuardedTrainLoop(IterBasedTrainLoop):
                 f"{type(wrapper).__name__}. Set train_cfg.type to IterBasedTrainLoop for this "
                 f"wrapper."
             )
-        return super().run()
+        batch = self.dataloader.batch_size or 1
+        images = min(batch, self.micro_batch or batch)
+        on_gpu = next(self.runner.model.parameters()).is_cuda
+        self.watch = MemoryWatch(self.runner.logger.warning, images, on_gpu)
+        check_state_fits(self.runner.model, wrapper.optimizer, self.watch.read())
+        with self.watch:
+            return super().run()
 
     def run_iter(self, data_batch: dict) -> None:
         runner = self.runner
         runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
         try:
-            outputs = train_step(runner.model, runner.optim_wrapper, data_batch, self.micro_batch)
+            with self.watch.step():
+                outputs = train_step(
+                    runner.model, runner.optim_wrapper, data_batch, self.micro_batch
+                )
         except NonFiniteLossError as error:
             broken = NonFiniteLossError(
                 f"{error} at iteration {self._iter + 1}, {_images_not_finite(runner, data_batch)}. "

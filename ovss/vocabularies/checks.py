@@ -6,6 +6,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 
+from ovss.io.text import control_character
 from ovss.structures import split_synonyms
 
 __all__ = ["check_names", "find_duplicates"]
@@ -45,12 +46,6 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", text.casefold())
 
 
-def _unprintable(name: str) -> str:
-    """First character that no file or terminal should get, or an empty string."""
-    text = " ".join(name.split())  # tabs and line breaks count as spaces
-    return next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), "")
-
-
 def check_names(
     names: Iterable[str],
     where: str,
@@ -69,7 +64,7 @@ def check_names(
 
     Raises:
         TypeError: a name is not a string.
-        ValueError: no names, a blank name, or duplicates.
+        ValueError: no names, a blank name, a control character, or duplicates.
     """
     if duplicates not in ("error", "warn"):
         raise ValueError(f"duplicates must be 'error' or 'warn', got {duplicates!r}")
@@ -77,12 +72,12 @@ def check_names(
     places = places or [f"name {index}" for index in range(len(candidates))]
     for name, place in zip(candidates, places, strict=True):
         if not isinstance(name, str):
-            raise TypeError(f"{where}, {place}: a name must be a string, got {name!r}")
-        control = _unprintable(name)
-        if control:
+            raise TypeError(f"{where}, {place}: a name must be a string, got {repr(name)[:60]}")
+        hidden = control_character(" ".join(name.split()))  # line breaks count as spaces
+        if hidden:
             raise ValueError(
-                f"{where}, {place}: a name holds the control character or the lone surrogate "
-                f"{control!r}. Remove it"
+                f"{where}, {place}: the name {name[:60]!r} contains the control character "
+                f"{hidden}. Remove it"
             )
         if not split_synonyms(name):
             raise ValueError(

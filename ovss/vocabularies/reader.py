@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from ovss.io.regular import open_regular
+from ovss.io.strict_json import parse_json
+from ovss.io.text import read_utf8, text_lines
 from ovss.structures import Vocabulary
 
 from .checks import check_names
@@ -163,18 +164,12 @@ def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
 
 def _read_file(path: Path) -> tuple[list[str], list[str]]:
     """Reads the names in a file and their positions, for messages."""
-    try:
-        with open_regular(path, "r", encoding="utf-8-sig") as file:
-            text = file.read()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8"
-        ) from None
+    text = read_utf8(path)
     if path.suffix == ".json":
         try:
-            names = json.loads(text)
+            names = parse_json(text)
         except ValueError as error:
-            raise ValueError(f"{path} is not valid JSON: {error}") from None
+            raise ValueError(f"{path} {error}. Correct the file") from None
         if not isinstance(names, list):
             raise ValueError(f"{path} must hold a list of names, got {type(names).__name__}")
         return names, [f"name {index}" for index in range(len(names))]
@@ -184,7 +179,7 @@ def _read_file(path: Path) -> tuple[list[str], list[str]]:
         return [MARK.sub("", row.name) for row in rows], [f"line {row.line}" for row in rows]
     lines = [
         (MARK.sub("", line), f"line {number}")
-        for number, line in enumerate(text.rstrip().splitlines(), 1)
+        for number, line in enumerate(text_lines(text), 1)
         if not line.startswith("#") and line.strip() != NOT_A_CLASS
     ]
     return [line for line, _ in lines], [place for _, place in lines]

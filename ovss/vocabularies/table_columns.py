@@ -141,12 +141,14 @@ def _is_ignored(
 
 def is_integer(cell: str) -> bool:
     """Returns True if a cell holds an integer."""
-    return re.fullmatch(r"-?\d+", cell) is not None
+    return re.fullmatch(r"-?\d{1,18}", cell) is not None
 
 
 def _integer(cell: str, column: str, place: str) -> int:
     if not is_integer(cell):
-        raise ValueError(f"{place}: expected an integer in {column!r}, found {cell!r}. Correct it")
+        raise ValueError(
+            f"{place}: expected an integer in {column!r}, found {cell[:40]!r}. Correct it"
+        )
     return int(cell)
 
 

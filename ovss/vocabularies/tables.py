@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import re
 
+from ovss.io.text import text_lines
+
 from .table_columns import (
     NAME_COLUMNS,
     VALUE_COLUMNS,
@@ -38,7 +40,7 @@ def read_class_table(text: str, where: str) -> ClassTable | None:
         ValueError: a table without a header, or with a row that does not fit its header. The
             message gives the line.
     """
-    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(i, line) for i, line in enumerate(text_lines(text), 1) if line.strip()]
     if not lines:
         return None
     content = [(i, line) for i, line in lines if not line.startswith("#")]
@@ -90,7 +92,12 @@ def _header(lines: list[str]) -> tuple[list[str] | None, str | None]:
 def _cells(line: str, separator: str | None, count: int) -> list[str]:
     if separator is None:
         return line.split(None, count - 1)
-    cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    try:
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(
+            f"A line of the class file cannot be read ({error}): {line[:40]!r}. Correct it"
+        ) from None
     return [cell.strip() for cell in cells]
 
 

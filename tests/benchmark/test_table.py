@@ -8,6 +8,7 @@ import pytest
 
 from ovss.benchmark import table
 from ovss.benchmark.images import open_dataset
+from ovss.benchmark.row_checks import read_rows
 from ovss.benchmark.selection import curve
 from ovss.benchmark.table import measure_row, run
 from ovss.benchmark.table_jobs import Job, methods_with_weights, plan
@@ -117,3 +118,31 @@ def test_the_command_in_a_process_of_its_own(tmp_path, capfd):
     assert "| mini_20 | `maskclip_mini` |" in text
     assert "torch" in text.splitlines()[-1]
     assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mIoU": 99.9, "mIoU_seen": 10, "mIoU_unseen": 20, "hIoU": 13.3333}, "not between"),
+        ({"mIoU": True}, "has mIoU 'True', which is not in 0..100"),
+        ({"mIoU": "12"}, "has mIoU '12', which is not in 0..100"),
+        ({"hIoU": -1}, "has hIoU '-1', which is not in 0..100"),
+        ({"images": -3}, "has images '-3', which is not a count"),
+        ({"seconds": []}, r"has seconds '\[\]', which is not a number"),
+        ({"seconds": float("nan")}, "holds NaN"),
+        ({"learnable": 10**15}, "learnable of"),
+        ({"clock": "x"}, "has clock 'x'"),
+        ({"made_with": {}}, "other keys in made_with"),
+        ({"job": {"method": "x"}}, "has a job without data"),
+        ({"images": 3}, "has 3 images, more than the 2 of its job"),
+    ],
+)
+def test_a_row_that_cannot_have_been_measured_is_refused(row, tmp_path, change, message):
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps({"rows": [row]}))
+    assert read_rows(file) == [row]
+    file.write_text(json.dumps({"rows": [{**row, **change}]}))
+    with pytest.raises(ValueError, match=message) as caught:
+        run([], file)
+    assert "rows.json" in str(caught.value)
+    assert "Choose another file" in str(caught.value)

@@ -242,7 +242,7 @@ def test_the_table_and_json_name_every_category_that_occurs():
     assert "sky" in table
     assert "boat" not in table
     assert report.as_dict()["categories"]["road"] == dict(
-        iou=50.0, accuracy=100.0, seen=False, pixels=1, predicted=2
+        iou=50.0, accuracy=100.0, seen=False, pixels=1, predicted=2, correct=1
     )
 
 

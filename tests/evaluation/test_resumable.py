@@ -15,6 +15,7 @@ from ovss.evaluation.cost import Progress
 from ovss.evaluation.loop import EachPictureOnce
 from ovss.evaluation.state import ResumeError
 from ovss.io.advice import advice_of
+from ovss.io.hashing import content_hash
 from tests.evaluation.counted import EveryThirdWrong, counted_config, run, true_pixels
 
 IMAGES, CATEGORIES = 47, 50
@@ -123,6 +124,83 @@ def test_a_damaged_part_is_counted_again(tmp_path, monkeypatch, whole):
     loop, metrics = run(counted_config(resume=True), tmp_path)
     np.testing.assert_equal(metrics, whole)
     assert counted(loop) == true_pixels(IMAGES, CATEGORIES)
+
+
+def changed_counts(content: dict) -> None:
+    content["counts"][0]["true"][0] += 1
+
+
+def fractions(content: dict) -> None:
+    content["counts"][0]["both"][0] = 1.5
+
+
+def negative(content: dict) -> None:
+    content["counts"][0]["both"][0] = -1
+
+
+def other_classes(content: dict) -> None:
+    content["counts"] = [{key: row[:-1] for key, row in content["counts"][0].items()}]
+
+
+def too_many_marks(content: dict) -> None:
+    content["done"] = "/" * 8
+
+
+def other_length(content: dict) -> None:
+    content["pictures"] = 10**12
+
+
+def other_format(content: dict) -> None:
+    content["format"] = 1
+
+
+def no_counts(content: dict) -> None:
+    del content["counts"]
+
+
+def not_finite(content: dict) -> None:
+    content["seconds"] = float("nan")
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [changed_counts, fractions, negative, other_classes, too_many_marks, other_length]
+    + [other_format, no_counts, not_finite],
+)
+def test_a_changed_part_is_counted_again(tmp_path, monkeypatch, whole, change, is_signed):
+    if is_signed and change is changed_counts:
+        pytest.skip("counts that fit, and that this program signed, are believed")
+    part = cut(monkeypatch, tmp_path)
+    content = json.loads(part.read_text())
+    change(content)
+    if is_signed:
+        del content["check"]
+        content["check"] = content_hash(content)
+    part.write_text(json.dumps(content))
+    loop, metrics = run(counted_config(resume=True), tmp_path)
+    np.testing.assert_equal(metrics, whole)
+    assert counted(loop) == true_pixels(IMAGES, CATEGORIES)
+
+
+def test_a_second_process_does_not_count_the_same_evaluation(tmp_path, monkeypatch):
+    part = cut(monkeypatch, tmp_path)
+    lock = (
+        "import time; from pathlib import Path; from ovss.evaluation.state import StateFolder; "
+        f"state = StateFolder(Path({str(part.parent.parent)!r}), {{}}); "
+        f"state.folder = Path({str(part.parent)!r}); kept = state.lock(); "
+        "print(True, flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", lock], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        with pytest.raises(BlockingIOError, match=f"in use by another evaluation.*{other.pid}"):
+            run(counted_config(resume=True), tmp_path)
+    finally:
+        other.kill()
+        other.wait()
+    run(counted_config(resume=True), tmp_path)
 
 
 def test_a_part_that_is_there_twice_is_refused(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from PIL import Image
 from ovss.cli.main import main as command
 from ovss.cli.test import main as evaluate
 from ovss.results.comparison import OTHER_DEVICE, compare
+from ovss.results.figures import recomputed_metrics
 from ovss.results.reproduce import set_up
 from ovss.results.result_file import read_result
 from tests.results.made_result import made_result
@@ -98,11 +99,20 @@ def test_hooks_and_paths_of_the_recorded_run_are_dropped(recorded):
 
 
 def test_other_values_give_exit_code_1(recorded, capsys):
-    result = read_result(recorded / "result.json")
-    name = edited(recorded, "better.json", metrics={"mIoU": (result.metrics["mIoU"] or 0) + 1})
+    rows = {
+        name: dict(row) for name, row in read_result(recorded / "result.json").categories.items()
+    }
+    row = next(row for row in rows.values() if row["correct"])
+    row["correct"] -= 20  # as if 20 pixels more had been confused
+    row["iou"] = round(
+        100 * row["correct"] / (row["pixels"] + row["predicted"] - row["correct"]), 4
+    )
+    row["accuracy"] = round(100 * row["correct"] / row["pixels"], 4)
+    metrics = recomputed_metrics(rows)[0]
+    name = edited(recorded, "better.json", metrics=metrics, categories=rows)
     code, printed = reproduce(recorded, capsys, result=name)
     assert code == 1
-    assert "NOT reproduced: 1 of" in printed
+    assert "NOT reproduced: " in printed
     assert "mIoU" in printed.splitlines()[-1]
     assert reproduce(recorded, capsys, "--tolerance", "1.5", result=name)[0] == 0
 
@@ -157,10 +167,12 @@ def test_weights_for_a_method_that_had_none_are_refused(recorded, capsys):
         ),
         ({"weights": {"encoder_sha256": "0" * 64}}, "made with another encoder"),
         ({"weights": {"model_sha256": "0" * 64}}, "made with another model"),
-        ({"protocol": {"full_hash": "0" * 12}}, "(full hash 000000000000), but this version"),
-        ({"data": {"pictures": 5}}, "made on 5 images"),
-        ({"run": {"device": None}}, "but is 'None'. Use an unedited copy"),
-        ({"protocol": {"fields": []}}, "but is '[]'. Use an unedited copy"),
+        ({"protocol": {"full_hash": "0" * 12}}, "records the full hash '000000000000'"),
+        ({"protocol": {"fields": {}}}, "but the recorded fields have the hash"),
+        ({"protocol": {"fields": {}}}, "Use an unedited copy"),
+        ({"data": {"pictures": 5}, "run": {"seconds": 5.0, "seconds_per_picture": 1.0}}, "on 5 im"),
+        ({"run": {"device": None}}, "must be an object, but is 'None'. The file was edited"),
+        ({"protocol": {"fields": []}}, "must be an object, but is '[]'. The file was edited"),
     ],
 )
 def test_what_does_not_fit_is_named(recorded, capsys, change, message):

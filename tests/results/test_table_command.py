@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -83,8 +84,7 @@ def test_protocols_in_one_column_are_noted(files, capsys):
 
 def test_other_images_or_labels_are_other_columns(files, capsys):
     whole = made_result()
-    part = replace(whole, data=replace(whole.data, images=50, census="other"))
-    other = replace(whole, data=replace(whole.data, census="changed labels"))
+    part, other = made_result(images=50), made_result(names=("wall", "door", "ghost"))
     (row,) = table(printed(capsys, *files(a=whole, b=part))).values()
     assert row["A-150 (2,000 images)"] == row["A-150 (50 images)"] == "31.2"
     (row,) = table(printed(capsys, *files(a=whole, c=other))).values()
@@ -130,7 +130,7 @@ def test_all_that_is_published_needs_no_results(capsys):
 def test_another_metric_is_shown_without_published_results(files, capsys):
     paths = files(cat=made_result("cat_seg_vit-b16"))
     text = printed(capsys, *paths, "--metric", "mIoU_union")
-    assert table(text)["cat_seg_vit-b16"]["A-150"] == "30.2"
+    assert table(text)["cat_seg_vit-b16"]["A-150"] == "20.8"
     assert "(published)" not in text
     assert "classes that occur in ground truth or prediction" in text
     assert command(["table", *paths, "--metric", "f1"]) == 1
@@ -155,10 +155,12 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
+        self.tags: list[str] = []
         self.text, self.loaded = "", []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
         self.loaded += [v for k, v in attrs if k in ("src", "href", "srcset")]
         if tag != "meta":
             self.open.append(tag)
@@ -171,9 +173,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_and_loads_nothing(files, capsys, tmp_path):
-    odd = made_result(
-        categories={'<b>& "quoted"': {"iou": 12.5, "accuracy": None, "seen": False, "pixels": 3}}
-    )
+    odd = made_result(names=('<b>& "quoted"', "floor", "ghost"))
     page = tmp_path / "deep" / "t.html"
     printed(capsys, *files(a=odd), "--html", str(page), "--published", "all")
     found = Page(page.read_text("utf-8"))
@@ -206,3 +206,21 @@ def test_what_is_published_names_its_sources_and_configs_that_exist():
     assert list(by["DCP-CLIP", "large", "dcp_clip"].values()) == [16.4, 24.3, 38.1, 63.8, 97.3]
     assert list(by["SED", "base", "sed_fast"].values()) == [11.4, 18.6, 31.6, 57.3, 94.4]
     assert [len(study.rows) for study in known.studies] == [6, 6, 4, 3, 2, 3, 4, 5]
+
+
+def test_names_cannot_add_rows_or_tags(tmp_path, capsys):
+    odd = "a|b`c <script>alert(1)</script> [x](http://y)"
+    result = made_result(method=odd, data="d|<img src=x>", names=(odd, "floor", "ghost"))
+    write_result(tmp_path / "r|1.json", result)
+    page = tmp_path / "t.html"
+    text = printed(capsys, str(tmp_path / "r|1.json"))
+    printed(capsys, str(tmp_path / "r|1.json"), "--html", str(page))
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
+    assert widths[:3] == [4, 4, 4]
+    assert len(set(widths[3:])) == 1
+    assert not re.search(r"(?<!\\)<\w|\]\(|(?<!\\)`", text)
+    found = Page(page.read_text("utf-8"))
+    assert not {"script", "img"} & set(found.tags)
+    assert found.loaded == []
+    assert odd in found.text

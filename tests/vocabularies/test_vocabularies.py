@@ -172,7 +172,7 @@ def test_bad_files_name_file_and_line(tmp_path, content, message):
 def test_bad_json_files(tmp_path):
     file = tmp_path / "words.json"
     for content, message in (
-        ("{", "is not valid JSON"),
+        ("{", "is truncated or not JSON"),
         ('{"a": 1}', "must hold a list of names, got dict"),
     ):
         file.write_text(content)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ovss.vocabularies import load_names
 
-from .shapes import ImageShapes, LabelShape, polygon_shape
+from .shapes import ImageShapes, LabelShape, checked_size, polygon_shape
 from .source import LabelClass, LabelSource, field_of, read_annotation
 
 # fmt: off
@@ -30,10 +30,8 @@ class CityscapesPolygons(LabelSource):
 
     def shapes_of(self, image: Path, annotation: Path) -> ImageShapes:
         content, where = read_annotation(annotation), str(annotation)
-        size = (
-            field_of(content, "imgHeight", int, where),
-            field_of(content, "imgWidth", int, where),
-        )
+        height, width = (field_of(content, key, int, where) for key in ("imgHeight", "imgWidth"))
+        size = checked_size(height, width, image, where)
         objects = field_of(content, "objects", list, where)
         return ImageShapes(
             size,

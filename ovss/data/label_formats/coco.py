@@ -12,7 +12,7 @@ import numpy as np
 from ovss.io.images import ImageError
 
 from ..rle import decode_mask
-from .shapes import ImageShapes, LabelShape, mask_shape, polygon_shape
+from .shapes import ImageShapes, LabelShape, checked_size, mask_shape, polygon_shape
 from .source import LabelClass, LabelSource, field_of, read_annotation
 
 
@@ -29,10 +29,11 @@ class CocoAnnotations(LabelSource):
         index = self.index_of(annotation)
         record = index.image_record(image)
         where = f"{annotation}, image {record.get('file_name')}"
-        size = (field_of(record, "height", int, where), field_of(record, "width", int, where))
+        height, width = (field_of(record, key, int, where) for key in ("height", "width"))
+        size = checked_size(height, width, image, where)
         shapes = [
             _shape(entry, index.names, size, annotation)
-            for entry in index.annotations.get(record.get("id"), ())
+            for entry in index.annotations.get(field_of(record, "id", (int, str), where), ())
         ]
         shapes.sort(key=lambda shape: -int(shape.mask_hw.sum()))
         return ImageShapes(size, tuple(shapes))
@@ -95,7 +96,7 @@ class CocoIndex:
         Roboflow adds a category that is only the supercategory of the others, which is left out.
         """
         used = set(self.used_names())
-        parents = {each.get("supercategory") for each in self.categories}
+        parents = {str(each.get("supercategory")) for each in self.categories}
         roots = {each["name"] for each in self.categories if each.get("supercategory") == "none"}
         return tuple(
             self.names[key]
@@ -131,20 +132,21 @@ def _shape(
     entry: dict[str, Any], names: dict[Any, str], size: tuple[int, int], path: Path
 ) -> LabelShape:
     where = f"{path}, annotation {entry.get('id')}"
-    category = entry.get("category_id")
+    category = field_of(entry, "category_id", (int, str), where)
     if category not in names:
         raise ImageError(f"{where}: no category has the id {category!r}. Correct 'category_id'")
     name, outline = names[category], entry.get("segmentation")
     if isinstance(outline, dict):
+        stated = outline.get("size")
+        if isinstance(stated, list) and stated != list(size):  # before it is decoded
+            raise ImageError(
+                f"{where}: the run-length mask has (height, width) {str(tuple(stated))[:40]} and "
+                f"the image {size}. Export the file again"
+            )
         try:
             mask_HW = decode_mask(outline)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise ImageError(f"{where}: {error}") from error
-        if mask_HW.shape != size:
-            raise ImageError(
-                f"{where}: the run-length mask has (height, width) {mask_HW.shape} and the image "
-                f"{size}. Export the file again"
-            )
         return _cropped(name, mask_HW, size)
     if not isinstance(outline, list) or not outline:
         raise ImageError(

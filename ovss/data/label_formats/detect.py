@@ -23,7 +23,7 @@ def annotation_format(path: Path) -> str | None:
         return None
     try:
         content = json.loads(path.read_text("utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from PIL import Image, ImageDraw
 from ovss.io.images import ImageError
 
 from ..folder_files import image_header
-from .shapes import ImageShapes, LabelShape, mask_shape, polygon_shape, read_points
+from .shapes import ImageShapes, LabelShape, checked_size, mask_shape, polygon_shape, read_points
 from .source import LabelClass, LabelSource, field_of, read_annotation
 
 
@@ -29,7 +28,7 @@ class LabelMeShapes(LabelSource):
         height, width = content.get("imageHeight"), content.get("imageWidth")
         if not (isinstance(height, int) and isinstance(width, int)):
             width, height = image_header(image)[0]
-        size = (height, width)
+        size = checked_size(height, width, image, str(annotation))
         shapes = field_of(content, "shapes", list, str(annotation))
         return ImageShapes(
             size, tuple(_shape(each, i, size, annotation) for i, each in enumerate(shapes))
@@ -79,5 +78,7 @@ def _decoded(shape: dict, where: str) -> np.ndarray:
         data = base64.b64decode(field_of(shape, "mask", str, where))
         with Image.open(io.BytesIO(data)) as image:
             return np.array(image.convert("L")) > 0
-    except (binascii.Error, OSError, ValueError) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow raises almost any exception on damaged files
         raise ImageError(f"{where}: the mask cannot be read ({error})") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from PIL import Image, ImageDraw
 from ovss.io.images import ImageError
 from ovss.selection import IGNORE
 
+from ..folder_files import image_header
 from ..labels import LabelValueError, category_key, find_class
 
 BACKGROUND_NAMES = frozenset(("background", "_background_", "__background__"))
+_LARGE = 1 << 24  # pixels from which on a stated size is compared with the image
 _FAR = 1 << 20  # vertices farther outside than this many pixels are moved closer
 
 
@@ -102,6 +105,30 @@ def mask_shape(
     """
     inside = mask_hw[max(-top, 0) : max(size[0] - top, 0), max(-left, 0) : max(size[1] - left, 0)]
     return LabelShape(name, max(top, 0), max(left, 0), inside)
+
+
+def checked_size(height: int, width: int, image: Path, where: str) -> tuple[int, int]:
+    """Checks the size that an annotation file states before anything of this size is made.
+
+    Args:
+        height: stated height.
+        width: stated width.
+        image: path of the image.
+        where: file of the annotations, for messages.
+
+    Returns:
+        Height and width.
+
+    Raises:
+        ImageError: the size is not that of an image, or is large and not that of this one.
+    """
+    is_large = height * width > _LARGE
+    if min(height, width) < 1 or (is_large and image_header(image)[0] != (width, height)):
+        raise ImageError(
+            f"{where}: expected the size of {image}, got (height, width) ({height}, {width}). "
+            f"Export the annotations again"
+        )
+    return height, width
 
 
 class ShapePainter:
@@ -207,10 +234,11 @@ def read_points(points: Any, least: int, where: str) -> NDArray[np.float64]:
     except (TypeError, ValueError):
         read_N2 = np.zeros((0, 2))
     if len(read_N2) < least or not np.isfinite(read_N2).all():
-        count = {2: "two", 3: "three"}[least]
+        count = {1: "one", 2: "two", 3: "three"}[least]
+        plural = "s" * (least > 1)
         raise ImageError(
-            f"{where}: expected at least {count} points (x, y), got {str(points)[:60]}. Correct or "
-            f"remove the shape"
+            f"{where}: expected at least {count} point{plural} (x, y), got {str(points)[:60]}. "
+            f"Correct or remove the shape"
         )
     return read_N2
 

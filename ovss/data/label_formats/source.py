@@ -63,6 +63,10 @@ def read_annotation(path: Path) -> dict[str, Any]:
         raise ImageError(f"Annotation file {path} does not exist") from None
     except ValueError as error:  # neither UTF-8 nor JSON
         raise ImageError(f"{path} is not valid JSON: {error}. Export it again") from None
+    except RecursionError:
+        raise ImageError(f"{path} has brackets that nest too deeply. Export it again") from None
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):
         raise ImageError(f"{path}: expected an object, got {type(content).__name__}")
     return content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import re
 import zlib
@@ -16,7 +15,7 @@ from PIL import Image
 
 from ovss.io.images import ImageError
 
-from .shapes import ImageShapes, LabelShape, mask_shape, polygon_shape
+from .shapes import ImageShapes, LabelShape, checked_size, mask_shape, polygon_shape, read_points
 from .source import LabelClass, LabelSource, field_of, read_annotation
 
 META = "meta.json"
@@ -29,7 +28,8 @@ class SuperviselyObjects(LabelSource):
     def shapes_of(self, image: Path, annotation: Path) -> ImageShapes:
         content, where = read_annotation(annotation), str(annotation)
         sides = field_of(content, "size", dict, where)
-        size = (field_of(sides, "height", int, where), field_of(sides, "width", int, where))
+        height, width = (field_of(sides, key, int, where) for key in ("height", "width"))
+        size = checked_size(height, width, image, where)
         objects = field_of(content, "objects", list, where)
         return ImageShapes(
             size, tuple(_shape(each, i, size, annotation) for i, each in enumerate(objects))
@@ -66,13 +66,13 @@ def _shape(item: Any, position: int, size: tuple[int, int], path: Path) -> Label
     kind = item.get("geometryType")
     if kind == "bitmap":
         bitmap = field_of(item, "bitmap", dict, where)
-        left, top = field_of(bitmap, "origin", list, where)
+        left, top = read_points(field_of(bitmap, "origin", list, where), 1, where)[0].astype(int)
         return mask_shape(name, _decoded(bitmap, where), int(top), int(left), size)
     if kind in ("polygon", "rectangle"):
         points = field_of(item, "points", dict, where)
         outline = field_of(points, "exterior", list, where)
         if kind == "rectangle" and len(outline) == 2:
-            (x0, y0), (x1, y1) = outline
+            (x0, y0), (x1, y1) = read_points(outline, 2, where).tolist()
             outline = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
         return polygon_shape(name, [outline], size, where, points.get("interior") or ())
     raise ImageError(
@@ -89,5 +89,7 @@ def _decoded(bitmap: dict, where: str) -> np.ndarray:
             if image.has_transparency_data:
                 return np.array(image.convert("RGBA"))[..., 3] > 0
             return np.array(image.convert("L")) > 0
-    except (binascii.Error, zlib.error, OSError, ValueError) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow raises almost any exception on damaged files
         raise ImageError(f"{where}: the bitmap cannot be read ({error})") from error
