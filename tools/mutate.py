@@ -1,0 +1,253 @@
+"""Plants known bugs in a copy of the repository, one at a time, and checks that tests catch them.
+
+  python tools/mutate.py                       every bug, with the tests named for it
+  python tools/mutate.py --only 'iou|harmonic' those whose name or file fits a pattern
+  python tools/mutate.py --json found.json     write results as they come, and reuse them next time
+
+The bugs are listed in tools/mutations/*.py. The working tree is never changed: tests run in a
+temporary copy, in which one file at a time is replaced. At the end, the tests that caught a bug run
+once more on the unchanged copy, where they must pass. The exit status is 0 if every bug was caught,
+1 if not, and 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import re
+import runpy
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from mutations.tree import CAUGHT, PASSED, Tree
+
+ROOT = Path(__file__).resolve().parents[1]
+LISTS = Path(__file__).resolve().parent / "mutations"
+MISSED, NOT_APPLICABLE, UNSOUND = "MISSED", "no longer applies", "test fails without the bug"
+
+
+class NotApplicableError(ValueError):
+    """The text that a planted bug replaces does not occur exactly once in its file."""
+
+
+@dataclass(frozen=True)
+class PlantedBug:
+    """A replacement of text in one file that some test must notice.
+
+    Args:
+        name: short description, unique over all lists.
+        file: path in the repository.
+        old: text that occurs exactly once in the file.
+        new: text that replaces it.
+        tests: test files or node ids that should catch the bug.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def apply(self, source: str) -> str:
+        """Source of the file with the bug.
+
+        Raises:
+            NotApplicableError: the old text does not occur exactly once, or nothing changes.
+        """
+        count = source.count(self.old)
+        if count != 1 or self.old == self.new:
+            raise NotApplicableError(
+                f"{self.name}: expected the old text once in {self.file}, found it {count} times"
+            )
+        return source.replace(self.old, self.new)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of one bug.
+
+    Args:
+        bug: name of the bug.
+        file: file that it changes.
+        status: ``caught`` or the reason why it was not.
+        by: first test that failed.
+        seconds: duration of the tests.
+        key: hash of the bug, its file and its tests, by which a later run knows the result.
+    """
+
+    bug: str
+    file: str
+    status: str
+    by: str
+    seconds: float
+    key: str
+
+
+def load_bugs(folder: Path = LISTS) -> list[PlantedBug]:
+    """Bugs of every list in a folder, in the order of the file names.
+
+    Raises:
+        ValueError: two bugs have one name.
+    """
+    bugs = [
+        PlantedBug(**{**entry, "tests": tuple(entry["tests"])})
+        for path in sorted(folder.glob("*.py"))
+        for entry in runpy.run_path(str(path)).get("BUGS", ())
+    ]
+    names = [bug.name for bug in bugs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"Two planted bugs are called {twice[0]!r}. Rename one of them")
+    return bugs
+
+
+def key_of(bug: PlantedBug, root: Path) -> str:
+    """Hash of a bug, of the file that it changes and of its test files."""
+    digest = sha256(json.dumps(asdict(bug)).encode())
+    for name in dict.fromkeys((bug.file, *(test.partition("::")[0] for test in bug.tests))):
+        path = root / name
+        digest.update(path.read_bytes() if path.is_file() else name.encode())
+    return digest.hexdigest()[:16]
+
+
+def try_bug(bug: PlantedBug, tree: Tree, tests: tuple[str, ...], seconds: float) -> Outcome:
+    """Plants one bug in a copy, runs its tests and restores the file."""
+    outcome = Outcome(bug.name, bug.file, NOT_APPLICABLE, "", 0.0, key_of(bug, ROOT))
+    try:
+        source = bug.apply(tree.read(bug.file))
+    except (NotApplicableError, OSError) as error:
+        return replace(outcome, by=str(error))
+    start = time.monotonic()
+    with tree.changed(bug.file, source):
+        status, by = tree.run_tests(tests, seconds)
+    status = MISSED if status == PASSED else status
+    return replace(outcome, status=status, by=by, seconds=round(time.monotonic() - start, 1))
+
+
+def try_all(
+    bugs: list[PlantedBug], args: argparse.Namespace, known: dict[str, Outcome]
+) -> list[Outcome]:
+    """Outcomes of all bugs, in their order; each is printed and stored as it comes."""
+    found = {bug.name: known[key] for bug in bugs if (key := key_of(bug, ROOT)) in known}
+    todo = [bug for bug in bugs if bug.name not in found]
+    trees: queue.Queue[Tree] = queue.Queue()
+    with tempfile.TemporaryDirectory(prefix="ovss-mutate-") as folder:
+        copies = [
+            Tree.copy(ROOT, Path(folder) / str(number))
+            for number in range(min(args.jobs, max(len(todo), 1)))
+        ]
+        for tree in copies:
+            trees.put(tree)
+
+        def one(bug: PlantedBug) -> Outcome:
+            tree = trees.get()
+            try:
+                return try_bug(bug, tree, () if args.all_tests else bug.tests, args.seconds)
+            finally:
+                trees.put(tree)
+
+        with ThreadPoolExecutor(args.jobs) as pool:
+            for outcome in pool.map(one, todo):
+                found[outcome.bug] = outcome
+                print(line_of(outcome), flush=True)
+                store(args.json, list(found.values()))
+        outcomes = [found[bug.name] for bug in bugs]
+        fresh = [outcome for outcome in outcomes if outcome.key not in known]
+        wrong = control(fresh, copies[0], args.seconds)
+        for tree in copies:
+            tree.close()
+    outcomes = [replace(o, status=UNSOUND) if o in wrong else o for o in outcomes]
+    store(args.json, outcomes)
+    return outcomes
+
+
+def control(outcomes: list[Outcome], tree: Tree, seconds: float) -> list[Outcome]:
+    """Outcomes whose test fails on the unchanged copy too, and so proves nothing."""
+    caught = [outcome for outcome in outcomes if outcome.status == CAUGHT]
+    if not caught:
+        return []
+    print(f"control: {len({o.by for o in caught})} tests on the unchanged copy", flush=True)
+    failing = tree.failing_tests(sorted({o.by for o in caught}), 4 * seconds)
+    return [outcome for outcome in caught if outcome.by in failing]
+
+
+def line_of(outcome: Outcome) -> str:
+    """Row of the table."""
+    text = f"{outcome.status} by {outcome.by}" if outcome.status == CAUGHT else outcome.status
+    return f"{outcome.bug:<52} {outcome.file:<40} {text} ({outcome.seconds:.0f} s)"
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """Lines about the bugs that were not caught, and the total."""
+    rest = [outcome for outcome in outcomes if outcome.status != CAUGHT]
+    lines = [f"not caught: {line_of(outcome)} {outcome.by}".rstrip() for outcome in rest]
+    return "\n".join([*lines, f"{len(outcomes) - len(rest)} of {len(outcomes)} bugs were caught"])
+
+
+def store(path: str | None, outcomes: list[Outcome]) -> None:
+    """Writes outcomes as JSON; None writes nothing."""
+    if path is not None:
+        temporary = Path(f"{path}.tmp")
+        temporary.write_text(json.dumps([asdict(o) for o in outcomes], indent=1), encoding="utf-8")
+        temporary.replace(path)
+
+
+def stored(path: str | None, again: bool) -> dict[str, Outcome]:
+    """Caught bugs of an earlier run, by key."""
+    if path is None or again or not Path(path).is_file():
+        return {}
+    outcomes = [Outcome(**row) for row in json.loads(Path(path).read_text(encoding="utf-8"))]
+    return {outcome.key: outcome for outcome in outcomes if outcome.status == CAUGHT}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Parser of the flags."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", metavar="PATTERN", help="regular expression for names and files")
+    parser.add_argument("--list", action="store_true", help="print the bugs and stop")
+    parser.add_argument("--jobs", type=int, default=1, help="bugs tried at a time (default: 1)")
+    parser.add_argument(
+        "--all-tests", action="store_true", help="run the whole suite instead of the named tests"
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="time limit of a bug (default: 300, whole suite 3600)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="file of results, reused by the next run")
+    parser.add_argument("--again", action="store_true", help="ignore results in --json FILE")
+    return parser
+
+
+def main() -> int:
+    """Runs the command; returns its exit status."""
+    parser = build_parser()
+    args = parser.parse_args()
+    if args.jobs < 1 or (args.seconds is not None and args.seconds <= 0):
+        parser.error("--jobs must be at least 1 and --seconds above 0")
+    args.seconds = args.seconds or (3600 if args.all_tests else 300)
+    bugs = load_bugs()
+    if args.only:
+        pattern = re.compile(args.only, re.IGNORECASE)
+        bugs = [bug for bug in bugs if pattern.search(bug.name) or pattern.search(bug.file)]
+    if not bugs:
+        parser.error(f"no planted bug fits {args.only!r}. --list shows them")
+    if args.list:
+        print("\n".join(f"{bug.name:<52} {bug.file:<40} {' '.join(bug.tests)}" for bug in bugs))
+        return 0
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    outcomes = try_all(bugs, args, stored(args.json, args.again))
+    print(summary(outcomes))
+    return int(any(outcome.status != CAUGHT for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
