@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from ovss.benchmark import table
 from ovss.benchmark.clock import Clock, Span
+from ovss.benchmark.kept import Point
 from ovss.benchmark.speed import ENCODER_ALONE, Case, growth, over_floor, race, ratios
+from ovss.benchmark.table_jobs import Job
 
 WALLS = [8.0, 2.0, 20.0, 4.0]  # mean 8.5, median 6
 
@@ -73,3 +78,24 @@ def test_a_stage_is_the_sum_of_its_runs_and_the_rest_is_what_is_left(monkeypatch
     whole, stages = clock.time(call)
     assert whole == Span(10.0, 7.0)
     assert stages == {"encoder": Span(2.0 + 5.0, 1.0 + 4.0), "rest": Span(3.0, 2.0)}
+
+
+def test_a_row_of_the_table_has_the_median_of_its_images(monkeypatch):
+    job = Job("a", "mini_20", 3, "none", "cpu")
+    point = Point(None, ("cat", "dog"), np.array([True, False]), macs=3 * 10**9)
+    for seconds in (9.0, 1.0, 2.0):
+        point.seconds.append(Span(100.0, seconds))
+    point.kept_view, point.kept_image = [2, 1], [2]
+    made = {
+        "config_of": lambda method: None,
+        "build_segmentor": lambda *arguments: nn.Linear(3, 2),
+        "open_dataset": lambda *arguments: None,
+        "curve": lambda *arguments, **options: [point],
+        "_memory": lambda *arguments: 7,
+    }
+    for name, function in made.items():
+        monkeypatch.setattr(table, name, function)
+    row = table.measure_row(job)
+    assert (row["seconds"], row["clock"]) == (2.0, "processor")
+    assert (row["gflops"], row["kept"], row["memory"]) == (6.0, 1.5, 7)
+    assert (row["parameters"], row["learnable"]) == (8, 8)

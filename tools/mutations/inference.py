@@ -163,14 +163,14 @@ BUGS = [
         file="ovss/io/deep.py",
         old="6: array_HWC[::-1].swapaxes(0, 1),",
         new="6: array_HWC[:, ::-1].swapaxes(0, 1),",
-        tests=("tests/io/test_images.py",),
+        tests=("tests/io/test_orientation_oracle.py",),
     ),
     dict(
         name="two mirrored EXIF orientations are exchanged",
         file="ovss/io/deep.py",
         old="5: array_HWC.swapaxes(0, 1),",
         new="5: array_HWC[::-1, ::-1].swapaxes(0, 1),",
-        tests=("tests/io/test_images.py",),
+        tests=("tests/io/test_orientation_oracle.py",),
     ),
     dict(
         name="a rotated region is cut from the stored place",
