@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ def mutate(repo_root):
     spec.loader.exec_module(module)
     yield module
     sys.path[:] = before
-    for name in [n for n in sys.modules if n.partition(".")[0] in ("mutate", "mutations")]:
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("mutate", "mutating")]:
         del sys.modules[name]
 
 
@@ -89,7 +90,7 @@ def test_the_key_changes_with_bug_file_and_tests(mutate, tmp_path):
     (tmp_path / "a.py").write_text("one")
     (tmp_path / "test_a.py").write_text("1")
     keys = {mutate.key_of(bug, tmp_path)}
-    keys.add(mutate.key_of(mutate.replace(bug, new="three"), tmp_path))
+    keys.add(mutate.key_of(replace(bug, new="three"), tmp_path))
     (tmp_path / "a.py").write_text("one!")
     keys.add(mutate.key_of(bug, tmp_path))
     (tmp_path / "test_a.py").write_text("2")

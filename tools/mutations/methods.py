@@ -103,7 +103,7 @@ BUGS = [
         file="plugins/sed/decoder.py",
         old="kept_K = kept_K.masked_scatter(kept_K, keep_K)",
         new="kept_K = kept_K.clone()",
-        tests=("tests/plugins/sed/test_sed_decoder.py", "tests/parity/test_sed_plain.py"),
+        tests=("tests/plugins/sed/test_sed_oracle.py",),
     ),
     dict(
         name="DCP-CLIP keeps categories below the threshold",
@@ -201,7 +201,7 @@ BUGS = [
         file="plugins/dpseg/prompts.py",
         old="(1 - alpha) * old_NPD + alpha * new_NPD",
         new="alpha * old_NPD + (1 - alpha) * new_NPD",
-        tests=("tests/plugins/dpseg/test_dpseg_decoder.py",),
+        tests=("tests/plugins/dpseg/test_dpseg_oracle.py",),
     ),
     dict(
         name="DPSeg guides a category by the prompts of its slot",
@@ -222,7 +222,7 @@ BUGS = [
         file="plugins/dpseg/bank.py",
         old="number for number in reversed(rows)}",
         new="number for number in rows}",
-        tests=("tests/plugins/dpseg/test_dpseg_bank.py",),
+        tests=("tests/plugins/dpseg/test_dpseg_oracle.py",),
     ),
     dict(
         name="crops of DPSeg show their surroundings",

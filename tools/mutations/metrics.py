@@ -229,7 +229,7 @@ BUGS = [
         tests=("tests/results/test_record_oracle.py", "tests/results/test_reproduce.py"),
     ),
     dict(
-        name="a value on one side only is no difference",
+        name="a value on one side only makes no difference",
         file="ovss/results/comparison.py",
         old='return 0.0 if self.recorded is self.reproduced else float("inf")',
         new="return 0.0",
