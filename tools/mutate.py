@@ -16,6 +16,7 @@ import argparse
 import os
 import queue
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -77,29 +78,37 @@ def try_all(
             finally:
                 trees.put(tree)
 
-        with ThreadPoolExecutor(args.jobs) as pool:
+        pool = ThreadPoolExecutor(args.jobs)
+        try:
             for outcome in pool.map(one, todo):
                 found[outcome.bug] = outcome
                 print(line_of(outcome), flush=True)
                 store(args.json, list(found.values()))
-        outcomes = [found[bug.name] for bug in bugs]
-        fresh = [outcome for outcome in outcomes if outcome.key not in known]
-        wrong = control(fresh, copies[0], args.seconds)
-        for tree in copies:
-            tree.close()
-    outcomes = [replace(o, status=UNSOUND) if o in wrong else o for o in outcomes]
+            outcomes = [found[bug.name] for bug in bugs]
+            outcomes = control(outcomes, copies[0], args.seconds)
+        finally:  # after an interruption, nothing more is started
+            for tree in copies:
+                tree.close()
+            pool.shutdown(cancel_futures=True)
     store(args.json, outcomes)
     return outcomes
 
 
 def control(outcomes: list[Outcome], tree: Tree, seconds: float) -> list[Outcome]:
-    """Outcomes whose test fails on the unchanged copy too, and so proves nothing."""
-    caught = [outcome for outcome in outcomes if outcome.status == CAUGHT]
-    if not caught:
-        return []
-    print(f"control: {len({o.by for o in caught})} tests on the unchanged copy", flush=True)
-    failing = tree.failing_tests(sorted({o.by for o in caught}), 4 * seconds)
-    return [outcome for outcome in caught if outcome.by in failing]
+    """Outcomes after their tests ran on the unchanged copy, where a failing test proves nothing."""
+    tests = sorted({o.by for o in outcomes if o.status == CAUGHT and not o.confirmed})
+    if not tests:
+        return outcomes
+    print(f"control: {len(tests)} tests on the unchanged copy", flush=True)
+    failing = tree.failing_tests(tests, 4 * seconds)
+    return [
+        outcome
+        if outcome.by not in tests
+        else replace(outcome, status=UNSOUND)
+        if outcome.by in failing
+        else replace(outcome, confirmed=True)
+        for outcome in outcomes
+    ]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -138,6 +147,7 @@ def main() -> int:
         print("\n".join(f"{bug.name:<52} {bug.file:<40} {' '.join(bug.tests)}" for bug in bugs))
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copies are removed
     outcomes = try_all(bugs, args, stored(args.json, args.again))
     print(summary(outcomes))
     return int(any(outcome.status != CAUGHT for outcome in outcomes))

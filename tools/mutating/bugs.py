@@ -60,6 +60,7 @@ class Outcome:
         by: first test that failed.
         seconds: duration of the tests.
         key: hash of the bug, its file and its tests, by which a later run knows the result.
+        confirmed: True if that test passes without the bug.
     """
 
     bug: str
@@ -68,6 +69,7 @@ class Outcome:
     by: str
     seconds: float
     key: str
+    confirmed: bool = False
 
 
 def load_bugs(folder: Path = LISTS) -> list[PlantedBug]:

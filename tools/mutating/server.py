@@ -46,15 +46,17 @@ def answer(request: dict[str, Any]) -> int | None:
             sys.stderr.flush()
             os._exit(code)
     stop = time.monotonic() + request["seconds"]
-    while time.monotonic() < stop:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            _end(child)
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(_POLL)
-    _end(child)
-    os.waitpid(child, 0)
-    return None
+    try:
+        while time.monotonic() < stop:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(_POLL)
+        return None
+    finally:
+        _end(child)
+        with suppress(ChildProcessError):
+            os.waitpid(child, 0)
 
 
 def _end(group: int) -> None:
@@ -65,6 +67,7 @@ def _end(group: int) -> None:
 
 def main() -> None:
     """Imports the heavy packages, and then answers requests until the input ends."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # packages print while they are imported
     for name in HEAVY:

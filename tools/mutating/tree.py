@@ -133,8 +133,7 @@ class Tree:
 
     def close(self) -> None:
         """Ends the process that runs the tests."""
-        assert self.server.stdin is not None
-        self.server.stdin.close()
+        self.server.terminate()
         self.server.wait()
 
 

@@ -274,21 +274,23 @@ BUGS = [
         file="ovss/cli/segment.py",
         old="return 1 if segmenting.failures else 0",
         new="return 0",
-        tests=("tests/cli/test_segment_command.py",),
+        tests=(
+            "tests/cli/test_segment_command.py::test_one_bad_image_is_reported_and_the_rest_go_on",
+        ),
     ),
     dict(
         name="an error ends in success",
         file="ovss/cli/main.py",
         old='print(f"error: {describe(error)}", file=sys.stderr)\n        return 1',
         new='print(f"error: {describe(error)}", file=sys.stderr)\n        return 0',
-        tests=("tests/cli/test_config_command.py",),
+        tests=("tests/cli/test_segment_command.py::test_errors_are_one_line",),
     ),
     dict(
         name="a metric that was not reproduced ends in success",
         file="ovss/cli/reproduce.py",
         old="return 0 if comparison.same else 1",
         new="return 0",
-        tests=("tests/results/test_reproduce.py",),
+        tests=("tests/results/test_reproduce.py::test_other_values_give_exit_code_1",),
     ),
     dict(
         name="colours belong to other classes if only seen ones are kept",
