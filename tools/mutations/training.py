@@ -1,0 +1,127 @@
+"""Planted bugs in training."""
+
+TRAINING = ("tests/training/test_training.py",)
+RESUME = ("tests/training/test_resume.py",)
+ORACLE = ("tests/training/test_training_oracle.py",)
+
+BUGS = [
+    dict(
+        name="a resumed training starts its schedule again",
+        file="ovss/training/schedule.py",
+        old="for _ in range(runner.iter):",
+        new="for _ in range(0):",
+        tests=RESUME,
+    ),
+    dict(
+        name="a resumed training forgets its schedule",
+        file="ovss/training/runner.py",
+        old="keep = resume_param_scheduler and not follows",
+        new="keep = False",
+        tests=(*TRAINING, *RESUME),
+    ),
+    dict(
+        name="a resumed training forgets its optimiser",
+        file="ovss/training/runner.py",
+        old="super().resume(filename, resume_optimizer, keep, map_location)",
+        new="super().resume(filename, False, keep, map_location)",
+        tests=(*TRAINING, *RESUME),
+    ),
+    dict(
+        name="other settings are resumed",
+        file="ovss/training/resume.py",
+        old="    if refused:\n        raise _mismatch(path, refused)\n",
+        new="",
+        tests=RESUME,
+    ),
+    dict(
+        name="gradients are not clipped",
+        file="ovss/training/precision.py",
+        old="super().__init__(optimizer, **options)",
+        new='super().__init__(optimizer, **{**options, "clip_grad": None})',
+        tests=ORACLE,
+    ),
+    dict(
+        name="scaled gradients are clipped before they are unscaled",
+        file="ovss/training/precision.py",
+        old="            self.scaler.unscale_(self.optimizer)\n",
+        new="",
+        tests=(*ORACLE, "tests/training/test_precision.py"),
+    ),
+    dict(
+        name="the last micro-batch weighs as much as the step",
+        file="ovss/training/loop.py",
+        old="optim_wrapper.update_params(loss / len(parts))",
+        new="optim_wrapper.update_params(loss)",
+        tests=(*ORACLE, "tests/training/test_precision.py"),
+    ),
+    dict(
+        name="a step uses its last micro-batch only",
+        file="ovss/training/loop.py",
+        old="            optim_wrapper.accumulate(loss / len(parts))\n",
+        new="            pass\n",
+        tests=(*ORACLE, "tests/training/test_precision.py"),
+    ),
+    dict(
+        name="a loss that is not finite is trained on",
+        file="ovss/training/precision.py",
+        old='if loss != loss or loss in (float("inf"), -float("inf")):',
+        new='if loss == float("inf"):',
+        tests=TRAINING,
+    ),
+    dict(
+        name="frozen parameters are trained",
+        file="ovss/training/optim.py",
+        old="for n, p in model.named_parameters() if p.requires_grad]",
+        new="for n, p in model.named_parameters()]",
+        tests=(*ORACLE, *TRAINING),
+    ),
+    dict(
+        name="normalisation layers have weight decay",
+        file="ovss/training/optim.py",
+        old="(norm_mult if is_norm else 1.0)",
+        new="1.0",
+        tests=(*ORACLE, *TRAINING),
+    ),
+    dict(
+        name="the shortest rule for a parameter wins",
+        file="ovss/training/optim.py",
+        old="return max(matches, key=len, default=None)",
+        new="return min(matches, key=len, default=None)",
+        tests=(*ORACLE, *TRAINING),
+    ),
+    dict(
+        name="a rule matches a part of a name",
+        file="ovss/training/optim.py",
+        old='if f".{key}." in f".{name}."]',
+        new="if key in name]",
+        tests=(*ORACLE, *TRAINING),
+    ),
+    dict(
+        name="random numbers of a step depend on earlier steps",
+        file="ovss/training/hooks.py",
+        old="np.random.SeedSequence((runner.seed, runner.rank, runner.iter))",
+        new="np.random.SeedSequence((runner.seed, runner.rank))",
+        tests=ORACLE,
+    ),
+    dict(
+        name="the average of the weights is not exported",
+        file="ovss/training/export.py",
+        old="hook.before_test_epoch(runner)  # swaps",
+        new="pass  # swaps",
+        tests=("tests/training/test_precision.py",),
+    ),
+    dict(
+        name="old checkpoints are deleted one too early",
+        file="ovss/training/checkpoints.py",
+        old="old, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]",
+        new="old, kept = kept[: 1 - self.max_keep_ckpts or None], kept[-self.max_keep_ckpts :]",
+        tests=(*TRAINING, *RESUME),
+    ),
+    dict(
+        name="every rank takes the whole batch",
+        file="ovss/training/batch.py",
+        old="share = total // world_size\n",
+        new="share = total\n",
+        tests=ORACLE,
+    ),
+]
