@@ -32,6 +32,7 @@ class Call:
         may_change: patterns of existing files that the call may rewrite.
         stdin: content of the standard input.
         quotes_python: True if a message may quote Python, because the input is a program.
+        check: function of the folder, called after status 0; its text is a problem.
         has_error: False if status 1 is an answer and not an error, as in `ovss prepare --check`.
     """
 
@@ -43,6 +44,7 @@ class Call:
     may_change: tuple[str, ...] = ()
     stdin: bytes = b""
     quotes_python: bool = False
+    check: Callable[[Path], str] | None = None
     has_error: bool = True
 
 

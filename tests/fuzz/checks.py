@@ -29,7 +29,7 @@ NEVER = re.compile(
     r"|Exceeds the limit \(\d+ digits?\)|list indices must be|string indices must be"
     r"|can only concatenate|argument of type|math domain|math range|truth value of an"
     r"|unsupported format string|not JSON serializable|Out of range float"
-    r"|Logging error|Exception ignored"
+    r"|Logging error|Exception ignored|setting an array element|Python int too large"
 )
 """Texts of Python that no message may hold."""
 
@@ -82,6 +82,8 @@ def problems_of(call: Call, ending: Ending, folder: Path, before: Snapshot) -> I
     if ending.status == 0:
         yield from _problems_of_json(call, ending.out)
         yield from (f"{name} is missing" for name in call.expects if not (folder / name).exists())
+        problem = call.check(folder) if call.check else ""
+        yield from [problem] * bool(problem)
     else:
         yield from (f"{name} was written" for name in call.absent if (folder / name).exists())
     if (folder / CANARY).exists():

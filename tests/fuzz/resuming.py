@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .cases import ACCEPTED, EITHER, REFUSED, Box, Call, Group
-from .odd import VALUES, damaged
+from .odd import VALUES, as_json, damaged, places_of, with_value
 from .weights import Payload
 
 RESUMING = Group("resuming")
@@ -156,18 +158,31 @@ def an_absent_checkpoint(box: Box) -> Call:
     return _call(REFUSED, "absent.pth", resume=("absent.pth",))
 
 
-@RESUMING.each(["json", "npz", "other", "folder"])
-def state_of_an_evaluation(box: Box, kind: str) -> Call:
-    """An evaluation with `--resume` whose working directory has damaged parts."""
-    box.write("train.py", (box.base / "train.py").read_bytes())
-    shutil.copytree(box.base / "test", box.folder / "wt")
-    folder = box.folder / "wt/evaluation"
-    folder.mkdir(exist_ok=True)
-    for path in [path for path in (box.folder / "wt").rglob("*") if path.is_file()]:
-        if path.suffix in (".json", ".npz", ".npy"):
-            path.write_bytes(damaged(path.read_bytes(), box.random))
-    if kind == "folder":
-        (folder / "session_1").mkdir(exist_ok=True)
-    box.write(f"wt/evaluation/plan.{kind}", b"\0{")
-    command = ("test", "train.py", "none", "--work-dir", "wt", "--resume", "--out", "r.json")
-    return Call(command, EITHER, may_change=("wt/*",), absent=("r.json",))
+STATE = ("damage", "format", "pictures", "done", "counts", "seconds", "started")
+
+
+def same_metrics(recorded: Path, folder: Path) -> str:
+    """Problem text if the metrics of `r.json` are not those of an undisturbed evaluation."""
+    before, after = (json.loads(path.read_text()) for path in (recorded, folder / "r.json"))
+    return "" if before["metrics"] == after["metrics"] else "damaged counts were merged"
+
+
+@RESUMING.each(enumerate([*STATE, "counts", "counts"]))
+def state_of_an_evaluation(box: Box, entry: tuple[int, str]) -> Call:
+    """An evaluation that continues from counts that are damaged: they are made again or refused."""
+    key = entry[1]
+    for name in ("train.py", "run/weights.safetensors"):
+        box.write(name, (box.base / name).read_bytes())
+    (source,) = (box.base / "test/evaluation").glob("*/session-*.json")
+    text = source.read_text()
+    if key == "damage":
+        text = damaged(text.encode(), box.random).decode("latin-1")
+    else:
+        content = json.loads(text)
+        places = [place for place in places_of(content[key], (key,))]
+        text = as_json(with_value(content, box.random.choice(places), box.random.choice(VALUES)))
+    box.write(f"wt/evaluation/{source.parent.name}/{source.name}", text)
+    flags = ("--work-dir", "wt", "--resume", "--out", "r.json")
+    check = partial(same_metrics, box.base / "result.json")
+    command = ("test", "train.py", "run/weights.safetensors", *flags)
+    return Call(command, EITHER, may_change=("wt/*",), absent=("r.json",), check=check)
