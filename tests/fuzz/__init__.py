@@ -1,0 +1,1 @@
+"""Fuzz test of every entry point: `python -m tests.fuzz --help`."""
