@@ -161,15 +161,12 @@ def _share(kind: OutputFormat, folder: Path, categories: Sequence[str], stem: st
     from ovss.io.locks import FileLock
 
     # another process may add its line at the same time
-    lock = FileLock(folder / ".shared-files.lock", "run", wait=True)
-    try:
+    with FileLock(folder / ".shared-files.lock", "run", wait=True):
         companion = _companion(kind, folder, categories)
         if companion is not None:
             write_text(*companion, durable=False)
         if kind.listing:
             _add_line(folder / kind.listing, stem)
-    finally:
-        lock.release(delete=True)
 
 
 def _add_line(path: Path, line: str) -> None:

@@ -58,5 +58,9 @@ def run(args: argparse.Namespace) -> int:
     names = numbered_names(args.categories) if args.categories else load_names(args.vocabulary)
     config = load_config(args.config, args.cfg_options)
     cost = complexity(config, tuple(names), args.kept, tuple(args.size))
-    print(json.dumps(cost.as_dict(), indent=2) if args.json else complexity_table(cost))
+    print(
+        json.dumps(cost.as_dict(), indent=2, allow_nan=False)
+        if args.json
+        else complexity_table(cost)
+    )
     return 0

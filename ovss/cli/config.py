@@ -36,7 +36,11 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.cfg_options)
     check_builds(config)
     if args.json:
-        print(json.dumps(config.to_dict(), indent=2, default=str, ensure_ascii=False))
+        from ovss.io.json_text import json_text
+
+        # twice, because only the second step knows infinity, which JSON does not have
+        plain = json.loads(json.dumps(config.to_dict(), default=str))
+        print(json_text(plain), end="")
     else:
         print(dump_config(config), end="")
     return 0

@@ -225,7 +225,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{finding.state:8} {finding.topic:22} {finding.text}", flush=True)
     if args.json:
-        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2, allow_nan=False))
     problems = sum(finding.state == "problem" for finding in findings)
     if not args.json:
         print(f"{problems} problem{'' if problems == 1 else 's'} found")

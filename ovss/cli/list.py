@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     collect.update((section, partial(components, kind)) for section, kind in KINDS.items())
     tables = {name: collect[name]() for name in collect if name in requested}
     if args.json:
-        print(json.dumps(tables, indent=2, ensure_ascii=False))
+        print(json.dumps(tables, indent=2, ensure_ascii=False, allow_nan=False))
         return 0
     for section, rows in tables.items():
         print(f"{section} ({len(rows)})")
@@ -120,7 +120,14 @@ def _compatible(args: argparse.Namespace) -> int:
         raise ValueError("--compatible-with cannot be combined with sections. Leave them out")
     answers = compatible_with(args.compatible_with)
     if args.json:
-        print(json.dumps([answer.as_dict() for answer in answers], indent=2, ensure_ascii=False))
+        print(
+            json.dumps(
+                [answer.as_dict() for answer in answers],
+                indent=2,
+                ensure_ascii=False,
+                allow_nan=False,
+            )
+        )
         return 0
     print("\n\n".join("\n".join(_lines(answer)) for answer in answers))
     return 0

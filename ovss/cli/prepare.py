@@ -61,7 +61,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.list:
         rows = listing()
-        print(json.dumps(rows, indent=2) if args.json else "\n\n".join(map(_entry, rows)))
+        print(
+            json.dumps(rows, indent=2, allow_nan=False)
+            if args.json
+            else "\n\n".join(map(_entry, rows))
+        )
         return 0
     if args.check:
         return _check(args.check, not args.quiet)
@@ -86,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
     log = (lambda line: None) if args.json else partial(print, flush=True)
     outcome = prepare(args.name, args.source, args.out, options, log)
     if args.json:
-        print(json.dumps(outcome.description, indent=2, ensure_ascii=False))
+        from ovss.io.json_text import json_text
+
+        print(json_text(outcome.description), end="")
     else:
         print("\n".join(summary(outcome)))
     return 0

@@ -136,7 +136,7 @@ class FileLock:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.release()
+        self.release(delete=True)
 
     def _busy(self, file: IO[bytes], user: str) -> BlockingIOError:
         with file:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 __all__ = [
@@ -113,21 +113,15 @@ def ensure_regular(path: str | os.PathLike[str], *, links: bool = True) -> None:
         OSError: a folder, pipe, socket or device is at `path`. The error names it.
     """
     with path_errors(path):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode) and not links:
+                raise OSError(errno.ELOOP, "expected a regular file, found a symbolic link")
+            _check(os.stat(path).st_mode, path)  # fails for a link that leads nowhere
         folder = os.path.realpath(os.path.dirname(os.path.abspath(path)))
         top = folder.split(os.sep)[1:3]
         if top[:1] in (["dev"], ["proc"], ["sys"]) and top != ["dev", "shm"]:
             raise OSError(errno.EINVAL, "expected a path of a regular file, found a system folder")
-        try:
-            status = os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        if stat.S_ISLNK(status.st_mode):
-            if not links:
-                raise OSError(errno.ELOOP, "expected a regular file, found a symbolic link")
-            if not os.path.exists(path):
-                return
-            status = os.stat(path)
-        _check(status.st_mode, path)
 
 
 def ensure_readable(path: str | os.PathLike[str]) -> None:

@@ -344,3 +344,30 @@ def test_command_line(source, tmp_path, capsys):
     assert "was complete already" in capsys.readouterr().out
     assert main(["prepare", "coco_object"]) == 1
     assert "found no --source, --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("planted", [".lock", "manifest.jsonl"])
+def test_planted_links_in_the_staging_folder_change_nothing_else(source, tmp_path, planted):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "o.partial").mkdir()
+    (tmp_path / "o.partial" / planted).symlink_to(victim)
+    with pytest.raises((OSError, ValueError)):
+        run("coco_object", source, tmp_path / "o")
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("place", ["o.partial", "o.partial/images", "o.partial/images/val"])
+def test_nothing_is_deleted_through_linked_folders(tmp_path, place):
+    from ovss.prepare.staging import Staging
+
+    (tmp_path / "kept").mkdir()
+    for name in ("photo.jpg", ".photo.jpg.tmp"):
+        (tmp_path / "kept" / name).write_text("precious")
+    if place != "o.partial":
+        Staging(tmp_path / "o.partial", {"name": "x"}).close()
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).symlink_to(tmp_path / "kept")
+    with pytest.raises(OSError, match="symbolic link"):
+        Staging(tmp_path / "o.partial", {"name": "x"})
+    assert len(list((tmp_path / "kept").iterdir())) == 2
