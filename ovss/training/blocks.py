@@ -88,11 +88,21 @@ def blocks(config: Config) -> Iterator[Block]:
 
 
 def check_blocks(config: Config) -> None:
-    """Rejects blocks outside of ``model`` that cannot be built, and incomplete parts of a run.
+    """Rejects blocks outside of ``model`` that cannot be built.
 
     Raises:
         ConfigError: a key is missing or of another kind.
         KeyError, TypeError: unknown type or argument; the message suggests the closest name.
+    """
+    for block in blocks(config):
+        check_registered(block)
+
+
+def check_complete(config: Config) -> None:
+    """Rejects a run whose validation or test lacks its data, its loop or its metrics.
+
+    Raises:
+        ConfigError: the message names the keys that are missing.
     """
     for part in ("val", "test"):
         keys = [f"{part}_{kind}" for kind in ("dataloader", "cfg", "evaluator")]
@@ -103,8 +113,6 @@ def check_blocks(config: Config) -> None:
                 f"{' and '.join(key for key in keys if key not in missing)}, but not "
                 f"{' and '.join(missing)}. Set all three or none"
             )
-    for block in blocks(config):
-        check_registered(block)
 
 
 def check_registered(block: Block) -> None:

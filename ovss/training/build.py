@@ -23,7 +23,7 @@ from ovss.models.config_keys import check_keys
 from ovss.models.config_kinds import check_kinds, without_unset
 from ovss.models.validation import check_model
 
-from .blocks import check_blocks
+from .blocks import check_blocks, check_complete
 from .ranges import check_numbers
 from .ready import count_images
 from .resume import changed_schedule
@@ -139,6 +139,7 @@ def _with_options(config: Config, amp: bool | str, seed: int | None, testing: bo
     for key in ("weights", *(_TRAINING_KEYS if testing else ())):
         config.pop(key, None)
     with DefaultScope.overwrite_default_scope(config.get("default_scope")):
+        check_complete(config)
         check_blocks(config)
     check_numbers(config)
     check_run_options(config)

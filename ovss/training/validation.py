@@ -30,7 +30,7 @@ from ovss.protocols.write import write_protocol
 from ovss.vocabularies import load_names
 
 from .batch import share_of_batch
-from .blocks import PARTS, Block, check_blocks, check_registered, find_type
+from .blocks import PARTS, Block, check_blocks, check_complete, check_registered, find_type
 from .build import check_trainable, matmul_precision, register_training
 from .ranges import check_numbers
 from .run_options import check_run_options
@@ -108,6 +108,7 @@ def check_training(config: Config, model: nn.Module) -> None:
         model: model of the config on the meta device.
     """
     check_trainable(config)
+    check_complete(config)
     share_of_batch(config.train_dataloader, config.train_cfg, 1)
     optimizer = config.optim_wrapper.get("optimizer")
     check_registered(Block("optim_wrapper.optimizer", optimizer, OPTIMIZERS, ("params",)))

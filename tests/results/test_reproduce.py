@@ -13,10 +13,11 @@ from PIL import Image
 
 from ovss.cli.main import main as command
 from ovss.cli.test import main as evaluate
+from ovss.io.weight_files import read_weights, write_weights
 from ovss.results.comparison import OTHER_DEVICE, compare
 from ovss.results.figures import recomputed_metrics
 from ovss.results.reproduce import set_up
-from ovss.results.result_file import read_result
+from ovss.results.result_file import ResultError, read_result
 from tests.results.made_result import made_result
 from tests.tiny_training import tiny_config, train
 
@@ -148,6 +149,17 @@ def test_other_weights_are_refused_before_the_first_image(recorded, tmp_path, ca
     code, printed = reproduce(recorded, capsys, "--weights", str(other), "--anyway")
     assert code == 1
     assert "mismatch: weights file (SHA-256)" in printed
+
+
+def test_a_file_with_the_same_tensors_is_the_same(recorded, tmp_path):
+    tensors, notes = read_weights(recorded / "run" / "weights.safetensors")
+    write_weights(tensors, tmp_path / "w.safetensors", {**notes, "note": "another"})
+    result = read_result(recorded / "result.json")
+    assert set_up(result, "r.json", tmp_path / "w.safetensors")[1] == tmp_path / "w.safetensors"
+    name = next(name for name, value in tensors.items() if value.is_floating_point())
+    write_weights({**tensors, name: tensors[name] + 1}, tmp_path / "w.safetensors", notes)
+    with pytest.raises(ResultError, match=r"another weights file \(SHA-256"):
+        set_up(result, "r.json", tmp_path / "w.safetensors")
 
 
 def test_weights_for_a_method_that_had_none_are_refused(recorded, capsys):
