@@ -111,13 +111,6 @@ BUGS = [
         tests=("tests/models/test_configs_oracle.py",),
     ),
     dict(
-        name="two blocks of a config are one",
-        file="ovss/models/config_reader.py",
-        old="key: copy.deepcopy(value)  # one",
-        new="key: value  # one",
-        tests=("tests/models/test_configs_oracle.py",),
-    ),
-    dict(
         name="a new dataset keeps the old metric",
         file="ovss/models/configs.py",
         old="config.test_dataloader, config.test_evaluator = other.test_dataloader, "

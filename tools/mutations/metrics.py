@@ -142,14 +142,14 @@ BUGS = [
         file="ovss/protocols/protocol.py",
         old='            "ignored": list(self.ignored),\n',
         new="",
-        tests=PROTOCOLS,
+        tests=("tests/protocols/test_protocol_oracle.py",),
     ),
     dict(
         name="the full hash leaves out the limit of the images",
         file="ovss/protocols/protocol.py",
         old='            **({} if self.limit is None else {"limit": self.limit}),\n',
         new="",
-        tests=PROTOCOLS,
+        tests=("tests/protocols/test_protocol_oracle.py",),
     ),
     dict(
         name="two lists of templates of one length have one hash",
