@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .axes import take
+from .io.excerpts import excerpt
 from .io.option_values import check_range, check_values
 from .ops import resize
 from .structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
@@ -74,11 +75,15 @@ class InferenceConfig:
             sides = (self.size,) if isinstance(self.size, int) else self.size
             check_range("inference", 1, size=min(sides))
         if self.mode not in ("whole", "slide"):
-            raise ValueError(f"inference mode must be 'whole' or 'slide', got {self.mode!r}.")
+            raise ValueError(
+                f"inference mode must be 'whole' or 'slide', got {excerpt(self.mode)}."
+            )
         if self.activation not in ("sigmoid", "softmax"):
-            raise ValueError(f"activation must be 'sigmoid' or 'softmax', got {self.activation!r}.")
+            raise ValueError(
+                f"activation must be 'sigmoid' or 'softmax', got {excerpt(self.activation)}."
+            )
         if self.merge not in ("probs", "logits"):
-            raise ValueError(f"merge must be 'probs' or 'logits', got {self.merge!r}.")
+            raise ValueError(f"merge must be 'probs' or 'logits', got {excerpt(self.merge)}.")
         if self.mode == "slide" and self.merge == "logits" and self.global_view:
             raise ValueError(
                 "merge='logits' cannot be combined with a global view. "

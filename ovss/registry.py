@@ -15,6 +15,7 @@ from typing import Any
 from mmengine.registry import Registry
 
 from .interfaces import AlignmentHead, Criterion, Decoder, Encoder, PostProcessor, Selector
+from .io.excerpts import excerpt
 from .io.option_values import check_values
 from .io.safe_handlers import register_safe_handlers
 
@@ -58,8 +59,8 @@ class ComponentRegistry(Registry):
         close = difflib.get_close_matches(name, self.module_dict, n=3)
         hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {self.names()}."
         raise KeyError(
-            f"Unknown {self.name} {name!r}. {hint} If a plugin provides it, import the plugin in "
-            f"the config with custom_imports = dict(imports=['the_plugin'])."
+            f"Unknown {self.name} {excerpt(name)}. {hint} If a plugin provides it, import the "
+            f"plugin in the config with custom_imports = dict(imports=['the_plugin'])."
         )
 
     def names(self) -> list[str]:
@@ -83,15 +84,15 @@ class ComponentRegistry(Registry):
             return cfg
         if not isinstance(cfg, dict) or "type" not in cfg:
             raise KeyError(
-                f"A {self.name} config must be dict(type=..., ...), got {cfg!r}. Set `type` to a "
-                f"registered name."
+                f"A {self.name} config must be dict(type=..., ...), got {excerpt(cfg)}. Set `type` "
+                f"to a registered name."
             )
         arguments = {**defaults, **cfg}
         cls = arguments.pop("type")
         arguments.pop("_scope_", None)
         cls = self.find(cls) if isinstance(cls, str) else cls
         if not (inspect.isclass(cls) and issubclass(cls, self.kind)):
-            raise TypeError(f"A {self.name} must be a {self.kind.__name__}, got {cls!r}.")
+            raise TypeError(f"A {self.name} must be a {self.kind.__name__}, got {excerpt(cls)}.")
         check_arguments(cls, arguments)
         return cls(**arguments)
 

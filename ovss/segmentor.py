@@ -20,6 +20,7 @@ from ovss.io.finite import all_finite
 
 from .compatibility import check_dimensions
 from .inference import InferenceConfig, label_map, merged_scores
+from .io.excerpts import excerpt
 from .registry import (
     DECODERS,
     ENCODERS,
@@ -258,7 +259,7 @@ class OpenVocabSegmentor(BaseModel):
         if mode == "tensor":
             masks = self.segment(image, text)
             return masks.logits_BKHW, masks.selection.index_BK, masks.selection.valid_BK
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {excerpt(mode)}.")
 
     def _predict(self, image_3HW: Tensor, sample: Any, text: TextFeatures) -> Any:
         size = sample.metainfo.get("ori_shape", image_3HW.shape[-2:])

@@ -58,6 +58,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "pretrained": _PRETRAINED,
         "resume": "Continue with --resume.",
         "checkpoint": "Use --resume CHECKPOINT.",
+        "earlier_checkpoint": "Use --resume {checkpoint}.",
         "load_from": "Use --cfg-options load_from={path}.",
         "same_amp": "Continue with --amp {amp}.",
         "average": "Continue with --cfg-options ema=True, or with the options of the earlier run.",

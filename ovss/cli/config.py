@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from .options import add_config_options
 
@@ -36,11 +37,22 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.cfg_options)
     check_builds(config)
     if args.json:
-        from ovss.io.json_text import json_text
-
-        # twice, because only the second step knows infinity, which JSON does not have
-        plain = json.loads(json.dumps(config.to_dict(), default=str))
-        print(json_text(plain), end="")
+        print(_json(config.to_dict()))
     else:
         print(dump_config(config), end="")
     return 0
+
+
+def _json(values: dict[str, Any]) -> str:
+    """JSON text of a config.
+
+    Raises:
+        ValueError: the config has a number or a key that JSON does not have.
+    """
+    try:
+        return json.dumps(values, indent=2, default=str, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "the config has infinity, NaN or a key of another type than text, which JSON cannot "
+            "hold. Print it without --json"
+        ) from None

@@ -29,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
     ensure_target(args.target)
     tensors, metadata = read_weights(args.source)
     halved = converted(tensors, torch.float16, args.source)
-    write_weights(halved, args.target, metadata)
+    write_weights(halved, args.target, metadata, args.source)
     print(f"wrote {args.target}: {len(halved)} tensors, SHA-256 {file_sha256(args.target)}")
     return 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ovss.interfaces import Decoder
+from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.ops import resize
 from ovss.registry import DECODERS
@@ -23,7 +24,9 @@ class UpsampleDecoder(Decoder):
         super().__init__()
         check_range("UpsampleDecoder", 1, factor=factor)
         if not scale > 0:
-            raise ValueError(f"UpsampleDecoder.scale must be above 0, got {scale!r}. Correct it")
+            raise ValueError(
+                f"UpsampleDecoder.scale must be above 0, got {excerpt(scale)}. Correct it"
+            )
         self.scale = scale
         self.factor = factor
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ovss.io.excerpts import excerpt
+
 from .attention import split_attention
 from .mlp import speed_up_mlp
 
@@ -62,7 +64,7 @@ def read_model_config(model: str) -> dict[str, Any]:
         known = [*open_clip.list_models(), *(path.stem for path in CONFIGS.glob("*.json"))]
         close = difflib.get_close_matches(model, known, n=3, cutoff=0.5)
         raise ValueError(
-            f"Unknown open_clip architecture {model!r}. "
+            f"Unknown open_clip architecture {excerpt(model)}. "
             + (f"Did you mean {' or '.join(close)}? " if close else "")
             + "Use a name from open_clip.list_models() or the path of a model JSON file."
         )

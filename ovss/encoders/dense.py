@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovss.io.excerpts import excerpt
 from ovss.registry import check_arguments
 
 from .dense_paths import clip_surgery, gem
@@ -140,7 +141,7 @@ def dense_mode(config: str | Mapping[str, Any], blocks: int) -> DenseMode:
         close = difflib.get_close_matches(str(name), DENSE_MODES, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ValueError(
-            f"Unknown dense mode {name!r}. {hint}Choose one of {', '.join(DENSE_MODES)}."
+            f"Unknown dense mode {excerpt(name)}. {hint}Choose one of {', '.join(DENSE_MODES)}."
         )
     function = DENSE_MODES[name]
     check_arguments(function, {"last": None, **arguments})
@@ -167,5 +168,5 @@ def _check_number(name: str, key: str, value: Any, default: Any) -> None:
     if numeric and not (isinstance(value, expected) and value >= 0):
         kind = "whole number" if expected is int else "number"
         raise ValueError(
-            f"{key} of dense mode {name} must be a {kind} of at least 0, got {value!r}."
+            f"{key} of dense mode {name} must be a {kind} of at least 0, got {excerpt(value)}."
         )

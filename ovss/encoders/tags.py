@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 from urllib.request import getproxies
 
 from ovss.io.advice import advised
+from ovss.io.excerpts import excerpt
 
 __all__ = ["WeightsUnavailableError", "cached_weights", "check_activation", "fetch", "tag_config"]
 
@@ -36,7 +37,7 @@ def tag_config(model: str, pretrained: str) -> dict[str, Any]:
         tags = open_clip.list_pretrained_tags_by_model(model)
         close = difflib.get_close_matches(pretrained, tags, n=1)
         raise ValueError(
-            f"Unknown weights {pretrained!r} for {model}. "
+            f"Unknown weights {excerpt(pretrained)} for {model}. "
             + (f"Did you mean {close[0]!r}? " if close else "")
             + f"Use one of its tags ({', '.join(tags) or 'none'}) or the path of a local file."
         )

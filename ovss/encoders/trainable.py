@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from ovss.io.excerpts import excerpt
+
 from .attention import Attention
 
 __all__ = ["TRAINABLE", "set_trainable"]
@@ -37,7 +39,7 @@ def set_trainable(clip: nn.Module, image: str, text: str | None = None) -> None:
     for rule in (image, text):
         if rule not in TRAINABLE:
             raise ValueError(
-                f"Unknown rule {rule!r} for trainable parameters. Choose one of "
+                f"Unknown rule {excerpt(rule)} for trainable parameters. Choose one of "
                 f"{', '.join(TRAINABLE)}."
             )
     fixed = {id(p) for p in clip.parameters() if not p.requires_grad}

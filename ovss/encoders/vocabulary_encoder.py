@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ovss.io.excerpts import excerpt
 from ovss.io.fingerprint import Fingerprint
 from ovss.structures import TextFeatures, Vocabulary
 
@@ -40,7 +41,7 @@ class VocabularyEncoder:
 
     def __init__(self, config: dict[str, Any], cache: str) -> None:
         if cache not in CACHES:
-            raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {cache!r}.")
+            raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {excerpt(cache)}.")
         self._config = config["text_cfg"]
         self._rules = TextRules.from_config(config["text_cfg"])
         self._architecture = json.dumps([config["text_cfg"], config.get("quick_gelu", False)])

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ovss.io.excerpts import some_of
 from ovss.io.state_dicts import fit_names, wrong_types
 from ovss.io.weight_files import read_weights
 
@@ -171,11 +172,7 @@ def _check_keys(
         ],
         "of another number type": wrong_types(state, expected),
     }
-    problems = [
-        f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-        for kind, keys in wrong.items()
-        if keys
-    ]
+    problems = [f"{len(keys)} {kind} ({some_of(keys, 3)})" for kind, keys in wrong.items() if keys]
     if problems:
         raise RuntimeError(
             f"The weights in {path} do not fit {model}: {'; '.join(problems)}. Use weights of this "

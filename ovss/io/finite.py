@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from .excerpts import shortened
+
 __all__ = ["all_finite", "not_finite", "not_finite_text"]
 
 _MAX_LISTED = 3
@@ -52,7 +54,10 @@ def not_finite_text(tensors: Mapping[str, Tensor], broken: Mapping[str, int]) ->
         broken: result of `not_finite`.
     """
     count, first = sum(broken.values()), list(broken)[:_MAX_LISTED]
-    named = ", ".join(f"{name} ({broken[name]:,} of {tensors[name].numel():,})" for name in first)
+    counted = (
+        f"{shortened(name)} ({broken[name]:,} of {tensors[name].numel():,})" for name in first
+    )
+    named = ", ".join(counted)
     more = f" and {len(broken) - len(first)} more" if len(broken) > len(first) else ""
     values = "value that is" if count == 1 else "values that are"
     return (

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from .excerpts import excerpt
+
 __all__ = ["check_range", "check_values"]
 
 _WORDS = {
@@ -41,10 +43,9 @@ def check_values(function: Callable, values: Mapping[str, Any], where: str) -> N
     for name, value in values.items():
         hint = hints.get(name)
         if hint is not None and not _fits(value, hint):
-            text = repr(value)
             raise TypeError(
-                f"{where}.{name} must be {_described(hint)}, got "
-                f"{text[:80]}{'...' if len(text) > 80 else ''}. Correct the value"
+                f"{where}.{name} must be {_described(hint)}, got {excerpt(value)}. Correct the "
+                f"value"
             )
         if isinstance(value, float) and math.isnan(value):
             raise ValueError(f"{where}.{name} must be a number, got NaN. Correct the value")
@@ -66,7 +67,9 @@ def check_range(where: str, low: float, high: float = math.inf, **values: Any) -
         is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:
             limits = f"{low} to {high}" if high < math.inf else f"at least {low}"
-            raise ValueError(f"{where}.{name} must be {limits}, got {value!r}. Correct the value")
+            raise ValueError(
+                f"{where}.{name} must be {limits}, got {excerpt(value)}. Correct the value"
+            )
 
 
 def _hints(function: Callable) -> dict[str, Any]:

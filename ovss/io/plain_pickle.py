@@ -7,12 +7,19 @@ hold besides tensors: the log of mmengine, which consists of numpy arrays.
 
 from __future__ import annotations
 
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .excerpts import shortened
+
 __all__ = ["load_plain", "refused_name"]
+
+_LONGEST = 200
+_TELLING = (pickle.UnpicklingError, OSError, zipfile.BadZipFile, RuntimeError)
 
 
 def load_plain(path: str | Path, map_location: Any = "cpu", mmap: bool = False) -> Any:
@@ -36,9 +43,16 @@ def load_plain(path: str | Path, map_location: Any = "cpu", mmap: bool = False) 
 
 
 def refused_name(error: BaseException) -> str:
-    """Line of an error that names what torch refused; the first line if none does."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    return next((line.strip() for line in lines if "Unsupported" in line), lines[0])
+    """Reason of an error while a file was read: the name that torch refused, or the damage."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    refused = next((line for line in lines if "Unsupported" in line), None)
+    if refused is not None:
+        return shortened(refused, _LONGEST)
+    if isinstance(error, EOFError):
+        return "it ends too early"
+    if lines and isinstance(error, _TELLING):
+        return shortened(lines[0], _LONGEST)
+    return "its content is damaged"  # torch and pickle fail in many ways, whose texts say nothing
 
 
 def _harmless() -> list[Any]:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from .checkpoint_error import CheckpointError
+from .excerpts import shortened
 
-__all__ = ["write_safetensors"]
+__all__ = ["check_storable", "write_safetensors"]
 
 _NAMES = {
     torch.float64: "F64",
@@ -38,6 +39,20 @@ _NAMES = {
 _ALIGNMENT = 8
 
 
+def check_storable(tensors: Mapping[str, Tensor]) -> None:
+    """Rejects tensors of a number type that the format does not have.
+
+    Raises:
+        CheckpointError: the message names the first of them.
+    """
+    for name, value in tensors.items():
+        if value.dtype not in _NAMES:
+            raise CheckpointError(
+                f"{shortened(name)} has the number type {str(value.dtype).removeprefix('torch.')}, "
+                f"which safetensors files cannot hold. Convert it to a float type"
+            )
+
+
 def write_safetensors(
     file: IO[bytes], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
@@ -51,6 +66,7 @@ def write_safetensors(
     Raises:
         CheckpointError: a number type that the format does not have.
     """
+    check_storable(tensors)
     # wide types first, as the library orders them: every tensor then starts at a multiple of its
     # element size
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
@@ -58,11 +74,6 @@ def write_safetensors(
     end = 0
     for name in names:
         value = tensors[name]
-        if value.dtype not in _NAMES:
-            raise CheckpointError(
-                f"{name} has the number type {value.dtype}, which safetensors files cannot hold. "
-                f"Convert it to a float type"
-            )
         start, end = end, end + value.numel() * value.element_size()
         header[name] = {
             "dtype": _NAMES[value.dtype],

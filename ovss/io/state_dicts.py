@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .checkpoint_error import CheckpointError, some_of
+from .checkpoint_error import CheckpointError
+from .excerpts import excerpt, some_of
 
 __all__ = ["fit_names", "unwrap_state_dict", "without_wrappers", "wrong_types"]
 
@@ -45,6 +46,12 @@ def unwrap_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: expected a state dict, found {type(content).__name__}. Save the model's "
             f"state dict to a file of its own."
+        )
+    unnamed = [name for name in content if not isinstance(name, str)]
+    if unnamed:
+        raise CheckpointError(
+            f"{path}: expected a state dict whose keys are the names of tensors, found the key "
+            f"{excerpt(unnamed[0])}. Save the model's state dict to a file of its own."
         )
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     other = [str(name) for name in content if name not in tensors]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["is_torchscript", "read_torchscript"]
+__all__ = ["is_torchscript", "read_torchscript", "zip_members"]
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -37,11 +37,19 @@ _LISTS = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorli
 
 def is_torchscript(path: str | Path) -> bool:
     """Checks whether a file is an archive written by `torch.jit.save`."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        members = {PurePosixPath(name).parts[1:] for name in archive.namelist()}
+    members = {PurePosixPath(name).parts[1:] for name in zip_members(path) or ()}
     return ("constants.pkl",) in members and ("data.pkl",) in members
+
+
+def zip_members(path: str | Path) -> list[str] | None:
+    """Names of the files in a zip archive; None if the file is no archive, or a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except OSError:
+        raise
+    except Exception:  # zipfile raises many kinds for damage
+        return None
 
 
 def read_torchscript(path: str | Path) -> dict[str, Tensor]:

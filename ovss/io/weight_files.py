@@ -11,11 +11,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .checkpoint_error import CheckpointError, some_of
+from .checkpoint_error import CheckpointError
+from .excerpts import shortened, some_of
 from .files import write_atomic
 from .finite import not_finite, not_finite_text
 from .plain_pickle import load_plain, refused_name
-from .safetensors_writer import write_safetensors
+from .safetensors_writer import check_storable, write_safetensors
 from .state_dicts import unwrap_state_dict, without_wrappers
 from .torchscript import read_torchscript
 from .weight_formats import SAFETENSORS, TORCHSCRIPT, weight_format
@@ -42,14 +43,24 @@ def file_sha256(path: str | Path) -> str:
 
 
 def write_weights(
-    tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
+    tensors: Mapping[str, Tensor],
+    path: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    source: str | Path | None = None,
 ) -> None:
     """Writes tensors and string metadata atomically to a safetensors file.
 
     The same tensors and metadata give the same bytes.
 
+    Args:
+        tensors: tensors by name.
+        path: file to write.
+        metadata: strings by name.
+        source: file that the tensors come from, for messages; None: `path` is named.
+
     Raises:
-        CheckpointError: the file name does not end in ``.safetensors``, the folder cannot be
+        CheckpointError: a tensor has a number type that the format does not have, the file name
+            does not end in ``.safetensors``, the folder cannot be
             written, or the disk is full. A partial file is never left behind.
     """
     path = Path(path)
@@ -58,6 +69,10 @@ def write_weights(
             f"{path}: expected a file name ending in .safetensors. Choose such a name."
         )
     notes = {"format": "pt", **(metadata or {})}
+    try:
+        check_storable(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source or path}: {error}") from None
     try:
         write_atomic(path, lambda file: write_safetensors(file, tensors, notes))
     except OSError as error:
@@ -85,8 +100,20 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     else:
         tensors, notes = unwrap_state_dict(_read_pickled(path, kind), path), {}
     tensors = without_wrappers(tensors)
+    _check_dense(tensors, path)
     check_finite_weights(tensors, path)
     return tensors, notes
+
+
+def _check_dense(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Rejects tensors without values of their own, which no model can load."""
+    for name, value in tensors.items():
+        kind = "has no values" if value.is_meta else "is quantised" if value.is_quantized else ""
+        if kind or value.layout != torch.strided:
+            raise CheckpointError(
+                f"{path}: {shortened(name)} {kind or 'is a sparse tensor'}, but weights must be "
+                f"plain tensors. Save the state dict of a model on a device, in a float type"
+            )
 
 
 def check_finite_weights(tensors: Mapping[str, Tensor], path: str | Path) -> None:
@@ -127,8 +154,8 @@ def converted(
         if result[name].dtype != value.dtype and not_finite({name: result[name]}):
             largest = float(value[value.isfinite()].abs().max())
             raise CheckpointError(
-                f"{path}: {name} has values up to {largest:g}, which {_short(dtype)} cannot hold "
-                f"(at most {torch.finfo(dtype).max:g}). Keep these weights in float32"
+                f"{path}: {shortened(name)} has values up to {largest:g}, which {_short(dtype)} "
+                f"cannot hold (at most {torch.finfo(dtype).max:g}). Keep these weights in float32"
             )
     return result
 

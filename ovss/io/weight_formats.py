@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-import zipfile
 from pathlib import Path
 
 from .checkpoint_error import CheckpointError
+from .excerpts import some_of
 from .regular import open_regular
-from .torchscript import is_torchscript
+from .torchscript import is_torchscript, zip_members
 
 __all__ = ["PICKLE", "SAFETENSORS", "TORCHSCRIPT", "weight_format"]
 
@@ -62,16 +62,15 @@ def weight_format(path: str | Path) -> str:
 
 def _format_of_zip(path: Path) -> str:
     """Tells the zip archives of torch from others; a truncated one counts as torch's."""
-    if not zipfile.is_zipfile(path):
-        return PICKLE  # its reader reports the missing end
+    members = zip_members(path)
+    if members is None:
+        return PICKLE  # its reader reports the damage
     if is_torchscript(path):
         return TORCHSCRIPT
-    with zipfile.ZipFile(path) as archive:
-        members = archive.namelist()
     if any(name.rpartition("/")[2] == "data.pkl" for name in members):
         return PICKLE
     raise CheckpointError(
-        f"{path} is a zip archive of other files ({', '.join(members[:3]) or 'none'}), not "
+        f"{path} is a zip archive of other files ({some_of(members, 3) or 'none'}), not "
         f"weights. Unpack it and name the weights file in it"
     )
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.interfaces import Criterion
+from ovss.io.excerpts import excerpt
 from ovss.ops import resize
 from ovss.registry import LOSSES
 from ovss.structures import IGNORE, Masks, Selection
@@ -33,9 +34,9 @@ class BinaryCrossEntropy(Criterion):
     def __init__(self, ignore: str = "negative", average: str = "batch") -> None:
         super().__init__()
         if ignore not in ("negative", "exclude"):
-            raise ValueError(f"ignore must be 'negative' or 'exclude', got {ignore!r}.")
+            raise ValueError(f"ignore must be 'negative' or 'exclude', got {excerpt(ignore)}.")
         if average not in ("batch", "image"):
-            raise ValueError(f"average must be 'batch' or 'image', got {average!r}.")
+            raise ValueError(f"average must be 'batch' or 'image', got {excerpt(average)}.")
         self.ignore, self.average = ignore, average
 
     def forward(self, masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ovss.io.excerpts import shortened
 from ovss.io.state_dicts import fit_names, wrong_types
 from ovss.io.weight_files import (
     CheckpointError,
@@ -37,6 +38,7 @@ __all__ = [
     "file_sha256",
     "is_whole",
     "load_weights",
+    "misfit_of",
     "read_weights",
     "save_weights",
     "write_weights",
@@ -159,6 +161,27 @@ def _check_fit(
     path: str | Path,
     metadata: Mapping[str, str],
 ) -> None:
+    problem = misfit_of(own, tensors, expects)
+    if not problem:
+        return
+    origin = ", ".join(f"{key} {metadata[key]}" for key in ("method", "config") if key in metadata)
+    raise CheckpointError(
+        f"{path}{f' ({shortened(origin)})' if origin else ''} does not fit the model: {problem}. "
+        f"Use the config that the weights were trained with, or convert a checkpoint of the "
+        f"method's authors with `ovss convert`"
+    )
+
+
+def misfit_of(
+    own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], expects: Collection[str] = ()
+) -> str:
+    """Part of a sentence that says how weights do not fit a model; empty if they fit.
+
+    Args:
+        own: tensors of the model by name.
+        tensors: tensors to load.
+        expects: names that `tensors` may lack.
+    """
     missing = [name for name in own if name not in tensors and name not in expects]
     missing += [name for name in expects if name not in own]
     unexpected = [name for name in tensors if name not in own]
@@ -168,9 +191,6 @@ def _check_fit(
         if name in tensors and tensors[name].shape != own[name].shape
     ]
     types = wrong_types(tensors, own)
-    if not (missing or unexpected or shapes or types):
-        return
-    origin = ", ".join(f"{key} {metadata[key]}" for key in ("method", "config") if key in metadata)
     parts = [
         f"{len(names)} {word}: {some_of(names)}"
         for word, names in (
@@ -181,11 +201,7 @@ def _check_fit(
         )
         if names
     ]
-    raise CheckpointError(
-        f"{path}{f' ({origin})' if origin else ''} does not fit the model: {'; '.join(parts)}. "
-        f"Use the config that the weights were trained with, or convert a checkpoint of the "
-        f"method's authors with `ovss convert`"
-    )
+    return "; ".join(parts)
 
 
 def _fingerprint(tensors: Mapping[str, Tensor], names: Iterable[str]) -> str:

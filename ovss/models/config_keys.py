@@ -6,6 +6,8 @@ import difflib
 
 from mmengine.config import Config
 
+from ovss.io.excerpts import excerpt, some_of
+
 # fmt: off
 RUNNER_KEYS = frozenset({
     "auto_scale_lr", "channels_last", "compile", "custom_hooks", "custom_imports",
@@ -33,10 +35,8 @@ def check_keys(config: Config) -> None:
         if key in RUNNER_KEYS or key.startswith("_"):
             continue
         close = difflib.get_close_matches(key, RUNNER_KEYS, n=1)
-        hint = (
-            f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(RUNNER_KEYS))}."
-        )
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {some_of(sorted(RUNNER_KEYS))}."
         raise KeyError(
-            f"Unknown config key {key!r} in {config.filename or 'the config'}. {hint} Start the "
-            f"names of helper variables with an underscore"
+            f"Unknown config key {excerpt(key)} in {config.filename or 'the config'}. {hint} Start "
+            f"the names of helper variables with an underscore"
         )

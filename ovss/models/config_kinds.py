@@ -10,6 +10,8 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
+from ovss.io.excerpts import excerpt
+
 from .config_source import ConfigError
 
 __all__ = ["check_kinds", "without_unset"]
@@ -113,8 +115,7 @@ def check_kinds(config: Config, source: str | None = None) -> None:
     for key, (fits, form) in _KINDS.items():
         value = config.get(key)
         if value is not None and not fits(value):
-            text = repr(value)
             raise ConfigError(
                 f"{source or config.filename or 'The config'}: {key} must be {form}, got "
-                f"{text[:80]}{'...' if len(text) > 80 else ''}. Correct the key"
+                f"{excerpt(value)}. Correct the key"
             )

@@ -10,9 +10,8 @@ from __future__ import annotations
 import ast
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -20,31 +19,16 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
-from .config_data import ENDINGS, read_values, with_base_values
+from ovss.io.excerpts import excerpt
+
+from .config_data import ENDINGS, check_depth, read_values, with_base_values
+from .config_merge import TypeChange, check_mergeable, merged, type_changes, without_delete
 from .config_source import ConfigError, Guarded, is_lazy, parse, pop_bases
 
 FindBase = Callable[[str], Path | None]
 """Name of a base in a config -> file among the bundled configs; None if it does not exist."""
 
 _FOLDER = "OVSS_CONFIGS"
-
-
-@dataclass(frozen=True)
-class TypeChange:
-    """Block whose ``type`` was changed without ``_delete_=True``.
-
-    Args:
-        key: dotted key of the block.
-        before, after: types in the base and in the inheriting config.
-        left: other keys of the block that still come from the base.
-        origin: source of these keys, as messages call it.
-    """
-
-    key: str
-    before: str
-    after: str
-    left: tuple[str, ...]
-    origin: str
 
 
 Read = tuple[ConfigDict, list[TypeChange]]
@@ -79,88 +63,24 @@ def read_file(path: Path, find_base: FindBase, chain: tuple[Path, ...] = ()) -> 
         raise ConfigError(f"{path} must end in .py, {' or '.join(ENDINGS)}. Rename the config")
     if any("::" in base for base in bases) or (tree is not None and is_lazy(path, tree)):
         return _read_by_mmengine(path)
-    merged, changes = ConfigDict(), []
+    inherited, changes = ConfigDict(), []
     for base in bases:
         file = _find_file(base, path, find_base)
-        inherited, base_changes = read_file(file, find_base, (*chain, path))
-        if duplicates := merged.keys() & inherited.keys():
+        values_of_base, base_changes = read_file(file, find_base, (*chain, path))
+        if duplicates := inherited.keys() & values_of_base.keys():
             raise ConfigError(
                 f"{path}: the bases {', '.join(bases)} both set {', '.join(sorted(duplicates))}. "
                 f"Keep the key in one of them"
             )
-        merged.update(inherited)
+        inherited.update(values_of_base)
         changes += base_changes
     if tree is not None:
-        own = _execute(path, tree, merged)
+        own = _execute(path, tree, inherited)
+        check_depth(own, path)
     else:
-        own = with_base_values(values, merged, path)
-    changes += type_changes(own, merged, "the base config")
-    return _merge(path, own, merged), changes
-
-
-def type_changes(
-    own: Mapping[str, Any], base: Mapping[str, Any], origin: str, key: str = ""
-) -> Iterator[TypeChange]:
-    """Yields the blocks of `own` that name another type than the block of `base` they extend."""
-    for name, value in own.items():
-        before = base.get(name)
-        if not (isinstance(value, dict) and isinstance(before, dict)) or value.get("_delete_"):
-            continue
-        old, new = before.get("type"), value.get("type")
-        if isinstance(old, str) and isinstance(new, str) and old != new:
-            left = tuple(k for k in before if k != "type" and k not in value)
-            yield TypeChange(f"{key}{name}", old, new, left, origin)
-        yield from type_changes(value, before, origin, f"{key}{name}.")
-
-
-def check_mergeable(
-    own: Mapping[str, Any], base: Mapping[str, Any], key: str = "", has_indices: bool = False
-) -> None:
-    """Rejects values that cannot be merged into those of a base.
-
-    Args:
-        own: values to merge.
-        base: values of the base.
-        key: dotted key of both, with a final dot.
-        has_indices: True if the keys of a dict may be indices of a list in the base.
-
-    Raises:
-        ConfigError: a dict is set where the base has a plain value, or an item of a list is set to
-            something other than a dict.
-    """
-    for name, value in own.items():
-        before = base.get(name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            check_mergeable(value, before, f"{key}{name}.", has_indices)
-        elif has_indices and isinstance(before, list) and value and _are_indices(value):
-            items = {str(index): item for index, item in enumerate(before)}
-            for index, item in value.items():
-                if not isinstance(item, dict):
-                    raise ConfigError(
-                        f"{key}{name}.{index} must be dict(...), got {item!r}. Correct the value"
-                    )
-            check_mergeable(value, items, f"{key}{name}.", has_indices)
-        elif isinstance(value, dict) and before is not None and not value.get("_delete_"):
-            raise ConfigError(
-                f"{key}{name} is {repr(before)[:60]} in the base, which {str(value)[:60]} cannot "
-                f"extend. Correct the value, or add _delete_=True to replace it"
-            )
-
-
-def _are_indices(value: Any) -> bool:
-    return isinstance(value, dict) and all(str(key).isdecimal() for key in value)
-
-
-def without_delete(values: Any) -> Any:
-    """Removes the remaining ``_delete_`` marks, in place, and returns `values`.
-
-    mmengine keeps a mark if there was nothing to delete.
-    """
-    if isinstance(values, dict):
-        values.pop("_delete_", None)
-        for value in values.values():
-            without_delete(value)
-    return values
+        own = with_base_values(values, inherited, path)
+    changes += type_changes(own, inherited, "the base config")
+    return _merge(path, own, inherited), changes
 
 
 def _find_file(base: str, path: Path, find_base: FindBase) -> Path:
@@ -169,8 +89,8 @@ def _find_file(base: str, path: Path, find_base: FindBase) -> Path:
     file = relative if relative.is_file() else find_base(base)
     if file is None:
         raise ConfigError(
-            f"{path} names the base {base!r}, which is neither a file in {path.parent} nor a "
-            f"config in {os.environ.get(_FOLDER)}. Name a bundled config, as in "
+            f"{path} names the base {excerpt(base)}, which is neither a file in {path.parent} nor "
+            f"a config in {os.environ.get(_FOLDER)}. Name a bundled config, as in "
             f'_base_ = ["cat_seg_mini.py"] or _base_ = ["{{{{${_FOLDER}:}}}}/cat_seg/'
             f'cat_seg_mini.py"], or give the path of the file'
         )
@@ -197,9 +117,7 @@ def _merge(path: Path, own: dict[str, Any], base: ConfigDict) -> ConfigDict:
             check_mergeable(own, base)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
-        config = Config(base)
-        config.merge_from_dict(own, allow_list_keys=False)
-        return without_delete(config._cfg_dict)
+        return without_delete(merged(own, base))
 
 
 @contextmanager

@@ -6,11 +6,14 @@ import ast
 import os
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from ovss.io.excerpts import excerpt
 from ovss.io.regular import open_regular
 
 _ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['"]?\}\}""")
@@ -42,9 +45,27 @@ class Guarded:
         line = lines[-1] if lines else self.line
         where = f"{self.path}, line {line}" if line else str(self.path)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if isinstance(error, RecursionError):
+            text = "functions or values nest too deeply"
         if not isinstance(error, Exception):
             text = f"the config ends the program ({text})"
         raise ConfigError(f"{where}: {text}. Correct the config") from error
+
+
+@contextmanager
+def located(name: str | Path) -> Iterator[None]:
+    """Context that names a config in the messages of errors, unless they name it already.
+
+    Args:
+        name: name or path of the config, as the user gave it.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        text = error.args[0] if error.args else ""
+        if isinstance(text, str) and str(name) not in text:
+            error.args = (f"{name}: {text}", *error.args[1:])
+        raise
 
 
 def parse(path: Path) -> ast.Module:
@@ -60,7 +81,9 @@ def parse(path: Path) -> ast.Module:
         raise ConfigError(
             f"{path}, line {error.lineno}: {error.msg}. Correct the syntax of the config"
         ) from None
-    except (ValueError, RecursionError, MemoryError) as error:
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{path} nests its values too deeply. Simplify the config") from None
+    except ValueError as error:
         raise ConfigError(f"{path} cannot be parsed as Python: {error}. Correct it") from None
 
 
@@ -74,7 +97,9 @@ def filled_text(path: Path) -> str:
         with open_regular(path, "r", encoding="utf-8-sig") as file:
             return _fill_placeholders(path, file.read())
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8") from None
+        raise ConfigError(
+            f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8"
+        ) from None
 
 
 def pop_bases(path: Path, tree: ast.Module) -> list[str]:
@@ -102,7 +127,8 @@ def base_names(value: Any, where: str) -> list[str]:
     bases = [value] if isinstance(value, str) else value
     if not isinstance(bases, (list, tuple)) or not all(isinstance(b, str) and b for b in bases):
         raise ConfigError(
-            f"{where}: _base_ must be a file name or a list of file names, got {value!r}. Write "
+            f"{where}: _base_ must be a file name or a list of file names, got {excerpt(value)}. "
+            f"Write "
             f'_base_ = ["cat_seg_mini.py"]'
         )
     return list(bases)

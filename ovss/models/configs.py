@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import importlib.util
 import os
@@ -11,12 +10,21 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ovss.io.excerpts import excerpt, some_of
 from ovss.registry import register_all
 
 from .config_keys import check_keys
 from .config_kinds import check_kinds, without_unset
-from .config_reader import TypeChange, check_mergeable, read_file, type_changes, without_delete
-from .config_source import ConfigError
+from .config_merge import (
+    TypeChange,
+    check_mergeable,
+    merged,
+    nested,
+    type_changes,
+    without_delete,
+)
+from .config_reader import read_file
+from .config_source import ConfigError, located
 from .plugins import find_plugins, import_modules
 from .validation import check_config
 
@@ -81,10 +89,12 @@ def find_config(name_or_path: str | Path) -> Path:
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder, not a config. Name a config file in it")
     if path.suffix == ".py" or len(path.parts) > 1:
-        raise FileNotFoundError(f"Config file {str(path)!r} does not exist. Correct the path")
+        raise FileNotFoundError(
+            f"Config file {excerpt(str(path))} does not exist. Correct the path"
+        )
     close = difflib.get_close_matches(str(name_or_path), known, n=3)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}."
-    raise FileNotFoundError(f"Unknown config {str(name_or_path)!r}. {hint}")
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {some_of(list(known))}."
+    raise FileNotFoundError(f"Unknown config {excerpt(str(name_or_path))}. {hint}")
 
 
 def find_base(name: str) -> Path | None:
@@ -134,7 +144,8 @@ def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = Non
     check_kinds(config)
     register_all()
     import_modules(plugin_modules(config, str(path)), str(path))
-    check_config(config, changes)
+    with located(name_or_path):
+        check_config(config, changes)
     return config
 
 
@@ -149,24 +160,18 @@ def override(config: Config, overrides: dict[str, Any]) -> list[TypeChange]:
         Blocks that changed their type and kept keys of the earlier type.
 
     Raises:
-        ConfigError: a key passes through a value that is neither a dict nor a list.
+        ConfigError: a key is not dotted text, names a helper variable or a base of the config, is
+            set twice, or passes through a value that is neither a dict nor a list.
     """
-    own: dict[str, Any] = {}
     try:
-        for key, value in overrides.items():
-            *parents, last = key.split(".")
-            block = own
-            for parent in parents:
-                block = block.setdefault(parent, {})
-            block[last] = copy.deepcopy(value)
+        own = nested(overrides)
         changes = list(type_changes(own, config, "the config"))
         check_mergeable(own, config, has_indices=True)
-        config.merge_from_dict(own)
-    except ConfigError as error:
-        raise ConfigError(f"Cannot set {', '.join(overrides)}: {error}") from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        text = error.args[0] if error.args else error
-        raise ConfigError(f"Cannot set {', '.join(overrides)}: {text}. Correct the key") from None
+        for key, value in own.items():
+            config[key] = merged(value, config.get(key))
+    except (ConfigError, KeyError) as error:
+        keys = some_of([str(key) for key in overrides])
+        raise ConfigError(f"Cannot set {keys}: {error.args[0]}") from None
     without_delete(config._cfg_dict)
     return changes
 
@@ -177,7 +182,7 @@ def _read(path: str | Path) -> tuple[Config, list[TypeChange]]:
     if not values:
         raise ConfigError(f"{path} is empty. Set `model` or `_base_`")
     if odd := [key for key in values if not isinstance(key, str)]:
-        raise ConfigError(f"{path}: keys must be text, got {odd[0]!r}. Correct the config")
+        raise ConfigError(f"{path}: keys must be text, got {excerpt(odd[0])}. Correct the config")
     try:
         return Config(values, filename=str(path)), changes
     except KeyError as error:  # name that mmengine reserves
@@ -199,7 +204,8 @@ def plugin_modules(config: Config, source: str) -> list[str]:
     imports = config.get("custom_imports") or {}
     if not isinstance(imports, dict):
         raise ConfigError(
-            f"custom_imports in {source} must be dict(imports=[...]), got {imports!r}. Correct it"
+            f"custom_imports in {source} must be dict(imports=[...]), got {excerpt(imports)}. "
+            f"Correct it"
         )
     if unknown := imports.keys() - {"imports", "allow_failed_imports"}:
         raise ConfigError(
@@ -212,8 +218,8 @@ def plugin_modules(config: Config, source: str) -> list[str]:
         isinstance(name, str) and all(part.strip() for part in name.split(".")) for name in modules
     ):
         raise ConfigError(
-            f"custom_imports.imports in {source} must be a list of module names, got {modules!r}. "
-            f"Correct it"
+            f"custom_imports.imports in {source} must be a list of module names, got "
+            f"{excerpt(modules)}. Correct it"
         )
     return list(modules)
 
@@ -237,8 +243,8 @@ def use_dataset(config: Config, name: str) -> None:
         hint = f"Did you mean {close[0]!r}? " if close else ""
         datasets = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
         raise FileNotFoundError(
-            f"Unknown dataset {name!r}. {hint}Choose one of {datasets}, or name a config with "
-            f"`test_dataloader` and `test_evaluator`"
+            f"Unknown dataset {excerpt(name)}. {hint}Choose one of {datasets}, or name a config "
+            f"with `test_dataloader` and `test_evaluator`"
         )
     other = read_config(path)
     check_kinds(other)

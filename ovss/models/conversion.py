@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ovss.io.excerpts import excerpt, some_of
 from ovss.io.state_dicts import fit_names
 
 from .checkpoint import CheckpointError, file_sha256, read_weights, write_weights
@@ -59,7 +60,7 @@ def rename(
     if unknown or missing:
         raise CheckpointError(
             "; ".join(
-                f"{len(names)} names {state}: {', '.join(names[:5])}{' ...' if names[5:] else ''}"
+                f"{len(names)} names {state}: {some_of(names)}"
                 for state, names in (("not known", unknown), ("missing", missing))
                 if names
             )
@@ -98,10 +99,13 @@ def convert_file(
     known = find_submodules("convert")
     if method not in (*known, CLIP):
         names = ", ".join((*sorted(known), CLIP))
-        raise CheckpointError(f"Expected a method with a converter ({names}), got {method!r}")
+        raise CheckpointError(
+            f"Expected a method with a converter ({names}), got {excerpt(method)}"
+        )
     if (method == CLIP) != (model is not None):
         raise ValueError(
-            f"Expected a model architecture for method {CLIP!r} only, got {model!r} for {method!r}"
+            f"Expected a model architecture for method {CLIP!r} only, got {excerpt(model)} for "
+            f"{excerpt(method)}"
         )
     tensors, _ = read_weights(source)
     if model is not None:
@@ -114,7 +118,7 @@ def convert_file(
         "source": Path(source).name,
         "source_sha256": file_sha256(source),
     }
-    write_weights(conversion.tensors, target, metadata)
+    write_weights(conversion.tensors, target, metadata, source)
     return conversion
 
 

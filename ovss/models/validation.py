@@ -19,13 +19,14 @@ from mmengine.registry import (
 from torch import nn
 
 from ovss.inference import InferenceConfig
+from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_values
 from ovss.registry import REGISTRIES, ComponentRegistry
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.vocabularies.prompts import PromptConfig
 
 from .config_keys import check_keys
-from .config_reader import TypeChange
+from .config_merge import TypeChange
 from .config_source import ConfigError
 from .parts import DEFAULTS, KINDS
 
@@ -90,8 +91,8 @@ def check_model(model: Any) -> type:
     """
     if not isinstance(model, Mapping):
         raise ConfigError(
-            f"model must be dict(type=..., encoder=..., ...), got {model!r}. Set it, or inherit it "
-            f"with _base_"
+            f"model must be dict(type=..., encoder=..., ...), got {excerpt(model)}. Set it, or "
+            f"inherit it with _base_"
         )
     segmentor = _segmentor(model)
     check_block(segmentor, model, "model")
@@ -102,8 +103,8 @@ def check_model(model: Any) -> type:
             kind = class_or_none(MODELS, kind)
         if not inspect.isclass(kind):
             raise KeyError(
-                f"Unknown pre-processor {kind!r} in model.data_preprocessor.type. Set it to a "
-                f"registered name"
+                f"Unknown pre-processor {excerpt(kind)} in model.data_preprocessor.type. Set it to "
+                f"a registered name"
             )
         check_block(kind, preprocessor, "model.data_preprocessor")
     if not issubclass(segmentor, OpenVocabSegmentor):
@@ -116,7 +117,9 @@ def check_model(model: Any) -> type:
         if model.get(key) is not None:
             block = _dict(model[key], f"model.{key}", "dict(...)")
             if "type" in block:
-                raise TypeError(f"model.{key} takes no type, got {block['type']!r}. Remove it")
+                raise TypeError(
+                    f"model.{key} takes no type, got {excerpt(block['type'])}. Remove it"
+                )
             check_block(cls, block, f"model.{key}")
     return segmentor
 
@@ -135,7 +138,8 @@ def check_component(registry: ComponentRegistry, part: Any, where: str) -> None:
     kind = part["type"]
     if not isinstance(kind, str) and not inspect.isclass(kind):
         raise TypeError(
-            f"{where}.type must be the name of a {registry.name}, got {kind!r}. Correct the config"
+            f"{where}.type must be the name of a {registry.name}, got {excerpt(kind)}. Correct the "
+            f"config"
         )
     cls = registry.find(kind) if isinstance(kind, str) else kind
     check_block(cls, part, where)
@@ -178,7 +182,9 @@ def check_argument_names(cls: Callable, block: Mapping[Any, Any], where: str) ->
     takes = parameters(cls)
     for key in block:
         if not isinstance(key, str):
-            raise ConfigError(f"Keys of {where} must be strings, got {key!r}. Write it as a string")
+            raise ConfigError(
+                f"Keys of {where} must be strings, got {excerpt(key)}. Write it as a string"
+            )
         if takes is None or key in takes or key in _NOT_ARGUMENTS:
             continue
         close = difflib.get_close_matches(key, takes, n=1)
@@ -213,8 +219,8 @@ def _segmentor(model: Mapping[str, Any]) -> type:
         close = difflib.get_close_matches(str(name), MODELS.module_dict, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise KeyError(
-            f"Unknown segmentor {name!r} in model.type. {hint}If it belongs to a plugin, name the "
-            f"plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
+            f"Unknown segmentor {excerpt(name)} in model.type. {hint}If it belongs to a plugin, "
+            f"name the plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
         )
     return found
 
@@ -245,7 +251,7 @@ def _check_inside(block: Mapping[str, Any], where: str) -> None:
 
 def _dict(block: Any, where: str, form: str) -> Mapping[str, Any]:
     if not isinstance(block, Mapping):
-        raise TypeError(f"{where} must be {form}, got {block!r}. Correct the config")
+        raise TypeError(f"{where} must be {form}, got {excerpt(block)}. Correct the config")
     return block
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ovss.axes import take
 from ovss.interfaces import PostProcessor
+from ovss.io.excerpts import excerpt
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import Scores, Selection, Vocabulary, split_synonyms
 from ovss.vocabularies import load_names
@@ -50,7 +51,7 @@ class Background(PostProcessor):
     ) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
-            raise ValueError(f"Background expects a threshold in 0..1, got {threshold!r}")
+            raise ValueError(f"Background expects a threshold in 0..1, got {excerpt(threshold)}")
         self.name, self.threshold, self.own_word = _label(name), threshold, own_word
         self.words = {_label(word) for word in load_names(words)} if len(words) else set()
 

@@ -15,6 +15,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
 from ovss.interfaces import Encoder
+from ovss.io.option_values import check_range
 from ovss.models.build import build_model
 from ovss.models.parts import without_pretrained
 from ovss.registry import ENCODERS
@@ -43,6 +44,11 @@ class TinyEncoder(Encoder):
         image_size: int | None = 96,
     ) -> None:
         super().__init__()
+        check_range("TinyEncoder", 1, joint_dim=joint_dim, patch=patch)
+        if image_size is not None:
+            check_range("TinyEncoder", 1, image_size=image_size)
+        for name, sizes in (("level_dims", level_dims), ("level_scales", level_scales)):
+            check_range("TinyEncoder", 1, **{name: min(sizes, default=1)})
         self.joint_dim = joint_dim
         self.level_dims = tuple(level_dims)
         self.level_scales = tuple(level_scales)

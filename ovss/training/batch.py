@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ovss.io.advice import advised
+from ovss.io.excerpts import excerpt
 
 
 def share_of_batch(dataloader: dict, train_cfg: dict, world_size: int) -> int:
@@ -19,7 +20,7 @@ def share_of_batch(dataloader: dict, train_cfg: dict, world_size: int) -> int:
     total, micro = dataloader.get("batch_size"), train_cfg.get("micro_batch")
     if not isinstance(total, int) or total < 1:
         raise ValueError(
-            f"train_dataloader.batch_size must be an integer of at least 1, got {total!r}. "
+            f"train_dataloader.batch_size must be an integer of at least 1, got {excerpt(total)}. "
             f"Set the number of images a step, over all ranks"
         )
     if total < world_size or total % world_size:

@@ -26,6 +26,7 @@ from mmengine.registry import (
 from torch import nn
 
 from ovss.data import transform_registry
+from ovss.io.excerpts import excerpt
 from ovss.models.config_source import ConfigError
 from ovss.models.validation import check_argument_names, check_block, class_or_none
 from ovss.protocols.read import listed
@@ -125,7 +126,8 @@ def check_registered(block: Block) -> None:
         if callable(block.value) or isinstance(block.value, nn.Module):
             return
         raise TypeError(
-            f"{block.where} must be dict(type=..., ...), got {block.value!r}. Correct the config"
+            f"{block.where} must be dict(type=..., ...), got {excerpt(block.value)}. Correct the "
+            f"config"
         )
     kind = block.value.get("type", block.default)
     if kind is None:
@@ -157,7 +159,8 @@ def find_type(registry: Registry, name: Any, where: str, key: str = "type") -> A
         return name
     if not isinstance(name, str):
         raise TypeError(
-            f"{where}.{key} must be the name of a {registry.name}, got {name!r}. Correct the config"
+            f"{where}.{key} must be the name of a {registry.name}, got {excerpt(name)}. Correct "
+            f"the config"
         )
     cls = class_or_none(registry, name)
     if cls is None:
@@ -173,16 +176,17 @@ def find_type(registry: Registry, name: Any, where: str, key: str = "type") -> A
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise KeyError(
-        f"Unknown {registry.name} {name!r} in {where}.{key}. {hint}If it belongs to a plugin, name "
-        f"the plugin's module in the config: custom_imports = dict(imports=['the_plugin'])"
+        f"Unknown {registry.name} {excerpt(name)} in {where}.{key}. {hint}If it belongs to a "
+        f"plugin, name the plugin's module in the config: custom_imports = "
+        f"dict(imports=['the_plugin'])"
     )
 
 
 def _loader_blocks(where: str, loader: Any) -> Iterator[Block]:
     if not isinstance(loader, Mapping):
-        raise TypeError(f"{where} must be dict(...), got {loader!r}. Correct the config")
+        raise TypeError(f"{where} must be dict(...), got {excerpt(loader)}. Correct the config")
     if "type" in loader:
-        raise TypeError(f"{where} takes no type, got {loader['type']!r}. Remove it")
+        raise TypeError(f"{where} takes no type, got {excerpt(loader['type'])}. Remove it")
     check_argument_names(_data_loader, loader, where)
     missing = [key for key in ("dataset", "sampler") if key not in loader]
     if missing:

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from ovss import distributed
 from ovss.distributed import unwrap
 from ovss.io.advice import advised
+from ovss.io.excerpts import excerpt
 from ovss.io.files import ensure_writable
 from ovss.io.locks import FileLock
 from ovss.models.checkpoint import load_weights
@@ -164,7 +165,7 @@ def matmul_precision(config: Config) -> str:
     precision: str = config.get("matmul_precision", "highest")
     if precision not in _MATMUL:
         raise ValueError(
-            f"matmul_precision must be {' or '.join(_MATMUL)}, got {precision!r}. Correct it"
+            f"matmul_precision must be {' or '.join(_MATMUL)}, got {excerpt(precision)}. Correct it"
         )
     return precision
 

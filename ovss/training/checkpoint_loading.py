@@ -6,17 +6,24 @@ names contains `getattr`. Its loaders are replaced where it looks them up, by th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
 
+from ovss.io.excerpts import excerpt
 from ovss.io.plain_pickle import load_plain
 from ovss.io.weight_formats import PICKLE, weight_format
-from ovss.models.checkpoint import CheckpointError, read_weights
+from ovss.models.checkpoint import CheckpointError, misfit_of, read_weights
 
-__all__ = ["register_safe_loaders"]
+from .checkpoint_reader import load_training_file, unusable
+from .sharding import is_sharded
+
+__all__ = ["check_same_weights", "register_safe_loaders"]
 
 _WEB = ("http://", "https://")
 
@@ -33,6 +40,28 @@ def register_safe_loaders() -> None:
     CheckpointLoader.register_scheme(prefixes=list(_WEB), loader=_download, force=True)
 
 
+def check_same_weights(model: nn.Module, path: Path) -> None:
+    """Rejects a checkpoint with other weights than the model has, which mmengine would skip.
+
+    Args:
+        model: model without a wrapper.
+        path: checkpoint of a training.
+
+    Raises:
+        CheckpointError: names, shapes or number types differ.
+    """
+    content = load_training_file(path, mmap=True)
+    state = {name.removeprefix("module."): x for name, x in content["state_dict"].items()}
+    if is_sharded(model):  # its state dict would be gathered
+        own: Mapping[str, Tensor] = dict(model.named_parameters())
+        state = {name: value for name, value in state.items() if name in own}
+    else:
+        own = model.state_dict()
+    problem = misfit_of(own, state)
+    if problem:
+        raise unusable(path, f"does not fit the model: {problem}")
+
+
 def _local(filename: str, map_location: Any) -> Any:
     if weight_format(filename) == PICKLE:
         # what cannot be read is reported by `read_weights`
@@ -42,7 +71,7 @@ def _local(filename: str, map_location: Any) -> Any:
     return {"state_dict": {name: _moved(value, map_location) for name, value in tensors.items()}}
 
 
-def _moved(value: torch.Tensor, map_location: Any) -> torch.Tensor:
+def _moved(value: Tensor, map_location: Any) -> Tensor:
     return value if map_location is None or callable(map_location) else value.to(map_location)
 
 
@@ -54,6 +83,6 @@ def _download(filename: str, map_location: Any) -> dict[str, Any]:
 
 def _refuse(filename: str, map_location: Any) -> dict[str, Any]:
     raise CheckpointError(
-        f"Weights must be a file or an http address, got {filename!r}. Download the file and give "
-        f"its path"
+        f"Weights must be a file or an http address, got {excerpt(filename)}. Download the file "
+        f"and give its path"
     )

@@ -7,23 +7,34 @@ it is checked nor when mmengine loads it.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from torch import Tensor
 
 from ovss.io.advice import advised
+from ovss.io.excerpts import excerpt, some_of
 from ovss.io.finite import not_finite, not_finite_text
+from ovss.io.names import natural_key
 from ovss.io.plain_pickle import load_plain, refused_name
+from ovss.io.torchscript import zip_members
 from ovss.io.weight_formats import PICKLE, weight_format
 from ovss.models.checkpoint import CheckpointError
 
-__all__ = ["POINTER", "find_checkpoint", "load_training_file", "read_training_checkpoint"]
+__all__ = [
+    "POINTER",
+    "find_checkpoint",
+    "load_training_file",
+    "read_training_checkpoint",
+    "unusable",
+]
 
 POINTER = "last_checkpoint"
 """File in a working directory that names the last checkpoint in it."""
 _LONGEST_PATH = 4096
+_MAX_LISTED = 3
+_DICTS = ("state_dict", "optimizer", "message_hub")
 _META = {"cfg": str, "iter": int, "epoch": int, "seed": int}
 """Entries of ``meta`` that a resumed run needs, and their types."""
 
@@ -44,10 +55,13 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     for candidate in (Path(text), folder / name):
         if name and "\0" not in text and _is_inside(candidate, folder):
             return candidate
+    others = _complete_others(folder / POINTER)
     error = CheckpointError(
-        f"{pointer} must name a checkpoint file in {folder}, but it names {text[:200]!r}. Name the "
-        f"checkpoint to resume from"
+        f"{pointer} must name a checkpoint file in {folder}, but it names {excerpt(text)}. Name "
+        f"the checkpoint to resume from{': ' * bool(others)}{_listed(others)}"
     )
+    if others:
+        raise advised(error, "earlier_checkpoint", checkpoint=others[0])
     raise advised(error, "checkpoint")
 
 
@@ -74,15 +88,11 @@ def load_training_file(path: str | Path, map_location: Any = "cpu", mmap: bool =
     try:
         return load_plain(path, map_location, mmap)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} contains more than tensors and plain values, which is not read because it "
-            f"could run code ({refused_name(error)}). Resume from another one: {_others(path)}."
-        ) from error
+        problem = "contains more than tensors and plain values, which is not read because it"
+        raise unusable(path, f"{problem} could run code ({refused_name(error)})") from error
     except Exception as error:  # torch raises many kinds for a broken file
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a checkpoint ({error}). "
-            f"Resume from an earlier one: {_others(path)}."
-        ) from error
+        problem = f"is truncated or not a checkpoint ({refused_name(error)})"
+        raise unusable(path, f"({path.stat().st_size:,} bytes) {problem}") from error
 
 
 def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -103,21 +113,43 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
         for key, kind in _META.items()
         if not isinstance(meta, dict) or not isinstance(meta.get(key), kind)
     ]
-    if broken_keys or not isinstance(content.get("message_hub"), dict):
-        raise CheckpointError(
-            f"{path} is not a checkpoint of `ovss train`, because "
-            f"{', '.join(f'meta.{key}' for key in broken_keys) or 'message_hub'} is missing or of "
-            f"another type. Resume from another one: {_others(path)}."
+    broken_keys = [f"meta.{key}" for key in broken_keys]
+    broken_keys += [key for key in _DICTS if not isinstance(content.get(key), dict)]
+    if not broken_keys and not _are_tensors(content["state_dict"]):
+        broken_keys = ["state_dict"]
+    if broken_keys:
+        raise unusable(
+            path,
+            f"is not a checkpoint of `ovss train`, because {', '.join(broken_keys)} is missing or "
+            f"of another type",
         )
     kept = ("state_dict", "ema_state_dict", "optimizer")
     tensors = dict(_tensors_in({key: content.get(key) for key in kept}, ""))
     broken = not_finite(tensors)
     if broken:
-        raise CheckpointError(
-            f"{path} has {not_finite_text(tensors, broken)}. No training can continue from them. "
-            f"Resume from an earlier checkpoint: {_others(path)}."
+        raise unusable(
+            path,
+            f"has {not_finite_text(tensors, broken)}, from which no training can continue",
         )
     return content
+
+
+def unusable(path: Path, problem: str) -> CheckpointError:
+    """Error of a checkpoint that a training cannot resume from; it names earlier ones.
+
+    Args:
+        path: checkpoint.
+        problem: rest of the sentence that begins with the checkpoint.
+    """
+    others = _complete_others(path)
+    if not others:
+        return CheckpointError(
+            f"{path} {problem}. {path.parent} has no other checkpoint. Start the training again"
+        )
+    error = CheckpointError(
+        f"{path} {problem}. Resume from an earlier checkpoint: {_listed(others)}"
+    )
+    return advised(error, "earlier_checkpoint", checkpoint=others[0])
 
 
 def _without_state(path: Path) -> CheckpointError:
@@ -128,9 +160,22 @@ def _without_state(path: Path) -> CheckpointError:
     return advised(error, "load_from", path=path)
 
 
-def _others(path: Path) -> str:
-    """Names of the other checkpoints in the folder of a checkpoint."""
-    return ", ".join(sorted(p.name for p in path.parent.glob("*.pth") if p != path)) or "none found"
+def _complete_others(path: Path) -> list[Path]:
+    """Other checkpoints in the folder of a checkpoint, the last one first, without damaged files.
+
+    Those after the checkpoint come last, because a training would not continue from them.
+    """
+    files = sorted(path.parent.glob("*.pth"), key=natural_key, reverse=True)
+    whole = [file for file in files if file != path and zip_members(file) is not None]
+    return sorted(whole, key=lambda file: natural_key(file) > natural_key(path))
+
+
+def _listed(files: Sequence[Path]) -> str:
+    return some_of([file.name for file in files], _MAX_LISTED)
+
+
+def _are_tensors(state: dict[Any, Any]) -> bool:
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
 
 
 def _tensors_in(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:

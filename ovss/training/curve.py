@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,11 @@ import numpy as np
 
 from ovss.io.files import write_atomic
 from ovss.io.outputs import SOFTWARE
+from ovss.io.regular import open_regular
+from ovss.io.strict_json import parse_json
+from ovss.io.typed import has_type
 
-__all__ = ["plot_curve", "read_curve"]
+__all__ = ["damaged_lines", "plot_curve", "read_curve"]
 
 SCORES = {
     "val_mIoU_seen": ("mIoU, seen classes", "#2a7f3f"),
@@ -25,18 +27,41 @@ SCORES = {
 def read_curve(path: str | Path) -> list[dict[str, float]]:
     """Reads the rows of a ``curve.jsonl``; empty if the file does not exist.
 
-    An incomplete last line, which a killed process may leave, is skipped. Undefined values (null in
-    the file) are NaN.
+    Lines that are not rows are skipped: a killed process may leave an incomplete one, and a crash
+    of the machine may damage others. Undefined values (null in the file) are NaN.
     """
-    rows = []
-    text = Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        rows.append({key: math.nan if value is None else value for key, value in row.items()})
-    return rows
+    return [row for row in map(_row, _lines(path)) if row is not None]
+
+
+def damaged_lines(path: str | Path) -> list[int]:
+    """Numbers of the lines in a ``curve.jsonl`` that are not rows, without an incomplete last one.
+
+    Lines count from 1.
+    """
+    lines = _lines(path)
+    wrong = [n for n, line in enumerate(lines, 1) if line.strip() and _row(line) is None]
+    is_cut = wrong[-1:] == [len(lines)] and lines[-1].startswith(b"{")  # no line break after it
+    return wrong[:-1] if is_cut else wrong
+
+
+def _lines(path: str | Path) -> list[bytes]:
+    if not Path(path).exists():
+        return []
+    with open_regular(path) as file:
+        return file.read().split(b"\n")
+
+
+def _row(line: bytes) -> dict[str, float] | None:
+    """Row of a line: numbers by name, with the iteration; None if the line is something else."""
+    try:
+        row = parse_json(line)
+    except ValueError:
+        return None
+    if not isinstance(row, dict) or not has_type(row.get("iter"), int) or row["iter"] < 0:
+        return None
+    if not has_type(row, dict[str, float | None]):
+        return None
+    return {key: math.nan if value is None else value for key, value in row.items()}
 
 
 def plot_curve(rows: Sequence[dict[str, float]], path: Path, smooth: int) -> None:

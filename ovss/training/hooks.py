@@ -18,11 +18,11 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ovss.io.files import write_text
+from ovss.io.files import write_atomic, write_text
 from ovss.io.json_text import json_text
 from ovss.io.regular import open_regular
 
-from .curve import plot_curve, read_curve
+from .curve import damaged_lines, plot_curve, read_curve
 
 CURVE = "curve.jsonl"
 
@@ -62,6 +62,7 @@ class CurveHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         self.path = Path(runner.work_dir) / CURVE
+        _keep_damaged(self.path, runner)
         kept = [row for row in read_curve(self.path) if row["iter"] <= runner.iter]
         write_text(self.path, "".join(map(_line, kept)))
         write_text(self.path.with_name("run.json"), json_text(_run_record(runner)))
@@ -92,6 +93,20 @@ class CurveHook(Hook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         plot_curve(read_curve(self.path), self.path.with_suffix(".png"), self.smooth)
+
+
+def _keep_damaged(path: Path, runner: Runner) -> None:
+    """Copies a curve with damaged lines before it is written again without them."""
+    lines = damaged_lines(path)
+    if not lines:
+        return
+    copy = path.with_suffix(".damaged.jsonl")
+    content = path.read_bytes()
+    write_atomic(copy, lambda file: file.write(content))
+    runner.logger.warning(
+        f"{path} has {len(lines)} damaged lines, which are left out, the first is line {lines[0]}. "
+        f"The file as it was is {copy.name}"
+    )
 
 
 def _line(row: Mapping[str, float]) -> str:

@@ -11,6 +11,8 @@ from mmengine.logging import print_log
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ovss.io.excerpts import excerpt
+
 PARTS = ("encoder", "selector", "head", "decoder")
 """Components of a segmentor that take part in a training step, in order of execution."""
 
@@ -110,7 +112,7 @@ def _select(model: nn.Module, which: bool | str | Sequence[str], what: str) -> d
         return matching(model, declared(model, what), strict=False) if which else {}
     patterns = [which] if isinstance(which, str) else which
     if not isinstance(patterns, Sequence) or not all(isinstance(p, str) for p in patterns):
-        raise TypeError(f"Modules must be True, False or patterns of names, got {which!r}.")
+        raise TypeError(f"Modules must be True, False or patterns of names, got {excerpt(which)}.")
     return matching(model, patterns)
 
 

@@ -13,6 +13,7 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
 from ovss.io.advice import advised
+from ovss.io.excerpts import excerpt
 
 from .sharding import full_optimizer_state, sharded_optimizer_state, without_sync
 
@@ -122,7 +123,7 @@ def check_amp(amp: str | None) -> None:
     if amp is None:
         return
     if amp not in AMP:
-        raise ValueError(f"amp must be {' or '.join(map(repr, AMP))} or None, got {amp!r}.")
+        raise ValueError(f"amp must be {' or '.join(map(repr, AMP))} or None, got {excerpt(amp)}.")
     if amp == "bfloat16" and get_device() == "cuda" and not torch.cuda.is_bf16_supported():
         error = ValueError(
             f"{torch.cuda.get_device_name()} does not support bfloat16. Use amp='float16'"

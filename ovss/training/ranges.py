@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.models.config_source import ConfigError
 
@@ -75,14 +76,14 @@ def check_numbers(config: Config) -> None:
     for key in _BLOCKS:
         value = _find(config, key)
         if value is not None and not isinstance(value, Mapping):
-            raise ConfigError(f"{key} must be dict(...), got {value!r}. Correct the config")
+            raise ConfigError(f"{key} must be dict(...), got {excerpt(value)}. Correct the config")
     for key in (*_INTEGERS, *_ABOVE_ZERO, *_AT_LEAST_ZERO, "optim_wrapper.optimizer.betas"):
         if key not in _OPTIONAL and _is_none(config, key):
             raise ConfigError(f"{key} must be a number, got None. Correct the config")
     for key, (low, high) in _INTEGERS.items():
         value = _find(config, key)
         if value is not None and not _is_integer(value):
-            raise ConfigError(f"{key} must be an integer, got {value!r}. Correct the config")
+            raise ConfigError(f"{key} must be an integer, got {excerpt(value)}. Correct the config")
         _check(key, value, low, high)
     for key in _AT_LEAST_ZERO:
         _check(key, _find(config, key), 0, _ANY)
@@ -91,7 +92,9 @@ def check_numbers(config: Config) -> None:
         if value is not None and not (_is_number(value) and 0 < value < _ANY):
             if key.endswith("norm_type") and value == _ANY:
                 continue  # the largest gradient
-            raise ConfigError(f"{key} must be a number above 0, got {value!r}. Correct the config")
+            raise ConfigError(
+                f"{key} must be a number above 0, got {excerpt(value)}. Correct the config"
+            )
     _check_betas(_find(config, "optim_wrapper.optimizer.betas"))
     _check_rules(_find(config, "optim_wrapper.paramwise_cfg"))
 
@@ -126,8 +129,8 @@ def _check_rules(rules: Any) -> None:
     for key, rule in (rules.get("custom_keys") or {}).items():
         if not isinstance(rule, Mapping):
             raise ConfigError(
-                f"{where}.custom_keys.{key} must be dict(lr_mult=...), got {rule!r}. Correct the "
-                f"config"
+                f"{where}.custom_keys.{key} must be dict(lr_mult=...), got {excerpt(rule)}. "
+                f"Correct the config"
             )
         for name, value in rule.items():
             _check(f"{where}.custom_keys.{key}.{name}", value, 0, _ANY)

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
 
+from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_values
 from ovss.models.validation import check_argument_names
 
@@ -115,7 +116,7 @@ def _check(key: str, function: Callable[..., Any], value: Any) -> None:
         return
     options = {name: item for name, item in value.items() if name != "type"}
     if "type" in value and key != "optim_wrapper.clip_grad":
-        raise TypeError(f"{key} takes no type, got {value['type']!r}. Remove it")
+        raise TypeError(f"{key} takes no type, got {excerpt(value['type'])}. Remove it")
     check_argument_names(function, options, key)
     check_values(function, options, key)
 

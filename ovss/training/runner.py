@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,13 +22,16 @@ from torch import nn
 from ovss.distributed import unwrap
 from ovss.evaluation.named_images import images_named
 from ovss.io.advice import advised
+from ovss.io.excerpts import excerpt
 from ovss.io.locks import FileLock
+from ovss.io.plain_pickle import refused_name
 from ovss.io.terminal import limit_terminal
 from ovss.models.build import build_model
+from ovss.models.checkpoint import CheckpointError
 
 from .batch import share_of_batch
-from .checkpoint_loading import register_safe_loaders
-from .checkpoint_reader import load_training_file
+from .checkpoint_loading import check_same_weights, register_safe_loaders
+from .checkpoint_reader import load_training_file, unusable
 from .modules import compile_modules, save_memory
 from .scalars import with_valid_json
 from .schedule import replay_schedule
@@ -123,10 +127,22 @@ class TrainingRunner(Runner):
 
         With `new_schedule`, the learning rates become those that the schedule of the config gives
         at this iteration in an uninterrupted training.
+
+        Raises:
+            CheckpointError: the checkpoint does not fit the model or the training.
         """
         follows = self.new_schedule
         keep = resume_param_scheduler and not follows
-        super().resume(filename, resume_optimizer, keep, map_location)
+        check_same_weights(unwrap(self.model), Path(filename))
+        try:
+            super().resume(filename, resume_optimizer, keep, map_location)
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            problem = "has a training state that is damaged or does not fit this training"
+            raise unusable(Path(filename), f"{problem} ({refused_name(error)})") from error
         if follows:
             self.param_schedulers = replay_schedule(self)
 
@@ -187,7 +203,7 @@ def switch(cfg: Config, key: str) -> dict[str, Any] | None:
     if value is None or isinstance(value, bool):
         return {} if value else None
     raise TypeError(
-        f"{key} must be True, False or dict(...) of its options, got {value!r}. Correct it"
+        f"{key} must be True, False or dict(...) of its options, got {excerpt(value)}. Correct it"
     )
 
 

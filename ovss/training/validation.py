@@ -23,7 +23,7 @@ from torch import nn
 
 from ovss.models.build import build_on_meta
 from ovss.models.config_reader import quiet_log
-from ovss.models.config_source import ConfigError
+from ovss.models.config_source import ConfigError, located
 from ovss.protocols.named import find_protocol
 from ovss.protocols.read import listed
 from ovss.protocols.write import write_protocol
@@ -49,7 +49,8 @@ def check_builds(config: Config) -> None:
     """
     register_training()
     config = Config(config.to_dict(), filename=config.filename)
-    with quiet_log("ERROR"), DefaultScope.overwrite_default_scope(config.get("default_scope")):
+    scope = DefaultScope.overwrite_default_scope(config.get("default_scope"))
+    with located(config.filename or "The config"), quiet_log("ERROR"), scope:
         model = build_on_meta(config.model)
         check_blocks(config)
         check_numbers(config)

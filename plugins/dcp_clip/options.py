@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ovss.io.excerpts import excerpt
+
 __all__ = ["at_least", "one_of"]
 
 
@@ -22,7 +24,7 @@ def one_of(owner: str, name: str, value: Any, known: tuple[Any, ...]) -> Any:
     if value not in known:
         choices = ", ".join(map(repr, known))
         raise ValueError(
-            f"{owner} expects {name} to be one of {choices}, but got {value!r}. "
+            f"{owner} expects {name} to be one of {choices}, but got {excerpt(value)}. "
             "Choose one of these values."
         )
     return value
@@ -42,5 +44,5 @@ def at_least(owner: str, low: float, **values: float) -> None:
     for name, value in values.items():
         if not value >= low:  # written this way, the test also refuses NaN
             raise ValueError(
-                f"{owner} expects {name} of at least {low}, but got {value!r}. Raise {name}."
+                f"{owner} expects {name} of at least {low}, but got {excerpt(value)}. Raise {name}."
             )

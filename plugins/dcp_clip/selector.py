@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ovss.interfaces import Selector
+from ovss.io.excerpts import excerpt
 from ovss.registry import SELECTORS
 from ovss.structures import ImageFeatures, Selection, TextFeatures
 
@@ -70,12 +71,12 @@ class DynamicCategorySelector(Selector):
         super().__init__()
         if not threshold <= 1:
             raise ValueError(
-                f"{_NAME} expects a threshold of at most 1, but got {threshold!r}. "
+                f"{_NAME} expects a threshold of at most 1, but got {excerpt(threshold)}. "
                 "Use a value between 0 and 1; 0 keeps every category."
             )
         if not temperature > 0:
             raise ValueError(
-                f"{_NAME} expects a temperature above 0, but got {temperature!r}. "
+                f"{_NAME} expects a temperature above 0, but got {excerpt(temperature)}. "
                 "Use CLIP's logit scale, for example 100."
             )
         at_least(_NAME, 1, min_patches=min_patches, chunk=chunk)

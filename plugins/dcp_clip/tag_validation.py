@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.interfaces import PostProcessor
+from ovss.io.excerpts import excerpt
 from ovss.layers.regions import Region, find_regions
 from ovss.ops import region_pool
 from ovss.registry import POSTPROCESSORS
@@ -71,7 +72,7 @@ class TagValidation(PostProcessor):
         at_least(_NAME, 1, k=k)
         if not 0 <= min_area <= 1:
             raise ValueError(
-                f"{_NAME} expects min_area between 0 and 1, but got {min_area!r}. "
+                f"{_NAME} expects min_area between 0 and 1, but got {excerpt(min_area)}. "
                 "Give the area as a fraction of the image."
             )
         self.candidates = one_of(_NAME, "candidates", candidates, ("all", "selected"))

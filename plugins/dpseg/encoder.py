@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ovss.interfaces import Encoder
+from ovss.io.excerpts import excerpt
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
@@ -65,8 +66,8 @@ class DualPromptEncoder(Encoder):
             )
         if missing not in ("text", "error"):
             raise ValueError(
-                f"DualPromptEncoder expects missing to be 'text' or 'error', but got {missing!r}. "
-                "Choose one of these values."
+                f"DualPromptEncoder expects missing to be 'text' or 'error', but got "
+                f"{excerpt(missing)}. Choose one of these values."
             )
         self.encoder = ENCODERS.build(encoder)
         self.joint_dim = self.encoder.joint_dim
@@ -138,7 +139,7 @@ class DualPromptEncoder(Encoder):
         if absent:
             message = (
                 f"{len(absent)} of {len(vocabulary)} categories have no visual prompts in "
-                f"{', '.join(self.bank)}; the first is {absent[0]!r}."
+                f"{', '.join(self.bank)}; the first is {excerpt(absent[0])}."
             )
             if self.missing == "error":
                 raise ValueError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ovss.io.excerpts import excerpt
 from ovss.layers.regions import Region, find_regions
 from ovss.ops import region_pool
 from ovss.structures import ImageFeatures
@@ -42,18 +43,19 @@ class Refinement:
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
             raise ValueError(
-                f"Refinement expects crop to be one of {', '.join(CROPS)}, but got {self.crop!r}. "
-                "Choose one of these values."
+                f"Refinement expects crop to be one of {', '.join(CROPS)}, but got "
+                f"{excerpt(self.crop)}. Choose one of these values."
             )
         if self.fill != "mean" and (isinstance(self.fill, str) or len(self.fill) != 3):
             raise ValueError(
-                f"Refinement expects fill to be 'mean' or three numbers, but got {self.fill!r}. "
-                "Give red, green and blue from 0 to 255."
+                f"Refinement expects fill to be 'mean' or three numbers, but got "
+                f"{excerpt(self.fill)}. Give red, green and blue from 0 to 255."
             )
         for name, value in (("alpha", self.alpha), ("min_area", self.min_area)):
             if not 0 <= value <= 1:
                 raise ValueError(
-                    f"Refinement expects {name} between 0 and 1, but got {value!r}. Change {name}."
+                    f"Refinement expects {name} between 0 and 1, but got {excerpt(value)}. Change "
+                    f"{name}."
                 )
 
     def regions(self, labels_HW: Tensor) -> list[Region]:

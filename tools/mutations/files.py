@@ -99,13 +99,13 @@ BUGS = [
     dict(
         name="keys of the replaced component stay",
         file="ovss/models/config_reader.py",
-        old="        config.merge_from_dict(own, allow_list_keys=False)\n",
-        new="        config.merge_from_dict(without_delete(own), allow_list_keys=False)\n",
+        old="        return without_delete(merged(own, base))\n",
+        new="        return merged(without_delete(own), base)\n",
         tests=("tests/models/test_configs_oracle.py",),
     ),
     dict(
         name="the mark of replaced keys stays in the config",
-        file="ovss/models/config_reader.py",
+        file="ovss/models/config_merge.py",
         old='        values.pop("_delete_", None)\n',
         new="",
         tests=("tests/models/test_configs_oracle.py",),
