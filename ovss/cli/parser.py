@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ovss.io.shown import one_line
+
 _OUTPUT = ("out-dir", "output", "output-dir", "outdir", "save-dir", "save", "dest", "out")
 OTHER_NAMES = {
     "--out": _OUTPUT,
@@ -32,9 +34,14 @@ class HelpfulParser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parses arguments; anything unknown ends the program with an explanation."""
         parsed, extra = self.parse_known_args(args, namespace)
+        extra = [argument for argument in extra if argument != "--"]  # it ends the flags
         if extra:
             self._chosen(parsed).reject(extra, parsed)
         return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the usage and a message on one line, and ends the program."""
+        super().error(one_line(message))
 
     def reject(self, extra: Sequence[str], parsed: argparse.Namespace) -> NoReturn:
         """Ends the program because of arguments that no flag takes."""
