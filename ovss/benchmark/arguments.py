@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from mmengine.config import Config, DictAction
 
+from ovss.io.excerpts import excerpt
 from ovss.io.files import write_text
 from ovss.io.json_text import json_text
-from ovss.io.shown import shown
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 from ovss.segmentor import OpenVocabSegmentor
@@ -30,7 +30,7 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     malformed = [setting for setting in settings if "=" not in setting]
     if malformed:
         raise ValueError(
-            f"Expected CONFIG,KEY=VALUE,..., got {shown(malformed[0])} in {text}. Write each "
+            f"Expected CONFIG,KEY=VALUE,..., got {excerpt(malformed[0])} in {text}. Write each "
             f"setting as KEY=VALUE"
         )
     parser = argparse.ArgumentParser()
@@ -38,7 +38,7 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     try:
         return name, dict(parser.parse_args(settings).pairs) if settings else {}
     except (AssertionError, SystemExit):  # brackets that do not match
-        raise ValueError(f"The settings in {shown(text)} cannot be read. Correct them") from None
+        raise ValueError(f"The settings in {excerpt(text)} cannot be read. Correct them") from None
 
 
 def labels(methods: Sequence[str]) -> dict[str, str]:
@@ -85,7 +85,7 @@ def parse_count(value: str) -> int:
     digits = value.rpartition("=")[2]
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and int(digits)):
         raise ValueError(
-            f"Expected the number of categories to keep, as N or METHOD=N, got {shown(value)}. "
+            f"Expected the number of categories to keep, as N or METHOD=N, got {excerpt(value)}. "
             f"Write an integer of at least 1"
         )
     return int(digits)

@@ -119,7 +119,7 @@ def complexity(
         image_size: (height, width).
 
     Raises:
-        ValueError: `kept` is out of range, a side of the image is below 1, or there are no names.
+        ValueError: `kept` is out of range, a side of the image is below 1, or `names` is empty.
     """
     height, width = image_size
     check_range("complexity", 1, height=height, width=width, number_of_names=len(names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ovss.io.shown import one_line
+from ovss.io.excerpts import one_line
 
 from .options import is_out_of_memory, is_worker_lost
 

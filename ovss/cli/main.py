@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ovss import __version__
-from ovss.io.shown import one_line
+from ovss.io.excerpts import one_line
 
 from .advice import with_advice
 from .errors import describe

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from ovss.io.shown import shown
+from ovss.io.excerpts import excerpt
 
 from .values import parse_value
 
@@ -77,7 +77,7 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not all(key.strip().split(".")):
-            raise ValueError(f"expected KEY=VALUE pairs, got {shown(pair)}")
+            raise ValueError(f"expected KEY=VALUE pairs, got {excerpt(pair)}")
         try:
             overrides[key.strip()] = parse_value(value)
         except ValueError as error:
@@ -101,7 +101,7 @@ def integer_in(low: int, high: int = MOST) -> Callable[[str], int]:
         is_integer = digits.isascii() and digits.isdecimal() and len(digits) < 20
         if not is_integer or not low <= int(text) <= high:
             limits = f"of at least {low}" if high == MOST else f"from {low} to {high}"
-            raise argparse.ArgumentTypeError(f"expected an integer {limits}, got {shown(text)}")
+            raise argparse.ArgumentTypeError(f"expected an integer {limits}, got {excerpt(text)}")
         return int(text)
 
     return integer

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ovss.io.shown import one_line
+from ovss.io.excerpts import one_line
 
 _OUTPUT = ("out-dir", "output", "output-dir", "outdir", "save-dir", "save", "dest", "out")
 OTHER_NAMES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ovss.io.shown import shown
+from ovss.io.excerpts import excerpt
 
 from .labels import find_class
 
@@ -44,7 +44,7 @@ def read_palette(
         missing = [name for i, name in enumerate(names) if i not in by_class]
         if missing:
             raise ValueError(
-                f"The palette in {where} has no colour for {shown(missing[0])}. Add one"
+                f"The palette in {where} has no colour for {excerpt(missing[0])}. Add one"
             )
         values = [by_class[i] for i in range(len(names))]
     else:
@@ -59,7 +59,7 @@ def read_palette(
         if color in colors[:i]:
             other = names[i] if i < len(names) else "not labelled"
             raise ValueError(
-                f"{shown(names[colors.index(color)])} and {shown(other)} share the colour "
+                f"{excerpt(names[colors.index(color)])} and {excerpt(other)} share the colour "
                 f"{list(color)} in {where}. Give each its own colour"
             )
     return colors, ignored
@@ -78,7 +78,7 @@ def checked_list(value: Any, where: str, key: str) -> list[Any]:
     """
     if isinstance(value, list | tuple):
         return list(value)
-    raise ValueError(f"{key!r} must be a list in {where}, got {shown(value)}")
+    raise ValueError(f"{key!r} must be a list in {where}, got {excerpt(value)}")
 
 
 def _color(value: Any, where: str) -> Color:
@@ -89,5 +89,5 @@ def _color(value: Any, where: str) -> Color:
     ):
         return value[0], value[1], value[2]
     raise ValueError(
-        f"A colour must be [red, green, blue] in 0..255, got {shown(value)} in {where}"
+        f"A colour must be [red, green, blue] in 0..255, got {excerpt(value)} in {where}"
     )

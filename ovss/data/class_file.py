@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ovss.io.shown import shown
+from ovss.io.excerpts import excerpt
 from ovss.io.text import text_lines
 from ovss.vocabularies import list_vocabularies, load_names
 from ovss.vocabularies.checks import check_names
@@ -111,7 +111,7 @@ def read_class_file(path: str | Path) -> ClassFile:
         if before.raw == after.raw:
             raise ValueError(
                 f"Label values must differ, but {path} gives label value {after.raw} to "
-                f"{shown(before.name)} and {shown(after.name)}"
+                f"{excerpt(before.name)} and {excerpt(after.name)}"
             )
     own = _facts_of_entries(entries, names, raw, str(path))
     facts = read_facts(record, names, raw, str(path)).with_defaults(own)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ovss.io.shown import shown
+from ovss.io.excerpts import excerpt
 from ovss.io.strict_json import decoded_json
 
 from .class_facts import check_spelling
@@ -58,7 +58,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in content:
             raise ValueError(
-                f"has the key {shown(key)} twice: {shown(content[key])} and {shown(value)}"
+                f"has the key {excerpt(key)} twice: {excerpt(content[key])} and {excerpt(value)}"
             )
         content[key] = value
     return content
@@ -110,7 +110,7 @@ def _from_object(item: dict[str, Any], position: int, path: Path) -> ClassEntry:
     ):
         raise ValueError(
             f"{path}, {place}: expected a 'name', an integer 'index', 'synonyms' that are strings "
-            f"and 'seen' that is true or false, got {shown(item)}"
+            f"and 'seen' that is true or false, got {excerpt(item)}"
         )
     check_spelling(item, f"{path}, {place}", of_one_class=True)
     record = dict(item)

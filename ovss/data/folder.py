@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ovss.io.excerpts import excerpt
 from ovss.io.images import IMAGE_SUFFIXES
-from ovss.io.shown import shown
 from ovss.vocabularies.checks import check_names
 
 from .class_facts import ClassFacts
@@ -174,7 +174,7 @@ def _described(
         if facts.ignored_names:
             raise ValueError(
                 f"Ignored values must be integers because {places.labels} has label maps, got "
-                f"{shown(facts.ignored_names[0])} in the files of {root}. Write values such as "
+                f"{excerpt(facts.ignored_names[0])} in the files of {root}. Write values such as "
                 f"[255]"
             )
         modes = compare_sizes(pairs)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ovss.io.excerpts import excerpt
 from ovss.io.images import ImageError
-from ovss.io.shown import shown
 
 from ..rle import decode_mask
 from .shapes import ImageShapes, LabelShape, checked_size, mask_shape, polygon_shape
@@ -138,13 +138,13 @@ def _shape(
     category = field_of(entry, "category_id", (int, str), where)
     if category not in names:
         raise ImageError(
-            f"{where}: no category has the id {shown(category)}. Correct 'category_id'"
+            f"{where}: no category has the id {excerpt(category)}. Correct 'category_id'"
         )
     name, outline = names[category], entry.get("segmentation")
     if isinstance(outline, dict):
         stated = outline.get("size")
         if stated is not None and stated != list(size):  # before it is decoded
-            found = shown(tuple(stated) if isinstance(stated, list) else stated, 40)
+            found = excerpt(tuple(stated) if isinstance(stated, list) else stated, 40)
             raise ImageError(
                 f"{where}: the run-length mask has (height, width) {found} and the image {size}. "
                 f"Export the file again"

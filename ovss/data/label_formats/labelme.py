@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ovss.io.excerpts import excerpt
 from ovss.io.images import ImageError
-from ovss.io.shown import shown
 
 from ..folder_files import image_header
 from .shapes import ImageShapes, LabelShape, checked_size, mask_shape, polygon_shape, read_points
@@ -61,7 +61,7 @@ def _shape(shape: Any, position: int, size: tuple[int, int], path: Path) -> Labe
             return polygon_shape(name, [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)]], size, where)
         return _circle(name, corners, size)
     raise ImageError(
-        f"{where}: a {shown(kind)} has no area. Draw {shown(name)} as a polygon, rectangle or "
+        f"{where}: a {excerpt(kind)} has no area. Draw {excerpt(name)} as a polygon, rectangle or "
         f"circle, or remove it"
     )
 

@@ -6,7 +6,7 @@ import re
 import reprlib
 from typing import Any
 
-__all__ = ["one_line", "shown"]
+__all__ = ["excerpt", "one_line"]
 
 _LONGEST = 1200
 """Characters from which on a message is shortened."""
@@ -15,15 +15,15 @@ _LONG_PART = re.compile(r"\S{200,}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def shown(value: Any, most: int = 80) -> str:
+def excerpt(value: Any, most: int = 80) -> str:
     """Short `repr` of a value of a file or a user, for messages.
 
     Args:
         value: value of any size and depth.
         most: largest number of characters.
 
-    >>> shown("sky"), shown("x" * 5000, 20), shown([[1, [2]], "a"])
-    ("'sky'", "'xxxxxxxx...xxxxxxx'", "[[1, [2]], 'a']")
+    >>> excerpt("sky"), excerpt("x" * 5000, 20), excerpt([[1, [2]], "a"])
+    ("'sky'", "'xxxxxxx...xxxxxxxx'", "[[1, [2]], 'a']")
     """
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother, short.maxlong = 4, most, most, 40
