@@ -50,7 +50,7 @@ def choose_device(name: str = "auto") -> torch.device:
     _check_device(name)
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.ones(1, device=device).item()  # the device meta has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ValueError(

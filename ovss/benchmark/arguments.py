@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, DictAction
 
+from ovss.io.excerpts import excerpt
 from ovss.io.files import write_text
 from ovss.io.json_text import json_text
 from ovss.models.build import build_segmentor
@@ -29,12 +30,15 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     malformed = [setting for setting in settings if "=" not in setting]
     if malformed:
         raise ValueError(
-            f"Expected CONFIG,KEY=VALUE,..., got {malformed[0]!r} in {text}. Write each setting as "
-            f"KEY=VALUE"
+            f"Expected CONFIG,KEY=VALUE,..., got {excerpt(malformed[0])} in {text}. Write each "
+            f"setting as KEY=VALUE"
         )
     parser = argparse.ArgumentParser()
     parser.add_argument("pairs", nargs="+", action=DictAction)
-    return name, dict(parser.parse_args(settings).pairs) if settings else {}
+    try:
+        return name, dict(parser.parse_args(settings).pairs) if settings else {}
+    except (AssertionError, SystemExit):  # brackets that do not match
+        raise ValueError(f"The settings in {excerpt(text)} cannot be read. Correct them") from None
 
 
 def labels(methods: Sequence[str]) -> dict[str, str]:
@@ -67,6 +71,24 @@ def by_method(values: Sequence[str] | None, methods: Sequence[str]) -> dict[str,
             raise ValueError(f"Expected one of {list(methods)}, got {method!r} in {value}")
         sorted_values[method] = rest
     return sorted_values
+
+
+def parse_count(value: str) -> int:
+    """Number of categories to keep in ``N`` or ``METHOD=N``.
+
+    >>> parse_count("dcp_clip_mini=8")
+    8
+
+    Raises:
+        ValueError: it is not an integer of at least 1.
+    """
+    digits = value.rpartition("=")[2]
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and int(digits)):
+        raise ValueError(
+            f"Expected the number of categories to keep, as N or METHOD=N, got {excerpt(value)}. "
+            f"Write an integer of at least 1"
+        )
+    return int(digits)
 
 
 def random_model(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ovss.inference import InferenceConfig, window_origins
+from ovss.io.option_values import check_range
 from ovss.models.build import build_model
 from ovss.models.parts import without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
@@ -118,8 +119,10 @@ def complexity(
         image_size: (height, width).
 
     Raises:
-        ValueError: `kept` is out of range.
+        ValueError: `kept` is out of range, a side of the image is below 1, or `names` is empty.
     """
+    height, width = image_size
+    check_range("complexity", 1, height=height, width=width, number_of_names=len(names))
     if kept is not None and not 1 <= kept <= len(names):
         raise ValueError(
             f"Expected between 1 and {len(names)} kept categories, the size of the vocabulary, got "

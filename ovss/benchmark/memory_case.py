@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from ovss.io.option_values import check_range, check_values
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import TextFeatures
 
@@ -45,6 +46,10 @@ class MemoryCase:
         instead: Python file whose ``predict(model, image_3HW, text)`` replaces the model's own
             inference; None for the model's own.
         device: torch device.
+
+    Raises:
+        TypeError: a value of another type.
+        ValueError: a number is out of range.
     """
 
     config: str
@@ -57,6 +62,13 @@ class MemoryCase:
     given_text: bool = False
     instead: str | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_values(MemoryCase, vars(self), "MemoryCase")
+        sides = dict(zip(("height", "width"), self.size or (1, 1), strict=True))
+        kept = 1 if self.kept is None else self.kept
+        check_range("MemoryCase", 1, categories=self.categories, kept=kept, **sides)
+        check_range("MemoryCase", 1, batch=self.batch)
 
 
 def measure_memory(case: MemoryCase) -> tuple[Peak, int | None]:

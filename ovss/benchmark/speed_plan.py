@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ovss.io.option_values import check_range, check_values
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 
-from .arguments import by_method, labels, parse_method, random_model
+from .arguments import by_method, labels, parse_count, parse_method, random_model
 from .images import open_dataset, samples_of, training_batches
 from .speed import Case
 from .speed_cases import Contender, encoder_case, encoder_step_case, image_case, step_case
@@ -45,7 +46,8 @@ class SpeedPlan:
         device: torch device.
 
     Raises:
-        ValueError: a method occurs twice.
+        TypeError: a value of another type.
+        ValueError: a method occurs twice, or a number is out of range.
     """
 
     methods: list[str]
@@ -61,6 +63,15 @@ class SpeedPlan:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        check_values(SpeedPlan, vars(self), "SpeedPlan")
+        sizes = {f"categories[{i}]": count for i, count in enumerate(self.categories)}
+        sides = dict(zip(("height", "width"), self.size or (1, 1), strict=True))
+        scenes = 1 if self.scenes is None else self.scenes
+        check_range("SpeedPlan", 1, batch=self.batch, scenes=scenes, **sizes, **sides)
+        if not (self.methods and self.categories):
+            raise ValueError("Expected at least one method and one vocabulary size. Name them")
+        for value in self.kept or ():
+            parse_count(value)
         if len(set(self.methods)) < len(self.methods):
             raise ValueError(f"Expected different methods, got {' '.join(self.methods)}")
 
@@ -93,7 +104,7 @@ def _contender(plan: SpeedPlan, method: str) -> Contender:
         model = build_segmentor(config, None if weights == "none" else weights, plan.device)
     kept = by_method(plan.kept, list(names.values()))
     if label in kept or ("" in kept and has_variable_count(model)):
-        keep_fixed(model, int(kept.get(label, kept.get("", ""))))
+        keep_fixed(model, parse_count(kept.get(label, kept.get("", ""))))
     return Contender(label, config, model.train(plan.step))
 
 

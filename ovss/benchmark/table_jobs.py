@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mmengine.config import Config
 
 from ovss.io.weight_files import file_sha256
-from ovss.models.configs import load_config, shipped_configs
+from ovss.models.configs import load_config, shipped_configs, use_dataset
 from ovss.models.weights import find_weights, named_weights, random_parts
 
 from .arguments import parse_method
@@ -76,8 +76,10 @@ def plan(
 
     Raises:
         ValueError: a method without weights.
-        FileNotFoundError: an unknown method or a missing checkpoint.
+        FileNotFoundError: an unknown method or dataset, or a missing checkpoint.
     """
+    for name in data if methods else ():  # before a process is started
+        use_dataset(config_of(methods[0]), name)
     weights = weights or {}
     jobs, lacking = [], []
     for method in methods:

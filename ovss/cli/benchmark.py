@@ -36,14 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         subparser = measurements.add_parser(name, help=summary, description=description)
         add_flags(subparser)
         subparser.add_argument(
-            "--device", default="cpu", help="cpu, cuda, cuda:1 (default: %(default)s)"
+            "--device",
+            default="cpu",
+            metavar="NAME",
+            help="cpu, cuda, cuda:1 (default: %(default)s)",
         )
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs one measurement; returns 0."""
+    from ovss.api.method import choose_device
     from ovss.io.files import ensure_target
 
+    args.device = str(choose_device(args.device))
     for flag in ("json", "markdown", "out"):
         if getattr(args, flag, None):
             ensure_target(getattr(args, flag))
@@ -53,8 +58,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _table(args: argparse.Namespace) -> None:
-    if args.scenes < 1:
-        raise ValueError(f"Expected --scenes of at least 1, got {args.scenes}")
     from ovss.benchmark.arguments import by_method
     from ovss.benchmark.table import run
     from ovss.benchmark.table_jobs import methods_with_weights, plan

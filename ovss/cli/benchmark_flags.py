@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .options import add_config_options
+from .options import LARGEST_VOCABULARY, LONGEST_SIDE, add_config_options, integer_in
 
 __all__ = [
     "add_images_flags",
@@ -13,6 +13,8 @@ __all__ = [
     "add_speed_flags",
     "add_table_flags",
 ]
+
+_VOCABULARY = integer_in(1, LARGEST_VOCABULARY)
 
 
 def add_table_flags(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +33,13 @@ def add_table_flags(parser: argparse.ArgumentParser) -> None:
         default=["mini_20", "mini_150", "mini_556"],
         help="datasets (default: mini_20 mini_150 mini_556)",
     )
-    add("--scenes", type=int, default=200, metavar="N", help="images per dataset (default: 200)")
+    add(
+        "--scenes",
+        type=integer_in(1),
+        default=200,
+        metavar="N",
+        help="images per dataset (default: 200)",
+    )
     add(
         "--weights",
         nargs="+",
@@ -49,7 +57,7 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
     add("methods", nargs="+", metavar="METHOD", help="methods to compare")
     add(
         "--categories",
-        type=int,
+        type=_VOCABULARY,
         nargs="+",
         default=[150],
         metavar="N",
@@ -66,7 +74,7 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
     _add_step(parser)
     add(
         "--scenes",
-        type=int,
+        type=integer_in(1),
         metavar="N",
         help="use trained weights and N images of each dataset instead of random ones",
     )
@@ -85,8 +93,20 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
         metavar="METHOD=FILE",
         help="checkpoints for --scenes (default: the config's own)",
     )
-    add("--rounds", type=int, default=3, metavar="N", help="rounds that count (default: 3)")
-    add("--warm-up", type=int, default=1, metavar="N", help="rounds before them (default: 1)")
+    add(
+        "--rounds",
+        type=integer_in(1),
+        default=3,
+        metavar="N",
+        help="rounds that count (default: 3)",
+    )
+    add(
+        "--warm-up",
+        type=integer_in(0),
+        default=1,
+        metavar="N",
+        help="rounds before them (default: 1)",
+    )
     add("--json", metavar="FILE", help="write every measured time as JSON")
 
 
@@ -94,10 +114,16 @@ def add_memory_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `ovss benchmark memory`."""
     add = parser.add_argument
     add("config", metavar="METHOD", help="config name or path: cat_seg_vit-b16")
-    add("--categories", type=int, default=150, metavar="N", help="vocabulary size (default: 150)")
+    add(
+        "--categories",
+        type=_VOCABULARY,
+        default=150,
+        metavar="N",
+        help="vocabulary size (default: 150)",
+    )
     add(
         "--kept",
-        type=int,
+        type=_VOCABULARY,
         metavar="N",
         help="number of categories that a view keeps, after running the method's own selector",
     )
@@ -131,7 +157,13 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
         help="thresholds of the selector (default: the config's own)",
     )
     add("--on", nargs="+", metavar="DATASET", help="datasets (default: the config's own)")
-    add("--scenes", type=int, default=200, metavar="N", help="images per dataset (default: 200)")
+    add(
+        "--scenes",
+        type=integer_in(1),
+        default=200,
+        metavar="N",
+        help="images per dataset (default: 200)",
+    )
     add("--json", metavar="FILE", help="write every measurement as JSON")
     add_config_options(parser)
 
@@ -144,7 +176,7 @@ def add_images_flags(parser: argparse.ArgumentParser) -> None:
     scenes = list(range(6))
     add(
         "--scenes",
-        type=int,
+        type=integer_in(0),
         nargs="+",
         default=scenes,
         metavar="I",
@@ -161,7 +193,7 @@ def add_images_flags(parser: argparse.ArgumentParser) -> None:
 def _add_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
-        type=int,
+        type=integer_in(1, LONGEST_SIDE),
         nargs=2,
         metavar=("H", "W"),
         help="image size (default: 640 640; with --step, the method's training size)",
@@ -171,7 +203,7 @@ def _add_size(parser: argparse.ArgumentParser) -> None:
 def _add_step(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--step", action="store_true", help="measure a training step (forward and backward)")
-    add("--batch", type=int, default=1, metavar="N", help="images per step (default: 1)")
+    add("--batch", type=integer_in(1), default=1, metavar="N", help="images per step (default: 1)")
     add(
         "--given-text",
         action="store_true",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from .options import add_config_options
+from .options import LARGEST_VOCABULARY, LONGEST_SIDE, add_config_options, integer_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,17 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="vocabulary name or text file (default: %(default)s)",
     )
     vocabulary.add_argument(
-        "--categories", type=int, metavar="N", help="use N numbered names instead of a vocabulary"
+        "--categories",
+        type=integer_in(1, LARGEST_VOCABULARY),
+        metavar="N",
+        help="use N numbered names instead of a vocabulary",
     )
     parser.add_argument(
         "--kept",
-        type=int,
+        type=integer_in(1, LARGEST_VOCABULARY),
         metavar="N",
         help="number of categories that a view keeps (default: decided by the selector)",
     )
     parser.add_argument(
         "--size",
-        type=int,
+        type=integer_in(1, LONGEST_SIDE),
         nargs=2,
         default=(640, 640),
         metavar=("H", "W"),
@@ -46,10 +49,8 @@ def run(args: argparse.Namespace) -> int:
     """Prints the counts; returns 0.
 
     Raises:
-        ValueError: --categories below 1, or --kept out of range.
+        ValueError: --kept is larger than the vocabulary.
     """
-    if args.categories is not None and args.categories < 1:
-        raise ValueError(f"Expected --categories of at least 1, got {args.categories}")
     from ovss.benchmark.complexity import complexity, complexity_table
     from ovss.benchmark.stand_ins import numbered_names
     from ovss.models.configs import load_config

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from ovss.models.defaults import MINI_METHOD
 
+from .options import LONGEST_SIDE, integer_in
+
 __all__ = ["HELD_OUT_SEED", "score_scenes", "score_table", "summary_table", "write_scenes"]
 
 HELD_OUT_SEED = 20_240
@@ -130,9 +132,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="outputs/demo", metavar="DIR", help="output folder (default: %(default)s)"
     )
-    parser.add_argument("--images", type=int, default=6, metavar="N", help="scenes to segment")
-    parser.add_argument("--scenes", type=int, default=40, metavar="N", help="scenes to evaluate")
-    parser.add_argument("--size", type=int, default=96, metavar="PIXELS", help="size of the scenes")
+    parser.add_argument(
+        "--images", type=integer_in(1), default=6, metavar="N", help="scenes to segment"
+    )
+    parser.add_argument(
+        "--scenes", type=integer_in(1), default=40, metavar="N", help="scenes to evaluate"
+    )
+    parser.add_argument(
+        "--size",
+        type=integer_in(1, LONGEST_SIDE),
+        default=96,
+        metavar="PIXELS",
+        help="size of the scenes",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

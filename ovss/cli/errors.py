@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ovss.io.excerpts import one_line
+
 from .options import is_out_of_memory, is_worker_lost
 
 __all__ = ["INPUT_ERRORS", "describe", "notes_of"]
@@ -20,7 +22,7 @@ _SIGNAL = re.compile(r"killed by signal: ([\w ]+?)\.")
 def describe(error: BaseException) -> str:
     """One line for an exception, with its notes; unexpected ones name the flag that shows more."""
     text, notes = _described(error), " ".join(notes_of(error))
-    return f"{text}{'' if text.endswith('.') else '.'} {notes}" if notes else text
+    return one_line(f"{text}{'' if text.endswith('.') else '.'} {notes}" if notes else text)
 
 
 def notes_of(error: BaseException) -> list[str]:

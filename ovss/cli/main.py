@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ovss import __version__
+from ovss.io.excerpts import one_line
 
 from .advice import with_advice
 from .errors import describe
@@ -92,7 +93,7 @@ def make_printing_safe(is_json: bool) -> None:
 
 def _warning_line(message: Warning | str, *_: object) -> str:
     """Line for a warning of Python, without the line of code that raised it."""
-    return f"warning: {' '.join(str(message).split())}\n"
+    return f"warning: {one_line(str(message))}\n"
 
 
 def _dispatch(argv: list[str], debug: bool) -> int:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
+
+from ovss.io.excerpts import excerpt
 
 from .values import parse_value
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 """Programs that start the ranks of a run; `ovss.distributed.start` knows their variables."""
+
+
+LONGEST_SIDE = 1 << 16
+"""Largest height or width of an image that a flag accepts."""
+
+LARGEST_VOCABULARY = 1_000_000
+"""Largest number of numbered names that a flag accepts."""
+
+MOST = 1_000_000_000
+"""Largest number of images, rounds or the like that a flag accepts."""
 
 
 class KeyValues(argparse.Action):
@@ -64,12 +77,34 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not all(key.strip().split(".")):
-            raise ValueError(f"expected KEY=VALUE pairs, got {pair!r}")
+            raise ValueError(f"expected KEY=VALUE pairs, got {excerpt(pair)}")
         try:
             overrides[key.strip()] = parse_value(value)
         except ValueError as error:
             raise ValueError(f"cannot read the value of {key}: {error}") from None
     return overrides
+
+
+def integer_in(low: int, high: int = MOST) -> Callable[[str], int]:
+    """Type of a flag for integers of a closed range.
+
+    Args:
+        low: smallest integer.
+        high: largest integer.
+
+    >>> integer_in(1, 8)("3")
+    3
+    """
+
+    def integer(text: str) -> int:
+        digits = text.removeprefix("-")
+        is_integer = digits.isascii() and digits.isdecimal() and len(digits) < 20
+        if not is_integer or not low <= int(text) <= high:
+            limits = f"of at least {low}" if high == MOST else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"expected an integer {limits}, got {excerpt(text)}")
+        return int(text)
+
+    return integer
 
 
 def is_worker_lost(error: BaseException) -> bool:

@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ovss.io.excerpts import one_line
+
 _OUTPUT = ("out-dir", "output", "output-dir", "outdir", "save-dir", "save", "dest", "out")
 OTHER_NAMES = {
     "--out": _OUTPUT,
@@ -25,6 +27,9 @@ OTHER_NAMES = {
 }
 """Flags of other tools that mean one of ours."""
 
+_NEVER_EMPTY = ("CHECKPOINT", "FILE", "DIR", "PATH", "NAME", "DATASET", "METHOD")
+"""Kinds of values of which an empty one comes from an unset variable of a shell."""
+
 
 class HelpfulParser(argparse.ArgumentParser):
     """ArgumentParser that suggests the closest flag, also for its subcommands."""
@@ -32,9 +37,21 @@ class HelpfulParser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parses arguments; anything unknown ends the program with an explanation."""
         parsed, extra = self.parse_known_args(args, namespace)
+        extra = [argument for argument in extra if argument != "--"]  # it ends the flags
         if extra:
             self._chosen(parsed).reject(extra, parsed)
         return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the usage and a message on one line, and ends the program."""
+        super().error(one_line(message))
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Values of an argument; an empty path or name is refused, and not taken for no flag."""
+        named = action.option_strings and action.metavar in _NEVER_EMPTY
+        if named and any(not text.strip() for text in arg_strings):
+            raise argparse.ArgumentError(action, f"expected {action.metavar}, got empty text")
+        return super()._get_values(action, arg_strings)  # type: ignore[misc]
 
     def reject(self, extra: Sequence[str], parsed: argparse.Namespace) -> NoReturn:
         """Ends the program because of arguments that no flag takes."""

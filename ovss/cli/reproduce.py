@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     recorded = read_result(args.result)
     if args.out:
         ensure_place(args.out)
-    if args.device:
+    if args.device is not None:
         use_device(args.device)
     places = (args.weights, args.data_root, args.encoder)
     config, weights, protocol = set_up(recorded, args.result, *places, anyway=args.anyway)

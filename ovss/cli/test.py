@@ -9,10 +9,9 @@ from pathlib import Path
 
 from .advice import with_advice
 from .evaluation_config import FOLDER_FLAGS, configured
-from .options import KeyValues
+from .options import KeyValues, integer_in
 from .parser import HelpfulParser
 from .train import add_shared_flags, default_work_dir
-from .values import positive_integer
 
 
 def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
@@ -51,7 +50,7 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     )
     data.add_argument(
         "--limit",
-        type=positive_integer,
+        type=integer_in(1),
         metavar="N",
         help="evaluate only N images, spread evenly over the dataset; the result says so",
     )
@@ -79,7 +78,11 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
         "--show-dir", metavar="DIR", help="draw image, ground truth and prediction into this folder"
     )
     parser.add_argument(
-        "--show-count", type=int, default=20, help="number of images to draw (default: 20)"
+        "--show-count",
+        type=integer_in(0),
+        default=20,
+        metavar="N",
+        help="number of images to draw (default: 20)",
     )
     add_shared_flags(parser)
     return parser
@@ -119,7 +122,7 @@ def _test(
         ensure_place(arguments.out)
     if arguments.show_dir:
         ensure_writable(arguments.show_dir)
-    if arguments.device:
+    if arguments.device is not None:
         use_device(arguments.device)
     notes: list[str] = []
     config, protocol, data_name = configured(arguments, notes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ovss.io.excerpts import excerpt
+
 from .labels import find_class
 
 Color = tuple[int, int, int]
@@ -41,7 +43,9 @@ def read_palette(
         }
         missing = [name for i, name in enumerate(names) if i not in by_class]
         if missing:
-            raise ValueError(f"The palette in {where} has no colour for {missing[0]!r}. Add one")
+            raise ValueError(
+                f"The palette in {where} has no colour for {excerpt(missing[0])}. Add one"
+            )
         values = [by_class[i] for i in range(len(names))]
     else:
         values = checked_list(palette, where, "palette")
@@ -55,8 +59,8 @@ def read_palette(
         if color in colors[:i]:
             other = names[i] if i < len(names) else "not labelled"
             raise ValueError(
-                f"{names[colors.index(color)]!r} and {other!r} share the colour {list(color)} in "
-                f"{where}. Give each its own colour"
+                f"{excerpt(names[colors.index(color)])} and {excerpt(other)} share the colour "
+                f"{list(color)} in {where}. Give each its own colour"
             )
     return colors, ignored
 
@@ -74,7 +78,7 @@ def checked_list(value: Any, where: str, key: str) -> list[Any]:
     """
     if isinstance(value, list | tuple):
         return list(value)
-    raise ValueError(f"{key!r} must be a list in {where}, got {value!r}")
+    raise ValueError(f"{key!r} must be a list in {where}, got {excerpt(value)}")
 
 
 def _color(value: Any, where: str) -> Color:
@@ -84,4 +88,6 @@ def _color(value: Any, where: str) -> Color:
         and all(isinstance(x, int) and 0 <= x <= 255 for x in value)
     ):
         return value[0], value[1], value[2]
-    raise ValueError(f"A colour must be [red, green, blue] in 0..255, got {value!r} in {where}")
+    raise ValueError(
+        f"A colour must be [red, green, blue] in 0..255, got {excerpt(value)} in {where}"
+    )

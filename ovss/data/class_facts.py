@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ovss.io.excerpts import excerpt
 from ovss.structures import split_synonyms
 
 from .class_colors import IGNORED_KEYS, Color, checked_list, read_palette
@@ -84,14 +85,14 @@ def read_facts(
     suffix = record.get("mask_suffix")
     if suffix is not None and (not isinstance(suffix, str) or "/" in suffix):
         raise ValueError(
-            f"mask_suffix must be the end of a file name in {where}, got {suffix!r}. Write one "
-            f"such as '_labels.png'"
+            f"mask_suffix must be the end of a file name in {where}, got {excerpt(suffix)}. Write "
+            f"one such as '_labels.png'"
         )
     reduce_zero_label = _first(record, REDUCE_KEYS)
     if not isinstance(reduce_zero_label, bool | None):
         raise ValueError(
-            f"reduce_zero_label must be true or false in {where}, got {reduce_zero_label!r}. "
-            f"Write true if label value 0 means 'not labelled'"
+            f"reduce_zero_label must be true or false in {where}, got "
+            f"{excerpt(reduce_zero_label)}. Write true if label value 0 means 'not labelled'"
         )
     return ClassFacts(
         seen=read_marks(record.get("seen"), record.get("unseen"), names, where),
@@ -120,7 +121,7 @@ def check_spelling(keys: Iterable[str], where: str, of_one_class: bool = False) 
     for key in keys:
         close = difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.82)
         if key not in known and close:
-            raise ValueError(f"Unknown key {key!r} in {where}. Did you mean {close[0]!r}?")
+            raise ValueError(f"Unknown key {excerpt(key)} in {where}. Did you mean {close[0]!r}?")
 
 
 def _read_words(
@@ -153,7 +154,7 @@ def _read_words(
 def _word_list(value: Any, where: str) -> tuple[str, ...]:
     words = [value] if isinstance(value, str) else checked_list(value, where, "words of a class")
     if not words or not all(isinstance(w, str) and split_synonyms(w) for w in words):
-        raise ValueError(f"The words of a class must be strings in {where}, got {value!r}")
+        raise ValueError(f"The words of a class must be strings in {where}, got {excerpt(value)}")
     return tuple(words)
 
 
@@ -169,8 +170,8 @@ def _ignored_values(
     wrong = [v for v in values if type(v) is not int or not LOWEST <= v <= HIGHEST]
     if wrong:
         raise ValueError(
-            f"Ignored values must be integers in {LOWEST}..{HIGHEST}, got {wrong[0]!r} in {where}. "
-            f"Write values such as [255], or names if the annotation files have names"
+            f"Ignored values must be integers in {LOWEST}..{HIGHEST}, got {excerpt(wrong[0])} in "
+            f"{where}. Write values such as [255], or names if the annotation files have names"
         )
     return tuple(values), None
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ovss.io.excerpts import excerpt
 from ovss.io.text import text_lines
 from ovss.vocabularies import list_vocabularies, load_names
 from ovss.vocabularies.checks import check_names
@@ -27,7 +28,7 @@ from .class_json import CLASS_LIST_KEYS, ClassEntry, entries_of_json, read_json,
 from .class_marks import read_marks
 from .files import read_text
 
-_BRACKETS = re.compile(r"\[\s*([^\]]*?)\s*\]\s*$")
+_BRACKETS = re.compile(r"\[([^\[\]]*)\]\s*$")  # quick on many open brackets too
 _MOST_LINES = 4 * HIGHEST  # leaves room for comments
 _NUMBERED = re.compile(r"\s*\d+[\s:;,.)]+\S")
 
@@ -110,7 +111,7 @@ def read_class_file(path: str | Path) -> ClassFile:
         if before.raw == after.raw:
             raise ValueError(
                 f"Label values must differ, but {path} gives label value {after.raw} to "
-                f"{before.name!r} and {after.name!r}"
+                f"{excerpt(before.name)} and {excerpt(after.name)}"
             )
     own = _facts_of_entries(entries, names, raw, str(path))
     facts = read_facts(record, names, raw, str(path)).with_defaults(own)
@@ -192,9 +193,11 @@ def _facts_of_table(table: ClassTable) -> ClassFacts:
 def _check_mark(line: str, where: str) -> None:
     """Raises an error for a misspelt mark, which would become a part of the class name."""
     brackets = _BRACKETS.search(line)
-    close = brackets and difflib.get_close_matches(brackets[1].lower(), ("seen", "unseen"), 1, 0.75)
+    close = brackets and difflib.get_close_matches(
+        brackets[1].strip().lower(), ("seen", "unseen"), 1, 0.75
+    )
     if brackets and close:
-        raise ValueError(f"{where}: unknown mark {brackets[0]}. Did you mean [{close[0]}]?")
+        raise ValueError(f"{where}: unknown mark {brackets[0].strip()}. Did you mean [{close[0]}]?")
 
 
 def _facts_of_entries(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ovss.io.excerpts import excerpt
+from ovss.io.strict_json import decoded_json
 
 from .class_facts import check_spelling
 from .files import read_text
@@ -39,11 +40,9 @@ def read_json(path: Path) -> Any:
     """
     text = read_text(path)
     try:
-        return json.loads(text, object_pairs_hook=partial(_unique_keys, path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    except RecursionError:
-        raise ValueError(f"{path} has brackets that nest too deeply. Correct the file") from None
+        return decoded_json(text, _unique_keys)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}. Correct the file") from None
 
 
 def without_metainfo(content: Any) -> Any:
@@ -53,13 +52,13 @@ def without_metainfo(content: Any) -> Any:
     return content
 
 
-def _unique_keys(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Builds a JSON object, in which `json` alone would keep the last of two equal keys."""
     content: dict[str, Any] = {}
     for key, value in pairs:
         if key in content:
             raise ValueError(
-                f"{path} has the key {key!r} twice: {content[key]!r} and {value!r}. Remove one"
+                f"has the key {excerpt(key)} twice: {excerpt(content[key])} and {excerpt(value)}"
             )
         content[key] = value
     return content
@@ -111,7 +110,7 @@ def _from_object(item: dict[str, Any], position: int, path: Path) -> ClassEntry:
     ):
         raise ValueError(
             f"{path}, {place}: expected a 'name', an integer 'index', 'synonyms' that are strings "
-            f"and 'seen' that is true or false, got {item!r}"
+            f"and 'seen' that is true or false, got {excerpt(item)}"
         )
     check_spelling(item, f"{path}, {place}", of_one_class=True)
     record = dict(item)

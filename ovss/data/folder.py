@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ovss.io.excerpts import excerpt
 from ovss.io.images import IMAGE_SUFFIXES
 from ovss.vocabularies.checks import check_names
 
@@ -173,7 +174,8 @@ def _described(
         if facts.ignored_names:
             raise ValueError(
                 f"Ignored values must be integers because {places.labels} has label maps, got "
-                f"{facts.ignored_names[0]!r} in the files of {root}. Write values such as [255]"
+                f"{excerpt(facts.ignored_names[0])} in the files of {root}. Write values such as "
+                f"[255]"
             )
         modes = compare_sizes(pairs)
         raw, facts = label_values(class_file, facts)

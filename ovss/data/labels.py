@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovss.io.excerpts import excerpt
 from ovss.selection import IGNORE
 from ovss.structures import split_synonyms
 
@@ -199,20 +200,20 @@ def find_class(entry: Any, names: Sequence[str], where: str, key: str) -> int:
         ValueError: no class or several classes fit; the message gives the closest names.
     """
     if not isinstance(entry, str):
-        raise ValueError(f"Expected names of classes in {key} of {where}, got {entry!r}")
+        raise ValueError(f"Expected names of classes in {key} of {where}, got {excerpt(entry)}")
     wanted = " ".join(entry.split())
     if wanted in names:
         return list(names).index(wanted)
     synonyms = category_key(entry)
     found = [i for i, name in enumerate(names) if synonyms & category_key(name)]
     if len(found) > 1:
-        listed = ", ".join(repr(names[i]) for i in found)
+        listed = ", ".join(excerpt(names[i]) for i in found[:5])
         raise ValueError(
-            f"Ambiguous class {entry!r} in {key} of {where}, which may be {listed}. Write the full "
-            f"name"
+            f"Ambiguous class {excerpt(entry)} in {key} of {where}, which may be {listed}. Write "
+            f"the full name"
         )
     if not found:
         close = difflib.get_close_matches(wanted, names, n=2)
-        hint = f". Did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise ValueError(f"Unknown class {entry!r} in {key} of {where}{hint}")
+        hint = f". Did you mean {' or '.join(map(excerpt, close))}?" if close else ""
+        raise ValueError(f"Unknown class {excerpt(entry)} in {key} of {where}{hint}")
     return found[0]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ovss.io.excerpts import excerpt
 
 __all__ = ["decode_counts", "decode_mask"]
 
@@ -61,12 +64,26 @@ def decode_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
         raise ValueError(
             f"expected a run-length mask with 'size' and 'counts', got {str(rle)[:60]}"
         )
-    height, width = (int(side) for side in rle["size"])
+    height, width = _integers(rle["size"], "size", 2)
     counts = rle["counts"]
-    runs = decode_counts(counts) if isinstance(counts, str | bytes) else [int(n) for n in counts]
+    is_text = isinstance(counts, str | bytes)
+    runs = decode_counts(counts) if is_text else _integers(counts, "counts")
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise ValueError(
             f"expected runs of {height} x {width} = {height * width} pixels, found {sum(runs)}"
         )
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return flat.reshape(width, height).T
+
+
+def _integers(values: Any, key: str, length: int | None = None) -> list[int]:
+    """Integers of a list in a file, which may be written as 6.0."""
+    is_list = isinstance(values, list | tuple) and len(values) == (length or len(values))
+    if not is_list or not all(_is_whole(value) for value in values):
+        wanted = f"{length} integers" if length else "a list of integers"
+        raise ValueError(f"expected {wanted} in {key!r}, got {excerpt(values, 60)}")
+    return [int(value) for value in values]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0

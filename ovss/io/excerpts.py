@@ -1,4 +1,4 @@
-"""Values of users as error messages show them: on one line, and never long.
+"""Values and messages in the length and the characters that a line of a terminal can hold.
 
 A message that quotes a value whole is as long as the value, and Python's own text of an object says
 nothing to the reader of a config.
@@ -6,12 +6,13 @@ nothing to the reader of a config.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from .text import visible
 
-__all__ = ["MAX_LISTED", "MAX_SHOWN", "excerpt", "shortened", "some_of"]
+__all__ = ["MAX_LISTED", "MAX_SHOWN", "excerpt", "one_line", "shortened", "some_of"]
 
 MAX_SHOWN = 80
 """Number of characters of a value that messages show."""
@@ -20,6 +21,8 @@ MAX_LISTED = 5
 """Number of names that messages list."""
 
 _MAX_NAME = 150
+_MAX_MESSAGE = 1200
+_LONG_PART = re.compile(r"\S{200,}")
 
 
 def excerpt(value: Any, longest: int = MAX_SHOWN) -> str:
@@ -63,3 +66,20 @@ def some_of(names: Sequence[str], most: int = MAX_LISTED) -> str:
     rest = len(names) - most
     listed = ", ".join(shortened(name, _MAX_NAME) for name in names[:most])
     return listed + (f" and {rest} more" if rest > 0 else "")
+
+
+def one_line(text: str) -> str:
+    r"""Message on one line, with escapes for control characters; the middle of long parts is cut.
+
+    Args:
+        text: message that may quote what a user or a file has written.
+
+    >>> one_line("a\nb \x1b[31m"), len(one_line("x" * 5000)) < 300
+    ('a b \\x1b[31m', True)
+    """
+    text = visible(" ".join(text.split()))
+    if len(text) > _MAX_MESSAGE:
+        text = _LONG_PART.sub(lambda part: f"{part[0][:120]}...{part[0][-60:]}", text)
+    if len(text) > _MAX_MESSAGE:
+        text = f"{text[: _MAX_MESSAGE - 300]} ... {text[-290:]}"
+    return text

@@ -12,6 +12,7 @@ from mmengine.device import get_device, utils
 from mmengine.registry import LOOPS
 from torch import nn
 
+from ovss.api.method import choose_device
 from ovss.distributed import unwrap
 from ovss.evaluation.loop import ResumableTestLoop
 from ovss.evaluation.metric import OpenVocabIoU
@@ -144,17 +145,9 @@ def use_device(name: str) -> None:
         name: name of the device, such as ``cpu``, ``cuda`` or ``cuda:1``.
 
     Raises:
-        ValueError: the device does not exist.
+        ValueError: the device does not exist or cannot be used.
     """
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(
-            f"Unknown device {name!r}. Use cpu, cuda, or a GPU by its number such as cuda:1"
-        ) from None
+    device = choose_device(name)
     if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            raise ValueError(f"The device {name} does not exist because torch finds {count} GPUs")
         torch.cuda.set_device(device.index or 0)
     utils.DEVICE = device.type  # mmengine's Runner reads the device from here

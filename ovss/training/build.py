@@ -25,6 +25,7 @@ from ovss.models.config_kinds import check_kinds, without_unset
 from ovss.models.validation import check_model
 
 from .blocks import check_blocks, check_complete
+from .formatting import RunConfig
 from .ranges import check_numbers
 from .ready import count_images
 from .resume import changed_schedule
@@ -131,7 +132,7 @@ def _with_options(config: Config, amp: bool | str, seed: int | None, testing: bo
     """Checks a config and returns a copy with its protocol written out and options applied."""
     from ovss.protocols.write import write_protocol
 
-    config = Config(config.to_dict(), filename=config.filename)
+    config = RunConfig(config.to_dict(), filename=config.filename)
     without_unset(config)
     check_keys(config)
     check_kinds(config)

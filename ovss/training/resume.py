@@ -94,7 +94,7 @@ def check_resumable(
     """
     before = curve_settings(read_config_text(saved["cfg"], str(path)))
     # through the same text, because formatting does not preserve every value
-    after = curve_settings(read_config_text(Config(config.to_dict()).pretty_text, "the config"))
+    after = curve_settings(read_config_text(_text_of(config), "the config"))
     changes = _changes(before, after)
     if seed is not None and seed != saved["seed"]:
         changes["randomness.seed"] = (saved["seed"], seed)
@@ -165,6 +165,12 @@ def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 def _holds_blocks(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(isinstance(each, Mapping) for each in value)
+
+
+def _text_of(config: Config) -> str:
+    """Text of a config as a checkpoint holds it, but not formatted, because it is only read."""
+    text: str = Config(config.to_dict(), format_python_code=False).pretty_text
+    return text
 
 
 def _shown(value: Any) -> str:

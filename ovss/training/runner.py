@@ -33,7 +33,7 @@ from .batch import share_of_batch
 from .checkpoint_loading import check_same_weights, register_safe_loaders
 from .checkpoint_reader import load_training_file, unusable
 from .modules import compile_modules, save_memory
-from .scalars import with_valid_json
+from .scalars import with_valid_json, with_valid_log
 from .schedule import replay_schedule
 from .sharding import gathered, is_sharded, shard
 
@@ -76,6 +76,10 @@ class TrainingRunner(Runner):
     def build_visualizer(self, visualizer: Any = None) -> Visualizer:
         """Builds the visualizer; its files of scalars are valid JSON."""
         return super().build_visualizer(with_valid_json(visualizer))
+
+    def register_hook(self, hook: Any, priority: Any = None) -> None:
+        """Registers a hook; the JSON file of mmengine's logger is valid JSON."""
+        super().register_hook(with_valid_log(hook), priority)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Builds the model by the same function as every command."""

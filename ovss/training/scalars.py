@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from mmengine.registry import VISBACKENDS
+from mmengine.hooks import LoggerHook
+from mmengine.registry import HOOKS, VISBACKENDS
 from mmengine.visualization import LocalVisBackend
 
-__all__ = ["JsonVisBackend", "with_valid_json"]
+__all__ = ["JsonLoggerHook", "JsonVisBackend", "with_valid_json", "with_valid_log"]
 
 
 @VISBACKENDS.register_module()
@@ -16,11 +17,25 @@ class JsonVisBackend(LocalVisBackend):
     """mmengine's LocalVisBackend, changed so that undefined metrics become null."""
 
     def _dump(self, value_dict: dict, file_path: str, file_format: str) -> None:
-        plain = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in value_dict.items()
-        }
-        super()._dump(plain, file_path, file_format)
+        super()._dump(_defined(value_dict), file_path, file_format)
+
+
+@HOOKS.register_module()
+class JsonLoggerHook(LoggerHook):
+    """mmengine's LoggerHook, changed so that undefined metrics become null in its JSON file."""
+
+    @staticmethod
+    def _process_tags(tags: dict) -> dict:
+        return _defined(LoggerHook._process_tags(tags))
+
+
+def _defined(value: Any) -> Any:
+    """Value with None in place of NaN and infinity, also inside of dicts and lists."""
+    if isinstance(value, dict):
+        return {key: _defined(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def with_valid_json(visualizer: Any) -> Any:
@@ -32,3 +47,9 @@ def with_valid_json(visualizer: Any) -> Any:
         for each in visualizer["vis_backends"]
     ]
     return {**visualizer, "vis_backends": backends}
+
+
+def with_valid_log(hook: Any) -> Any:
+    """Config of a hook with `JsonLoggerHook` in place of LoggerHook."""
+    is_logger = isinstance(hook, dict) and hook.get("type") == "LoggerHook"
+    return {**hook, "type": "JsonLoggerHook"} if is_logger else hook

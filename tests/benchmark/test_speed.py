@@ -9,7 +9,9 @@ import torch
 
 from ovss.benchmark.arguments import by_method, random_model
 from ovss.benchmark.clock import Clock, staged
+from ovss.benchmark.memory_case import MemoryCase
 from ovss.benchmark.speed import Case, race, ratios
+from ovss.benchmark.speed_plan import SpeedPlan
 from ovss.benchmark.stand_ins import (
     FixedCount,
     has_trainable_text,
@@ -28,6 +30,31 @@ TWO = ["dcp_clip_mini", "cat_seg_mini"]
 @pytest.fixture(scope="module")
 def models():
     return {name: random_model(name, None, "cpu")[1] for name in TWO}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"batch": 0}, "SpeedPlan.batch must be at least 1"),
+        ({"categories": [10, 0]}, r"SpeedPlan.categories\[1\] must be at least 1"),
+        ({"size": (0, 4)}, "SpeedPlan.height must be at least 1"),
+        ({"kept": ["x"]}, "the number of categories to keep, as N or METHOD=N, got 'x'"),
+        ({"kept": ["cat_seg_mini=0"]}, "Write an integer of at least 1"),
+        ({"categories": []}, "at least one method and one vocabulary size"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        SpeedPlan(["cat_seg_mini"], **setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "error"), [({"batch": 0}, ValueError), ({"kept": 0}, ValueError),
+                           ({"size": (-1, 4)}, ValueError), ({"categories": "x"}, TypeError)]
+)  # fmt: skip
+def test_a_memory_case_without_a_meaning_is_refused(setting, error):
+    with pytest.raises(error, match="MemoryCase"):
+        MemoryCase("cat_seg_mini", {}, **setting)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(3, 3), (50, 11)])
@@ -179,7 +206,6 @@ def test_another_implementation_is_measured_instead(tmp_path, capsys):
         (["memory", "maskclip_mini", "--step", "--instead", "x.py"], "Leave --step out"),
         (["memory", "cat_seg_mini", "--kept", "3"], "ClipTopK keeps a number"),
         (["memory", "cat_seg_mimi"], "Did you mean cat_seg_mini"),
-        (["table", "--scenes", "0"], "--scenes of at least 1"),
     ],
 )
 def test_flags_that_do_not_go_together_are_errors(capsys, command, message):

@@ -19,6 +19,11 @@ from ovss.models.configs import load_config
 RANDOM = "maskclip_mini,model.encoder.pretrained=None"
 
 
+def test_an_unknown_dataset_is_refused_before_anything_is_measured():
+    with pytest.raises(FileNotFoundError, match="absent"):
+        plan(["cat_seg_mini"], ["mini_20", "absent"], 2)
+
+
 @pytest.fixture(scope="module")
 def row():
     return measure_row(plan(["cat_seg_mini"], ["mini_20"], 2)[0])

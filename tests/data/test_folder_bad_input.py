@@ -308,7 +308,7 @@ def test_malformed_class_files(tmp_path, content, reason):
 
 
 @pytest.mark.parametrize(
-    ("raw", "reason"), [(b"[", "not valid JSON"), (b"\xff\xfe", "not UTF-8 text")]
+    ("raw", "reason"), [(b"[", "is truncated or not JSON"), (b"\xff\xfe", "not UTF-8 text")]
 )
 def test_class_files_that_cannot_be_read(tmp_path, raw, reason):
     made(tmp_path, classes=None)
@@ -319,7 +319,7 @@ def test_class_files_that_cannot_be_read(tmp_path, raw, reason):
 def test_a_palette_that_cannot_be_read(tmp_path):
     made(tmp_path)
     (tmp_path / "palette.json").write_text("{")
-    assert "palette.json is not valid JSON" in message(ValueError, tmp_path)
+    assert "palette.json is truncated or not JSON" in message(ValueError, tmp_path)
     (tmp_path / "palette.json").write_text(json.dumps({"sky": "blue"}))
     assert "palette.json" in message(ValueError, tmp_path)
 

@@ -16,6 +16,7 @@ from PIL import Image
 from ovss.data.folder import describe_folder
 from ovss.data.image_mask import ImageMaskDataset
 from ovss.data.label_formats import list_label_formats
+from ovss.data.label_formats.coco import CocoIndex
 from ovss.data.splits import LayoutError
 from ovss.io.images import ImageError
 
@@ -131,6 +132,9 @@ def test_coco_of_roboflow_lies_with_the_images_and_has_a_category_for_all(tmp_pa
         ([[1, 2, 3, 4, None, 5]], "at least three points"),
         ({"size": [2, 2], "counts": [4]}, r"has \(height, width\) \(2, 2\)"),
         ({"size": [6, 8], "counts": [4]}, "expected runs of 6 x 8"),
+        ({"size": [6, 8], "counts": ["a"]}, "expected a list of integers in 'counts'"),
+        ({"size": [6, 8], "counts": {"a": 1}}, "expected a list of integers in 'counts'"),
+        ({"size": "68", "counts": [48]}, "has \\(height, width\\) '68'"),
     ],
 )
 def test_coco_errors(tmp_path, segmentation, reason):
@@ -139,6 +143,19 @@ def test_coco_errors(tmp_path, segmentation, reason):
     with pytest.raises(ImageError, match=reason) as caught:
         describe_folder(tmp_path)
     assert f"{file}, annotation 0" in str(caught.value)
+
+
+def test_coco_ids_that_are_none_or_are_used_twice(tmp_path):
+    save_image(tmp_path / "images/a.png", SHAPE)
+    content = coco((0, [FLAT_ROAD], 0))
+    content["annotations"][0]["category_id"] = {"a": 1}
+    file = write(tmp_path / "annotations/a.json", content)
+    with pytest.raises(ValueError, match="expected 'category_id' of type int or str"):
+        describe_folder(tmp_path).build().load(0)
+    content["categories"][1]["id"] = content["categories"][0]["id"]
+    write(file, content)
+    with pytest.raises(ImageError, match="two categories with the id"):
+        CocoIndex(file)
 
 
 def test_coco_lists_an_image_that_does_not_exist(tmp_path):

@@ -31,7 +31,7 @@ def main() -> int:
     add("--keep", metavar="DIR", help="folder for the files of --case, which stays")
     add("--material", metavar="DIR", help="folder that keeps the valid material between runs")
     add("--slowest", type=int, default=0, metavar="N", help="show the N slowest cases")
-    add("--limit", type=float, default=20.0, metavar="S", help="seconds a case may take")
+    add("--limit", type=float, default=20.0, metavar="S", help="processor seconds a case may take")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ovss-fuzz-base-") as temporary:
         os.environ["OVSS_CACHE_DIR"] = str(Path(temporary) / "cache")

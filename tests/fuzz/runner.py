@@ -29,7 +29,10 @@ from .checks import Ending, problems_of
 from .files import snapshot
 
 LIMIT = 20.0
-"""Seconds that a case may take."""
+"""Seconds of processor time that a case may take."""
+
+_WAITING = 3.0
+"""Factor of the limit by the wall clock, for cases that wait; a busy machine makes all slower."""
 
 
 class HangError(BaseException):
@@ -45,7 +48,7 @@ class Outcome:
         call: what was called, with the right answers.
         ending: status and output.
         problems: what was wrong; empty if nothing was.
-        seconds: time it took.
+        seconds: processor time it took.
     """
 
     case: Case
@@ -99,7 +102,8 @@ def run_case(case: Case, base: Path, limit: float = LIMIT, keep: Path | None = N
     Args:
         case: the case.
         base: folder of valid material.
-        limit: seconds after which the case hangs.
+        limit: seconds of processor time after which the case hangs; three times as many by the
+            wall clock.
         keep: folder to run in, which stays; None: a temporary one.
     """
     with tempfile.TemporaryDirectory(prefix="ovss-fuzz-") as temporary:
@@ -107,10 +111,10 @@ def run_case(case: Case, base: Path, limit: float = LIMIT, keep: Path | None = N
         _seed(case.seed)
         call = case.recipe(Box(folder, base, random.Random(case.seed)))
         before = snapshot(folder)
-        start = time.perf_counter()
+        start = time.process_time()
         with _isolated(folder, call.stdin), _native_output() as native, _packages_read_once():
             status, error = _status(call, limit)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         ending = Ending(status, _OUT.read(), _ERR.read(), error, native[0])
         return Outcome(
             case, call, ending, tuple(problems_of(call, ending, folder, before)), seconds
@@ -150,13 +154,20 @@ def _alarm(seconds: float) -> Iterator[None]:
     def ring(*_: object) -> None:
         raise HangError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    timers = (
+        (signal.ITIMER_PROF, signal.SIGPROF, seconds),
+        (signal.ITIMER_REAL, signal.SIGALRM, _WAITING * seconds),
+    )
+    before = [signal.signal(number, ring) for _, number, _ in timers]
+    for timer, _, limit in timers:
+        signal.setitimer(timer, limit, 1.0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _, _ in timers:
+            signal.setitimer(timer, 0)
+        for (_, number, _), handler in zip(timers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextmanager

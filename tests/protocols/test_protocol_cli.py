@@ -106,8 +106,8 @@ def test_a_threshold_on_a_dataset_that_queries_other_words_for_background(tmp_pa
         (["--protocol", "cat_seq"], ProtocolError, "Did you mean cat_seg"),
         (["--protocol", "sed"], ProtocolError, "cannot run with this method"),
         (["--protocol-options", "window=3"], ProtocolError, "Unknown field 'window'"),
-        (["--device", "tpu9"], ValueError, "Unknown device 'tpu9'"),
-        (["--device", "cuda:77"], ValueError, "cuda:77 does not exist"),
+        (["--device", "tpu9"], ValueError, "expected a device .*'tpu9'"),
+        (["--device", "cuda:77"], ValueError, "cuda:77.* cannot be used"),
     ],
 )
 def test_bad_flags_are_refused_before_anything_runs(tmp_path, flags, error, message):
@@ -122,7 +122,7 @@ def test_places_that_cannot_be_written_are_refused_before_anything_runs(tmp_path
     file.write_text("")
     work = ["--work-dir", str(tmp_path / "work")]
     for flags in (["--out", str(tmp_path)], ["--out", str(file / "r.json")]):
-        with pytest.raises(OSError, match=r"is a folder|cannot write"):
+        with pytest.raises(OSError, match=r"found a folder|cannot write"):
             main([config, "none", *work, *flags])
     with pytest.raises(OSError, match="cannot write"):
         main([config, "none", *work, "--show-dir", str(file)])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ovss.io.excerpts import excerpt
 from ovss.io.images import ImageError
 
 from ..rle import decode_mask
@@ -69,12 +70,12 @@ class CocoIndex:
             name = field_of(record, "file_name", str, f"{path}, images").replace("\\", "/")
             self.images[name] = record
         self.categories = field_of(content, "categories", list, str(path))
-        self.names: dict[Any, str] = {
-            field_of(each, "id", int, f"{path}, categories"): field_of(
-                each, "name", str, f"{path}, categories"
-            )
-            for each in self.categories
-        }
+        self.names: dict[Any, str] = {}
+        for each in self.categories:
+            key = field_of(each, "id", int, f"{path}, categories")
+            if key in self.names:
+                raise ImageError(f"{path} has two categories with the id {key}. Export it again")
+            self.names[key] = field_of(each, "name", str, f"{path}, categories")
         self.annotations: dict[Any, list[dict]] = {}
         for entry in field_of(content, "annotations", list, str(path)):
             if isinstance(entry, dict) and "segments_info" in entry:
@@ -87,7 +88,9 @@ class CocoIndex:
 
     def used_names(self) -> tuple[str, ...]:
         """Returns the names of categories that have annotations."""
-        used = {entry.get("category_id") for each in self.annotations.values() for entry in each}
+        entries = (entry for each in self.annotations.values() for entry in each)
+        ids = (entry.get("category_id") for entry in entries)
+        used = {key for key in ids if isinstance(key, int | str)}  # `_shape` refuses others
         return tuple(name for key, name in self.names.items() if key in used)
 
     def class_names(self) -> tuple[str, ...]:
@@ -134,14 +137,17 @@ def _shape(
     where = f"{path}, annotation {entry.get('id')}"
     category = field_of(entry, "category_id", (int, str), where)
     if category not in names:
-        raise ImageError(f"{where}: no category has the id {category!r}. Correct 'category_id'")
+        raise ImageError(
+            f"{where}: no category has the id {excerpt(category)}. Correct 'category_id'"
+        )
     name, outline = names[category], entry.get("segmentation")
     if isinstance(outline, dict):
         stated = outline.get("size")
-        if isinstance(stated, list) and stated != list(size):  # before it is decoded
+        if stated is not None and stated != list(size):  # before it is decoded
+            found = excerpt(tuple(stated) if isinstance(stated, list) else stated, 40)
             raise ImageError(
-                f"{where}: the run-length mask has (height, width) {str(tuple(stated))[:40]} and "
-                f"the image {size}. Export the file again"
+                f"{where}: the run-length mask has (height, width) {found} and the image {size}. "
+                f"Export the file again"
             )
         try:
             mask_HW = decode_mask(outline)

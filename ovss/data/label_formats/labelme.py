@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ovss.io.excerpts import excerpt
 from ovss.io.images import ImageError
 
 from ..folder_files import image_header
@@ -26,7 +27,7 @@ class LabelMeShapes(LabelSource):
     def shapes_of(self, image: Path, annotation: Path) -> ImageShapes:
         content = read_annotation(annotation)
         height, width = content.get("imageHeight"), content.get("imageWidth")
-        if not (isinstance(height, int) and isinstance(width, int)):
+        if not (type(height) is type(width) is int):
             width, height = image_header(image)[0]
         size = checked_size(height, width, image, str(annotation))
         shapes = field_of(content, "shapes", list, str(annotation))
@@ -60,8 +61,8 @@ def _shape(shape: Any, position: int, size: tuple[int, int], path: Path) -> Labe
             return polygon_shape(name, [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)]], size, where)
         return _circle(name, corners, size)
     raise ImageError(
-        f"{where}: a {kind!r} has no area. Draw {name!r} as a polygon, rectangle or circle, or "
-        f"remove it"
+        f"{where}: a {excerpt(kind)} has no area. Draw {excerpt(name)} as a polygon, rectangle or "
+        f"circle, or remove it"
     )
 
 

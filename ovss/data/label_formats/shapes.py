@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ovss.io.excerpts import excerpt
 from ovss.io.images import ImageError
 from ovss.selection import IGNORE
 
@@ -159,7 +160,7 @@ class ShapePainter:
         both = [name for name in ignored if self._has(name)]
         if both:
             raise ValueError(
-                f"The name {both[0]!r} is a category and an ignored name. Remove one of them"
+                f"The name {excerpt(both[0])} is a category and an ignored name. Remove one of them"
             )
         self.known: dict[str, int] = {
             name: IGNORE for name in (*ignored, *unlabeled) if not self._has(name)
@@ -198,9 +199,9 @@ class ShapePainter:
         if name not in self.known:
             if not self._has(name):
                 close = difflib.get_close_matches(name, self.names, n=1)
-                hint = f"; the closest class is {close[0]!r}" if close else ""
+                hint = f"; the closest class is {excerpt(close[0])}" if close else ""
                 raise LabelValueError(
-                    f"{where} has shapes called {name!r}, which is not a class{hint}",
+                    f"{where} has shapes called {excerpt(name)}, which is not a class{hint}",
                     [name],
                     "Add the name to the vocabulary, or to `ignored_names` if it means 'not "
                     "labelled'",

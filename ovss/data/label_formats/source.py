@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from ovss.io.images import ImageError
+from ovss.io.strict_json import decoded_json
 
 from .shapes import ImageShapes
 
@@ -58,13 +58,11 @@ def read_annotation(path: Path) -> dict[str, Any]:
         ImageError: the file does not exist, or holds something else.
     """
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
+        content = decoded_json(path.read_bytes())
     except FileNotFoundError:
         raise ImageError(f"Annotation file {path} does not exist") from None
-    except ValueError as error:  # neither UTF-8 nor JSON
-        raise ImageError(f"{path} is not valid JSON: {error}. Export it again") from None
-    except RecursionError:
-        raise ImageError(f"{path} has brackets that nest too deeply. Export it again") from None
+    except ValueError as error:
+        raise ImageError(f"{path} {error}. Export it again") from None
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):

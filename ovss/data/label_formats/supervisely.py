@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ovss.io.excerpts import excerpt
 from ovss.io.images import ImageError
 
 from .shapes import ImageShapes, LabelShape, checked_size, mask_shape, polygon_shape, read_points
@@ -76,7 +77,8 @@ def _shape(item: Any, position: int, size: tuple[int, int], path: Path) -> Label
             outline = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
         return polygon_shape(name, [outline], size, where, points.get("interior") or ())
     raise ImageError(
-        f"{where}: a {kind!r} has no area. Convert {name!r} to a polygon or bitmap, or remove it"
+        f"{where}: a {excerpt(kind)} has no area. Convert {excerpt(name)} to a polygon or bitmap, "
+        f"or remove it"
     )
 
 
