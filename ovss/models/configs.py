@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ovss.io.arguments import typed_arguments
 from ovss.registry import register_all
 
 from .config_keys import check_keys
@@ -113,6 +114,7 @@ def read_config(path: str | Path) -> Config:
     return _read(path)[0]
 
 
+@typed_arguments
 def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     """Reads a config with its bases, applies overrides, imports its plugins and checks its keys.
 

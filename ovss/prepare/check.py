@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovss.data.files import read_labels
+from ovss.io.arguments import typed_arguments
 from ovss.io.images import ImageError
 from ovss.io.regular import open_regular
 
@@ -22,6 +23,7 @@ from .recipe import LabelError
 __all__ = ["check_folder"]
 
 
+@typed_arguments
 def check_folder(folder: str | Path, progress: bool = True) -> list[str]:
     """Reads every image and label map of a prepared folder again and checks the labels' hash.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ovss.io.advice import advised
+from ovss.io.arguments import check_fields, typed_arguments
 
 from .finished import describe_dataset, install, read_description, write_description
 from .pool import convert_all
@@ -44,6 +45,9 @@ class Options:
     force: bool = False
     progress: bool = True
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -67,6 +71,7 @@ class Outcome:
         return not (self.made or self.resumed)
 
 
+@typed_arguments
 def prepare(
     name: str,
     source: str | Path,
