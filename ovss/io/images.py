@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .advice import advice_of, advised
+from .contents import reason_of_error
 from .decoding import decode, orientation_of
 from .deep import oriented
 from .names import IMAGE_SUFFIXES, STDIN, ImageError, is_url, printable
@@ -146,8 +147,7 @@ def errors_named(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError(f"{name}: the image does not fit into memory") from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(f"{name}: cannot be read ({reason})") from error
+        raise ImageError(f"{name}: cannot be read ({reason_of_error(error)})") from error
 
 
 def is_encoded(image: Any) -> bool:
