@@ -38,6 +38,7 @@ import torch
 from torch import Tensor
 
 from .axes import check_axes, leading
+from .io.arguments import check_fields
 from .selection import IGNORE, Selection
 
 __all__ = [
@@ -88,6 +89,7 @@ class Vocabulary:
     owners: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.names:
             raise ValueError("A vocabulary needs at least one category, but got none.")
         if self.synonyms not in SYNONYM_RULES:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
+from ovss.io.arguments import typed_arguments
 from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
 from ovss.selection import IGNORE
@@ -69,6 +70,7 @@ class Inferencer:
         >>> run("photo.jpg", "cat, sofa|couch, grass").show()       # doctest: +SKIP
     """
 
+    @typed_arguments
     def __init__(
         self,
         model: str | Path | None = None,
@@ -114,6 +116,7 @@ class Inferencer:
         probabilities: bool = ...,
     ) -> SegmentationResult: ...
 
+    @typed_arguments
     def __call__(
         self,
         image: ImageLike | list | tuple,
@@ -146,6 +149,7 @@ class Inferencer:
         """
         return self.answer(image, Request.of(words, background, threshold, probabilities))
 
+    @typed_arguments
     def many(
         self,
         images: Iterable[ImageLike] | str | Path,
@@ -306,6 +310,7 @@ class Inferencer:
         return labels_HW, best_1HW[0].float().cpu().numpy(), maps
 
 
+@typed_arguments
 def segment(
     image: ImageLike | list | tuple,
     words: Words,

@@ -13,6 +13,7 @@ import torch
 
 from ovss.encoders.tags import WeightsUnavailableError
 from ovss.io.advice import advised
+from ovss.io.arguments import typed_arguments
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
@@ -39,6 +40,7 @@ class Method:
     note: str
 
 
+@typed_arguments
 def choose_device(name: str = "auto") -> torch.device:
     """Returns the device called `name`; ``"auto"`` is the first GPU if there is one, else the CPU.
 
@@ -87,7 +89,7 @@ def load_method(
     overrides: Mapping[str, Any],
 ) -> Method:
     """Builds a method; the arguments are those of `ovss.api.inferencer.Inferencer`."""
-    config = load_config(model or PHOTO_METHOD, dict(overrides))
+    config = load_config(PHOTO_METHOD if model is None else model, dict(overrides))
     if pretrained is not None:
         pretrained_block(config.model.encoder)["pretrained"] = str(pretrained)
     prompts = PromptConfig(**(config.model.get("prompts") or {}))
@@ -103,5 +105,5 @@ def load_method(
             f"{MINI_METHOD} needs no download, but it was trained on synthetic shapes only"
         )
         raise advised(missing, "photo_weights") from error
-    name = Path(model or PHOTO_METHOD).stem
+    name = Path(PHOTO_METHOD if model is None else model).stem
     return Method(name, built, weights_note(built, config, weights))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ovss.drawing.colors import palette
 from ovss.drawing.outlines import Polygon, mask_polygons
+from ovss.io.arguments import typed_arguments
 from ovss.selection import IGNORE
 
 from .drawing import draw_result
@@ -107,6 +108,7 @@ class SegmentationResult:
             shares.append(f"unknown {self.unknown.mean():.1%}")
         return f"<SegmentationResult {width} x {height}: {', '.join(shares)}>"
 
+    @typed_arguments
     def mask(self, category: str | SupportsIndex) -> np.ndarray:
         """Mask of one category, (H, W) bool.
 
@@ -120,6 +122,7 @@ class SegmentationResult:
         """
         return self.label_map == find_category(category, self.categories)
 
+    @typed_arguments
     def polygons(self, category: str | SupportsIndex, tolerance: float = 0.0) -> list[Polygon]:
         """Outlines of the regions of one category with their holes, the largest first.
 
@@ -144,6 +147,7 @@ class SegmentationResult:
         """
         return detections_of(self)
 
+    @typed_arguments
     def draw(
         self,
         opacity: float = 0.55,
@@ -181,6 +185,7 @@ class SegmentationResult:
 
     summary = to_dict
 
+    @typed_arguments
     def save(
         self,
         folder: str | os.PathLike[str],

@@ -59,7 +59,7 @@ class Outputs:
         self, folder: Path, inputs: Iterable[Path], files: Callable[[str], Iterable[Path]]
     ) -> None:
         self.folder, self.files = folder, files
-        self.inputs = {path.resolve() for path in inputs}
+        self.inputs = {os.path.realpath(path) for path in inputs}
         self.used: set[str] = set()
         self._reservation: Reservation | None = None
 
@@ -97,7 +97,7 @@ class Outputs:
     def _is_foreign(self, stem: str, source: str) -> bool:
         """True if an output would replace an input, or a file that `source` did not lead to."""
         files = [self.folder / file for file in self.files(stem)]
-        if any(file.resolve() in self.inputs for file in files):
+        if any(os.path.realpath(file) in self.inputs for file in files):
             return True
         if not any(os.path.lexists(file) for file in files):
             return False
@@ -108,5 +108,5 @@ class Outputs:
             with open_regular(summary, "r") as stream:
                 content = json.load(stream)
             return source not in (content.get("image"), content.get("video"))
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return True

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from PIL import Image
+
 from .regular import open_regular
 
-__all__ = ["head_of", "reason_of_content"]
+__all__ = ["head_of", "reason_of_content", "reason_of_error"]
 
 
 def head_of(file: Path | io.BytesIO, size: int = 512) -> bytes:
@@ -17,6 +19,20 @@ def head_of(file: Path | io.BytesIO, size: int = 512) -> bytes:
     with open_regular(file) as stream:
         head: bytes = stream.read(size)
         return head
+
+
+def reason_of_error(error: Exception) -> str:
+    """Reason that a reader of images gives for a file, or a general one.
+
+    Readers raise nearly anything on damaged files. What Python says of its own types, such as
+    ``invalid literal for int()``, tells a user nothing about the file.
+
+    >>> reason_of_error(OSError("image file is truncated")), reason_of_error(KeyError(3))
+    ('image file is truncated', 'its content is damaged')
+    """
+    if isinstance(error, OSError | SyntaxError | Image.DecompressionBombError):
+        return getattr(error, "strerror", None) or str(error) or "its content is damaged"
+    return "its content is damaged"
 
 
 def reason_of_content(head: bytes) -> str:

@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image
 
 from .advice import advice_of, advised
+from .contents import reason_of_error
 from .decoding import decode, orientation_of
 from .deep import oriented
 from .names import IMAGE_SUFFIXES, STDIN, ImageError, is_url, printable
 from .pixels import rgb_from_array, rgb_from_pil
-from .regular import inherited_pipe, special_kind
+from .regular import inherited_pipe, path_errors, special_kind
 from .remote import download, read_stdin, read_stream
 from .sources import find_images
 
@@ -122,12 +123,11 @@ def image_content(source: Any) -> Path | io.BytesIO:
         )
     path = Path(source)
     try:
-        pipe = inherited_pipe(path)
-        kind = "" if pipe is not None else special_kind(path.stat().st_mode)
+        with path_errors(path):
+            pipe = inherited_pipe(path)
+            kind = "" if pipe is not None else special_kind(path.stat().st_mode)
     except FileNotFoundError:
         raise ImageError("no such file") from None
-    except ValueError as error:  # a null byte
-        raise ImageError(f"not a valid path ({error})") from None
     if kind:
         raise ImageError(f"{kind}; expected an image file")
     if pipe is None:
@@ -147,8 +147,7 @@ def errors_named(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError(f"{name}: the image does not fit into memory") from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(f"{name}: cannot be read ({reason})") from error
+        raise ImageError(f"{name}: cannot be read ({reason_of_error(error)})") from error
 
 
 def is_encoded(image: Any) -> bool:

@@ -51,7 +51,11 @@ def printable(path: str | bytes | os.PathLike) -> str:
     >>> printable(b"caf\xe9.png"), printable("two\nlines.png"), printable("café.png")
     ('caf\\xe9.png', 'two\\nlines.png', 'café.png')
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    name = os.fspath(path)
+    try:
+        text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # characters that no path has, which are escaped below
+        text = str(name)
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )

@@ -60,6 +60,6 @@ def _is_summary(path: Path) -> bool:
     try:
         with open_regular(path) as file:
             summary = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(summary, dict) and {"image", "categories"} <= summary.keys()

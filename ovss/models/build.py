@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from ovss.io.arguments import typed_arguments
 from ovss.segmentor import OpenVocabSegmentor
 
 from .configs import load_config
@@ -17,6 +18,7 @@ from .validation import check_model
 from .weights import load_trained, pretrained_if_needed
 
 
+@typed_arguments
 def build_segmentor(
     config: str | Path | Config,
     weights: str | Path | None = "default",

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ovss.io.arguments import typed_arguments
 from ovss.io.excerpts import excerpt, some_of
 from ovss.registry import register_all
 
@@ -123,6 +124,7 @@ def read_config(path: str | Path) -> Config:
     return _read(path)[0]
 
 
+@typed_arguments
 def load_config(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     """Reads a config with its bases, applies overrides, imports its plugins and checks its keys.
 

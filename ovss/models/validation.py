@@ -135,6 +135,11 @@ def check_component(registry: ComponentRegistry, part: Any, where: str) -> None:
     part = _dict(part, where, "dict(type=..., ...)")
     if "type" not in part:
         raise KeyError(f"Missing config key '{where}.type', the name of a {registry.name}. Add it")
+    if inspect.isclass(part["type"]) and not issubclass(part["type"], registry.kind):
+        raise TypeError(
+            f"{where}.type must be a {registry.kind.__name__}, got the class "
+            f"{part['type'].__name__}. Correct the config"
+        )
     kind = part["type"]
     if not isinstance(kind, str) and not inspect.isclass(kind):
         raise TypeError(

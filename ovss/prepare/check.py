@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from ovss.data.files import read_labels
+from ovss.io.arguments import typed_arguments
 from ovss.io.images import ImageError
-from ovss.io.regular import open_regular
 
 from .census import label_hash
-from .finished import DESCRIPTION
+from .description import DESCRIPTION, load_description
 from .label_files import image_size, read_rgb
 from .recipe import LabelError
 
 __all__ = ["check_folder"]
 
 
+@typed_arguments
 def check_folder(folder: str | Path, progress: bool = True) -> list[str]:
     """Reads every image and label map of a prepared folder again and checks the labels' hash.
 
@@ -36,18 +36,17 @@ def check_folder(folder: str | Path, progress: bool = True) -> list[str]:
         FileNotFoundError: the folder was not prepared completely.
         ValueError: the description cannot be read.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     path = folder / DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(
             f"{folder} has no {DESCRIPTION}, so it is incomplete or was not made by `ovss prepare`"
         )
     try:
-        with open_regular(path, "r") as file:
-            description = json.load(file)
-        splits, suffix = description["splits"], description["mask_suffix"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}). Prepare the folder again.") from None
+        description = load_description(path)
+    except ValueError as error:
+        raise ValueError(f"{error}. Prepare the folder again") from None
+    splits, suffix = description["splits"], description["mask_suffix"]
     problems: list[str] = []
     for split, summary in splits.items():
         problems += _check_split(folder, split, summary, suffix, progress)

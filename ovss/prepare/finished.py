@@ -12,15 +12,13 @@ from typing import Any
 from ovss import __version__
 from ovss.io.advice import advised
 from ovss.io.files import delete_tree, write_text
-from ovss.io.regular import open_regular
 
 from .census import split_census
+from .description import DESCRIPTION, load_description
 from .recipe import Recipe, SplitFiles
 from .staging import LOCK, MANIFEST, Staging
 
 __all__ = ["describe_dataset", "install", "read_description", "write_description"]
-
-DESCRIPTION = "dataset.json"
 
 
 def describe_dataset(
@@ -162,14 +160,11 @@ def read_description(
         )
         raise advised(error, "out")
     try:
-        with open_regular(path, "r") as file:
-            content = json.load(file)
-        name, summaries = content["name"], content["splits"]
-    except (ValueError, KeyError, TypeError) as error:
-        unreadable = FileExistsError(
-            f"{path} cannot be read ({error}). Choose another output folder or move {out} away"
-        )
+        content = load_description(path)
+    except ValueError as error:
+        unreadable = FileExistsError(f"{error}. Choose another output folder or move {out} away")
         raise advised(unreadable, "out") from None
+    name, summaries = content["name"], content["splits"]
     if name != recipe.name:
         other = FileExistsError(
             f"{out} contains {name}, not {recipe.name}. Choose another output folder"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ovss.io.contents import reason_of_error
 from ovss.io.files import write_atomic
 from ovss.io.regular import ensure_readable
 
@@ -40,9 +41,8 @@ def _read(path: Path, extract: Callable[[Image.Image], T]) -> T:
     except FileNotFoundError:
         raise LabelError(f"{path}: no such file") from None
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
-        reason = str(error) or type(error).__name__
         raise LabelError(
-            f"{path} cannot be read ({reason}). Unpack or download this file again."
+            f"{path} cannot be read ({reason_of_error(error)}). Unpack or download this file again."
         ) from error
 
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from ovss.data.rle import decode_mask
 from ovss.io.regular import open_regular
+from ovss.io.typed import has_type
 
-from .label_files import read_label_map
+from .label_files import image_size, read_label_map
 from .recipe import ConvertedLabels, Item, LabelError, Recipe, SourceError, SplitFiles
 from .sources import by_key, first_existing, pair_listed
 from .tables import Table, load_table, load_text
@@ -77,45 +78,50 @@ def _read_merged(path: Path, names: Sequence[str]) -> dict[str, Any]:
     try:
         with open_regular(path) as file:
             content = json.load(file)
-    except ValueError as error:
-        raise SourceError(f"{path} is not valid JSON ({error}). Download it again.") from None
-    needed = {
-        "images": ("file_name", "image_id", "phase", "height", "width"),
-        "annos_segmentation": ("image_id", "category_id", "segmentation"),
-    }
-    for key, fields in needed.items():
-        rows = content.get(key) if isinstance(content, dict) else None
+    except (ValueError, RecursionError):
+        raise SourceError(f"{path} is not valid JSON. Download it again.") from None
+    content = content if isinstance(content, dict) else {}
+    for key, fields in _ROWS.items():
+        rows = content.get(key)
         if not isinstance(rows, list):
-            raise SourceError(f"{path} has no list {key!r}. Use the official trainval_merged.json.")
-        wrong = next(
-            (
-                n
-                for n, row in enumerate(rows)
-                if not (isinstance(row, dict) and all(name in row for name in fields))
-            ),
-            None,
-        )
+            raise SourceError(f"{path} has no list {key!r}. {_OFFICIAL}")
+        wrong = next((n for n, row in enumerate(rows) if not _has_fields(row, fields)), None)
         if wrong is not None:
             raise SourceError(
-                f"{path}: entry {wrong} of {key!r} lacks one of {', '.join(fields)}. Use the "
-                f"official trainval_merged.json."
+                f"{path}: entry {wrong} of {key!r} lacks one of {', '.join(fields)}, or has one of "
+                f"another type. {_OFFICIAL}"
             )
     _check_categories(path, content.get("categories") or [], names)
     return content
 
 
-def _check_categories(
-    path: Path, categories: list[Mapping[str, Any]], names: Sequence[str]
-) -> None:
+_OFFICIAL = "Use the official trainval_merged.json."
+_ROWS: dict[str, dict[str, Any]] = {
+    "images": {"file_name": str, "image_id": int | str, "phase": str, "height": int, "width": int},
+    "annos_segmentation": {"image_id": int | str, "category_id": int, "segmentation": Any},
+}
+"""Lists of the file, and the types of the fields that are read."""
+
+
+def _has_fields(row: Any, fields: Mapping[str, Any]) -> bool:
+    return isinstance(row, dict) and all(
+        k in row and has_type(row[k], hint) for k, hint in fields.items()
+    )
+
+
+def _check_categories(path: Path, categories: Any, names: Sequence[str]) -> None:
     """Checks that the 59 ids have the expected names; see `_ALIASES` for the exception."""
     pairs = load_table("pascal_context_59")["pairs"]
+    if not isinstance(categories, list) or not all(isinstance(row, dict) for row in categories):
+        raise SourceError(f"{path}: 'categories' is not a list of objects. {_OFFICIAL}")
     for row in categories:
         raw, name = row.get("category_id", row.get("id")), row.get("name")
+        if not has_type(raw, int):
+            continue
         if raw in pairs and name not in (names[pairs[raw]], *_ALIASES.get(raw, ())):
             raise SourceError(
                 f"{path}: expected the name {names[pairs[raw]]!r} for category {raw}, found "
-                f"{name!r}, so the categories are numbered differently. Use the official "
-                f"trainval_merged.json."
+                f"{str(name)[:60]!r}, so the categories are numbered differently. {_OFFICIAL}"
             )
 
 
@@ -133,7 +139,13 @@ def _table_59() -> Table:
 def _convert_59(item: Item) -> ConvertedLabels:
     """Paints the segments in file order onto a map of zeros, then maps the ids to 59 classes."""
     row, segments = item.payload
-    raw_HW = np.zeros((int(row["height"]), int(row["width"])), np.int32)
+    stated, size = (row["height"], row["width"]), image_size(item.image)
+    if stated != size:  # before an array of the stated size is made
+        raise LabelError(
+            f"{item.label}: {item.key} has (height, width) {stated}, but {item.image} has {size}, "
+            f"so they are not from the same download. Download both again."
+        )
+    raw_HW = np.zeros(size, np.int32)
     for category, rle in segments:
         try:
             mask_HW = decode_mask(rle)
@@ -148,7 +160,9 @@ def _convert_59(item: Item) -> ConvertedLabels:
                 f"width) {mask_HW.shape}, but the image has {raw_HW.shape}. Download the file "
                 f"again."
             )
-        raw_HW[mask_HW] = int(category)
+        if not 0 <= category < 65536:  # the table refuses those above 459, with their pixels
+            raise LabelError(f"{item.label}: {item.key} has category {category}. {_OFFICIAL}")
+        raw_HW[mask_HW] = category
     return ConvertedLabels(
         _table_59()(raw_HW, item.label.with_name(f"{item.label.name}:{item.key}"))
     )
@@ -175,7 +189,7 @@ def _check_names(path: Path, expected: Sequence[str]) -> None:
         lines = file.read().splitlines()
     for line in lines:
         number, colon, name = line.partition(":")
-        if not colon or not number.strip().isdigit():
+        if not colon or not (number.strip().isascii() and number.strip().isdigit()):
             continue
         index = int(number) - 1
         known = expected[index] if 0 <= index < len(expected) else None

@@ -6,10 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ovss.io.regular import open_regular
-
 from .recipe import Recipe, SplitFiles
-from .sources import by_key, first_existing, pair_listed
+from .sources import by_key, first_existing, pair_listed, read_source_text
 from .tables import Table, index_maps
 
 _CLASSES = 20
@@ -35,8 +33,7 @@ def _find(recipe: Recipe, source: Path, split: str) -> SplitFiles:
         )
         raise recipe.missing(root, missing)
     images = by_key(root / "JPEGImages", (".jpg", ".jpeg"))
-    with open_regular(listing, "r", encoding="utf-8-sig") as file:
-        keys = file.read().split()
+    keys = read_source_text(listing).split()
     files = pair_listed(split, keys, images, by_key(masks, ".png"), str(listing))
     if masks.name == "SegmentationClass":
         files.notes.append("SegmentationClassAug is missing, so SegmentationClass was used")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ovss.io.advice import advised
+from ovss.io.arguments import check_fields, typed_arguments
+from ovss.io.regular import path_errors
 
 from .finished import describe_dataset, install, read_description, write_description
 from .pool import convert_all
@@ -44,6 +46,9 @@ class Options:
     force: bool = False
     progress: bool = True
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -67,6 +72,7 @@ class Outcome:
         return not (self.made or self.resumed)
 
 
+@typed_arguments
 def prepare(
     name: str,
     source: str | Path,
@@ -93,7 +99,7 @@ def prepare(
         OSError: the disk is full, or a folder cannot be written.
     """
     recipe = find_recipe(name)
-    source, out = (Path(path).expanduser().resolve() for path in (source, out))
+    source, out = _absolute(source), _absolute(out)
     splits = _valid_splits(recipe, options)
     if not source.is_dir():
         raise recipe.missing(source, ())
@@ -132,6 +138,12 @@ def prepare(
     finally:
         staging.close()
     return Outcome(out, description, len(todo), resumed)
+
+
+def _absolute(path: str | Path) -> Path:
+    """Path without links; links in a circle stay, for which `Path.resolve` has its own error."""
+    with path_errors(path):
+        return Path(os.path.realpath(os.path.expanduser(path)))
 
 
 def _valid_splits(recipe: Recipe, options: Options) -> tuple[str, ...]:

@@ -6,14 +6,28 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ovss.io.text import read_utf8
+
 from .recipe import Item, SourceError, SplitFiles
 
-__all__ = ["add", "by_key", "first_existing", "pair", "pair_listed"]
+__all__ = ["add", "by_key", "first_existing", "pair", "pair_listed", "read_source_text"]
 
 
 def first_existing(source: Path, candidates: Sequence[str]) -> Path | None:
     """First of some relative paths that exists in the source, or None."""
     return next((source / name for name in candidates if (source / name).exists()), None)
+
+
+def read_source_text(path: Path) -> str:
+    """Text of an official file, which is UTF-8.
+
+    Raises:
+        SourceError: the file is a folder, or not text in UTF-8.
+    """
+    try:
+        return read_utf8(path)
+    except ValueError as error:
+        raise SourceError(f"{error}, or download the official file again") from None
 
 
 def by_key(

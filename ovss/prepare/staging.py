@@ -12,6 +12,8 @@ from ovss.io.advice import advised
 from ovss.io.files import delete_tree, write_text
 from ovss.io.locks import FileLock
 from ovss.io.regular import open_regular
+from ovss.io.strict_json import parse_json
+from ovss.io.typed import has_type
 
 from .recipe import Item, Recipe
 from .work import source_fingerprint
@@ -21,6 +23,19 @@ __all__ = ["LOCK", "MANIFEST", "Staging"]
 MANIFEST = "manifest.jsonl"
 LOCK = ".lock"
 USER = "`ovss prepare`"
+
+_RECORD: dict[str, Any] = {
+    "split": str,
+    "key": str,
+    "from": list,
+    "size": list[int],
+    "counts": dict[str, int],
+    "sha256": str,
+    "dropped": bool,
+    "image": str,
+    "bytes": int,
+}
+"""Fields of a line of the manifest; a line without them is dropped, and its item made again."""
 
 
 class Staging:
@@ -136,10 +151,13 @@ def _whole_lines(manifest: Path) -> list[str]:
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and "sha256" in record else None
+    is_whole = isinstance(record, dict) and all(
+        has_type(record.get(key), hint) for key, hint in _RECORD.items()
+    )
+    return record if is_whole and len(record["size"]) == 2 else None
 
 
 def _difference(folder: Path, manifest: Path, header: dict[str, Any]) -> str:
@@ -149,8 +167,10 @@ def _difference(folder: Path, manifest: Path, header: dict[str, Any]) -> str:
         strays = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
         return f"it contains {strays[0]} and no manifest" if strays else ""
     try:
-        previous = json.loads(lines[0])
+        previous = parse_json(lines[0])
     except ValueError:
+        previous = None
+    if not isinstance(previous, dict):
         return "its manifest cannot be read"
     return "; ".join(
         f"{key} was {previous.get(key)!r} and is now {value!r}"

@@ -117,7 +117,7 @@ def _place(source: Path, target: Path, link: str) -> None:
     if target.exists() and link == "hard" and target.samefile(source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = source.resolve()
+    source = Path(os.path.realpath(source))
     # a link cannot replace an existing file, but a rename can
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)

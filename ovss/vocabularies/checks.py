@@ -6,6 +6,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 
+from ovss.io.arguments import typed_arguments
 from ovss.io.text import control_character
 from ovss.structures import split_synonyms
 
@@ -14,6 +15,7 @@ __all__ = ["check_names", "find_duplicates"]
 MAX_LISTED = 5  # duplicates that a message names
 
 
+@typed_arguments
 def find_duplicates(names: Sequence[str], synonyms: str = "first") -> dict[str, tuple[int, ...]]:
     """Finds categories with equal names, which no model can tell apart.
 

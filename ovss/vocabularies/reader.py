@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from ovss.io.arguments import typed_arguments
 from ovss.io.strict_json import parse_json
 from ovss.io.text import read_utf8, text_lines
 from ovss.structures import Vocabulary
@@ -40,6 +41,7 @@ def list_templates() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (DATA / "templates").glob("*.json")))
 
 
+@typed_arguments
 def load_vocabulary(
     source: str | Path | Sequence[str],
     templates: str | Sequence[str] = "single",
@@ -55,6 +57,7 @@ def load_vocabulary(
     return Vocabulary(names, load_templates(templates), synonyms)
 
 
+@typed_arguments
 def load_names(
     source: str | Path | Sequence[str], synonyms: str = "first", duplicates: str = "error"
 ) -> tuple[str, ...]:
@@ -86,6 +89,7 @@ def load_names(
     return check_names(source, "the vocabulary", None, synonyms, duplicates)
 
 
+@typed_arguments
 def load_templates(source: str | Sequence[str]) -> tuple[str, ...]:
     """Loads P prompt templates, each with one ``{}`` for the class name.
 

@@ -62,9 +62,9 @@ def test_exact_names_go_before_others():
         (5, IndexError, r"0\.\.4, got 5"),
         (-1, IndexError, r"0\.\.4, got -1"),
         (True, TypeError, "got a bool"),
-        (np.True_, TypeError, "got bool"),
-        (1.0, TypeError, "got float"),
-        (None, TypeError, "got NoneType"),
+        (np.True_, TypeError, "got a bool"),
+        (1.0, TypeError, "or an index, got 1.0"),
+        (None, TypeError, "or an index, got None"),
     ],
 )
 def test_a_wrong_category_is_an_error_and_no_empty_mask(category, error, text):

@@ -145,9 +145,21 @@ def flags(box: Box, pair: tuple[str, str]) -> Call:
 @PREPARING.each(range(12))
 def checked_folder(box: Box, number: int) -> Call:
     """`--check` of a folder whose description is changed."""
-    description = {"name": "cityscapes", "splits": {"val": {"images": 1}}, "num_classes": 19,
-                   "classes": ["road"], "census": {"val": [[1, 1]]}, "partial": False}  # fmt: skip
+    counts = {
+        "images": 1,
+        "pixels": 6,
+        "ignored_pixels": 1,
+        "labels_sha256": "0" * 64,
+        "sizes": {"3x2": 1},
+        "dropped": [],
+    }
+    description = {"name": "cityscapes", "title": "Cityscapes", "splits": {"val": counts},
+                   "num_classes": 19, "mask_suffix": ".png", "licence": "none",
+                   "census": {"val": [[1, 1]]}, "partial": False}  # fmt: skip
     place = box.random.choice(list(places_of(description)))
     text = json.dumps(with_value(description, place, box.random.choice(VALUES)))
-    box.write("done/classes.json", text if number % 3 else damaged(text.encode(), box.random))
-    return Call(("prepare", "--check", "done"), REFUSED, has_error=False)
+    box.write("done/dataset.json", text if number % 3 else damaged(text.encode(), box.random))
+    if number % 2:
+        return Call(("prepare", "--check", "done"), REFUSED, has_error=False)
+    city(box)
+    return Call(("prepare", "cityscapes", "--source", "src", "--out", "done", "--quiet"), REFUSED)

@@ -127,3 +127,16 @@ def test_write_atomic_leaves_the_old_file_when_the_disk_is_full(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
     write_atomic(target, lambda file: file.write(b"new"))
     assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("path", ["\ud800.png", "a\0b.png"])
+def test_text_that_no_path_can_be(path):
+    with pytest.raises(ImageError, match=r"cannot hold a NUL|characters that no path has"):
+        to_rgb(path)
+
+
+def test_words_of_python_are_kept_out_of_messages(tmp_path):
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6 x 2 255 ")
+    with pytest.raises(ImageError, match=r"a\.ppm: cannot be read \(its content is damaged\)"):
+        to_rgb(path)

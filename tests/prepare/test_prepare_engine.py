@@ -14,8 +14,9 @@ import pytest
 from official_files import SOME, index_png, mask, run, write_image
 
 from ovss.cli import main
-from ovss.prepare import RECIPES, SourceError, check_folder, work
+from ovss.prepare import RECIPES, SourceError, check_folder, prepare, work
 from ovss.prepare.recipe import LabelError
+from ovss.prepare.staging import _parse
 
 
 @pytest.fixture
@@ -371,3 +372,25 @@ def test_nothing_is_deleted_through_linked_folders(tmp_path, place):
     with pytest.raises(OSError, match="symbolic link"):
         Staging(tmp_path / "o.partial", {"name": "x"})
     assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_links_in_a_circle_and_unknown_homes_are_no_source(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    for source in (str(loop), "~nobody_of_this_name/data", "a\0b"):
+        with pytest.raises((ValueError, OSError), match=r"cityscapes|NUL|not a folder|found no"):
+            prepare("cityscapes", source, tmp_path / "o")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"splits": 3}', "[" * 100_000, "\ud800"])
+def test_a_damaged_description_is_named(tmp_path, content):
+    path = tmp_path / "done/dataset.json"
+    path.parent.mkdir()
+    path.write_text(content, "utf-8", "surrogatepass")
+    with pytest.raises(ValueError, match=r"dataset\.json.*Prepare the folder again"):
+        check_folder(path.parent)
+
+
+def test_damaged_lines_of_the_manifest_are_dropped():
+    for line in ("[" * 100_000, "null", '{"sha256": 3}', '{"split": 1, "sha256": "a"}'):
+        assert _parse(line) is None

@@ -9,7 +9,7 @@ import pytest
 from official_files import compress, mask, run, runs, write_image
 
 from ovss.data.rle import decode_counts, decode_mask
-from ovss.prepare import Options, SourceError
+from ovss.prepare import Options, SourceError, prepare
 from ovss.prepare.recipe import LabelError
 from ovss.prepare.tables import load_text
 from ovss.vocabularies import load_names
@@ -183,3 +183,28 @@ def test_missing_images_of_the_list(tmp_path):
     whole = Options(jobs=1, progress=False)
     with pytest.raises(SourceError, match=r"missing image and labels of 2008_000003.*5098 more"):
         run("pascal_context_459", tmp_path, tmp_path / "o", whole)
+
+
+def test_damaged_json_is_named(tmp_path):
+    root = tmp_path / "VOC2010"
+    write_image(root / "JPEGImages/2008_000002.jpg", 2, 3)
+    row = {"image_id": 1, "file_name": "2008_000002.jpg", "phase": "val", "height": 2, "width": 3}
+    segment = {"image_id": 1, "category_id": 2, "segmentation": {"counts": [0, 6], "size": [2, 3]}}
+    good = {"images": [row], "annos_segmentation": [segment], "categories": []}
+    damaged = {
+        "not valid JSON": "[" * 100_000,
+        "entry 0 of 'images'": {**good, "images": [{**row, "image_id": []}]},
+        "entry 0 of 'annos_segmentation'": {
+            **good, "annos_segmentation": [{**segment, "category_id": "x"}]
+        },
+        "'categories' is not a list of objects": {**good, "categories": ["sky"]},
+        "has \\(height, width\\) \\(9000000000, 3\\)": {
+            **good, "images": [{**row, "height": 9_000_000_000}]
+        },
+    }  # fmt: skip
+    for text, content in damaged.items():
+        (root / "trainval_merged.json").write_text(
+            content if isinstance(content, str) else json.dumps(content)
+        )
+        with pytest.raises(ValueError, match=f"trainval_merged.json.*{text}"):
+            prepare("pascal_context_59", root.parent, tmp_path / "o", Options(allow_partial=True))

@@ -109,7 +109,7 @@ def test_templates():
 def test_bad_templates(source, message):
     with pytest.raises(ValueError, match=message):
         load_templates(source)
-    with pytest.raises(TypeError, match="must be a string, got 3"):
+    with pytest.raises(TypeError, match="item 0 of source of load_templates must be text, got 3"):
         load_templates([3])
 
 
@@ -139,7 +139,7 @@ def test_duplicates_follow_the_synonym_rule():
         assert len(load_names(names, duplicates="warn")) == 3
     with pytest.raises(ValueError, match="'error' or 'warn'"):
         load_names(names, duplicates="ignore")
-    with pytest.raises(TypeError, match="name 1: a name must be a string, got None"):
+    with pytest.raises(TypeError, match="item 1 of source of load_names must be text, got None"):
         load_names(["cat", None])
 
 
