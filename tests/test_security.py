@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mmengine
+import numpy as np
 import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -142,12 +143,15 @@ def test_a_checkpoint_that_runs_code_is_refused(trained, tmp_path):
     assert not canary.exists()
 
 
-def test_names_of_attributes_in_a_checkpoint_give_no_way_out(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("owner", "name"), [(mmengine.logging.HistoryBuffer, "__init__"), (np.ndarray, "mean")]
+)
+def test_names_of_attributes_in_a_checkpoint_give_no_way_out(trained, tmp_path, owner, name):
     """The list of names of mmengine has `getattr`, which reaches everything."""
 
     class Escape:
         def __reduce__(self):
-            return getattr, (mmengine.logging.HistoryBuffer, "__init__")
+            return getattr, (owner, name)
 
     content = torch.load(trained / "run" / "iter_2.pth", weights_only=False)
     content["meta"]["extra"] = Escape()
