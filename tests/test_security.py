@@ -197,7 +197,7 @@ def test_the_last_checkpoint_of_a_moved_folder_is_found(tmp_path):
 @pytest.mark.parametrize("name", ["bad.yaml", "bad.yml"])
 def test_yaml_holds_plain_values_only(tmp_path, name):
     canary, path = tmp_path / "canary", tmp_path / name
-    path.write_text(f"model: !!python/object/apply:pathlib.Path.touch [{canary}]\n")
+    path.write_text(f"model: !!python/object/apply:os.mkdir [{canary}]\n")
     with pytest.raises(ConfigError, match=f"{name} cannot be read"):
         read_config(path)
     (tmp_path / "mine.py").write_text(f"_base_ = ['{name}']\n")

@@ -1,7 +1,6 @@
 """Planted bugs in checks of what comes with data: configs, checkpoints, weights and images."""
 
 UNTRUSTED = ("tests/results/test_untrusted_results.py",)
-SECURITY = ("tests/test_security.py",)
 CHECKPOINT = ("tests/models/test_checkpoint.py",)
 
 BUGS = [
@@ -31,56 +30,66 @@ BUGS = [
         file="ovss/models/untrusted.py",
         old='name.startswith("ovss.")',
         new='name.startswith("ovss")',
-        tests=UNTRUSTED,
+        tests=(
+            "tests/results/test_untrusted_results.py::test_a_module_with_a_similar_name_is_refused",
+        ),
     ),
     dict(
         name="a module named like a plugin is trusted",
         file="ovss/models/plugins.py",
         old='module.startswith(f"{root}.")',
         new="module.startswith(root)",
-        tests=("tests/models/test_plugins.py",),
+        tests=("tests/models/test_plugins.py::test_a_module_belongs_to_a_plugin_by_whole_names",),
     ),
     dict(
         name="one trusted class of a name is enough",
         file="ovss/models/untrusted.py",
         old="not all(_is_ours(cls)",
         new="not any(_is_ours(cls)",
-        tests=UNTRUSTED,
+        tests=(
+            "tests/results/test_untrusted_results.py::test_every_class_of_a_name_must_be_trusted",
+        ),
     ),
     dict(
         name="a pickle in capitals is no pickle",
         file="ovss/models/untrusted.py",
         old="item.lower().strip().endswith(_PICKLES)",
         new="item.endswith(_PICKLES)",
-        tests=UNTRUSTED,
+        tests=(
+            "tests/results/test_untrusted_results.py::test_a_data_set_that_reads_a_pickle_is_refused",
+        ),
     ),
     dict(
         name="hooks of a result are kept",
         file="ovss/results/recorded_config.py",
         old='"test_cfg", "env_cfg")',
         new='"test_cfg", "env_cfg", "custom_hooks")',
-        tests=UNTRUSTED,
+        tests=(
+            "tests/results/test_untrusted_results.py::test_what_an_evaluation_does_not_read_is_dropped",
+        ),
     ),
     dict(
         name="metrics of a result that write files are kept",
         file="ovss/results/recorded_config.py",
         old="if isinstance(cls, type) and issubclass(cls, OpenVocabIoU):",
         new="if isinstance(cls, type):",
-        tests=UNTRUSTED,
+        tests=(
+            "tests/results/test_untrusted_results.py::test_what_an_evaluation_does_not_read_is_dropped",
+        ),
     ),
     dict(
         name="a log in a checkpoint reaches any attribute",
         file="ovss/io/plain_pickle.py",
         old=' or name not in ("min", "max", "current", "mean"):',
         new=":",
-        tests=SECURITY,
+        tests=("tests/test_security.py::test_names_of_attributes_in_a_checkpoint_give_no_way_out",),
     ),
     dict(
         name="a log in a checkpoint reaches other classes",
         file="ovss/io/plain_pickle.py",
         old="if owner is not HistoryBuffer or name",
         new="if name",
-        tests=SECURITY,
+        tests=("tests/test_security.py::test_names_of_attributes_in_a_checkpoint_give_no_way_out",),
     ),
     dict(
         name="a mapped checkpoint runs code",
