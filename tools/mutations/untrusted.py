@@ -12,14 +12,14 @@ BUGS = [
         tests=UNTRUSTED,
     ),
     dict(
-        name="a config with data sets its scope",
+        name="the scope of a result counts",
         file="ovss/models/untrusted.py",
         old='    "_scope_",\n',
         new="",
         tests=UNTRUSTED,
     ),
     dict(
-        name="a config with data imports any module",
+        name="a result imports any module",
         file="ovss/models/untrusted.py",
         old='if private or not (name.startswith("ovss.") or is_in_plugin(name)):',
         new="if private:",
@@ -51,7 +51,7 @@ BUGS = [
         ),
     ),
     dict(
-        name="a pickle in capitals is no pickle",
+        name="a pickle with a name in capitals is accepted",
         file="ovss/models/untrusted.py",
         old="item.lower().strip().endswith(_PICKLES)",
         new="item.endswith(_PICKLES)",
