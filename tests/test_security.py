@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mmengine
+import numpy as np
 import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -142,12 +143,15 @@ def test_a_checkpoint_that_runs_code_is_refused(trained, tmp_path):
     assert not canary.exists()
 
 
-def test_names_of_attributes_in_a_checkpoint_give_no_way_out(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("owner", "name"), [(mmengine.logging.HistoryBuffer, "__init__"), (np.ndarray, "mean")]
+)
+def test_names_of_attributes_in_a_checkpoint_give_no_way_out(trained, tmp_path, owner, name):
     """The list of names of mmengine has `getattr`, which reaches everything."""
 
     class Escape:
         def __reduce__(self):
-            return getattr, (mmengine.logging.HistoryBuffer, "__init__")
+            return getattr, (owner, name)
 
     content = torch.load(trained / "run" / "iter_2.pth", weights_only=False)
     content["meta"]["extra"] = Escape()
@@ -193,7 +197,7 @@ def test_the_last_checkpoint_of_a_moved_folder_is_found(tmp_path):
 @pytest.mark.parametrize("name", ["bad.yaml", "bad.yml"])
 def test_yaml_holds_plain_values_only(tmp_path, name):
     canary, path = tmp_path / "canary", tmp_path / name
-    path.write_text(f"model: !!python/object/apply:pathlib.Path.touch [{canary}]\n")
+    path.write_text(f"model: !!python/object/apply:os.mkdir [{canary}]\n")
     with pytest.raises(ConfigError, match=f"{name} cannot be read"):
         read_config(path)
     (tmp_path / "mine.py").write_text(f"_base_ = ['{name}']\n")

@@ -303,15 +303,15 @@ def test_max_is_not_a_rule_for_training():
 
 
 class Spoilt(nn.Module):
-    """Component whose output has one NaN."""
+    """Component whose output has one value that is not finite."""
 
-    def __init__(self, component: nn.Module, field: str | None) -> None:
+    def __init__(self, component: nn.Module, field: str | None, value: float = torch.nan) -> None:
         super().__init__()
-        self.component, self.field = component, field
+        self.component, self.field, self.value = component, field, value
 
     def forward(self, *arguments):
         output = self.component(*arguments)
-        getattr(output, self.field).view(-1)[0] = torch.nan
+        getattr(output, self.field).view(-1)[0] = self.value
         return output
 
 
@@ -331,6 +331,21 @@ def test_nan_is_an_error_that_names_the_stage(part, field, kind, activation):
     message = f"the {kind} of the {part.replace('_', '-')} \\(Spoilt\\)"
     with pytest.raises(NonFiniteError, match=message):
         model.scores(make_images(1)[0], text)
+
+
+def test_a_logit_that_overflows_is_an_error_although_its_probability_is_1():
+    model = compose(inference=dict(activation="sigmoid"))
+    model.decoder = Spoilt(model.decoder, "logits_BKHW", torch.inf)
+    text = model.encode_vocabulary(make_names(3))
+    with pytest.raises(NonFiniteError, match=r"the masks of the decoder \(Spoilt\)"):
+        model.scores(make_images(1)[0], text)
+
+
+def test_minus_infinity_excludes_a_category_and_is_no_error():
+    model = compose(inference=dict(activation="sigmoid"))
+    model.decoder = Spoilt(model.decoder, "logits_BKHW", -torch.inf)
+    scores = model.scores(make_images(1)[0], model.encode_vocabulary(make_names(3)))
+    assert scores.probs_BKHW.isfinite().all()
 
 
 def test_nan_in_the_text_embeddings_is_an_error():

@@ -84,3 +84,29 @@ def test_a_dangling_link_is_a_foreign_file(tmp_path):
     outputs = Outputs(tmp_path, [], lambda stem: [Path(f"{stem}.json")])
     assert outputs.stem("photo", "/a/photo.jpg") == "photo_2"
     outputs.release()
+
+
+def test_an_input_is_not_overwritten_even_if_an_earlier_run_made_it(tmp_path):
+    def files(stem):
+        return [Path(f"{stem}.json"), Path(f"{stem}_overlay.png")]
+
+    folder, link = tmp_path / "outputs", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    write_text(folder / "photo.json", json.dumps({"image": "/a/photo.jpg"}))
+    write_text(folder / "photo_overlay.png", "pixels")
+    for place in (folder, link):
+        again = Outputs(place, [], files)
+        assert again.stem("photo", "/a/photo.jpg") == "photo"
+        again.release()
+        outputs = Outputs(place, [folder / "photo_overlay.png"], files)
+        assert outputs.stem("photo", "/a/photo.jpg") == "photo_2"
+        outputs.release()
+
+
+def test_the_outputs_of_another_image_are_kept(tmp_path):
+    for content in ('{"image": "/b/photo.jpg"}', '{"video": "/b/photo.mp4"}', "{}", "[]", "{"):
+        write_text(tmp_path / "photo.json", content)
+        outputs = Outputs(tmp_path, [], lambda stem: [Path(f"{stem}.json")])
+        assert outputs.stem("photo", "/a/photo.jpg") == "photo_2"
+        outputs.release()

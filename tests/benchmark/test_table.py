@@ -129,6 +129,7 @@ def test_the_command_in_a_process_of_its_own(tmp_path, capfd):
     ("change", "message"),
     [
         ({"mIoU": 99.9, "mIoU_seen": 10, "mIoU_unseen": 20, "hIoU": 13.3333}, "not between"),
+        ({"mIoU": 15, "mIoU_seen": 10, "mIoU_unseen": 20, "hIoU": 15}, "has hIoU 15, but its"),
         ({"mIoU": True}, "has mIoU 'True', which is not in 0..100"),
         ({"mIoU": "12"}, "has mIoU '12', which is not in 0..100"),
         ({"hIoU": -1}, "has hIoU '-1', which is not in 0..100"),

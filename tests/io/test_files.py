@@ -112,6 +112,19 @@ def test_a_writer_whose_file_is_taken_for_a_leftover_starts_again(target, monkey
     assert len(calls) == 2
 
 
+def test_a_file_is_locked_until_it_is_renamed(target, monkeypatch):
+    replace, was_free = os.replace, []
+
+    def rename(old, new):
+        with open(old, "rb") as other:
+            was_free.append(files.try_lock(other.fileno()))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", rename)
+    write_text(target, "new")
+    assert was_free == [False]
+
+
 def test_foreign_files_are_no_leftovers(target):
     names = [".result.json.abcd1234.tmp", ".x.ovss.tmp", "x.12345678.ovss.tmp", ".hidden"]
     for name in names:

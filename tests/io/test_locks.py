@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from ovss.io import locks
 from ovss.io.locks import FileLock
 from ovss.io.regular import ensure_readable, inherited_pipe, open_regular
 
@@ -65,6 +66,22 @@ def _is_busy(folder):
     return "BlockingIOError" in done.stderr
 
 
+def test_a_lock_file_that_was_deleted_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    path, lock, calls = tmp_path / ".lock", locks.try_lock, []
+
+    def late_lock(descriptor, *, wait=False):
+        if not calls:  # the previous owner ends at this moment
+            path.unlink()
+        calls.append(descriptor)
+        return lock(descriptor, wait=wait)
+
+    monkeypatch.setattr(locks, "try_lock", late_lock)
+    with FileLock(path, "training"):
+        assert len(calls) == 2
+        with pytest.raises(BlockingIOError, match="another training"):
+            FileLock(path, "training")
+
+
 @pytest.mark.parametrize("kind", ["link", "hard link"])
 def test_a_planted_lock_file_does_not_change_another_file(tmp_path, kind):
     victim = tmp_path / "victim"
@@ -80,7 +97,8 @@ def test_special_files_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     paths = {tmp_path / "pipe": "a named pipe", tmp_path: "a folder", "/dev/zero": "a device"}
     for path, kind in paths.items():
-        for call in (open_regular, ensure_readable, lambda p: open_regular(p, "a")):
+        writers = (lambda p: open_regular(p, "a"), lambda p: open_regular(p, "r+b"))
+        for call in (open_regular, ensure_readable, *writers):
             with pytest.raises(OSError, match=f"expected a regular file, found {kind}"):
                 call(path)
     with pytest.raises(FileNotFoundError):

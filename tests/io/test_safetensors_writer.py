@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 import torch
@@ -45,6 +46,18 @@ def test_the_order_of_tensors_and_notes_changes_no_byte():
     notes = {f"key{index}": str(index) for index in range(9)}
     reordered = dict(reversed(tensors.items())), dict(reversed(notes.items()))
     assert written(tensors, notes) == written(*reordered)
+
+
+@pytest.mark.parametrize("note", ["", "1", "12", "123", "1234", "12345", "123456", "1234567"])
+def test_every_tensor_starts_at_a_multiple_of_its_element_size(note):
+    kinds = [torch.uint8, torch.float16, torch.float64, torch.int32, torch.bool]
+    tensors = {str(kind): torch.ones(3, dtype=kind) for kind in kinds}
+    content = written(tensors, {"note": note})
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    for name, value in tensors.items():
+        start = 8 + length + header[name]["data_offsets"][0]
+        assert start % value.element_size() == 0, name
 
 
 def test_a_type_that_the_format_lacks_is_named():

@@ -9,7 +9,7 @@ import pytest
 
 from ovss.cli import main
 from ovss.models.configs import find_config, list_configs, load_config
-from ovss.models.plugins import PluginError, find_plugins, load_plugins
+from ovss.models.plugins import PluginError, find_plugins, is_in_plugin, load_plugins
 from ovss.models.weights import find_weights
 from ovss.registry import POSTPROCESSORS
 
@@ -118,3 +118,10 @@ def test_json_of_the_command_is_nothing_but_json(packaged, capfd):
     assert main(["list", "methods", "--json"]) == 0
     methods = json.loads(capfd.readouterr().out)["methods"]
     assert {"shifty_mini", "shift/cat_seg_mini"} <= {row["name"] for row in methods}
+
+
+def test_a_module_belongs_to_a_plugin_by_whole_names():
+    assert is_in_plugin("ovss_plugins.sed")
+    assert is_in_plugin("ovss_plugins.sed.decoder")
+    assert not is_in_plugin("ovss_plugins.sedan")
+    assert not is_in_plugin("ovss_plugins")

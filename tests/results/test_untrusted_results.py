@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.registry import MODELS
+from mmseg.registry import TRANSFORMS as MMSEG_TRANSFORMS
 
 from ovss.models.config_source import ConfigError
 from ovss.models.config_text import dump_config, read_config_text
@@ -129,8 +130,25 @@ def test_a_data_set_that_reads_a_pickle_is_refused(recorded):
     dataset = {"_delete_": True, "type": "BaseSegDataset", "ann_file": "data.pkl"}
     with pytest.raises(UntrustedConfigError, match=r"dataset\.type"):
         read_recorded_config(changed(recorded, "test_dataloader.dataset", dataset), "r.json")
-    text = changed(recorded, "test_dataloader.dataset.ann_file", "data.pkl")
-    with pytest.raises(UntrustedConfigError, match="such files can run code"):
+    for name in ("data.pkl", "DATA.PKL", "data.Pickle "):
+        text = changed(recorded, "test_dataloader.dataset.ann_file", name)
+        with pytest.raises(UntrustedConfigError, match="such files can run code"):
+            read_recorded_config(text, "r.json")
+
+
+@pytest.mark.parametrize("module", ["ovss_canary", "ovss_plugins.sedan", "ovss.__main__"])
+def test_a_module_with_a_similar_name_is_refused(recorded, module):
+    text = changed(recorded, "custom_imports.imports", [module])
+    with pytest.raises(UntrustedConfigError, match="belongs to none of the installed plugins"):
+        read_recorded_config(text, "r.json")
+
+
+def test_every_class_of_a_name_must_be_trusted(recorded, monkeypatch):
+    """A build may find a class in the registry of the scope before the one of this package."""
+    text = changed(recorded, "test_dataloader.dataset.pipeline", [{"type": "PackSample"}])
+    read_recorded_config(text, "r.json")
+    monkeypatch.setitem(MMSEG_TRANSFORMS.module_dict, "PackSample", Shout)
+    with pytest.raises(UntrustedConfigError, match=r"pipeline\.0\.type"):
         read_recorded_config(text, "r.json")
 
 

@@ -7,23 +7,23 @@ BUGS = [
     dict(
         name="files are written in place",
         file="ovss/io/files.py",
-        old="            write(file)\n        # Temporary",
-        new="            write(file)\n            with path.open('wb') as own:\n"
-        "                write(own)\n        # Temporary",
+        old="                write(file)\n",
+        new="                write(file)\n                with open(path, 'wb') as own:\n"
+        "                    write(own)\n",
         tests=ATOMIC,
     ),
     dict(
         name="a temporary file is left behind",
         file="ovss/io/files.py",
-        old="            temporary.unlink(missing_ok=True)\n",
-        new="            pass\n",
+        old="os.unlink(temporary)",
+        new="pass",
         tests=ATOMIC,
     ),
     dict(
         name="written files are private",
         file="ovss/io/files.py",
-        old="        temporary.chmod(0o666 & ~umask)\n",
-        new="",
+        old="os.open(place, _FLAGS, 0o666)",
+        new="os.open(place, _FLAGS, 0o600)",
         tests=ATOMIC,
     ),
     dict(
@@ -56,9 +56,9 @@ BUGS = [
     ),
     dict(
         name="code in a weights file is executed",
-        file="ovss/io/weight_files.py",
-        old='map_location="cpu", weights_only=True)',
-        new='map_location="cpu", weights_only=False)',
+        file="ovss/io/plain_pickle.py",
+        old="torch.load(file, map_location=map_location, weights_only=True)",
+        new="torch.load(file, map_location=map_location, weights_only=False)",
         tests=CHECKPOINT,
     ),
     dict(

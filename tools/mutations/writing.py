@@ -1,0 +1,171 @@
+"""Planted bugs in files that several processes write, and in processes that end."""
+
+FILES = ("tests/io/test_files.py",)
+LOCKS = ("tests/io/test_locks.py",)
+STEMS = ("tests/api/test_stems.py",)
+WRITER = ("tests/io/test_safetensors_writer.py",)
+
+BUGS = [
+    dict(
+        name="the file of a living writer is deleted",
+        file="ovss/io/files.py",
+        old="if not _is_free(descriptor) or not is_same_file(descriptor, path):",
+        new="if not is_same_file(descriptor, path):",
+        tests=("tests/io/test_files.py::test_the_temporary_file_of_a_living_writer_stays",),
+    ),
+    dict(
+        name="a file is renamed after its lock has ended",
+        file="ovss/io/files.py",
+        old="if HAS_LOCKS:  # renamed while locked, so that nobody takes it for a leftover\n"
+        "                    os.replace(temporary, path)\n            if not HAS_LOCKS:",
+        new="if HAS_LOCKS:\n                    pass\n            if True:",
+        tests=FILES,
+    ),
+    dict(
+        name="a writer does not check that its file is still there",
+        file="ovss/io/files.py",
+        old="and (not HAS_LOCKS or is_same_file(descriptor, place)):",
+        new="and True:",
+        tests=FILES,
+    ),
+    dict(
+        name="a named pipe is a regular file",
+        file="ovss/io/regular.py",
+        old='return "" if stat.S_ISREG(mode) else',
+        new='return "" if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) else',
+        tests=("tests/io/test_files.py::test_only_regular_files_are_replaced",),
+    ),
+    dict(
+        name="an opened file may be a pipe",
+        file="ovss/io/regular.py",
+        old="            _check(status.st_mode, path)\n",
+        new="",
+        tests=LOCKS,
+    ),
+    dict(
+        name="a lock file is opened through a link",
+        file="ovss/io/regular.py",
+        old='"r+": os.O_RDWR | os.O_CREAT | _NOFOLLOW,',
+        new='"r+": os.O_RDWR | os.O_CREAT,',
+        tests=LOCKS,
+    ),
+    dict(
+        name="a file of two names is written",
+        file="ovss/io/regular.py",
+        old="status.st_nlink > 1:",
+        new="status.st_nlink > 2:",
+        tests=LOCKS,
+    ),
+    dict(
+        name="a lock is shared",
+        file="ovss/io/locks.py",
+        old="fcntl.LOCK_EX | (0",
+        new="fcntl.LOCK_SH | (0",
+        tests=LOCKS,
+    ),
+    dict(
+        name="the lock of a deleted file counts",
+        file="ovss/io/locks.py",
+        old="if is_same_file(file.fileno(), self.path):",
+        new="if True:",
+        tests=LOCKS,
+    ),
+    dict(
+        name="a process takes its own lock twice without asking",
+        file="ovss/io/locks.py",
+        old="if again and key in _HELD:",
+        new="if key in _HELD:",
+        tests=LOCKS,
+    ),
+    dict(
+        name="two processes get one name",
+        file="ovss/io/reservations.py",
+        old="if try_lock(file.fileno()) and is_same_file(file.fileno(), path):",
+        new="if is_same_file(file.fileno(), path):",
+        tests=STEMS,
+    ),
+    dict(
+        name="names that differ in case are two",
+        file="ovss/io/reservations.py",
+        old="folded = name.casefold()",
+        new="folded = name",
+        tests=STEMS,
+    ),
+    dict(
+        name="an input is overwritten by an output",
+        file="ovss/api/stems.py",
+        old="if any(file.resolve() in self.inputs for file in files):",
+        new="if any(file in self.inputs for file in files):",
+        tests=STEMS,
+    ),
+    dict(
+        name="a link that leads nowhere is replaced",
+        file="ovss/api/stems.py",
+        old="os.path.lexists(file)",
+        new="os.path.exists(file)",
+        tests=STEMS,
+    ),
+    dict(
+        name="the output of another image is replaced",
+        file="ovss/api/stems.py",
+        old='return source not in (content.get("image"), content.get("video"))',
+        new='return not (content.get("image") or content.get("video"))',
+        tests=STEMS,
+    ),
+    dict(
+        name="the order of weights in a file is that of the model",
+        file="ovss/io/safetensors_writer.py",
+        old="(-tensors[name].element_size(), name))",
+        new="-tensors[name].element_size())",
+        tests=WRITER,
+    ),
+    dict(
+        name="narrow types come before wide ones",
+        file="ovss/io/safetensors_writer.py",
+        old="(-tensors[name].element_size(), name))",
+        new="(tensors[name].element_size(), name))",
+        tests=WRITER,
+    ),
+    dict(
+        name="tensors of a file are not aligned",
+        file="ovss/io/safetensors_writer.py",
+        old="(-len(text) % _ALIGNMENT)",
+        new="(len(text) % _ALIGNMENT)",
+        tests=WRITER,
+    ),
+    dict(
+        name="a child outlives its parent",
+        file="ovss/io/children.py",
+        old="int(signal.SIGKILL)",
+        new="0",
+        tests=("tests/io/test_children.py",),
+    ),
+    dict(
+        name="the message of a worker comes last",
+        file="ovss/data/workers.py",
+        old="""f"{text.rstrip('.')} ({where})\"""",
+        new="""f"{where}: {text.rstrip('.')}\"""",
+        tests=("tests/data/test_workers.py",),
+    ),
+    dict(
+        name="the advice of a worker is lost",
+        file="ovss/data/workers.py",
+        old='        advised(self, *content["topics"], **content["values"])\n',
+        new="",
+        tests=("tests/data/test_workers.py",),
+    ),
+    dict(
+        name="the memory of the machine counts as left",
+        file="ovss/training/memory_watch.py",
+        old="needed > available.left:",
+        new="needed > available.total:",
+        tests=("tests/training/test_memory_watch.py",),
+    ),
+    dict(
+        name="memory that runs out within a step is not noticed",
+        file="ovss/training/memory_watch.py",
+        old="_RESERVE * available.total",
+        new="_RESERVE * available.left",
+        tests=("tests/training/test_memory_watch.py",),
+    ),
+]
