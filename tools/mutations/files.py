@@ -229,8 +229,8 @@ BUGS = [
     dict(
         name="an earlier segment covers a later one",
         file="ovss/prepare/pascal_context.py",
-        old="raw_HW[mask_HW] = int(category)",
-        new="raw_HW[mask_HW & (raw_HW == 0)] = int(category)",
+        old="raw_HW[mask_HW] = category",
+        new="raw_HW[mask_HW & (raw_HW == 0)] = category",
         tests=("tests/prepare/test_prepare_pascal_context.py",),
     ),
     dict(

@@ -94,8 +94,8 @@ BUGS = [
     dict(
         name="an input is overwritten by an output",
         file="ovss/api/stems.py",
-        old="if any(file.resolve() in self.inputs for file in files):",
-        new="if any(file in self.inputs for file in files):",
+        old="os.path.realpath(file) in self.inputs",
+        new="os.fspath(file) in self.inputs",
         tests=STEMS,
     ),
     dict(
