@@ -15,7 +15,7 @@ from typing import IO, Any, Literal, SupportsIndex, Union, get_args, get_origin,
 
 from .excerpts import excerpt
 
-__all__ = ["CONFIG", "JSON", "PYTHON", "in_words", "hints_of", "misfit"]
+__all__ = ["CONFIG", "JSON", "PYTHON", "annotations_of", "in_words", "misfit"]
 
 Nouns = Mapping[Any, str]
 
@@ -91,7 +91,7 @@ def in_words(hint: Any, nouns: Nouns = PYTHON) -> str:
 
 
 @cache
-def hints_of(target: Any) -> dict[str, Any]:
+def annotations_of(target: Any) -> dict[str, Any]:
     """Annotations of a function or of the fields of a class; none if they cannot be resolved."""
     try:
         return get_type_hints(target)

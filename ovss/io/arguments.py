@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from .annotations import hints_of, misfit
+from .annotations import annotations_of, misfit
 from .excerpts import shortened
 
 __all__ = ["check_fields", "typed_arguments"]
@@ -36,7 +36,7 @@ def typed_arguments(function: Callable[P, R]) -> Callable[P, R]:
         except TypeError:
             _check_names(signature, kwargs, name)
             return function(*args, **kwargs)  # Python names the missing argument
-        hints = hints_of(function)
+        hints = annotations_of(function)
         for key, value in bound.arguments.items():
             if key in hints and signature.parameters[key].kind not in _VARIABLE:
                 _check(value, hints[key], key, name)
@@ -52,7 +52,7 @@ def check_fields(record: Any) -> None:
         TypeError: a field has a value of another type.
     """
     kind: Any = type(record)
-    for key, hint in hints_of(kind).items():
+    for key, hint in annotations_of(kind).items():
         _check(getattr(record, key), hint, key, kind.__name__)
 
 

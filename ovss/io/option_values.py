@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
-from .annotations import CONFIG, hints_of, misfit
+from .annotations import CONFIG, annotations_of, misfit
 from .excerpts import excerpt
 
 __all__ = ["check_range", "check_values"]
@@ -28,7 +28,7 @@ def check_values(function: Callable, values: Mapping[str, Any], where: str) -> N
         ValueError: a number that is NaN.
     """
     target: Any = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
-    hints = hints_of(target)
+    hints = annotations_of(target)
     for name, value in values.items():
         problem = misfit(value, hints.get(name, Any), f"{where}.{name}", CONFIG)
         if problem:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from .annotations import JSON, hints_of, misfit
+from .annotations import JSON, annotations_of, misfit
 
 __all__ = ["has_type", "record_from"]
 
@@ -45,7 +45,7 @@ def record_from(
             if names
         )
         raise ValueError(f"{subject} {problem}. {advice}")
-    hints = hints_of(kind)
+    hints = annotations_of(kind)
     for key, name in named.items():
         problem = misfit(content[key], hints[name], f"{key} of {subject}", JSON)
         if problem:
