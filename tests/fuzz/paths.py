@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .cases import ACCEPTED, DENIED, EITHER, REFUSED, Box, Call, Group
+from .cases import ACCEPTED, ANYTHING, DENIED, EITHER, REFUSED, Box, Call, Group
 from .images import encoded, image_of
 from .material import SEGMENT
 from .odd import TEXTS
@@ -111,7 +111,8 @@ def odd_name(box: Box, text: str) -> Call:
     """A name that does not exist, in the place of a path."""
     _material(box)
     subject = box.random.choice(list(SUBJECTS))
-    return Call(_filled(SUBJECTS[subject], text), DENIED)
+    # `--` ends the flags and names nothing, so that a flag before it has no value
+    return Call(_filled(SUBJECTS[subject], text), ANYTHING if text == "--" else DENIED)
 
 
 @PATHS.each(["a\nb", "\x1b[31m", "caf\udce9", "a" * 240, "{}", "%s", "e\u0301", "[x]", "-x"])
