@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cases import ANYTHING, DENIED, EITHER, REFUSED, USAGE, Box, Call, Group
+from .cases import ANYTHING, DENIED, REFUSED, USAGE, Box, Call, Group
 from .configs import PATHS, TRAINED
 from .images import encoded, image_of
 from .material import SEGMENT
