@@ -39,18 +39,18 @@ GROUPS: dict[str, Group] = {
 }
 DEFAULT_SEED = 12
 QUICK = {
-    "images": 24, "paths": 18, "words": 16, "classes": 10, "datasets": 12, "configs": 20,
-    "overrides": 14, "weights": 8, "resuming": 3, "results": 20, "benchmarks": 5, "preparing": 16,
-    "flags": 14, "api": 24,
+    "images": 36, "paths": 40, "words": 28, "classes": 20, "datasets": 32, "configs": 40,
+    "overrides": 32, "weights": 16, "resuming": 4, "results": 40, "benchmarks": 12,
+    "preparing": 32, "flags": 48, "api": 60,
 }  # fmt: skip
-"""Cases of each class in the default test suite, about 30 seconds."""
+"""Cases of each class in the default test suite, about 25 seconds of processor time."""
 
 FULL = {
-    "images": 90, "paths": 60, "words": 60, "classes": 40, "datasets": 50, "configs": 80,
-    "overrides": 60, "weights": 30, "resuming": 16, "results": 80, "benchmarks": 20,
-    "preparing": 80, "flags": 60, "api": 140,
+    "images": 100, "paths": 140, "words": 100, "classes": 60, "datasets": 160, "configs": 190,
+    "overrides": 160, "weights": 80, "resuming": 24, "results": 190, "benchmarks": 60,
+    "preparing": 98, "flags": 320, "api": 330,
 }  # fmt: skip
-"""Cases of each class with `--slow`, about 100 seconds."""
+"""Cases of each class with `--slow`, about 80 seconds of processor time."""
 
 
 def shares(total: int | None, names: list[str] | None = None) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cases import ANYTHING, DENIED, EITHER, REFUSED, USAGE, Box, Call, Group
+from .cases import ANYTHING, DENIED, REFUSED, USAGE, Box, Call, Group
 from .configs import PATHS, TRAINED
 from .images import encoded, image_of
 from .material import SEGMENT
@@ -84,4 +84,4 @@ def of_a_protocol(box: Box, option: str) -> Call:
 def named_protocol(box: Box, name: str) -> Call:
     box.write("train.py", (box.base / "train.py").read_bytes())
     flags = ("--work-dir", "wd", "--out", "r.json", "--protocol", name)
-    return Call(("test", "train.py", "none", *flags), EITHER if not name else DENIED)
+    return Call(("test", "train.py", "none", *flags), DENIED)
