@@ -188,7 +188,7 @@ def merged(own: Any, base: Any) -> Any:
             result[int(key)] = merged(value, base[int(key)])
         else:
             raise ConfigError(
-                f"there is no item {key} in a list of {len(base)}, whose items count from 0. "
+                f"item {key} does not exist in a list of {len(base)}, whose items count from 0. "
                 f"Correct the key"
             )
     return result
