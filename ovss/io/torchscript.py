@@ -42,7 +42,7 @@ def is_torchscript(path: str | Path) -> bool:
 
 
 def zip_members(path: str | Path) -> list[str] | None:
-    """Names of the files in a zip archive; None if it is something else or damaged."""
+    """Names of the files in a zip archive; None for another or a damaged file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()

@@ -188,7 +188,7 @@ def merged(own: Any, base: Any) -> Any:
             result[int(key)] = merged(value, base[int(key)])
         else:
             raise ConfigError(
-                f"a list of {len(base)} has indices from 0 to {len(base) - 1}, so {key} is not one "
-                f"of them. Correct the key"
+                f"item {key} does not exist in a list of {len(base)}, whose items count from 0. "
+                f"Correct the key"
             )
     return result

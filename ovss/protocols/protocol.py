@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from ovss.io.excerpts import excerpt
 from ovss.io.hashing import short_hash
 from ovss.structures import split_synonyms
 from ovss.vocabularies import list_templates, list_vocabularies, load_names, load_templates
@@ -318,7 +319,7 @@ def unknown_name(kind: str, name: str, known: list[str]) -> str:
     """Error message for an unknown name, with close matches and all known names."""
     close = difflib.get_close_matches(name, known, n=3)
     hint = f"Did you mean {' or '.join(close)}? " if close else ""
-    return f"Unknown {kind} {name!r}. {hint}Known names: {', '.join(known)}"
+    return f"Unknown {kind} {excerpt(name)}. {hint}Known names: {', '.join(known)}"
 
 
 def _dotted(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -186,3 +186,20 @@ def test_pretrained_files_of_other_tools_load(tmp_path):
     second = build_segmentor("cat_seg_mini", weights=None).encoder
     for name, value in second.state_dict().items():
         assert torch.equal(first.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({1: torch.ones(2)}, "found the key 1"),
+        ({"a": torch.ones(2).to_sparse()}, "a is a sparse tensor"),
+        ({"a": torch.empty(2, device="meta")}, "a has no values"),
+        ({"a\x1b[31m" * 50: 3}, r"a\\x1b\[31ma"),
+    ],
+)
+def test_state_dicts_that_no_model_can_load(tmp_path, state, message):
+    path = save(state, tmp_path / "w.pth", "zip")
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_weights(path)
+    assert "w.pth" in str(caught.value)
+    assert len(str(caught.value)) < 500

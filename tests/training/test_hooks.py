@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from ovss.evaluation.images import comparison
-from ovss.training.curve import plot_curve, read_curve
+from ovss.training.curve import damaged_lines, plot_curve, read_curve
 
 
 def test_a_half_written_last_line_is_left_out(tmp_path):
@@ -16,6 +17,20 @@ def test_a_half_written_last_line_is_left_out(tmp_path):
     path.write_text('{"iter": 1, "loss": 2.0}\n{"iter": 2, "lo')
     assert read_curve(path) == [{"iter": 1, "loss": 2.0}]
     assert read_curve(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["null", "3", "[]", '{"loss": 1}', '{"iter": "x"}', '{"iter": -1}', '{"iter": true}', "\0",
+     '{"iter": 1e999}', '{"iter": 1, "loss": "x"}', '{"iter": NaN}', "[" * 20_000, "\udcff"],
+)  # fmt: skip
+def test_damaged_lines_are_found_and_the_others_stay(tmp_path, line):
+    path, good = tmp_path / "curve.jsonl", '{"iter": 1, "loss": null}\n'
+    path.write_bytes((good + line + "\n" + good).encode("utf-8", "surrogateescape"))
+    assert [row["iter"] for row in read_curve(path)] == [1, 1]
+    assert damaged_lines(path) == [2]
+    path.write_text(good + '{"iter": 2, "lo')
+    assert damaged_lines(path) == []
 
 
 def test_the_curve_is_drawn_with_and_without_validation(tmp_path):

@@ -14,7 +14,8 @@ from ovss.models.checkpoint import CheckpointError
 from ovss.models.configs import load_config
 from ovss.training import NonFiniteLossError
 from ovss.training.build import build_runner
-from ovss.training.checkpoint_reader import read_training_checkpoint
+from ovss.training.checkpoint_loading import check_same_weights
+from ovss.training.checkpoint_reader import find_checkpoint, read_training_checkpoint
 from ovss.training.checkpoints import IMAGES, names_not_finite
 from ovss.training.resume import ResumeMismatchError, check_resumable
 from tests.tiny_training import tiny_config, train
@@ -25,6 +26,13 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, begin=3, eta_min=1e-5),
 ]
 """
+
+
+CHANGES = {
+    "missing": r"1 missing: decoder\.head\.bias\. .*no other checkpoint",
+    "further": "1 unexpected: extra",
+    "shape": r"1 of another shape: decoder\.head\.bias \(1, ",
+}
 
 
 def rates(run):
@@ -173,6 +181,19 @@ def test_states_that_are_not_finite_are_neither_saved_nor_resumed(tmp_path):
         match=r"has 2 values .*optimizer\.state\.0\.exp_avg .*earlier checkpoint: iter_3\.pth",
     ):
         read_training_checkpoint(file)
+    for kind, message in CHANGES.items():
+        changed = torch.load(tmp_path / "run/iter_3.pth", weights_only=False)
+        weights = changed["state_dict"]
+        if kind == "missing":
+            del weights["decoder.head.bias"]
+        elif kind == "further":
+            weights["extra"] = torch.ones(1)
+        else:
+            weights["decoder.head.bias"] = weights["decoder.head.bias"][None]
+        torch.save(changed, tmp_path / "other.pth")
+        with pytest.raises(CheckpointError, match=message):
+            check_same_weights(runner.model, tmp_path / "other.pth")
+    check_same_weights(runner.model, tmp_path / "run/iter_3.pth")
     parameter = runner.model.decoder.head.bias
     state = runner.optim_wrapper.optimizer.state[parameter]
     state["exp_avg_sq"].fill_(float("inf"))
@@ -180,3 +201,28 @@ def test_states_that_are_not_finite_are_neither_saved_nor_resumed(tmp_path):
     with pytest.raises(NonFiniteLossError, match=r"exp_avg_sq of decoder\.head\.bias"):
         hook._save_checkpoint_with_step(runner, 5, {})
     assert not (tmp_path / "run/iter_5.pth").exists()
+
+
+def test_the_last_whole_checkpoint_before_a_damaged_one_is_named(tmp_path):
+    for number in (3, 9, 11, 12, 20):
+        torch.save({"a": torch.ones(100)}, tmp_path / f"iter_{number}.pth")
+    for number in (11, 12):
+        file = tmp_path / f"iter_{number}.pth"
+        file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match=r"earlier .*: iter_9\.pth, iter_3\.pth,") as caught:
+        read_training_checkpoint(tmp_path / "iter_12.pth")
+    assert advice_of(caught.value).values["checkpoint"] == tmp_path / "iter_9.pth"
+    (tmp_path / "last_checkpoint").write_text("iter_30.pth")
+    with pytest.raises(CheckpointError, match=r"names 'iter_30\.pth'.* from: iter_20\.pth"):
+        find_checkpoint(tmp_path)
+
+
+def test_an_archive_with_a_damaged_directory_is_reported_by_name(tmp_path):
+    path = tmp_path / "iter_1.pth"
+    torch.save({"a": torch.ones(100)}, path)
+    content = bytearray(path.read_bytes())
+    position = content.index(b"PK\1\2")
+    content[position : position + 4] = b"PK\1\3"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"iter_1\.pth .*truncated or not a checkpoint"):
+        read_training_checkpoint(path)
