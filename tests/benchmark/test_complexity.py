@@ -108,7 +108,6 @@ def test_the_command_gives_json(capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--categories", "0"], "--categories of at least 1"),
         (["--categories", "5", "--kept", "6"], "between 1 and 5 kept categories"),
         (["--vocabulary", "ade20k_15"], "ade20k_150"),
     ],

@@ -67,7 +67,7 @@ def test_finished_rows_are_not_made_again(row, tmp_path, monkeypatch):
     other = plan([RANDOM], ["mini_20"], 3)
     run([*changed, *other], file)
     assert len(made) == 5, "other settings and other images are other rows"
-    assert list(tmp_path.iterdir()) == [file]
+    assert {path.name for path in tmp_path.iterdir()} <= {"rows.json", ".rows.json.lock"}
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path):
