@@ -201,7 +201,11 @@ def test_only_regular_files_are_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("device", ["/dev/full", "/dev/null", "/dev/stdout", "/dev/new-file"])
-def test_devices_are_not_replaced(device):
+def test_devices_are_not_replaced(device, monkeypatch):
+    def replace(*_: object) -> None:
+        raise AssertionError("as root, this would replace a device of the system")
+
+    monkeypatch.setattr(os, "replace", replace)
     before = os.path.lexists(device) and os.lstat(device).st_mode
     for call in (ensure_target, lambda p: write_text(p, "x")):
         with pytest.raises(OSError, match="expected a"):
