@@ -105,9 +105,10 @@ def build_runner(
     config.work_dir, config.launcher = str(work_dir), launcher
     ensure_work_dir(work_dir)
     distributed.start(launcher, **config.get("env_cfg", {}).get("dist_cfg", {}))
-    lock = None if testing else lock_work_dir(work_dir)
+    lock = None
     if not testing:
         share_of_batch(config.train_dataloader, config.train_cfg, distributed.world_size())
+        lock = lock_work_dir(work_dir)
     torch.set_float32_matmul_precision(matmul_precision(config))
     average = switch(config, "ema")
     if average is not None and not testing:

@@ -183,8 +183,8 @@ def test_weights_for_a_method_that_had_none_are_refused(recorded, capsys):
         ({"protocol": {"fields": {}}}, "but the recorded fields have the hash"),
         ({"protocol": {"fields": {}}}, "Use an unedited copy"),
         ({"data": {"pictures": 5}, "run": {"seconds": 5.0, "seconds_per_picture": 1.0}}, "on 5 im"),
-        ({"run": {"device": None}}, "must be an object, but is 'None'. The file was edited"),
-        ({"protocol": {"fields": []}}, "must be an object, but is '[]'. The file was edited"),
+        ({"run": {"device": None}}, "must be an object, got None. The file was edited"),
+        ({"protocol": {"fields": []}}, "must be an object, got []. The file was edited"),
     ],
 )
 def test_what_does_not_fit_is_named(recorded, capsys, change, message):
