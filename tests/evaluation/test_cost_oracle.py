@@ -12,6 +12,7 @@ from ovss.evaluation.plan import _plan
 from ovss.evaluation.state import ResumeError, SessionCounts, StateFolder, merge
 
 RUNNER = SimpleNamespace(logger=SimpleNamespace(info=lambda line: None))
+EMPTY = [{"both": [0]}]
 
 
 def part(images: list[int], seconds: float, started: str, length: int = 6) -> SessionCounts:
@@ -26,7 +27,7 @@ def test_sessions_count_as_long_as_their_slowest_rank(tmp_path):
     state.write(1, 0, part([0], 5.0, "3"))
     state.write(1, 1, part([1], 7.5, "2"))
     state.write(4, 0, part([3, 5], 2.0, "4"))
-    plan = _plan(RUNNER, tmp_path, range(6), identity, resume=True)
+    plan = _plan(RUNNER, tmp_path, range(6), identity, resume=True, empty=EMPTY)
     assert plan.seconds_before == 7.5 + 2.0
     assert (plan.sessions_before, plan.session) == (2, 5)
     assert plan.left_N.tolist() == [False, False, True, False, True, False]
@@ -37,7 +38,7 @@ def test_sessions_count_as_long_as_their_slowest_rank(tmp_path):
 def test_without_resuming_every_image_is_left(tmp_path):
     identity = {"weights": "a"}
     StateFolder(tmp_path, identity).write(1, 0, part([0], 5.0, "3"))
-    plan = _plan(RUNNER, tmp_path, range(6), identity, resume=False)
+    plan = _plan(RUNNER, tmp_path, range(6), identity, resume=False, empty=EMPTY)
     assert plan.left_N.all()
     assert (plan.session, plan.seconds_before, len(plan.parts)) == (1, 0, 0)
     assert StateFolder(tmp_path, identity).next_session() == 1

@@ -53,6 +53,7 @@ def test_every_metric_equals_the_number_computed_by_hand():
         "seen": False,
         "pixels": 2,
         "predicted": 2,
+        "correct": 1,
     }
     assert categories["class 3"]["iou"] is None
 
