@@ -56,9 +56,9 @@ BUGS = [
     ),
     dict(
         name="code in a weights file is executed",
-        file="ovss/io/weight_files.py",
-        old='map_location="cpu", weights_only=True)',
-        new='map_location="cpu", weights_only=False)',
+        file="ovss/io/plain_pickle.py",
+        old="torch.load(file, map_location=map_location, weights_only=True)",
+        new="torch.load(file, map_location=map_location, weights_only=False)",
         tests=CHECKPOINT,
     ),
     dict(
