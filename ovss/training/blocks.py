@@ -105,14 +105,17 @@ def check_complete(config: Config) -> None:
     Raises:
         ConfigError: the message names the keys that are missing.
     """
+    kinds: tuple[str, ...] = ("dataloader", "evaluator")
+    if config.get("train_cfg"):  # without training, an evaluation brings its own loop
+        kinds = ("dataloader", "cfg", "evaluator")
     for part in ("val", "test"):
-        keys = [f"{part}_{kind}" for kind in ("dataloader", "cfg", "evaluator")]
+        keys = [f"{part}_{kind}" for kind in kinds]
         missing = [key for key in keys if config.get(key) is None]
         if missing and len(missing) < len(keys):
             raise ConfigError(
                 f"{config.filename or 'The config'} sets "
                 f"{' and '.join(key for key in keys if key not in missing)}, but not "
-                f"{' and '.join(missing)}. Set all three or none"
+                f"{' and '.join(missing)}. Set all of them or none"
             )
 
 

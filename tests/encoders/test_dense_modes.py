@@ -189,7 +189,7 @@ def test_every_mode_takes_any_grid_and_keeps_images_apart(tiny, name):
             ValueError,
             "std of .* at least 0, got -1",
         ),
-        (dict(type="gem", iterations=1.5), TypeError, "gem.iterations must be an integer"),
+        (dict(type="gem", iterations=1.5), TypeError, "iterations must be an integer, got 1.5"),
         (
             dict(type="gem", depth=2, inv_temperature=-1.0),
             ValueError,

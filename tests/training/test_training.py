@@ -207,7 +207,7 @@ def test_weights_alone_are_not_a_checkpoint_to_resume_from(tmp_path):
     ("option", "error", "message"),
     [
         ("optim_wraper.amp=1", KeyError, "Did you mean 'optim_wrapper'"),
-        ("train_dataloader.dataset.lenght=3", TypeError, "dataset.lenght.*MiniWorldDataset takes"),
+        ("train_dataloader.dataset.lenght=3", TypeError, "lenght.*'length'.*MiniWorldDataset"),
         ("train_cfg.max_iter=3", TypeError, "TrainLoop.*max_iter"),
         ("model.decoder.dims=3", TypeError, "CATSegDecoder.*dims"),
         ("val_evaluator.sen=a", TypeError, "OpenVocabIoU.*sen"),
@@ -215,7 +215,7 @@ def test_weights_alone_are_not_a_checkpoint_to_resume_from(tmp_path):
         ("default_hooks.checkpoint.intervall=3", TypeError, "CheckpointHook.*intervall"),
         ("matmul_precision=hi", ValueError, "highest or high or medium, got 'hi'"),
         ("ema=0.1", ValueError, r"ema must be True, False or dict\(...\) of its options, got 0.1"),
-        ("gradient_checkpointing=1", ValueError, "True, False or patterns of .*, got 1"),
+        ("gradient_checkpointing=1", ValueError, "False or patterns of module names, got 1"),
         ("train_dataloader.batch_size=0", ValueError, "batch_size must be at least 1, got 0"),
         ("optim_wrapper.type=OptimWrapper", TypeError, "with GuardedOptimWrapper.*IterBased"),
     ],
