@@ -167,14 +167,22 @@ def temporary_name(name: str, token: str) -> str:
     return f".{name[:40]}.{token}.ovss.tmp"
 
 
-def delete_leftovers(folder: str | os.PathLike[str]) -> None:
+def delete_leftovers(folder: str | os.PathLike[str], *, nested: bool = False) -> None:
     """Deletes temporary files and folders of ended processes directly inside a folder.
 
     One that a living process has locked stays. Without locks on this system, everything stays.
     Listing a folder of many files takes long, so a folder is listed only as often as a small share
     of the time allows.
+
+    Args:
+        folder: folder to clean.
+        nested: True to clean the folders inside it as well; links are not followed.
     """
     if not HAS_LOCKS:
+        return
+    if nested:
+        for place, _, _ in os.walk(folder):
+            delete_leftovers(place)
         return
     key, start = os.path.abspath(folder), time.monotonic()
     if start < _next_listing.get(key, 0.0):

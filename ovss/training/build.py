@@ -17,7 +17,7 @@ from ovss import distributed
 from ovss.distributed import unwrap
 from ovss.io.advice import advised
 from ovss.io.excerpts import excerpt
-from ovss.io.files import ensure_writable
+from ovss.io.files import delete_leftovers, ensure_writable
 from ovss.io.locks import FileLock
 from ovss.models.checkpoint import load_weights
 from ovss.models.config_keys import check_keys
@@ -184,7 +184,9 @@ def register_training() -> None:
 
 
 def lock_work_dir(folder: str | Path) -> FileLock | None:
-    """Locks a working directory for one training; the first rank does it for all.
+    """Locks a working directory for one training, and deletes what killed trainings left in it.
+
+    The first rank does it for all.
 
     Raises:
         BlockingIOError: another training uses the directory; every rank raises it.
@@ -193,6 +195,7 @@ def lock_work_dir(folder: str | Path) -> FileLock | None:
     if distributed.rank() == 0:
         try:
             lock = FileLock(Path(folder) / ".train.lock", "training", again=True)
+            delete_leftovers(folder, nested=True)
         except BlockingIOError as error:
             problem = error.args + (error.filename,)
     problem = distributed.all_gather(problem)[0]
