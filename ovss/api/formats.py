@@ -148,7 +148,8 @@ def save_result(
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
     ensure_formats(folder, result.categories, formats)
     paths = tuple(Path(folder) / file for file in output_files(stem, formats))
-    for name, path in zip(formats, paths):
+    # the summary first: it names the image, so that a run after a kill replaces these files
+    for name, path in sorted(zip(formats, paths), key=lambda each: each[0] != "json"):
         FORMATS[name].write(result, path, drawing)
         if FORMATS[name].companion or FORMATS[name].listing:
             _share(FORMATS[name], Path(folder), result.categories, stem)

@@ -14,6 +14,7 @@ from PIL import Image
 from ovss.api.coco import CocoWriter
 from ovss.api.formats import FORMATS, ensure_formats, output_files
 from ovss.api.result import UNKNOWN, SegmentationResult
+from ovss.api.stems import Outputs
 from ovss.drawing.colors import palette
 from ovss.io.outputs import is_own_output
 
@@ -57,6 +58,20 @@ def test_files_are_in_the_order_of_the_formats(result, tmp_path):
     json_path, overlay = result.save(tmp_path, "a", ("json", "overlay"), {"legend": False})
     assert (json_path.name, overlay.name) == ("a.json", "a_overlay.png")
     assert Image.open(overlay).size == (120, 90)
+
+
+def test_a_run_after_a_kill_replaces_the_files_of_the_killed_one(result, tmp_path, monkeypatch):
+    """The kill falls between two files; without the summary they would count as foreign."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ovss.api.images.write_label_png", killed)
+    with pytest.raises(KeyboardInterrupt):
+        result.save(tmp_path, "photo")
+    outputs = Outputs(tmp_path, [], output_files)
+    assert outputs.stem("photo", json.loads((tmp_path / "photo.json").read_text())["image"])
+    assert outputs.used == {"photo"}
 
 
 def test_an_unknown_format_is_named(result, tmp_path):

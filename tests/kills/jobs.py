@@ -101,6 +101,13 @@ def _segment_arguments(folder: Path) -> list[str]:
     return [*command, "--model", "cat_seg_mini"]
 
 
+def _segmented(folder: Path) -> Any:
+    files = _files(folder / "masks")
+    for path in (folder / "masks").glob("*.json"):  # the summaries name the absolute path
+        files[path.name] = path.read_text("utf-8").replace(str(folder), "")
+    return files
+
+
 def _benchmark_outcome(folder: Path) -> Any:
     rows = json.loads((folder / "rows.json").read_text())
     return _without_measurements(rows)
@@ -132,6 +139,6 @@ JOBS = (
     _training("cat_seg_mini", 15),
     Job("test", _test_arguments, _test_outcome),
     Job("prepare", lambda folder: PREPARE.split(), _prepared, _official_files),
-    Job("segment", _segment_arguments, lambda folder: _files(folder / "masks"), _scenes),
+    Job("segment", _segment_arguments, _segmented, _scenes),
     Job("benchmark", lambda folder: BENCHMARK.split(), _benchmark_outcome),
 )
