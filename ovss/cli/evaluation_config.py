@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,5 +110,5 @@ def use_folder(config: Config, folder: str, **where: Any) -> tuple[str, str]:
         "dataset": described.config([{"type": "PackSample"}]),
     }
     config.test_evaluator = {"type": "OpenVocabIoU"}
-    name = Path(folder).resolve().name
+    name = os.path.basename(os.path.realpath(folder))
     return f"{name}/{described.split}" if described.split else name, str(described)

@@ -65,7 +65,7 @@ class PluginCommand:
         origin = f"plugin {self.plugin.name!r} ({self.plugin.distribution} {self.plugin.version})"
         try:
             module = importlib.import_module(f"{self.plugin.module}.{FOLDER}.{self.file.stem}")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"Command {self.name!r} of {origin} failed to load with {type(error).__name__}: "
                 f"{error}. Upgrade or uninstall {self.plugin.distribution}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -63,7 +64,7 @@ def describe_folder(
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise FileNotFoundError(f"Expected a dataset folder, found {found} at {root}")
-    if root.resolve().name.endswith(".partial"):
+    if os.path.realpath(root).endswith(".partial"):
         raise LayoutError(
             f"{root} is incomplete. Run the command that prepares it again to continue"
         )

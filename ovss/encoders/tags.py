@@ -119,7 +119,7 @@ def _check_network(tag: dict[str, Any]) -> None:
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
     url = ENDPOINT if tag.get("hf_hub") else tag.get("url", "")
-    if not tag.get("hf_hub") and (OLD_CACHE.expanduser() / Path(url).name).is_file():
+    if not tag.get("hf_hub") and Path(os.path.expanduser(OLD_CACHE), Path(url).name).is_file():
         return  # open_clip verifies the digest of the cached file and uses it
     if HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")

@@ -39,9 +39,9 @@ def cache_folder() -> Path | None:
     setting = os.environ.get("OVSS_CACHE_DIR")
     if setting is not None:
         is_off = setting.strip().lower() in ("", "off")
-        return None if is_off else Path(setting).expanduser() / "text"
+        return None if is_off else Path(os.path.expanduser(setting), "text")
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "ovss" / "text"
+    return Path(os.path.expanduser(base), "ovss", "text")
 
 
 def cache_key(**inputs: Any) -> str:

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TextIO
 
+from .excerpts import one_line
+
 __all__ = ["echo", "limit_terminal", "say", "verbose_terminal"]
 
 _VERBOSE: ContextVar[bool] = ContextVar("verbose terminal", default=False)
@@ -89,7 +91,7 @@ class _TerminalHandler(logging.Handler):
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
             if not any(noise in text for noise in _NOISE):
-                self.write(f"{record.levelname.lower()}: {text}", sys.stderr)
+                self.write(f"{record.levelname.lower()}: {one_line(text)}", sys.stderr)
         elif vars(record).get(_MARK):
             self.write(text, sys.stdout)
 
