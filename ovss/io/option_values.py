@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .excerpts import excerpt
+from .strict_json import MAX_INTEGER
 
 __all__ = ["check_range", "check_values"]
 
@@ -37,7 +38,7 @@ def check_values(function: Callable, values: Mapping[str, Any], where: str) -> N
 
     Raises:
         TypeError: a value of another type.
-        ValueError: a number that is NaN.
+        ValueError: a number that is NaN, or an integer of more than 64 bits.
     """
     hints = _hints(function)
     for name, value in values.items():
@@ -45,6 +46,11 @@ def check_values(function: Callable, values: Mapping[str, Any], where: str) -> N
         if hint is not None and not _fits(value, hint):
             raise TypeError(
                 f"{where}.{name} must be {_described(hint)}, got {excerpt(value)}. Correct the "
+                f"value"
+            )
+        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+            raise ValueError(
+                f"{where}.{name} must be an integer of 64 bits, got {excerpt(value)}. Correct the "
                 f"value"
             )
         if isinstance(value, float) and math.isnan(value):
