@@ -34,6 +34,10 @@ VIEWS_ON_CPU = 2
 view; with many, the activations no longer fit into the cache."""
 
 
+_LARGEST_SIDE = 1 << 20
+"""Side of an image in pixels that no memory holds."""
+
+
 @dataclass(frozen=True)
 class InferenceConfig:
     """Geometric part of a protocol: how an image is cut into views, and how views are merged.
@@ -74,6 +78,7 @@ class InferenceConfig:
         if self.size is not None:
             sides = (self.size,) if isinstance(self.size, int) else self.size
             check_range("inference", 1, size=min(sides))
+            check_range("inference", 1, _LARGEST_SIDE, size=max(sides))
         if self.mode not in ("whole", "slide"):
             raise ValueError(
                 f"inference mode must be 'whole' or 'slide', got {excerpt(self.mode)}."

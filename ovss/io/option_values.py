@@ -9,6 +9,7 @@ from typing import Any
 
 from .annotations import CONFIG, annotations_of, misfit
 from .excerpts import excerpt
+from .strict_json import MAX_INTEGER
 
 __all__ = ["check_range", "check_values"]
 
@@ -25,7 +26,7 @@ def check_values(function: Callable, values: Mapping[str, Any], where: str) -> N
 
     Raises:
         TypeError: a value of another type.
-        ValueError: a number that is NaN.
+        ValueError: a number that is NaN, or an integer of more than 64 bits.
     """
     target: Any = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
     hints = annotations_of(target)
@@ -33,6 +34,11 @@ def check_values(function: Callable, values: Mapping[str, Any], where: str) -> N
         problem = misfit(value, hints.get(name, Any), f"{where}.{name}", CONFIG)
         if problem:
             raise TypeError(f"{problem}. Correct the value")
+        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+            raise ValueError(
+                f"{where}.{name} must be an integer of 64 bits, got {excerpt(value)}. Correct the "
+                f"value"
+            )
         if isinstance(value, float) and math.isnan(value):
             raise ValueError(f"{where}.{name} must be a number, got NaN. Correct the value")
 

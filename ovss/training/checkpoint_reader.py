@@ -111,7 +111,7 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
     broken_keys = [
         key
         for key, kind in _META.items()
-        if not isinstance(meta, dict) or not isinstance(meta.get(key), kind)
+        if not isinstance(meta, dict) or not _is_note(meta.get(key), kind)
     ]
     broken_keys = [f"meta.{key}" for key in broken_keys]
     broken_keys += [key for key in _DICTS if not isinstance(content.get(key), dict)]
@@ -121,7 +121,7 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
         raise unusable(
             path,
             f"is not a checkpoint of `ovss train`, because {', '.join(broken_keys)} is missing or "
-            f"of another type",
+            f"invalid",
         )
     kept = ("state_dict", "ema_state_dict", "optimizer")
     tensors = dict(_tensors_in({key: content.get(key) for key in kept}, ""))
@@ -132,6 +132,13 @@ def read_training_checkpoint(path: str | Path) -> dict[str, Any]:
             f"has {not_finite_text(tensors, broken)}, from which no training can continue",
         )
     return content
+
+
+def _is_note(value: Any, kind: type) -> bool:
+    """True for an entry of ``meta``: text, or an integer that counts something."""
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, kind)
 
 
 def unusable(path: Path, problem: str) -> CheckpointError:

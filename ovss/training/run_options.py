@@ -102,7 +102,7 @@ def check_run_options(config: Config) -> None:
         rules = _find(config, "optim_wrapper.paramwise_cfg")
         _check("optim_wrapper.paramwise_cfg", _paramwise, rules)
     clip = _find(config, "optim_wrapper.clip_grad")
-    if isinstance(clip, Mapping) and clip:
+    if isinstance(clip, Mapping):
         by_value = clip.get("type", "norm") == "value"
         function = _clip_value if by_value else _clip_norm
         _check("optim_wrapper.clip_grad", function, clip)

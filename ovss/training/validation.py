@@ -131,6 +131,6 @@ def _build_located(where: str, build: Any, *arguments: Any) -> Any:
     """Calls a function of mmengine and adds the config key to its errors, which do not name it."""
     try:
         return build(*arguments)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
         text = error.args[0] if error.args else error
         raise ConfigError(f"{where} cannot be built: {text}. Correct it") from error

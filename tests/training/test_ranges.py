@@ -86,3 +86,11 @@ def test_a_config_with_such_a_value_does_not_build(config, key, value, message):
 def test_every_value_of_the_bundled_recipe_passes(config):
     check_numbers(config)
     check_run_options(config)
+
+
+def test_empty_clipping_and_sizes_beyond_every_memory_are_refused(config):
+    with pytest.raises(TypeError, match=r"clip_grad\.max_norm"):
+        check_run_options(changed(config, "optim_wrapper.clip_grad", {"_delete_": True}))
+    for size, message in ((10**30, "64 bits"), ((10**30, 4), "1 to 1048576")):
+        with pytest.raises(ValueError, match=message):
+            check_builds(changed(config, "model.inference.size", size))

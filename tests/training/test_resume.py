@@ -203,6 +203,15 @@ def test_states_that_are_not_finite_are_neither_saved_nor_resumed(tmp_path):
     assert not (tmp_path / "run/iter_5.pth").exists()
 
 
+@pytest.mark.parametrize(("key", "value"), [("iter", -1), ("epoch", True), ("seed", None)])
+def test_a_count_that_no_training_writes_is_refused(tmp_path, key, value):
+    meta = {"cfg": "", "iter": 1, "epoch": 0, "seed": 0, key: value}
+    parts = {"state_dict": {}, "optimizer": {}, "message_hub": {}}
+    torch.save({"meta": meta, **parts}, tmp_path / "iter_1.pth")
+    with pytest.raises(CheckpointError, match=rf"iter_1\.pth is not .* because meta\.{key} is"):
+        read_training_checkpoint(tmp_path / "iter_1.pth")
+
+
 def test_the_last_whole_checkpoint_before_a_damaged_one_is_named(tmp_path):
     for number in (3, 9, 11, 12, 20):
         torch.save({"a": torch.ones(100)}, tmp_path / f"iter_{number}.pth")
