@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -148,11 +149,18 @@ def save_result(
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
     ensure_formats(folder, result.categories, formats)
     paths = tuple(Path(folder) / file for file in output_files(stem, formats))
-    # the summary first: it names the image, so that a run after a kill replaces these files
-    for name, path in sorted(zip(formats, paths), key=lambda each: each[0] != "json"):
-        FORMATS[name].write(result, path, drawing)
-        if FORMATS[name].companion or FORMATS[name].listing:
-            _share(FORMATS[name], Path(folder), result.categories, stem)
+    new: list[Path] = []
+    try:
+        # the summary first: it names the image, so that a run after a kill replaces these files
+        for name, path in sorted(zip(formats, paths), key=lambda each: each[0] != "json"):
+            new += [path] * (not os.path.lexists(path))
+            FORMATS[name].write(result, path, drawing)
+            if FORMATS[name].companion or FORMATS[name].listing:
+                _share(FORMATS[name], Path(folder), result.categories, stem)
+    except OSError:  # such as a full disk: no summary without its image
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
     return paths
 
 
