@@ -44,7 +44,7 @@ BUGS = [
         file="plugins/cat_seg/decoder.py",
         old="pool = self.pool[0] if self.training else self.pool[1]",
         new="pool = self.pool[0]",
-        tests=("tests/plugins/test_pooling_oracle.py",),
+        tests=("tests/plugins/cat_seg/test_pooling_oracle.py",),
     ),
     dict(
         name="a converted CAT-Seg has keys for values",
@@ -320,20 +320,20 @@ BUGS = [
         file="plugins/sed/decoder.py",
         old="pool = self.pool[0] if self.training else self.pool[1]",
         new="pool = self.pool[1]",
-        tests=("tests/plugins/test_pooling_oracle.py",),
+        tests=("tests/plugins/cat_seg/test_pooling_oracle.py",),
     ),
     dict(
         name="DPSeg exchanges the pooling of training and evaluation",
         file="plugins/dpseg/decoder.py",
         old="pool = self.pool[0] if self.training else self.pool[1]",
         new="pool = self.pool[1] if self.training else self.pool[0]",
-        tests=("tests/plugins/test_pooling_oracle.py",),
+        tests=("tests/plugins/cat_seg/test_pooling_oracle.py",),
     ),
     dict(
         name="DPSeg pools cells in evaluation as in training",
         file="plugins/dpseg/stage.py",
         old="self.pool[0] if self.training else self.pool[1])",
         new="self.pool[0])",
-        tests=("tests/plugins/test_pooling_oracle.py",),
+        tests=("tests/plugins/cat_seg/test_pooling_oracle.py",),
     ),
 ]
