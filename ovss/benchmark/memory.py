@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from ovss.io.memory import resident_bytes
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -76,7 +78,7 @@ def _release_freed() -> None:
 
 
 def _resident(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) << 10
-    raise OSError(f"Expected a line {field} in /proc/self/status, found none")
+    size = resident_bytes(field)
+    if size is None:
+        raise OSError(f"Expected a line {field} in /proc/self/status, found none")
+    return size

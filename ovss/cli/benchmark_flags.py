@@ -33,13 +33,7 @@ def add_table_flags(parser: argparse.ArgumentParser) -> None:
         default=["mini_20", "mini_150", "mini_556"],
         help="datasets (default: mini_20 mini_150 mini_556)",
     )
-    add(
-        "--scenes",
-        type=integer_in(1),
-        default=200,
-        metavar="N",
-        help="images per dataset (default: 200)",
-    )
+    _add_scenes(parser)
     add(
         "--weights",
         nargs="+",
@@ -157,13 +151,7 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
         help="thresholds of the selector (default: the config's own)",
     )
     add("--on", nargs="+", metavar="DATASET", help="datasets (default: the config's own)")
-    add(
-        "--scenes",
-        type=integer_in(1),
-        default=200,
-        metavar="N",
-        help="images per dataset (default: 200)",
-    )
+    _add_scenes(parser)
     add("--json", metavar="FILE", help="write every measurement as JSON")
     add_config_options(parser)
 
@@ -208,4 +196,14 @@ def _add_step(parser: argparse.ArgumentParser) -> None:
         "--given-text",
         action="store_true",
         help="pass text features into the step instead of training the text tower",
+    )
+
+
+def _add_scenes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scenes",
+        type=integer_in(1),
+        default=200,
+        metavar="N",
+        help="images per dataset (default: 200)",
     )

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from ovss.io.json_text import json_text
 
 from .list_tables import TABLES, add_titles, components, protocols
 
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     collect.update((section, partial(components, kind)) for section, kind in KINDS.items())
     tables = {name: collect[name]() for name in collect if name in requested}
     if args.json:
-        print(json.dumps(tables, indent=2, ensure_ascii=False, allow_nan=False))
+        print(json_text(tables), end="")
         return 0
     for section, rows in tables.items():
         print(f"{section} ({len(rows)})")
@@ -120,14 +121,7 @@ def _compatible(args: argparse.Namespace) -> int:
         raise ValueError("--compatible-with cannot be combined with sections. Leave them out")
     answers = compatible_with(args.compatible_with)
     if args.json:
-        print(
-            json.dumps(
-                [answer.as_dict() for answer in answers],
-                indent=2,
-                ensure_ascii=False,
-                allow_nan=False,
-            )
-        )
+        print(json_text([answer.as_dict() for answer in answers]), end="")
         return 0
     print("\n\n".join("\n".join(_lines(answer)) for answer in answers))
     return 0

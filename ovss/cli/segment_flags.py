@@ -9,8 +9,8 @@ from ovss.api.formats import DEFAULT_FORMATS, FORMATS
 from ovss.api.pieces import ONE_PIECE, TILE
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 
-from .options import add_config_options
-from .values import positive_integer, positive_number
+from .options import add_config_options, integer_in
+from .values import positive_number
 
 SMALLEST_TILE = 64
 """Side of the smallest tiles, in pixels; a model sees nothing beyond its tile."""
@@ -96,7 +96,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--batch",
-        type=positive_integer,
+        type=integer_in(1),
         metavar="N",
         help="views of an image computed at once; fewer need less memory",
     )
@@ -118,7 +118,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--every",
-        type=positive_integer,
+        type=integer_in(1),
         default=1,
         metavar="N",
         help="of a video, segment every N-th frame",
@@ -180,7 +180,7 @@ def _formats(text: str) -> tuple[str, ...]:
 def _side(text: str) -> int:
     if text.lower() == "none":
         return 0
-    value = positive_integer(text)
+    value = integer_in(1)(text)
     if value < SMALLEST_TILE:
         raise argparse.ArgumentTypeError(f"expected at least {SMALLEST_TILE} pixels, got {value}")
     return value

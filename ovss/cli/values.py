@@ -134,17 +134,6 @@ def _split(text: str, sign: str = ",", most: int = -1) -> list[str]:
     return [*parts, last] if last or sign != "," else parts
 
 
-def positive_integer(text: str) -> int:
-    """Integer of at least 1 for argparse.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is something else.
-    """
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
-    return int(text)
-
-
 def positive_number(text: str) -> float:
     """Number above 0 for argparse.
 

@@ -55,8 +55,8 @@ class ImageMaskDataset(SegmentationDataset):
         ignored_names: names of shapes that mean "not labelled".
         image_suffix: end of the names of images that label files lack, such as ``_leftImg8bit``.
         limit: largest number of images, spread evenly over all; None: all. A result states it.
-        large: True to read images and label maps above Pillow's limit of about 179 megapixels,
-            which guards against files that unpack to more than the memory holds.
+        large: True to read images and label maps above the limit of 100 megapixels, which
+            guards against files that unpack to more than the memory holds.
 
     Raises:
         FileNotFoundError: a folder is missing or empty, or an image has no label map.

@@ -43,9 +43,13 @@ def available_memory(root: Path = Path("/")) -> Memory | None:
     return min((memory for memory in found if memory), key=lambda m: m.left, default=None)
 
 
-def resident_bytes() -> int | None:
-    """Resident memory of this process; None if the system does not state it."""
-    size = _fields(Path("/proc/self/status")).get("VmRSS")
+def resident_bytes(field: str = "VmRSS") -> int | None:
+    """Resident memory of this process; None if the system does not state it.
+
+    Args:
+        field: ``VmRSS`` for the present memory, ``VmHWM`` for its peak.
+    """
+    size = _fields(Path("/proc/self/status")).get(field)
     return None if size is None else size << 10
 
 

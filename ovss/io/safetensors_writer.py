@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .checkpoint_error import CheckpointError
 from .excerpts import shortened
+from .state_dicts import type_name
 
 __all__ = ["check_storable", "write_safetensors"]
 
@@ -48,7 +49,7 @@ def check_storable(tensors: Mapping[str, Tensor]) -> None:
     for name, value in tensors.items():
         if value.dtype not in _NAMES:
             raise CheckpointError(
-                f"{shortened(name)} has the number type {str(value.dtype).removeprefix('torch.')}, "
+                f"{shortened(name)} has the number type {type_name(value.dtype)}, "
                 f"which safetensors files cannot hold. Convert it to a float type"
             )
 

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .checkpoint_error import CheckpointError
 from .excerpts import excerpt, some_of
 
-__all__ = ["fit_names", "unwrap_state_dict", "without_wrappers", "wrong_types"]
+__all__ = ["fit_names", "type_name", "unwrap_state_dict", "without_wrappers", "wrong_types"]
 
 _KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network")
 _AVERAGES = ("ema", "ema_state_dict", "model_ema", "state_dict_ema", "ema_model")
@@ -121,7 +122,7 @@ def wrong_types(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
         expected: tensors of the model, by the same names.
     """
     return [
-        f"{name} ({_type(tensors[name])} instead of {_type(expected[name])})"
+        f"{name} ({type_name(tensors[name].dtype)} instead of {type_name(expected[name].dtype)})"
         for name in expected
         if name in tensors and not _kind_fits(tensors[name], expected[name])
     ]
@@ -137,8 +138,9 @@ def _kind_fits(value: Tensor, own: Tensor) -> bool:
     return bool((value == value.round()).all())  # a counter that was converted to a float type
 
 
-def _type(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
+def type_name(dtype: torch.dtype) -> str:
+    """Name of a number type for messages and records, such as ``float16``."""
+    return str(dtype).removeprefix("torch.")
 
 
 def _prefixes(tensors: Mapping[str, Tensor]) -> list[str]:

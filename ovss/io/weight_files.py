@@ -17,7 +17,7 @@ from .files import write_atomic
 from .finite import not_finite, not_finite_text
 from .plain_pickle import load_plain, refused_name
 from .safetensors_writer import check_storable, write_safetensors
-from .state_dicts import unwrap_state_dict, without_wrappers
+from .state_dicts import type_name, unwrap_state_dict, without_wrappers
 from .torchscript import read_torchscript
 from .weight_formats import SAFETENSORS, TORCHSCRIPT, weight_format
 
@@ -154,14 +154,10 @@ def converted(
         if result[name].dtype != value.dtype and not_finite({name: result[name]}):
             largest = float(value[value.isfinite()].abs().max())
             raise CheckpointError(
-                f"{path}: {shortened(name)} has values up to {largest:g}, which {_short(dtype)} "
+                f"{path}: {shortened(name)} has values up to {largest:g}, which {type_name(dtype)} "
                 f"cannot hold (at most {torch.finfo(dtype).max:g}). Keep these weights in float32"
             )
     return result
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def read_notes(path: str | Path) -> dict[str, str]:

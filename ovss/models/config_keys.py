@@ -1,8 +1,10 @@
-"""Top-level keys that a config may have."""
+"""Keys of a config: the top-level ones that exist, and values by dotted key."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.config import Config
 
@@ -40,3 +42,11 @@ def check_keys(config: Config) -> None:
             f"Unknown config key {excerpt(key)} in {config.filename or 'the config'}. {hint} Start "
             f"the names of helper variables with an underscore"
         )
+
+
+def value_at(config: Config, key: str) -> Any:
+    """Value of a dotted key; None if a part of the key is missing or not a dict."""
+    value: Any = config
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, (Config, Mapping)) else None
+    return value

@@ -49,7 +49,7 @@ def type_changes(
     """Yields the blocks of `own` that name another type than the block of `base` they extend."""
     for name, value in own.items():
         before = base.get(name)
-        if not (isinstance(value, dict) and isinstance(before, dict)) or value.get("_delete_"):
+        if not (isinstance(value, dict) and isinstance(before, dict)) or value.get(_DELETE):
             continue
         old, new = before.get("type"), value.get("type")
         if isinstance(old, str) and isinstance(new, str) and old != new:
@@ -86,7 +86,7 @@ def check_mergeable(
                         f"value"
                     )
             check_mergeable(value, items, f"{key}{name}.", has_indices)
-        elif isinstance(value, dict) and before is not None and not value.get("_delete_"):
+        elif isinstance(value, dict) and before is not None and not value.get(_DELETE):
             raise ConfigError(
                 f"{key}{name} is {excerpt(before)} in the base, which {excerpt(value)} cannot "
                 f"extend. Correct the value, or add _delete_=True to replace it"
@@ -105,7 +105,7 @@ def without_delete(values: Any) -> Any:
     mmengine keeps a mark if there was nothing to delete.
     """
     if isinstance(values, dict):
-        values.pop("_delete_", None)
+        values.pop(_DELETE, None)
         for value in values.values():
             without_delete(value)
     return values

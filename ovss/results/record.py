@@ -19,6 +19,7 @@ from ovss.evaluation.cost import Cost
 from ovss.evaluation.iou import IoUReport
 from ovss.io.fingerprint import sha256
 from ovss.io.hashing import content_hash
+from ovss.io.state_dicts import type_name
 from ovss.io.weight_files import file_sha256
 from ovss.models.config_text import dump_config
 from ovss.models.parts import pretrained_block
@@ -154,7 +155,7 @@ def machine(model: nn.Module) -> dict[str, Any]:
         "kind": parameter.device.type,
         "name": torch.cuda.get_device_name(parameter.device) if on_gpu else processor(),
         "threads": torch.get_num_threads(),
-        "precision": str(parameter.dtype).removeprefix("torch."),
+        "precision": type_name(parameter.dtype),
         "matmul": torch.get_float32_matmul_precision(),
     }
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
+from ovss.models.config_keys import value_at
 from ovss.models.config_source import ConfigError
 
 __all__ = ["check_numbers"]
@@ -74,29 +75,29 @@ def check_numbers(config: Config) -> None:
         ConfigError: the message names the dotted key, the range and the value.
     """
     for key in _BLOCKS:
-        value = _find(config, key)
+        value = value_at(config, key)
         if value is not None and not isinstance(value, Mapping):
             raise ConfigError(f"{key} must be dict(...), got {excerpt(value)}. Correct the config")
     for key in (*_INTEGERS, *_ABOVE_ZERO, *_AT_LEAST_ZERO, "optim_wrapper.optimizer.betas"):
         if key not in _OPTIONAL and _is_none(config, key):
             raise ConfigError(f"{key} must be a number, got None. Correct the config")
     for key, (low, high) in _INTEGERS.items():
-        value = _find(config, key)
+        value = value_at(config, key)
         if value is not None and not _is_integer(value):
             raise ConfigError(f"{key} must be an integer, got {excerpt(value)}. Correct the config")
         _check(key, value, low, high)
     for key in _AT_LEAST_ZERO:
-        _check(key, _find(config, key), 0, _ANY)
+        _check(key, value_at(config, key), 0, _ANY)
     for key in _ABOVE_ZERO:
-        value = _find(config, key)
+        value = value_at(config, key)
         if value is not None and not (_is_number(value) and 0 < value < _ANY):
             if key.endswith("norm_type") and value == _ANY:
                 continue  # the largest gradient
             raise ConfigError(
                 f"{key} must be a number above 0, got {excerpt(value)}. Correct the config"
             )
-    _check_betas(_find(config, "optim_wrapper.optimizer.betas"))
-    _check_rules(_find(config, "optim_wrapper.paramwise_cfg"))
+    _check_betas(value_at(config, "optim_wrapper.optimizer.betas"))
+    _check_rules(value_at(config, "optim_wrapper.paramwise_cfg"))
 
 
 def _check(key: str, value: Any, low: float, high: float) -> None:
@@ -136,20 +137,10 @@ def _check_rules(rules: Any) -> None:
             _check(f"{where}.custom_keys.{key}.{name}", value, 0, _ANY)
 
 
-def _find(config: Config, key: str) -> Any:
-    """Value of a dotted key; None if a part of the key is missing or not a dict."""
-    value: Any = config
-    for name in key.split("."):
-        if not isinstance(value, (Config, Mapping)):
-            return None
-        value = value.get(name)
-    return value
-
-
 def _is_none(config: Config, key: str) -> bool:
     """True if a dotted key is set to None."""
     owner, _, name = key.rpartition(".")
-    block = _find(config, owner)
+    block = value_at(config, owner)
     return isinstance(block, Mapping) and name in block and block[name] is None
 
 

@@ -11,6 +11,7 @@ from mmengine.hooks import EMAHook
 
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_values
+from ovss.models.config_keys import value_at
 from ovss.models.validation import check_argument_names
 
 __all__ = ["check_run_options"]
@@ -97,11 +98,11 @@ def check_run_options(config: Config) -> None:
         ValueError: a number that is NaN.
     """
     for key, function in _OPTIONS.items():
-        _check(key, function, _find(config, key))
-    if _find(config, "optim_wrapper.constructor") == "NamedRules":
-        rules = _find(config, "optim_wrapper.paramwise_cfg")
+        _check(key, function, value_at(config, key))
+    if value_at(config, "optim_wrapper.constructor") == "NamedRules":
+        rules = value_at(config, "optim_wrapper.paramwise_cfg")
         _check("optim_wrapper.paramwise_cfg", _paramwise, rules)
-    clip = _find(config, "optim_wrapper.clip_grad")
+    clip = value_at(config, "optim_wrapper.clip_grad")
     if isinstance(clip, Mapping):
         by_value = clip.get("type", "norm") == "value"
         function = _clip_value if by_value else _clip_norm
@@ -119,10 +120,3 @@ def _check(key: str, function: Callable[..., Any], value: Any) -> None:
         raise TypeError(f"{key} takes no type, got {excerpt(value['type'])}. Remove it")
     check_argument_names(function, options, key)
     check_values(function, options, key)
-
-
-def _find(config: Config, key: str) -> Any:
-    value: Any = config
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, (Config, Mapping)) else None
-    return value

@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ovss.io.memory import resident_bytes
+
 
 @HOOKS.register_module()
 class StopwatchHook(Hook):
@@ -40,13 +42,12 @@ def peak_bytes() -> int:
     """Peak memory since `forget_peak`: allocated on the GPU, or resident in this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):  # not Linux
+    peak = resident_bytes("VmHWM")
+    if peak is None:  # not Linux
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak
 
 
 def forget_peak() -> None:

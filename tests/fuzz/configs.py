@@ -135,7 +135,7 @@ def damaged_config(box: Box, number: int) -> Call:
 
 
 def _written(path: str, value: object) -> str:
-    """Lines of a Python config that set a key, whatever was there before."""
+    """Lines of a Python config that set a key in place of its earlier value."""
     first, *keys = path.split(".")
     lines = [f"{first} = dict({first}) if isinstance({first}, dict) else {{}}"] if keys else []
     text = first
