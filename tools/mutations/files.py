@@ -106,7 +106,7 @@ BUGS = [
     dict(
         name="the mark of replaced keys stays in the config",
         file="ovss/models/config_merge.py",
-        old='        values.pop(_DELETE, None)\n',
+        old="        values.pop(_DELETE, None)\n",
         new="",
         tests=("tests/models/test_configs_oracle.py",),
     ),
