@@ -8,7 +8,7 @@ from typing import Any
 
 from .annotations import JSON, annotations_of, misfit
 
-__all__ = ["has_type", "record_from"]
+__all__ = ["has_type", "record_from", "wrong_fields"]
 
 _SHOWN = 40
 
@@ -60,3 +60,16 @@ def has_type(value: Any, hint: Any) -> bool:
     (True, False, True)
     """
     return not misfit(value, hint, "")
+
+
+def wrong_fields(content: Mapping[str, Any], hints: Mapping[str, Any]) -> list[str]:
+    """Keys that a JSON object lacks, or whose value has another type.
+
+    Args:
+        content: object.
+        hints: type annotation of each key; other keys are not looked at.
+
+    >>> wrong_fields({"a": 1, "b": "x"}, {"a": int, "b": int, "c": int})
+    ['b', 'c']
+    """
+    return [k for k, hint in hints.items() if k not in content or not has_type(content[k], hint)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ovss.io.strict_json import parse_json
 from ovss.io.text import read_utf8
-from ovss.io.typed import has_type
+from ovss.io.typed import wrong_fields
 
 __all__ = ["DESCRIPTION", "load_description"]
 
@@ -59,7 +59,7 @@ def load_description(path: Path) -> dict[str, Any]:
 
 
 def _check(path: Path, prefix: str, content: dict[str, Any], hints: dict[str, Any]) -> None:
-    wrong = [key for key, hint in hints.items() if not has_type(content.get(key), hint)]
+    wrong = wrong_fields(content, hints)
     if wrong:
         state = "of another type" if wrong[0] in content else "missing"
         raise ValueError(f"{path} is not what was written: {prefix}{wrong[0]} is {state}")

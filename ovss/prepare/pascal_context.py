@@ -13,7 +13,7 @@ import numpy as np
 
 from ovss.data.rle import decode_mask
 from ovss.io.regular import open_regular
-from ovss.io.typed import has_type
+from ovss.io.typed import has_type, wrong_fields
 
 from .label_files import image_size, read_label_map
 from .recipe import ConvertedLabels, Item, LabelError, Recipe, SourceError, SplitFiles
@@ -104,9 +104,7 @@ _ROWS: dict[str, dict[str, Any]] = {
 
 
 def _has_fields(row: Any, fields: Mapping[str, Any]) -> bool:
-    return isinstance(row, dict) and all(
-        k in row and has_type(row[k], hint) for k, hint in fields.items()
-    )
+    return isinstance(row, dict) and not wrong_fields(row, fields)
 
 
 def _check_categories(path: Path, categories: Any, names: Sequence[str]) -> None:

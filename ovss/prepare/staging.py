@@ -13,7 +13,7 @@ from ovss.io.files import delete_tree, write_text
 from ovss.io.locks import FileLock
 from ovss.io.regular import open_regular
 from ovss.io.strict_json import parse_json
-from ovss.io.typed import has_type
+from ovss.io.typed import wrong_fields
 
 from .recipe import Item, Recipe
 from .work import source_fingerprint
@@ -154,9 +154,7 @@ def _parse(line: str) -> dict[str, Any] | None:
         record = parse_json(line)
     except ValueError:
         return None
-    is_whole = isinstance(record, dict) and all(
-        has_type(record.get(key), hint) for key, hint in _RECORD.items()
-    )
+    is_whole = isinstance(record, dict) and not wrong_fields(record, _RECORD)
     return record if is_whole and len(record["size"]) == 2 else None
 
 
