@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -146,9 +147,13 @@ def save_result(
     drawing: Mapping[str, Any] | None = None,
 ) -> tuple[Path, ...]:
     """Writes the files of one result; see `SegmentationResult.save`."""
+    from ovss.io.files import ensure_target
+
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
     ensure_formats(folder, result.categories, formats)
     paths = tuple(Path(folder) / file for file in output_files(stem, formats))
+    for path in paths:  # all of them before the first is written
+        ensure_target(path, check_folder=False)
     new: list[Path] = []
     try:
         # the summary first: it names the image, so that a run after a kill replaces these files
@@ -159,7 +164,8 @@ def save_result(
                 _share(FORMATS[name], Path(folder), result.categories, stem)
     except OSError:  # such as a full disk: no summary without its image
         for path in new:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # such as a folder that is gone: the first error says more
+                path.unlink()
         raise
     return paths
 

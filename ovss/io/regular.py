@@ -150,18 +150,19 @@ def inherited_pipe(path: str | os.PathLike[str]) -> IO[bytes] | None:
 @contextmanager
 def path_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Context in which errors about an impossible path are OSErrors that name the path."""
+    name = os.fspath(path)
     try:
         yield
     except UnicodeEncodeError as error:
-        raise OSError(errno.EINVAL, "the path holds characters that no path has", path) from error
+        raise OSError(errno.EINVAL, "the path holds characters that no path has", name) from error
     except ValueError as error:
         if "null" not in str(error):
             raise
-        raise OSError(errno.EINVAL, "a path cannot hold a NUL character", path) from error
+        raise OSError(errno.EINVAL, "a path cannot hold a NUL character", name) from error
     except OSError as error:
         if error.filename is not None:
             raise
-        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
+        raise OSError(error.errno, error.strerror or str(error), name) from error
 
 
 def _check(mode: int, path: str | os.PathLike[str]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,30 @@ def test_a_run_after_a_kill_replaces_the_files_of_the_killed_one(result, tmp_pat
     outputs = Outputs(tmp_path, [], output_files)
     assert outputs.stem("photo", json.loads((tmp_path / "photo.json").read_text())["image"])
     assert outputs.used == {"photo"}
+
+
+def test_a_disk_that_fills_up_leaves_no_file_of_this_image(result, tmp_path, monkeypatch):
+    def fail(image, file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    result.save(tmp_path, "earlier")
+    earlier = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("ovss.api.images.save_png", fail)
+    with pytest.raises(OSError, match="cannot write"):
+        result.save(tmp_path, "photo")
+    assert sorted(tmp_path.iterdir()) == earlier
+    with pytest.raises(OSError, match="cannot write"):
+        result.save(tmp_path, "earlier")
+    assert sorted(tmp_path.iterdir()) == earlier
+
+
+@pytest.mark.parametrize("stem", ["\0", "a\0b", "\ud800", "x" * 300, "folder"])
+def test_all_targets_are_checked_before_a_file_is_written(result, tmp_path, stem):
+    (tmp_path / "folder_overlay.png").mkdir()
+    with pytest.raises(OSError, match="NUL|characters|too long|found a folder") as caught:
+        result.save(tmp_path, stem)
+    assert stem in caught.value.filename
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
 
 
 def test_an_unknown_format_is_named(result, tmp_path):
