@@ -94,7 +94,7 @@ def test_a_disk_that_fills_up_leaves_no_file_of_this_image(result, tmp_path, mon
 @pytest.mark.parametrize("stem", ["\0", "a\0b", "\ud800", "x" * 300, "folder"])
 def test_all_targets_are_checked_before_a_file_is_written(result, tmp_path, stem):
     (tmp_path / "folder_overlay.png").mkdir()
-    with pytest.raises(OSError, match="NUL|characters|too long|found a folder") as caught:
+    with pytest.raises(OSError, match=r"NUL|characters|too long|found a folder") as caught:
         result.save(tmp_path, stem)
     assert stem in caught.value.filename
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
