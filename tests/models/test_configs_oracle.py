@@ -39,6 +39,7 @@ def written(tmp_path):
             dict(type="A", left=1, right=[1, 2], inner=dict(only=1)),
         ),
         ("other = dict(_delete_=True, a=1)", None),
+        ("other = dict(_delete_=True, a=dict(b=dict(_delete_=True, c=1)))", dict(b=dict(c=1))),
     ],
 )
 def test_merging(written, text, component):
@@ -46,12 +47,12 @@ def test_merging(written, text, component):
         component=dict(type="A", left=1, right=[1, 2], inner=dict(deep=1, other=2)),
         kept=dict(value=3),
     )
-    if component is not None:
+    if text.startswith("other"):
+        expected["other"] = dict(a=component or 1)
+    elif component is not None:
         expected["component"] = component
     elif "right" in text:
         expected["component"]["right"] = [9]
-    else:
-        expected["other"] = dict(a=1)
     assert written(text) == expected
 
 
