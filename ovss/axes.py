@@ -61,7 +61,7 @@ def check_axes(record: Any, **known: int) -> None:
 
 
 def take(record: Record, **index: Any) -> Record:
-    """Slices a record, and the records inside it, along named axes.
+    """Slices a record, and the records inside it and in its tuples, along named axes.
 
     Args:
         record: dataclass instance.
@@ -89,9 +89,12 @@ def _take(value: Any, axis: str, part: Any) -> Any:
         axes, _ = _axes_of(spec)
         if is_dataclass(old):
             new = _take(old, axis, part)
+        elif isinstance(old, tuple) and any(map(is_dataclass, old)):
+            new = tuple(_take(item, axis, part) for item in old)
+            new = old if all(a is b for a, b in zip(new, old, strict=True)) else new
         elif axis in axes and isinstance(old, Tensor):
             new = old[(slice(None),) * axes.index(axis) + (part,)]
-        elif axis in axes and old:
+        elif axis in axes and isinstance(old, tuple) and old:
             new = tuple(x[(slice(None),) * axes.index(axis) + (part,)] for x in old)
         else:
             continue

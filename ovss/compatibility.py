@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .structures import RegionMasks
 from .vocabularies.prompts import PromptConfig
 
 
@@ -25,6 +26,7 @@ class Rule:
             `source` that returns it; None means the attribute `dim`. A required value of None or
             False imposes nothing.
         gives: attribute of `source` that holds the provided value; None means the attribute `dim`.
+        advice: imperative sentence without its full stop, added to the error message.
     """
 
     dim: str
@@ -32,6 +34,7 @@ class Rule:
     source: str
     needs: str | Callable[[Any, Any], Any] | None = None
     gives: str | None = None
+    advice: str = ""
 
     def required(self, part: Any, source: Any) -> Any:
         """Required value, or None or False if nothing is required."""
@@ -39,11 +42,22 @@ class Rule:
             return self.needs(part, source)
         return getattr(part, self.needs or self.dim)
 
+    def provided(self, source: Any) -> Any:
+        """Value that `source` provides."""
+        return getattr(source, self.gives or self.dim)
+
 
 def _scales_on_grid(part: Any, encoder: Any) -> tuple[int, ...] | None:
     """Required scales of the levels if `part` reads them on the feature grid only."""
     needs_grid = part.level_dims and not part.any_level_scale
     return (1,) * len(encoder.level_scales) if needs_grid else None
+
+
+def _activation(decoder: Any, inference: Any) -> str | None:
+    """Required activation: scores of regions are sums, which no sigmoid may change."""
+    if decoder.gives is RegionMasks:
+        return "none"
+    return "sigmoid" if inference.activation == "none" else None
 
 
 RULES = (
@@ -59,6 +73,33 @@ RULES = (
     ),
     Rule("class_attention_dim", "decoder", "encoder"),
     Rule("text_level_dims", "decoder", "encoder"),
+    Rule(
+        "proposals",
+        "head",
+        "encoder",
+        "needs_proposals",
+        "gives_proposals",
+        "Wrap the encoder in WithProposals, or choose a head that compares cells",
+    ),
+    Rule("proposal_sources", "head", "encoder"),
+    Rule(
+        "alignment",
+        "decoder",
+        "head",
+        "reads",
+        "gives",
+        "RegionHead goes with ComposeDecoder; heads that compare cells go with the other decoders",
+    ),
+    Rule(
+        "masks",
+        "criterion",
+        "decoder",
+        "reads",
+        "gives",
+        "set_matching trains masks of regions; bce and cross_entropy train maps of categories",
+    ),
+    Rule("activation", "decoder", "inference", _activation),
+    Rule("one_view", "encoder", "inference", "needs_whole_image", "is_one_view"),
     Rule("cost_dim", "decoder", "head"),
     Rule("raw_dim", "decoder", "head"),
     Rule("num_templates", "head", "prompts", gives="count"),
@@ -71,21 +112,26 @@ def misfits(parts: Mapping[str, Any]) -> list[str]:
 
     Args:
         parts: some parts of a model by kind: ``encoder``, ``head``, ``decoder``,
-            ``post_processor``, ``prompts`` or ``inference``. Rules about missing parts are skipped.
+            ``post_processor``, ``criterion``, ``prompts`` or ``inference``. Rules about missing
+            parts are skipped.
     """
     messages = []
     for rule in RULES:
         part, source = parts.get(rule.part), parts.get(rule.source)
         if part is None or source is None:
             continue
-        needs = rule.required(part, source)
-        gives = getattr(source, rule.gives or rule.dim)
+        needs, gives = rule.required(part, source), rule.provided(source)
         if needs is not None and needs is not False and needs != gives:
+            advice = f". {rule.advice}" if rule.advice else ""
             messages.append(
-                f"{type(part).__name__} expects {rule.dim}={needs}, "
-                f"but {type(source).__name__} produces {rule.dim}={gives}"
+                f"{type(part).__name__} expects {rule.dim}={_text(needs)}, "
+                f"but {type(source).__name__} produces {rule.dim}={_text(gives)}{advice}"
             )
     return messages
+
+
+def _text(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else str(value)
 
 
 def check_dimensions(
@@ -95,6 +141,7 @@ def check_dimensions(
     post_processor: Any = None,
     prompts: PromptConfig | None = None,
     inference: Any = None,
+    criterion: Any = None,
 ) -> None:
     """Checks that the declared dimensions of the components fit together.
 
@@ -110,6 +157,7 @@ def check_dimensions(
             "post_processor": post_processor,
             "prompts": prompts,
             "inference": inference,
+            "criterion": criterion,
         }
     )
     if messages:

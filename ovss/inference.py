@@ -16,10 +16,19 @@ from torch import Tensor
 from .axes import take
 from .io.excerpts import excerpt
 from .io.option_values import check_range, check_values
-from .ops import resize
-from .structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
+from .layers.region_maps import Blocks, region_blocks, region_maps
+from .ops import crop_padding, resize
+from .structures import (
+    ImageFeatures,
+    Masks,
+    RegionMasks,
+    RegionScores,
+    Scores,
+    Selection,
+    TextFeatures,
+)
 
-Segment = Callable[[Tensor], tuple[ImageFeatures, Masks]]
+Segment = Callable[[Tensor], tuple[ImageFeatures, Masks | RegionMasks]]
 """Function that computes the features and masks of a batch of views (V, 3, H, W)."""
 
 LONGEST_RATIO = 8
@@ -48,11 +57,15 @@ class InferenceConfig:
             (``"whole"`` only).
         keep_ratio: True if `size` is the shorter side and the image keeps its aspect ratio, up to
             `LONGEST_RATIO`; otherwise the image is squashed to the canvas.
+        longest: largest longer side of the canvas, in pixels; only with `keep_ratio`. None sets no
+            limit but `LONGEST_RATIO`. An image whose longer side would exceed it is shrunk, and
+            keeps its aspect ratio.
         window: side of a window, in canvas pixels.
         stride: step between windows. The last window is moved back into the canvas.
         global_view: True to average the merged windows with one more view, the whole image. This
             view is resized from the original image, not from the canvas, to the size of a window.
-        activation: ``"sigmoid"`` or ``"softmax"`` over the kept categories.
+        activation: ``"sigmoid"``, or ``"softmax"`` over the kept categories; ``"none"`` for masks
+            of regions, whose scores are sums.
         merge: values to average where windows overlap, ``"probs"`` or ``"logits"``. Logits suit
             training-free methods; each category is then averaged over the windows that kept it.
         views_per_batch: number of views computed at once; None means `VIEWS_PER_BATCH`, or
@@ -66,6 +79,7 @@ class InferenceConfig:
     mode: str = "whole"
     size: int | tuple[int, int] | None = None
     keep_ratio: bool = False
+    longest: int | None = None
     window: int = 384
     stride: int = 256
     global_view: bool = True
@@ -83,12 +97,18 @@ class InferenceConfig:
             raise ValueError(
                 f"inference mode must be 'whole' or 'slide', got {excerpt(self.mode)}."
             )
-        if self.activation not in ("sigmoid", "softmax"):
+        if self.activation not in ("sigmoid", "softmax", "none"):
             raise ValueError(
-                f"activation must be 'sigmoid' or 'softmax', got {excerpt(self.activation)}."
+                f"activation must be 'sigmoid', 'softmax' or 'none', got "
+                f"{excerpt(self.activation)}."
             )
         if self.merge not in ("probs", "logits"):
             raise ValueError(f"merge must be 'probs' or 'logits', got {excerpt(self.merge)}.")
+        if self.merge == "logits" and self.activation == "none":
+            raise ValueError(
+                "merge='logits' needs an activation, but masks of regions have none. Set "
+                "merge='probs'."
+            )
         if self.mode == "slide" and self.merge == "logits" and self.global_view:
             raise ValueError(
                 "merge='logits' cannot be combined with a global view. "
@@ -102,6 +122,14 @@ class InferenceConfig:
         if self.keep_ratio and not isinstance(self.size, int):
             raise ValueError(
                 f"keep_ratio=True needs a single number as size, got size={self.size}."
+            )
+        if self.longest is not None and not (
+            self.keep_ratio and isinstance(self.size, int) and self.longest >= self.size
+        ):
+            raise ValueError(
+                f"longest is the largest longer side of a canvas with keep_ratio=True, and at "
+                f"least its size, got longest={self.longest} with size={self.size} and "
+                f"keep_ratio={self.keep_ratio}."
             )
         if self.mode == "slide" and (self.size is None or min(self.canvas(1, 1)) < self.window):
             raise ValueError(
@@ -118,6 +146,11 @@ class InferenceConfig:
     def gives_whole_view(self) -> bool:
         """True if `Scores.features`, the features of the whole image, are provided."""
         return self.mode == "whole" or self.global_view
+
+    @property
+    def is_one_view(self) -> bool:
+        """True if the only view is the whole image."""
+        return self.mode == "whole"
 
     def views_at_once(self, device: torch.device | str) -> int:
         """Number of views computed at once on a device."""
@@ -140,12 +173,15 @@ class InferenceConfig:
         if not self.keep_ratio:
             return self.size, self.size
         scale, longest = self.size / min(height, width), LONGEST_RATIO * self.size
-        return min(round(height * scale), longest), min(round(width * scale), longest)
+        if self.longest is not None:
+            scale = min(scale, self.longest / max(height, width))
+        height, width = max(round(height * scale), 1), max(round(width * scale), 1)
+        return min(height, longest), min(width, longest)
 
 
 def merged_scores(
     image_3HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
-) -> Scores:
+) -> Scores | RegionScores:
     """Segments one image and merges the scores of its views.
 
     Args:
@@ -161,10 +197,27 @@ def merged_scores(
     return slide(image_13HW, text, segment, config)
 
 
-def segment_whole(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
-    """Scores from one view of the whole image, at the resolution of the masks."""
+def segment_whole(
+    image_13HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
+) -> Scores | RegionScores:
+    """Scores from one view of the whole image, at the resolution of the masks.
+
+    Those of regions stay in factored form.
+    """
     features, masks = segment(image_13HW)
-    probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)
+    if isinstance(masks, RegionMasks):
+        return RegionScores(
+            masks.share_BKQ,
+            masks.mask_BQhw,
+            masks.selection,
+            features,
+            text,
+            image_13HW,
+            masks.padding,
+            masks.merge_at_input,
+        )
+    logits_BKHW = crop_padding(masks.logits_BKHW, features.padding)
+    probs_BKHW = activate(logits_BKHW, masks.selection, config.activation)
     return Scores(probs_BKHW, masks.selection, features, text, image_13HW)
 
 
@@ -190,13 +243,13 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     every_11T = torch.arange(selection.num_categories, device=device)[None, None]
     slot_T = selection.localize(every_11T)[0, 0]
     shape_KHW = (selection.index_BK.shape[1], height, width)
-    merged_KHW = image_13HW.new_zeros(shape_KHW, dtype=results[0][1].logits_BKHW.dtype)
+    merged_KHW = image_13HW.new_zeros(shape_KHW, dtype=_dtype(results[0][1]))
     # Logits are averaged over the windows that kept a category. One count serves all categories
     # if every window kept the same ones, and for probabilities, where other windows count as 0.
     per_category = config.merge == "logits" and _differ(results, selection)
     count_NHW = merged_KHW.new_zeros(len(merged_KHW) if per_category else 1, height, width)
-    for (_, masks), (y, x) in zip(results, origins, strict=False):
-        maps_KHW, slots = _window_maps(masks, slot_T, (window, window), config)
+    for (view, masks), (y, x) in zip(results, origins, strict=False):
+        maps_KHW, slots = _window_maps(view, masks, slot_T, (window, window), config)
         merged_KHW[slots, y : y + window, x : x + window] += maps_KHW
         count_NHW[slots if per_category else slice(1), y : y + window, x : x + window] += 1
     merged_KHW /= count_NHW.clamp(min=1)
@@ -207,7 +260,7 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     features = None
     if config.global_view:
         features, masks = results[-1]
-        probs_KHW, slots = _window_maps(masks, slot_T, (window, window), config)
+        probs_KHW, slots = _window_maps(features, masks, slot_T, (window, window), config)
         merged_KHW *= 0.5
         for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
             merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
@@ -228,8 +281,8 @@ def window_origins(length: int, window: int, stride: int) -> list[int]:
 
 def activate(logits_BKHW: Tensor, selection: Selection, activation: str) -> Tensor:
     """Converts logits to probabilities; padding slots get 0."""
-    if activation == "sigmoid":
-        probs_BKHW = logits_BKHW.sigmoid()
+    if activation in ("sigmoid", "none"):
+        probs_BKHW = logits_BKHW.sigmoid() if activation == "sigmoid" else logits_BKHW
         if selection.full:
             return probs_BKHW
         return probs_BKHW * selection.valid_BK[:, :, None, None]
@@ -245,13 +298,13 @@ def union(selections: list[Selection]) -> Selection:
     return Selection.from_mask(keep_1T)
 
 
-def label_map(scores: Scores, size: tuple[int, int]) -> Tensor:
+def label_map(scores: Scores | RegionScores, size: tuple[int, int]) -> Tensor:
     """Label maps (B, *size): indices into T at another resolution; the lower index wins a tie."""
     return best_labels(scores, size)[0]
 
 
 def best_labels(
-    scores: Scores, size: tuple[int, int], chunk: int | None = None
+    scores: Scores | RegionScores, size: tuple[int, int], chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Label maps and the score of each pixel's label at another resolution, each (B, *size).
 
@@ -262,24 +315,66 @@ def best_labels(
             categories; None takes as many as fit into 64 MiB, but at least one.
     """
     index_BK, valid_BK = scores.selection.index_BK, scores.selection.valid_BK
-    chunk = chunk or max(1, 2**24 // (len(index_BK) * size[0] * size[1]))
-    best_BHW = scores.probs_BKHW.new_full((len(index_BK), *size), -torch.inf)
+    best_BHW = torch.full(
+        (len(index_BK), *size), -torch.inf, dtype=_dtype(scores), device=index_BK.device
+    )
     label_BHW = torch.zeros_like(best_BHW, dtype=torch.long)
-    for start in range(0, index_BK.shape[1], chunk):
-        part = slice(start, start + chunk)
-        probs_BkHW = resize(scores.probs_BKHW[:, part], size)
-        probs_BkHW = probs_BkHW.masked_fill(~valid_BK[:, part, None, None], -torch.inf)
-        top_BHW, slot_BHW = probs_BkHW.max(1)
+    for rows, part, maps_BkHW in score_blocks(scores, size, chunk):
+        maps_BkHW = maps_BkHW.masked_fill(~valid_BK[:, part, None, None], -torch.inf)
+        top_BHW, slot_BHW = maps_BkHW.max(1)
         index_BHW = torch.gather(index_BK[:, part], 1, slot_BHW.flatten(1)).view_as(slot_BHW)
-        better_BHW = top_BHW > best_BHW
-        best_BHW = torch.where(better_BHW, top_BHW, best_BHW)
-        label_BHW = torch.where(better_BHW, index_BHW, label_BHW)
+        better_BHW = top_BHW > best_BHW[:, rows]
+        best_BHW[:, rows] = torch.where(better_BHW, top_BHW, best_BHW[:, rows])
+        label_BHW[:, rows] = torch.where(better_BHW, index_BHW, label_BHW[:, rows])
     return label_BHW, best_BHW
+
+
+def score_blocks(
+    scores: Scores | RegionScores, size: tuple[int, int], chunk: int | None = None
+) -> Blocks:
+    """Yields the maps of the categories at another resolution, in blocks of bounded memory.
+
+    Args:
+        scores: merged scores.
+        size: requested (height, width).
+        chunk: number of categories in a block; None takes as many as fit into 64 MiB.
+
+    Yields:
+        Rows and slots of a block, and its maps (B, k, rows, W).
+    """
+    if isinstance(scores, RegionScores):
+        yield from region_blocks(scores, size, chunk)
+        return
+    batch, kept = scores.probs_BKHW.shape[:2]
+    chunk = chunk or max(1, 2**24 // (batch * size[0] * size[1]))
+    for start in range(0, kept, chunk):
+        part = slice(start, start + chunk)
+        yield slice(0, size[0]), part, resize(scores.probs_BKHW[:, part], size)
+
+
+def dense_scores(scores: Scores | RegionScores, size: tuple[int, int] | None = None) -> Scores:
+    """Scores with one map per category; those of regions are merged.
+
+    Args:
+        scores: merged scores.
+        size: (height, width) at which regions are merged; None: that of the canvas.
+    """
+    if isinstance(scores, Scores):
+        return scores
+    height, width = scores.canvas_B3YX.shape[-2:]
+    maps_BKHW = region_maps(scores, size or (height, width))
+    return Scores(maps_BKHW, scores.selection, scores.features, scores.text, scores.canvas_B3YX)
+
+
+def _dtype(scores: Scores | RegionScores | Masks | RegionMasks) -> torch.dtype:
+    if isinstance(scores, Scores):
+        return scores.probs_BKHW.dtype
+    return scores.logits_BKHW.dtype if isinstance(scores, Masks) else scores.share_BKQ.dtype
 
 
 def _segment_views(
     views_V3HW: Tensor, segment: Segment, batch: int
-) -> Iterator[tuple[ImageFeatures, Masks]]:
+) -> Iterator[tuple[ImageFeatures, Masks | RegionMasks]]:
     """Computes the views in batches and yields their results one by one."""
     for chunk_V3HW in views_V3HW.split(batch):
         features, masks = segment(chunk_V3HW)
@@ -288,17 +383,24 @@ def _segment_views(
             yield take(features, B=one), take(masks, B=one)
 
 
-def _differ(results: list[tuple[ImageFeatures, Masks]], selection: Selection) -> bool:
+def _differ(results: list[tuple[ImageFeatures, Masks | RegionMasks]], selection: Selection) -> bool:
     """True if some view kept fewer categories than all views together."""
     kept = selection.index_BK.shape[1]
     return any(int(masks.selection.valid_BK.sum()) < kept for _, masks in results)
 
 
 def _window_maps(
-    masks: Masks, slot_T: Tensor, size: tuple[int, int], config: InferenceConfig
+    features: ImageFeatures,
+    masks: Masks | RegionMasks,
+    slot_T: Tensor,
+    size: tuple[int, int],
+    config: InferenceConfig,
 ) -> tuple[Tensor, Tensor]:
     """Maps of one view at `size`, ready to merge, and their slots in the union."""
-    maps_BKHW = resize(masks.logits_BKHW, size)
+    if isinstance(masks, RegionMasks):
+        maps_BKHW = region_maps(masks, size)
+    else:
+        maps_BKHW = resize(crop_padding(masks.logits_BKHW, features.padding), size)
     if config.merge == "probs":
         maps_BKHW = activate(maps_BKHW, masks.selection, config.activation)
     return masks.selection.pack(maps_BKHW), slot_T[masks.selection.category_N]

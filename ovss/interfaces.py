@@ -1,4 +1,4 @@
-"""The interfaces of the framework: five kinds of component, and the training loss.
+"""The interfaces of the framework: five kinds of component, and what trains and feeds them.
 
 A method is one component of each kind::
 
@@ -7,6 +7,12 @@ A method is one component of each kind::
     AlignmentHead  features and selection     ->  cost volume: image against kept categories
     Decoder        cost volume                ->  one mask per kept category
     PostProcessor  scores of all views        ->  refined scores (inference only)
+
+Three further kinds have registries, but no slot in the figure::
+
+    Criterion       masks and label maps      ->  training losses
+    Proposer        features and image        ->  regions, inside an encoder
+    RegionEmbedder  image and regions         ->  embeddings of the regions, inside an encoder
 
 To write a component, subclass exactly one of these classes, implement its abstract methods, and
 override nothing else. Components share code by calling functions or by holding modules, not by
@@ -27,10 +33,23 @@ one or more parts, and an empty pattern for the component itself:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
-from .structures import Alignment, ImageFeatures, Masks, Scores, Selection, TextFeatures, Vocabulary
+from .structures import (
+    Alignment,
+    ImageFeatures,
+    Masks,
+    Proposals,
+    RegionAlignment,
+    RegionMasks,
+    RegionScores,
+    Scores,
+    Selection,
+    TextFeatures,
+    Vocabulary,
+)
 
 
 class Encoder(nn.Module, ABC):
@@ -47,6 +66,12 @@ class Encoder(nn.Module, ABC):
         class_attention_dim: number of channels of `ImageFeatures.class_attention_BMhw`; 0 if it is
             not provided.
         text_level_dims: number of channels of each of `TextFeatures.levels`.
+        gives_proposals: True if `ImageFeatures.proposals` is provided.
+        proposal_sources: S, the number of embeddings of a proposal; 0 without proposals.
+        reads_labels: True if the proposals come from the ground truth, for upper bounds.
+        needs_whole_image: True if inference must not cut the image into windows.
+        tower: kind of open_clip image tower in ``self.clip.visual``, ``"vit"`` or ``"convnext"``,
+            for region embedders that run parts of it; empty if the encoder has none.
         external: names of further arguments of `__init__` that refer to files or downloads. A dry
             run sets them to None.
     """
@@ -57,6 +82,11 @@ class Encoder(nn.Module, ABC):
     gives_attention: bool = False
     class_attention_dim: int = 0
     text_level_dims: tuple[int, ...] = ()
+    gives_proposals: bool = False
+    proposal_sources: int = 0
+    reads_labels: bool = False
+    needs_whole_image: bool = False
+    tower: str = ""
     external: tuple[str, ...] = ()
     checkpointed: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
@@ -109,27 +139,44 @@ class AlignmentHead(nn.Module, ABC):
         any_level_scale: True if the head accepts levels that are finer than the feature grid.
         needs_attention: True if the head reads `ImageFeatures.attention_BNN`.
         num_templates: P, the required number of prompt templates; None if any will do.
+        needs_proposals: True if the head reads `ImageFeatures.proposals`.
+        proposal_sources: required `Encoder.proposal_sources`; None if any will do.
+        gives: record that the head returns.
+        merges_synonyms: True if the head combines the queries of ``synonyms="max"`` to categories,
+            so that the rule can be used in training as well.
     """
 
-    cost_dim: int
+    cost_dim: int = 0
     raw_dim: int | None = None
     joint_dim: int | None = None
     level_dims: tuple[int, ...] | None = None
     any_level_scale: bool = False
     needs_attention: bool = False
     num_templates: int | None = None
+    needs_proposals: bool = False
+    proposal_sources: int | None = None
+    gives: type[Alignment] | type[RegionAlignment] = Alignment
+    merges_synonyms: bool = False
     checkpointed: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
 
     @abstractmethod
-    def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
-        """Computes the cost volume: D channels per cell for every kept category."""
+    def forward(
+        self, image: ImageFeatures, text: TextFeatures, selection: Selection
+    ) -> Alignment | RegionAlignment:
+        """Compares every kept category with the image: cells, or proposals.
+
+        Returns:
+            The cost volume with D channels per cell, or class logits of the proposals.
+        """
 
 
 class Decoder(nn.Module, ABC):
-    """Turns the cost volume into masks.
+    """Turns the comparison of image and categories into masks.
 
     Attributes:
+        reads: record that the decoder takes, see `AlignmentHead.gives`.
+        gives: record that the decoder returns.
         cost_dim: required `AlignmentHead.cost_dim`; None if any will do.
         raw_dim: required `AlignmentHead.raw_dim`; None if the decoder does not read the cosines.
         joint_dim: required `Encoder.joint_dim`; None if any will do.
@@ -142,6 +189,8 @@ class Decoder(nn.Module, ABC):
             levels of the text.
     """
 
+    reads: type[Alignment] | type[RegionAlignment] = Alignment
+    gives: type[Masks] | type[RegionMasks] = Masks
     cost_dim: int | None = None
     raw_dim: int | None = None
     joint_dim: int | None = None
@@ -154,8 +203,16 @@ class Decoder(nn.Module, ABC):
     compiled: tuple[str, ...] = ()
 
     @abstractmethod
-    def forward(self, aligned: Alignment) -> Masks:
-        """Computes one logit map per kept category. It may drop further categories."""
+    def forward(self, aligned: Any) -> Masks | RegionMasks:
+        """Computes the masks of the kept categories. It may drop further categories.
+
+        Args:
+            aligned: record of the type `reads`.
+
+        Returns:
+            One logit map per kept category; or one mask per proposal, with the shares of the
+            categories in it.
+        """
 
 
 class PostProcessor(nn.Module, ABC):
@@ -164,29 +221,109 @@ class PostProcessor(nn.Module, ABC):
     Attributes:
         needs_whole_view: True if the post-processor reads `Scores.features`. Sliding-window
             inference provides these only with ``global_view=True``.
+        reads_regions: True if the post-processor also takes `RegionScores`. Otherwise these are
+            merged at the size of the canvas first.
     """
 
     needs_whole_view: bool = False
+    reads_regions: bool = False
 
     @abstractmethod
-    def forward(self, scores: Scores) -> Scores:
+    def forward(self, scores: Any) -> Scores | RegionScores:
         """Returns refined scores.
+
+        Args:
+            scores: `Scores`; or `RegionScores` if `reads_regions`.
 
         It may drop categories, change their probabilities, or add categories of the vocabulary.
         """
 
 
 class Criterion(nn.Module, ABC):
-    """Training loss. Its options are arguments of `__init__`, as for any component."""
+    """Training loss. Its options are arguments of `__init__`, as for any component.
+
+    Attributes:
+        reads: record that the loss takes, see `Decoder.gives`.
+    """
+
+    reads: type[Masks] | type[RegionMasks] = Masks
 
     @abstractmethod
-    def forward(self, masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:
+    def forward(self, masks: Any, labels_BHW: Tensor) -> dict[str, Tensor]:
         """Computes the losses of a batch.
 
         Args:
-            masks: decoder output, whose selection contains every ground-truth category.
+            masks: decoder output of the type `reads`. Its selection contains every ground-truth
+                category.
             labels_BHW: category of each pixel as an index into T, or `IGNORE`.
 
         Returns:
             Scalars by name, each name starting with ``loss``. Training minimises their sum.
+        """
+
+
+class Proposer(nn.Module, ABC):
+    """Proposes regions of an image, without knowledge of the vocabulary.
+
+    A proposer works inside an encoder, see `ovss.encoders.WithProposals`.
+
+    Attributes:
+        joint_dim: required `Encoder.joint_dim`; None if any will do.
+        level_dims: required `Encoder.level_dims`; None if any will do.
+        any_level_scale: True if the proposer accepts levels that are finer than the feature grid.
+        sources: number of embeddings that the proposer gives each region; 0 if it gives masks only.
+        reads_labels: True if the proposer reads the ground truth, which only upper bounds may do.
+        needs_whole_image: True if the proposer knows the regions of whole images only, so that
+            inference must not cut the image into windows.
+        external: as in `Encoder`.
+    """
+
+    joint_dim: int | None = None
+    level_dims: tuple[int, ...] | None = None
+    any_level_scale: bool = False
+    sources: int = 0
+    reads_labels: bool = False
+    needs_whole_image: bool = False
+    external: tuple[str, ...] = ()
+    checkpointed: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
+
+    @abstractmethod
+    def forward(self, features: ImageFeatures, image_B3HW: Tensor) -> Proposals:
+        """Proposes the regions of a batch of images.
+
+        Args:
+            features: features of the images.
+            image_B3HW: RGB in 0..255.
+        """
+
+
+class RegionEmbedder(nn.Module, ABC):
+    """Embeds regions of an image in the joint space of an encoder.
+
+    Attributes:
+        tower: required `Encoder.tower`; empty if any will do.
+        external: as in `Encoder`.
+    """
+
+    tower: str = ""
+    external: tuple[str, ...] = ()
+    checkpointed: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
+
+    @abstractmethod
+    def forward(
+        self, encoder: Any, features: ImageFeatures, image_B3HW: Tensor, proposals: Proposals
+    ) -> tuple[Tensor, Tensor]:
+        """Embeds the regions of a batch of images.
+
+        Args:
+            encoder: encoder of the images.
+            features: its features of the images.
+            image_B3HW: RGB in 0..255.
+            proposals: regions to embed. Those that are not valid may get any finite embedding.
+
+        Returns:
+            Embeddings (B, Q, C), not necessarily normalised; and a boolean (B, Q), False where the
+            mask is empty, so that the embedding means nothing.
         """

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .structures import Padding
 
 
 def resize(x_BChw: Tensor, size: tuple[int, int]) -> Tensor:
@@ -12,13 +18,89 @@ def resize(x_BChw: Tensor, size: tuple[int, int]) -> Tensor:
 
     Maps that already have the requested size are returned unchanged.
 
-
     >>> resize(torch.zeros(1, 2, 3, 4), (6, 8)).shape
     torch.Size([1, 2, 6, 8])
     """
     if tuple(x_BChw.shape[-2:]) == tuple(size):
         return x_BChw
     return F.interpolate(x_BChw, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def resize_rows(
+    x_BChw: Tensor, size: tuple[int, int], rows: slice, height: int | None = None, first: int = 0
+) -> Tensor:
+    """Some rows of maps resized to `size`, computed from the rows that they depend on.
+
+    Args:
+        x_BChw: rows of the maps, at least those of `source_rows`.
+        size: (height, width) of the whole resized maps.
+        rows: rows of the resized maps.
+        height: number of rows of the whole maps; None if `x_BChw` has them all.
+        first: row of the whole maps with which `x_BChw` starts.
+
+    >>> x = torch.rand(1, 1, 5, 4)
+    >>> rows = resize_rows(x, (9, 8), slice(3, 6))
+    >>> torch.allclose(rows, resize(x, (9, 8))[:, :, 3:6], atol=1e-6)
+    True
+    """
+    height = height or x_BChw.shape[2]
+    if (rows.start, rows.stop) == (0, size[0]) and height == x_BChw.shape[2]:
+        return resize(x_BChw, size)
+    place_R = _places(height, size[0], x_BChw.device)[rows].clamp(0, height - 1) - first
+    return resize(_sample(x_BChw, 2, place_R), (len(place_R), size[1]))
+
+
+def source_rows(height: int, new_height: int, rows: slice) -> slice:
+    """Rows of a map of `height` rows that some rows of the resized map depend on.
+
+    >>> source_rows(5, 10, slice(4, 6))
+    slice(1, 4, None)
+    """
+    scale = height / new_height
+    low = math.floor((rows.start + 0.5) * scale - 0.5)
+    high = math.floor((rows.stop - 0.5) * scale - 0.5) + 1
+    return slice(max(low, 0), min(high + 1, height))
+
+
+def crop_padding(maps_BKhw: Tensor, padding: Padding | None) -> Tensor:
+    """Part of maps of a padded input that shows the image, on a grid of about the same cells.
+
+    Cells are cut off where the image ends between two of them, and interpolated otherwise.
+
+    Args:
+        maps_BKhw: maps that cover the padded input.
+        padding: place of the image; None returns the maps unchanged.
+
+    >>> from ovss.structures import Padding
+    >>> crop_padding(torch.zeros(1, 1, 4, 4), Padding((32, 32), (32, 24))).shape
+    torch.Size([1, 1, 4, 3])
+    """
+    if padding is None:
+        return maps_BKhw
+    for dim, (whole, own) in enumerate(zip(padding.padded, padding.image, strict=True), 2):
+        cells = maps_BKhw.shape[dim]
+        kept = math.ceil(cells * own / whole)
+        if kept * whole == cells * own:
+            maps_BKhw = maps_BKhw.narrow(dim, 0, kept)
+        else:
+            centre_M = (torch.arange(kept, dtype=torch.float64) + 0.5) * (own / kept)
+            place_M = centre_M * (cells / whole) - 0.5
+            maps_BKhw = _sample(maps_BKhw, dim, place_M.to(maps_BKhw.device))
+    return maps_BKhw
+
+
+def _places(old: int, new: int, device: torch.device) -> Tensor:
+    """Place of each of `new` cells among `old` cells, as `resize` samples them."""
+    return (torch.arange(new, dtype=torch.float64, device=device) + 0.5) * (old / new) - 0.5
+
+
+def _sample(x: Tensor, dim: int, place_M: Tensor) -> Tensor:
+    """Linear interpolation along an axis at places in units of cells, clamped to the axis."""
+    place_M = place_M.clamp(0, x.shape[dim] - 1)
+    low_M = place_M.floor().long()
+    high_M = (low_M + 1).clamp(max=x.shape[dim] - 1)
+    share_M = (place_M - low_M).to(x.dtype).view(-1, *(1,) * (x.ndim - 1 - dim))
+    return torch.lerp(x.index_select(dim, low_M), x.index_select(dim, high_M), share_M)
 
 
 def cosine_volume(dense_BChw: Tensor, text_BKPC: Tensor) -> Tensor:

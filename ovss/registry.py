@@ -14,7 +14,16 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from .interfaces import AlignmentHead, Criterion, Decoder, Encoder, PostProcessor, Selector
+from .interfaces import (
+    AlignmentHead,
+    Criterion,
+    Decoder,
+    Encoder,
+    PostProcessor,
+    Proposer,
+    RegionEmbedder,
+    Selector,
+)
 from .io.excerpts import excerpt
 from .io.option_values import check_values
 from .io.safe_handlers import register_safe_handlers
@@ -127,8 +136,19 @@ HEADS = ComponentRegistry("head", AlignmentHead, "ovss.heads")
 DECODERS = ComponentRegistry("decoder", Decoder, "ovss.decoders")
 POSTPROCESSORS = ComponentRegistry("post-processor", PostProcessor, "ovss.postprocessors")
 LOSSES = ComponentRegistry("loss", Criterion, "ovss.losses")
+PROPOSERS = ComponentRegistry("proposer", Proposer, "ovss.proposers")
+EMBEDDERS = ComponentRegistry("region embedder", RegionEmbedder, "ovss.embedders")
 
-REGISTRIES = (ENCODERS, SELECTORS, HEADS, DECODERS, POSTPROCESSORS, LOSSES)
+REGISTRIES = (
+    ENCODERS,
+    SELECTORS,
+    HEADS,
+    DECODERS,
+    POSTPROCESSORS,
+    LOSSES,
+    PROPOSERS,
+    EMBEDDERS,
+)
 
 
 def register_all() -> None:

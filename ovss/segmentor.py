@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.structures import PixelData
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from ovss.io.finite import all_finite
 
 from .compatibility import check_dimensions
-from .inference import InferenceConfig, label_map, merged_scores
+from .inference import InferenceConfig, dense_scores, label_map, merged_scores
+from .interfaces import Decoder
 from .io.excerpts import excerpt
 from .registry import (
     DECODERS,
@@ -30,7 +32,18 @@ from .registry import (
     SELECTORS,
     check_arguments,
 )
-from .structures import IGNORE, ImageFeatures, Masks, Scores, TextFeatures, Vocabulary
+from .structures import (
+    IGNORE,
+    Alignment,
+    ImageFeatures,
+    Masks,
+    Padding,
+    RegionMasks,
+    RegionScores,
+    Scores,
+    TextFeatures,
+    Vocabulary,
+)
 from .vocabularies.prompts import PromptConfig
 
 
@@ -52,7 +65,8 @@ class OpenVocabSegmentor(BaseModel):
         decoder: config of a `Decoder`.
         selector: config of a `Selector`; None keeps every category.
         post_processor: config of a `PostProcessor`; None leaves the scores unchanged.
-        criterion: config of a `Criterion`; None means binary cross-entropy, ``dict(type="bce")``.
+        criterion: config of a `Criterion`; None means binary cross-entropy, ``dict(type="bce")``,
+            or ``dict(type="set_matching")`` for a decoder of regions.
         prompts: arguments of `ovss.vocabularies.prompts.PromptConfig`. They set the prompt
             templates, by registered name or as a list, and the use of synonyms.
         inference: arguments of `ovss.inference.InferenceConfig`.
@@ -84,7 +98,7 @@ class OpenVocabSegmentor(BaseModel):
         self.head = HEADS.build(head)
         self.decoder = DECODERS.build(decoder)
         self.post_processor = POSTPROCESSORS.build(post_processor or {"type": "Identity"})
-        self.criterion = LOSSES.build(criterion or {"type": "bce"})
+        self.criterion = LOSSES.build(criterion or default_criterion(self.decoder))
         check_arguments(PromptConfig, dict(prompts or {}))
         self.prompts = PromptConfig(**(prompts or {}))
         check_arguments(InferenceConfig, dict(inference or {}))
@@ -96,13 +110,14 @@ class OpenVocabSegmentor(BaseModel):
             post_processor=self.post_processor,
             prompts=self.prompts,
             inference=self.inference,
+            criterion=self.criterion,
         )
 
     # -- the method ------------------------------------------------------------------------------
 
     def segment(
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
-    ) -> Masks:
+    ) -> Masks | RegionMasks:
         """Segments images whose features are already computed.
 
         Starting from features lets a second pass decode other categories of the same image without
@@ -133,7 +148,7 @@ class OpenVocabSegmentor(BaseModel):
     # -- inference -------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def scores(self, image_3HW: Tensor, text: TextFeatures) -> Scores:
+    def scores(self, image_3HW: Tensor, text: TextFeatures) -> Scores | RegionScores:
         """Segments one image with the configured inference mode.
 
         Args:
@@ -150,10 +165,10 @@ class OpenVocabSegmentor(BaseModel):
 
         highest: list[Tensor] = []
 
-        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks]:
+        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks | RegionMasks]:
             features = self.encoder.encode_image(views_V3HW)
             masks = self.segment(features, text)
-            if masks.logits_BKHW.numel():
+            if isinstance(masks, Masks) and masks.logits_BKHW.numel():
                 highest.append(masks.logits_BKHW.amax())
             return features, masks
 
@@ -162,8 +177,8 @@ class OpenVocabSegmentor(BaseModel):
         return self.post_processed(merged, image_3HW, torch.stack(highest) if highest else None)
 
     def post_processed(
-        self, merged: Scores, image_3HW: Tensor, highest_N: Tensor | None = None
-    ) -> Scores:
+        self, merged: Scores | RegionScores, image_3HW: Tensor, highest_N: Tensor | None = None
+    ) -> Scores | RegionScores:
         """Scores of one image after the post-processor, checked to be finite.
 
         Args:
@@ -175,9 +190,11 @@ class OpenVocabSegmentor(BaseModel):
             NonFiniteError: a score or a logit is NaN or infinite. The message names the first stage
                 that computes such a value.
         """
+        if not self.post_processor.reads_regions:
+            merged = dense_scores(merged)
         scores = self.post_processor(merged)
         is_finite = highest_N is None or bool((highest_N < torch.inf).all())  # False for NaN too
-        if is_finite and all_finite(scores.probs_BKHW):
+        if is_finite and all(map(all_finite, score_tensors(scores))):
             return scores
         part, kind = self._first_non_finite(image_3HW, merged.text)
         raise NonFiniteError(
@@ -194,20 +211,30 @@ class OpenVocabSegmentor(BaseModel):
             if not (tensor.isfinite() | tensor.isneginf()).all():  # -inf excludes a category
                 broken.append((part, kind))
 
-        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks]:
+        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks | RegionMasks]:
             features = self.encoder.encode_image(views_V3HW)
             check("encoder", "image features", features.dense_BChw)
+            if features.proposals is not None:
+                check("encoder", "masks of the proposals", features.proposals.mask_BQhw)
+                check("encoder", "embeddings of the proposals", features.proposals.embed_BQSC)
             aligned = self.head(features, text, self.selector(features, text))
-            check("head", "cost volume", aligned.cost_BKDhw)
+            if isinstance(aligned, Alignment):
+                check("head", "cost volume", aligned.cost_BKDhw)
+            else:
+                check("head", "class logits", aligned.logits_BKQ)
             masks = self.decoder(aligned)
-            check("decoder", "masks", masks.logits_BKHW)
+            if isinstance(masks, Masks):
+                check("decoder", "masks", masks.logits_BKHW)
+            else:
+                check("decoder", "masks", masks.mask_BQhw)
+                check("decoder", "shares", masks.share_BKQ)
             return features, masks
 
         check("encoder", "text embeddings", text.embeds_TPC)
         merged_scores(image_3HW, text, segment, self.inference)
         return next(iter(broken), ("post_processor", "scores"))
 
-    def label_map(self, scores: Scores, size: tuple[int, int]) -> Tensor:
+    def label_map(self, scores: Scores | RegionScores, size: tuple[int, int]) -> Tensor:
         """Label map (H, W) of one image at `size`: indices into the vocabulary."""
         return scores.text.categories(label_map(scores, size)[0])
 
@@ -228,7 +255,8 @@ class OpenVocabSegmentor(BaseModel):
 
         Returns:
             Losses by name in ``"loss"`` mode; the samples with ``pred_sem_seg`` in ``"predict"``
-            mode; (logits_BKHW, index_BK, valid_BK) in ``"tensor"`` mode.
+            mode; (logits_BKHW, index_BK, valid_BK) in ``"tensor"`` mode. For a method that compares
+            regions, shares and mask logits (share_BKQ, mask_BQhw, index_BK, valid_BK).
 
         Raises:
             ValueError: no samples, samples with different vocabularies, labels outside the
@@ -248,24 +276,63 @@ class OpenVocabSegmentor(BaseModel):
         image_B3HW = inputs if isinstance(inputs, Tensor) else torch.stack(inputs)
         image = self.encoder.encode_image(image_B3HW)
         if mode == "loss":
-            if text.vocabulary is not None and text.vocabulary.owners is not None:
-                raise ValueError(
-                    "synonyms='max' is a rule for inference, where each synonym gets a map of its "
-                    "own. Train with synonyms='first' or 'average'."
-                )
             labels_BHW = torch.stack([s.gt_sem_seg.data[0] for s in data_samples]).long()
-            keep_BT = present_categories(labels_BHW, len(text.embeds_TPC))
-            return self.criterion(self.segment(image, text, keep_BT), labels_BHW)
+            return self._loss(image, text, labels_BHW)
         if mode == "tensor":
             masks = self.segment(image, text)
-            return masks.logits_BKHW, masks.selection.index_BK, masks.selection.valid_BK
+            index_BK, valid_BK = masks.selection.index_BK, masks.selection.valid_BK
+            if isinstance(masks, RegionMasks):
+                return masks.share_BKQ, masks.mask_BQhw, index_BK, valid_BK
+            return masks.logits_BKHW, index_BK, valid_BK
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {excerpt(mode)}.")
+
+    def _loss(
+        self, image: ImageFeatures, text: TextFeatures, labels_BHW: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of a batch whose label maps hold indices of categories."""
+        labels_BHW = padded_labels(labels_BHW, image.padding)
+        owner_T = text.owner_T
+        if owner_T is None:
+            keep_BT = present_categories(labels_BHW, len(text.embeds_TPC))
+            return self.criterion(self.segment(image, text, keep_BT), labels_BHW)
+        if not self.head.merges_synonyms:
+            raise ValueError(
+                "synonyms='max' is a rule for inference, where each synonym gets a map of its own. "
+                "Train with synonyms='first' or 'average'."
+            )
+        keep_BT = present_categories(labels_BHW, int(owner_T[-1]) + 1)[:, owner_T]
+        first_T = torch.searchsorted(owner_T, torch.arange(int(owner_T[-1]) + 1).to(owner_T))
+        named_BHW = torch.where(labels_BHW == IGNORE, IGNORE, first_T[labels_BHW.clamp(min=0)])
+        return self.criterion(self.segment(image, text, keep_BT), named_BHW)
 
     def _predict(self, image_3HW: Tensor, sample: Any, text: TextFeatures) -> Any:
         size = sample.metainfo.get("ori_shape", image_3HW.shape[-2:])
         labels_HW = self.label_map(self.scores(image_3HW, text), (size[0], size[1]))
         sample.set_data({"pred_sem_seg": PixelData(data=labels_HW[None])})
         return sample
+
+
+def default_criterion(decoder: Decoder) -> dict[str, str]:
+    """Config of the loss that fits a decoder."""
+    return {"type": "set_matching" if decoder.gives is RegionMasks else "bce"}
+
+
+def score_tensors(scores: Scores | RegionScores) -> tuple[Tensor, ...]:
+    """Tensors that hold the scores, which must be finite."""
+    if isinstance(scores, RegionScores):
+        return scores.share_BKQ, scores.mask_BQhw
+    return (scores.probs_BKHW,)
+
+
+def padded_labels(labels_BHW: Tensor, padding: Padding | None) -> Tensor:
+    """Label maps extended with `IGNORE` to the padded input of the encoder."""
+    if padding is None:
+        return labels_BHW
+    height, width = labels_BHW.shape[1:]
+    scale = height / padding.image[0], width / padding.image[1]
+    bottom = round(padding.padded[0] * scale[0]) - height
+    right = round(padding.padded[1] * scale[1]) - width
+    return F.pad(labels_BHW, (0, right, 0, bottom), value=IGNORE)
 
 
 def common_vocabulary(data_samples: list) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ N     flattened list, usually of the valid (image, category) pairs
 
 K says how many categories an image keeps, not which ones. A tensor with a K axis therefore always
 travels together with its `Selection`, which maps the K slots to the T categories.
+
+Methods that compare regions with the categories have an `Alignment`, `Masks` and `Scores` of their
+own kind, see `ovss.regions`.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from torch import Tensor
 
 from .axes import check_axes, leading
 from .io.arguments import check_fields
+from .regions import Padding, Proposals, RegionAlignment, RegionMasks, RegionScores
 from .selection import IGNORE, Selection
 
 __all__ = [
@@ -47,6 +51,11 @@ __all__ = [
     "Alignment",
     "ImageFeatures",
     "Masks",
+    "Padding",
+    "Proposals",
+    "RegionAlignment",
+    "RegionMasks",
+    "RegionScores",
     "Scores",
     "Selection",
     "TextFeatures",
@@ -58,6 +67,7 @@ __all__ = [
 SYNONYM_RULES = {
     "first": "only the first synonym of a category is used",
     "average": "the embeddings of all synonyms are averaged, separately for each template",
+    "verbatim": "the name is one text as it is written, commas included",
     "max": "each synonym is a query of its own, and the best one counts for its category",
 }
 """Rules for categories with several synonyms such as ``"sofa, couch"``."""
@@ -147,6 +157,9 @@ class ImageFeatures:
         class_attention_BMhw: attention of the class token to each cell. M counts one channel per
             attention head of each requested block. None unless the encoder is configured to return
             it.
+        proposals: regions of the image; None unless `Encoder.gives_proposals`.
+        padding: place of the image inside the input that the dense tokens and levels cover; None if
+            they cover the image itself.
     """
 
     dense_BChw: Tensor
@@ -154,6 +167,8 @@ class ImageFeatures:
     levels: tuple[Tensor, ...] = leading("B")
     attention_BNN: Tensor | None = None
     class_attention_BMhw: Tensor | None = None
+    proposals: Proposals | None = None
+    padding: Padding | None = None
 
     def __post_init__(self) -> None:
         check_axes(self)
@@ -195,11 +210,14 @@ class TextFeatures:
 
     def categories(self, labels: Tensor) -> Tensor:
         """Converts indices of names to indices of categories; they differ with ``"max"`` only."""
-        return labels if self._owners is None else self._owners.to(labels.device)[labels]
+        return labels if self.owner_T is None else self.owner_T.to(labels.device)[labels]
 
     @cached_property
-    def _owners(self) -> Tensor | None:
-        """Category of each name, on the device of the embeddings; None if they are the same."""
+    def owner_T(self) -> Tensor | None:
+        """Category of each name, ascending; None if each name is a category.
+
+        It lies on the device of the embeddings.
+        """
         owners = None if self.vocabulary is None else self.vocabulary.owners
         return None if owners is None else torch.tensor(owners, device=self.embeds_TPC.device)
 

@@ -20,7 +20,7 @@ def test_a_function_is_not_a_component():
 
 
 def test_unknown_name_suggests_the_closest_and_where_plugins_are_named():
-    with pytest.raises(KeyError, match=r"Did you mean CosineHead\?.*custom_imports"):
+    with pytest.raises(KeyError, match=r"Did you mean CosineHead or RegionHead\?.*custom_imports"):
         HEADS.build(dict(type="CosinHead"))
 
 

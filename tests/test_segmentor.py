@@ -308,6 +308,7 @@ class Spoilt(nn.Module):
     def __init__(self, component: nn.Module, field: str | None, value: float = torch.nan) -> None:
         super().__init__()
         self.component, self.field, self.value = component, field, value
+        self.reads_regions = False
 
     def forward(self, *arguments):
         output = self.component(*arguments)

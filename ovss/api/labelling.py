@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ovss.inference import best_labels
-
-if TYPE_CHECKING:
-    from ovss.structures import Scores
+from ovss.structures import RegionScores, Scores
 
 __all__ = ["labels_in_blocks", "labels_of"]
 
@@ -23,13 +20,15 @@ _AT_ONCE = 32  # categories whose bounds are computed at once
 _ROUNDING = 1e-5  # relative error of interpolation, with room
 
 
-def labels_of(scores: Scores, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def labels_of(scores: Scores | RegionScores, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Label map and score of each pixel of one image, each (1, *size), in bounded memory and time.
 
     Args:
         scores: merged scores of one image.
         size: (height, width) of the image.
     """
+    if isinstance(scores, RegionScores):
+        return best_labels(scores, size)  # bands of rows, a matrix product each
     if scores.probs_BKHW.shape[1] * size[0] * size[1] <= DIRECT:
         return best_labels(scores, size)
     return labels_in_blocks(scores, size)

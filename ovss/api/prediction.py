@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ovss.ops import resize
+from ovss.inference import score_blocks
 from ovss.selection import IGNORE
 
 if TYPE_CHECKING:
-    from ovss.structures import Scores
+    from ovss.structures import RegionScores, Scores
 
 __all__ = ["UNSURE", "category_maps", "confidence_warning", "mean_scores"]
 
@@ -22,18 +22,21 @@ LOW_CONFIDENCE = {"sigmoid": 0.3, "softmax": 0.05}
 scaled so that 0 is chance: 0 with a sigmoid, one divided by the number of names with a softmax."""
 
 
-def category_maps(scores: Scores, size: tuple[int, int], count: int) -> np.ndarray:
-    """Probability maps (count, H, W) of the first categories at `size`, float32.
+def category_maps(scores: Scores | RegionScores, size: tuple[int, int], count: int) -> np.ndarray:
+    """Score maps (count, H, W) of the first categories at `size`, float32.
 
-    The map of a category with several queries is the maximum of their maps.
+    The map of a category with several queries is the maximum of their maps. The scores are
+    probabilities, but for methods that compare regions, whose scores are sums.
     """
     maps_KHW = np.zeros((count, *size), np.float32)
     categories = scores.text.categories(scores.selection.index_BK[0]).tolist()
-    for slot, is_valid in enumerate(scores.selection.valid_BK[0].tolist()):
-        category = categories[slot]
-        if is_valid and category < count:
-            map_HW = resize(scores.probs_BKHW[:, slot : slot + 1], size)[0, 0].float().cpu().numpy()
-            np.maximum(maps_KHW[category], map_HW, out=maps_KHW[category])
+    valid = scores.selection.valid_BK[0].tolist()
+    for rows, part, maps_1kHW in score_blocks(scores, size):
+        for slot, map_HW in enumerate(maps_1kHW[0], part.start):
+            category = categories[slot]
+            if valid[slot] and category < count:
+                target_HW = maps_KHW[category, rows]
+                np.maximum(target_HW, map_HW.float().cpu().numpy(), out=target_HW)
     return maps_KHW
 
 
@@ -54,10 +57,10 @@ def confidence_warning(
         scores_T: mean probability of each category over its pixels.
         pixels_T: number of pixels of each category.
         queries: number of names that compete for a pixel.
-        activation: ``"sigmoid"`` or ``"softmax"``.
+        activation: ``"sigmoid"`` or ``"softmax"``; ``"none"`` for sums, which say nothing here.
     """
     total = int(pixels_T.sum())
-    if not total:
+    if not total or activation == "none":
         return ""
     mean = float((scores_T * pixels_T).sum()) / total
     chance = 1 / queries if activation == "softmax" else 0.0

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovss.data.labels import category_key
 from ovss.vocabularies.parsing import names_of
+from ovss.vocabularies.seen import category_key
 
 __all__ = ["Request", "Words"]
 

@@ -10,13 +10,13 @@ import torch
 from PIL import Image, ImageDraw
 
 from ovss.data.base import SegmentationDataset
-from ovss.data.labels import seen_mask
 from ovss.drawing.colors import palette
 from ovss.drawing.fonts import displayable
 from ovss.drawing.overlay import enlarge_small, overlay
 from ovss.drawing.text import draw_text
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import IGNORE
+from ovss.vocabularies.seen import seen_mask
 
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 LINE, MARGIN, FONT_SIZE = 16, 6, 12

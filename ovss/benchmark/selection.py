@@ -14,11 +14,11 @@ from mmengine.config import Config
 from torch import Tensor
 
 from ovss.data.base import SegmentationDataset
-from ovss.data.labels import seen_mask
 from ovss.interfaces import Selector
 from ovss.registry import SELECTORS
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import ImageFeatures, TextFeatures
+from ovss.vocabularies.seen import seen_mask
 
 from .clock import Clock, Span
 from .complexity import complexity

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ovss.vocabularies.seen import category_key
+
 from .class_colors import checked_list
-from .labels import category_key, find_class
+from .labels import find_class
 
 
 def read_marks(seen: Any, unseen: Any, names: Sequence[str], where: str) -> tuple[str, ...] | None:

@@ -11,13 +11,14 @@ from mmengine.registry import DATASETS
 from ovss.io.images import ImageError, read_image
 from ovss.selection import IGNORE
 from ovss.vocabularies import load_names
+from ovss.vocabularies.seen import seen_mask
 
 from .base import LabeledImage, SegmentationDataset
 from .class_file import check_vocabulary_values
 from .files import read_label_colors, read_labels, read_list
 from .label_formats import LABEL_MAPS, label_source
 from .label_formats.shapes import ShapePainter
-from .labels import ColorMapper, LabelMapper, class_index, seen_mask
+from .labels import ColorMapper, LabelMapper, class_index
 from .pairs import find_pairs, listed_pairs
 from .part import limited
 from .words import Words, words_of_classes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ovss.io.excerpts import excerpt
 from ovss.selection import IGNORE
-from ovss.structures import split_synonyms
+from ovss.vocabularies.seen import category_key
 
 _UNKNOWN = -2
 _RAW_VALUES = 1 << 16
@@ -150,23 +150,6 @@ class ColorMapper:
                 f"palette. Add them to it, or to its 'ignored' if they mean 'not labelled'"
             )
         return self.index_N[place_HW]
-
-
-def category_key(name: str) -> frozenset[str]:
-    """Set of normalised synonyms; two names are the same category if their sets intersect.
-
-    Case and extra spaces are ignored.
-
-    >>> category_key("Sofa,  couch") & category_key("COUCH")
-    frozenset({'couch'})
-    """
-    return frozenset(" ".join(part.split()).casefold() for part in split_synonyms(name))
-
-
-def seen_mask(names: Sequence[str], seen: Sequence[str]) -> NDArray[np.bool_]:
-    """Marks those of T names that share a synonym with a seen name, bool (T,)."""
-    known = frozenset().union(*map(category_key, seen))
-    return np.array([bool(category_key(name) & known) for name in names], dtype=bool)
 
 
 def class_index(owner: str | int, names: Sequence[str], where: str) -> int:

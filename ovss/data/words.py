@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from ovss.structures import split_synonyms
 from ovss.vocabularies import load_names
+from ovss.vocabularies.seen import category_key
 
-from .labels import category_key, class_index
+from .labels import class_index
 
 BACKGROUND = "background"
 EACH_SYNONYM = "each synonym"

@@ -2,5 +2,6 @@
 
 from .open_clip import OpenCLIPEncoder
 from .open_clip_convnext import OpenCLIPConvNeXtEncoder
+from .with_proposals import WithProposals
 
-__all__ = ["OpenCLIPConvNeXtEncoder", "OpenCLIPEncoder"]
+__all__ = ["OpenCLIPConvNeXtEncoder", "OpenCLIPEncoder", "WithProposals"]

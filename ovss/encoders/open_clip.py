@@ -60,6 +60,7 @@ class OpenCLIPEncoder(Encoder):
             architecture.
     """
 
+    tower = "vit"
     checkpointed = ("**.resblocks.*.attn", "**.resblocks.*.mlp")
     compiled = ("**.resblocks.*.mlp",)
 

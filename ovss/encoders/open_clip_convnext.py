@@ -53,6 +53,7 @@ class OpenCLIPConvNeXtEncoder(Encoder):
             architecture.
     """
 
+    tower = "convnext"
     checkpointed = (
         "**.resblocks.*.attn",
         "**.resblocks.*.mlp",

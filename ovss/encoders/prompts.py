@@ -20,7 +20,7 @@ def fill_template(template: str, name: str) -> str:
 
 
 def names_by_category(vocabulary: Vocabulary) -> list[tuple[str, ...]]:
-    """Names to encode for each category: its first synonym, or all synonyms to average.
+    """Names to encode for each category: its first synonym, all to average, or the whole text.
 
     Raises:
         ValueError: a blank name, whose index the message gives, or the rule ``"max"``, whose
@@ -36,6 +36,8 @@ def names_by_category(vocabulary: Vocabulary) -> list[tuple[str, ...]]:
             )
     if vocabulary.synonyms == "first":
         return [synonyms[:1] for synonyms in names]
+    if vocabulary.synonyms == "verbatim":
+        return [(name.strip(),) for name in vocabulary.names]
     return names
 
 

@@ -14,7 +14,6 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from PIL import Image, ImageDraw
 
-from ovss.data.labels import seen_mask
 from ovss.drawing.colors import INK, PAPER, palette
 from ovss.drawing.fonts import displayable
 from ovss.drawing.legend import LegendEntry, add_legend, font_size
@@ -23,6 +22,7 @@ from ovss.drawing.text import draw_text
 from ovss.io.files import write_atomic
 from ovss.io.outputs import save_png
 from ovss.structures import IGNORE
+from ovss.vocabularies.seen import seen_mask
 
 _READABLE = 288  # height in pixels; smaller images are enlarged
 _GAP = 4  # px between panels

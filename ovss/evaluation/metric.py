@@ -13,11 +13,11 @@ from mmengine.registry import METRICS
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ovss.data.labels import category_key
 from ovss.protocols.protocol import ABSENT, SEEN_RULES
 from ovss.selection import IGNORE
 from ovss.structures import split_synonyms
 from ovss.vocabularies import load_names
+from ovss.vocabularies.seen import category_key
 
 from .iou import AreaCounts, IoUReport
 

@@ -1,5 +1,6 @@
 """Generic alignment heads that do not belong to a particular method."""
 
 from .cosine import CosineHead
+from .region import RegionHead
 
-__all__ = ["CosineHead"]
+__all__ = ["CosineHead", "RegionHead"]

@@ -2,5 +2,6 @@
 
 from .bce import BinaryCrossEntropy
 from .cross_entropy import CrossEntropy
+from .set_matching import SetMatching
 
-__all__ = ["BinaryCrossEntropy", "CrossEntropy"]
+__all__ = ["BinaryCrossEntropy", "CrossEntropy", "SetMatching"]

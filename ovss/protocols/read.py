@@ -12,7 +12,6 @@ from mmengine.registry import DATASETS
 
 from ovss.data import register_data
 from ovss.data.base import SegmentationDataset
-from ovss.data.labels import seen_mask
 from ovss.data.words import EACH_SYNONYM, words_of_classes
 from ovss.inference import InferenceConfig
 from ovss.interfaces import PostProcessor
@@ -20,6 +19,7 @@ from ovss.postprocessors import Background, Chain
 from ovss.registry import POSTPROCESSORS
 from ovss.vocabularies import load_names, load_templates
 from ovss.vocabularies.prompts import PromptConfig
+from ovss.vocabularies.seen import seen_mask
 
 from .protocol import (
     BackgroundRule,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ovss.inference import segment_whole
+from ovss.inference import dense_scores, segment_whole
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import Masks, Scores, Selection, TextFeatures
 
@@ -77,7 +77,8 @@ def _scores(
     is_label_1KHW = selection.index_BK[:, :, None, None] == labels_1HW[:, None]
     logits_1KHW = torch.where(is_label_1KHW, CERTAIN, -CERTAIN)
     masks = Masks(logits_1KHW, selection)
-    return segment_whole(canvas_3HW[None], text, lambda _: (image, masks), model.inference)
+    scores = segment_whole(canvas_3HW[None], text, lambda _: (image, masks), model.inference)
+    return dense_scores(scores)
 
 
 def _quadrants(height: int, width: int) -> Tensor:

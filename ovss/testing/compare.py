@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ovss.inference import dense_scores
 from ovss.ops import resize
 from ovss.postprocessors import Identity
 from ovss.segmentor import OpenVocabSegmentor
@@ -93,14 +94,14 @@ def compare_predictions(
         LawError: they differ.
     """
     with without_post_processing(model):
-        one, other = (model.scores(image_3HW, text) for text in texts)
+        one, other = (dense_scores(model.scores(image_3HW, text)) for text in texts)
         found = score_difference(_spread(one)[:, order_T], _spread(other))
         if found:
             raise LawError(component(model, "segmentor"), found.format(what=what))
         if _undecided(one) > PIXELS:
             return
     if not isinstance(model.post_processor, Identity):
-        one, other = (model.scores(image_3HW, text) for text in texts)
+        one, other = (dense_scores(model.scores(image_3HW, text)) for text in texts)
         found = score_difference(_spread(one)[:, order_T], _spread(other))
         if found:
             raise LawError(component(model, "post_processor"), found.format(what=what))

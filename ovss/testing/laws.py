@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import torch
+from dataclasses import fields, replace
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from ovss.axes import take
 from ovss.segmentor import OpenVocabSegmentor
-from ovss.structures import Selection
+from ovss.structures import ImageFeatures, Proposals, Selection, TextFeatures
 
 from .certain import check_certain_scores
-from .compare import compare_predictions, compare_traces
+from .compare import SCORE_TOLERANCE, compare_predictions, compare_traces
 from .report import Law, LawError, component, law
 from .tiny import make_images, make_names
-from .trace import check_finite, traced
+from .trace import check_finite, mask_logits, traced
 from .training import ground_truth_survives_training, labels_have_no_influence_at_inference
 
 
@@ -87,7 +92,7 @@ def more_than_255_categories_work(model: OpenVocabSegmentor) -> None:
     """Labels are 64-bit integers of kept categories, and categories above 255 keep their maps."""
     text = model.encode_vocabulary(make_names(300))
     scores = model.scores(make_images(1)[0], text)
-    labels_HW = model.label_map(scores, (scores.probs_BKHW.shape[2], scores.probs_BKHW.shape[3]))
+    labels_HW = model.label_map(scores, (48, 48))
     if labels_HW.dtype != torch.long:
         raise LawError(
             component(model, "segmentor"), f"labels are {labels_HW.dtype}, expected torch.int64"
@@ -107,10 +112,10 @@ def prediction_has_the_size_asked_for(model: OpenVocabSegmentor) -> None:
     text = model.encode_vocabulary(make_names(3))
     image_3HW = make_images(1, 120)[0][:, :97]
     scores = model.scores(image_3HW, text)
-    if len(scores.probs_BKHW) != 1:
+    if scores.selection.batch != 1:
         raise LawError(
             component(model, "post_processor"),
-            f"expected scores of 1 image, but got {len(scores.probs_BKHW)}",
+            f"expected scores of 1 image, but got {scores.selection.batch}",
         )
     for size in ((97, 120), (40, 50)):
         found = tuple(model.label_map(scores, size).shape)
@@ -133,6 +138,66 @@ def post_processing_keeps_what_is_certain(model: OpenVocabSegmentor) -> None:
     check_certain_scores(model, text, certain=(7, 33, 2, 39), uncertain=(0, 11, 25))
 
 
+@law
+def the_order_of_proposals_is_irrelevant(model: OpenVocabSegmentor) -> None:
+    """Permuted proposals give the same scores; a law of methods that compare regions."""
+    images, text = make_images(2), model.encode_vocabulary(make_names(5))
+    image = model.encoder.encode_image(images)
+    if image.proposals is None or not model.head.needs_proposals:
+        return
+    count = image.proposals.mask_BQhw.shape[1]
+    order_Q = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    permuted = replace(image, proposals=take(image.proposals, Q=order_Q))
+    _compare_maps(model, image, permuted, text, "of proposals in two orders")
+
+
+@law
+def an_invalid_proposal_changes_nothing(model: OpenVocabSegmentor) -> None:
+    """One more proposal that is not valid leaves the scores, even if its values are NaN."""
+    images, text = make_images(2), model.encode_vocabulary(make_names(5))
+    image = model.encoder.encode_image(images)
+    if image.proposals is None or not model.head.needs_proposals:
+        return
+    proposals = image.proposals
+    last = slice(proposals.mask_BQhw.shape[1] - 1, None)
+    extra = take(proposals, Q=last)
+    extra = replace(
+        extra,
+        mask_BQhw=torch.full_like(extra.mask_BQhw, torch.nan),
+        embed_BQSC=torch.full_like(extra.embed_BQSC, torch.nan),
+        valid_BQ=torch.zeros_like(extra.valid_BQ),
+    )
+    longer = replace(image, proposals=_joined(proposals, extra))
+    _compare_maps(model, image, longer, text, "with and without an invalid proposal")
+
+
+def _joined(one: Proposals, other: Proposals) -> Proposals:
+    """Proposals of two records, one after the other."""
+    joined: dict[str, Any] = {
+        field.name: torch.cat([getattr(one, field.name), getattr(other, field.name)], dim=1)
+        for field in fields(Proposals)
+        if isinstance(getattr(one, field.name), Tensor)
+    }
+    return replace(one, **joined)
+
+
+def _compare_maps(
+    model: OpenVocabSegmentor,
+    one: ImageFeatures,
+    other: ImageFeatures,
+    text: TextFeatures,
+    what: str,
+) -> None:
+    maps, twins = (mask_logits(model.segment(image, text)) for image in (one, other))
+    worst = float((maps - twins).abs().max()) / max(1.0, float(maps.abs().max()))
+    if not worst <= SCORE_TOLERANCE:
+        raise LawError(
+            component(model, "head"),
+            f"scores {what} differ by {worst:.2g} of their largest value, which is more than "
+            f"{SCORE_TOLERANCE:g}",
+        )
+
+
 LAWS: tuple[Law, ...] = (
     vocabulary_order_is_irrelevant,
     batch_mates_do_not_talk,
@@ -142,6 +207,8 @@ LAWS: tuple[Law, ...] = (
     more_than_255_categories_work,
     prediction_has_the_size_asked_for,
     post_processing_keeps_what_is_certain,
+    the_order_of_proposals_is_irrelevant,
+    an_invalid_proposal_changes_nothing,
     ground_truth_survives_training,
     labels_have_no_influence_at_inference,
 )

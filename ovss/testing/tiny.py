@@ -18,9 +18,10 @@ from ovss.interfaces import Encoder
 from ovss.io.option_values import check_range
 from ovss.models.build import build_model
 from ovss.models.parts import without_pretrained
+from ovss.ops import region_pool
 from ovss.registry import ENCODERS
 from ovss.segmentor import OpenVocabSegmentor
-from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
+from ovss.structures import ImageFeatures, Proposals, TextFeatures, Vocabulary
 
 
 @ENCODERS.register_module()
@@ -31,6 +32,8 @@ class TinyEncoder(Encoder):
         joint_dim, level_dims, level_scales, text_level_dims, attention: dimensions it declares.
         patch: side of a feature cell in pixels.
         image_size: side that images are resized to; None: a whole number of patches.
+        proposals: number of proposals of an image; 0 for none.
+        sources: number of embeddings of a proposal.
     """
 
     def __init__(
@@ -42,9 +45,12 @@ class TinyEncoder(Encoder):
         text_level_dims: tuple[int, ...] = (),
         patch: int = 16,
         image_size: int | None = 96,
+        proposals: int = 0,
+        sources: int = 1,
     ) -> None:
         super().__init__()
-        check_range("TinyEncoder", 1, joint_dim=joint_dim, patch=patch)
+        check_range("TinyEncoder", 1, joint_dim=joint_dim, patch=patch, sources=sources)
+        check_range("TinyEncoder", 0, proposals=proposals)
         if image_size is not None:
             check_range("TinyEncoder", 1, image_size=image_size)
         for name, sizes in (("level_dims", level_dims), ("level_scales", level_scales)):
@@ -54,6 +60,8 @@ class TinyEncoder(Encoder):
         self.level_scales = tuple(level_scales)
         self.text_level_dims = tuple(text_level_dims)
         self.gives_attention = attention
+        self.gives_proposals = proposals > 0
+        self.proposal_sources = sources if proposals else 0
         self.patch = patch
         self.image_size = image_size
         self.hashed: dict[Vocabulary, Tensor] = {}
@@ -62,6 +70,7 @@ class TinyEncoder(Encoder):
         self.projections = nn.ParameterList(
             torch.randn(width, 3, 3, 3, generator=generator) for width in widths
         )
+        self.queries_QC = nn.Parameter(torch.randn(proposals, joint_dim, generator=generator))
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
         height, width = image_B3HW.shape[-2:]
@@ -79,7 +88,21 @@ class TinyEncoder(Encoder):
         if self.gives_attention:
             flat_BNC = dense.flatten(2).transpose(1, 2)
             attention = (flat_BNC @ flat_BNC.transpose(1, 2)).softmax(-1)
-        return ImageFeatures(dense, dense.mean((2, 3)), tuple(levels), attention)
+        pooled, proposals = dense.mean((2, 3)), None
+        if self.gives_proposals:
+            proposals = self._proposals(dense, self.training)
+        return ImageFeatures(dense, pooled, tuple(levels), attention, proposals=proposals)
+
+    def _proposals(self, dense_BChw: Tensor, with_earlier: bool) -> Proposals:
+        """Regions that look like each query; their embeddings are means over the regions."""
+        mask_BQhw = 4 * torch.einsum("qc,bchw->bqhw", self.queries_QC, dense_BChw)
+        mask_BQhw = mask_BQhw - mask_BQhw.mean((2, 3), keepdim=True)
+        pooled_BQC = region_pool(dense_BChw, mask_BQhw.sigmoid())
+        scale_S1 = torch.arange(1, self.proposal_sources + 1, device=dense_BChw.device)[:, None]
+        embed_BQSC = pooled_BQC[:, :, None] + self.queries_QC[:, None].roll(1, 2) / scale_S1
+        valid_BQ = torch.ones_like(mask_BQhw[..., 0, 0], dtype=torch.bool)
+        earlier = (Proposals(mask_BQhw / 2, embed_BQSC, valid_BQ),) if with_earlier else ()
+        return Proposals(mask_BQhw, embed_BQSC, valid_BQ, earlier=earlier)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         if vocabulary not in self.hashed:  # several laws use the same names
@@ -117,6 +140,8 @@ def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
         "level_scales": real.level_scales,
         "attention": real.gives_attention,
         "text_level_dims": real.text_level_dims,
+        "proposals": 6 if real.gives_proposals else 0,
+        "sources": max(real.proposal_sources, 1),
     }
     torch.manual_seed(seed)
     model = build_model(model_config)

@@ -9,10 +9,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ovss.inference import segment_whole
+from ovss.inference import dense_scores, segment_whole
+from ovss.layers.region_maps import region_maps
 from ovss.ops import resize
 from ovss.segmentor import OpenVocabSegmentor
-from ovss.structures import ImageFeatures, Masks, Scores, Selection, TextFeatures
+from ovss.structures import (
+    Alignment,
+    ImageFeatures,
+    Masks,
+    RegionAlignment,
+    RegionMasks,
+    Scores,
+    Selection,
+    TextFeatures,
+)
 
 from .report import LawError, component
 
@@ -45,7 +55,7 @@ class Trace:
     """
 
     outputs: tuple[Output, ...]
-    masks: Masks
+    masks: Masks | RegionMasks
     scores: Scores
 
     def of_image(self, i: int) -> Trace:
@@ -85,14 +95,16 @@ def traced(
     aligned = model.head(image, text, selection)
     masks = model.decoder(aligned)
     batch = len(image_B3HW)
-    _check_batch(model, "decoder", masks.logits_BKHW, masks.selection, batch)
+    logits_BKHW = mask_logits(masks)
+    _check_batch(model, "decoder", logits_BKHW, masks.selection, batch)
     clear = Masks(clear_logits(image_B3HW, masks.selection, text), masks.selection)
-    before = segment_whole(image_B3HW, text, lambda _: (image, clear), model.inference)
-    scores = model.post_processor(before)
+    unpadded = replace(image, padding=None)
+    before = segment_whole(image_B3HW, text, lambda _: (unpadded, clear), model.inference)
+    scores = dense_scores(model.post_processor(before))
     _check_batch(model, "post_processor", scores.probs_BKHW, scores.selection, batch)
 
-    cost_BT = aligned.selection.scatter(aligned.cost_BKDhw)
-    logits_BT = masks.selection.scatter(masks.logits_BKHW, fill=-100.0)
+    cost_BT = aligned.selection.scatter(_cost(aligned))
+    logits_BT = masks.selection.scatter(logits_BKHW, fill=-100.0)
     probs_BT = scores.selection.scatter(scores.probs_BKHW)
     outputs = (
         *_features(image, text),
@@ -102,6 +114,19 @@ def traced(
         Output("post_processor", "scores", probs_BT, True),
     )
     return Trace(outputs, masks, scores)
+
+
+def mask_logits(masks: Masks | RegionMasks) -> Tensor:
+    """Maps (B, K, H, W) of the kept categories; those of regions are merged on the mask grid."""
+    if isinstance(masks, Masks):
+        return masks.logits_BKHW
+    return region_maps(masks, (masks.mask_BQhw.shape[2], masks.mask_BQhw.shape[3]))
+
+
+def _cost(aligned: Alignment | RegionAlignment) -> Tensor:
+    if isinstance(aligned, RegionAlignment):
+        return aligned.logits_BKQ
+    return aligned.cost_BKDhw
 
 
 def clear_logits(image_B3HW: Tensor, selection: Selection, text: TextFeatures) -> Tensor:

@@ -10,7 +10,7 @@ from ovss.structures import IGNORE, TextFeatures
 
 from .report import PARTS, LawError, component, law
 from .tiny import make_images, make_names, make_sample
-from .trace import check_finite, traced
+from .trace import check_finite, mask_logits, traced
 
 
 @law
@@ -75,7 +75,7 @@ def ground_truth_survives_training(model: OpenVocabSegmentor) -> None:
 def _liking(model: OpenVocabSegmentor, text: TextFeatures) -> Tensor:
     """(B, T) highest logit of each category at inference; very low if it was not kept."""
     masks = model.segment(model.encoder.encode_image(make_images(2)), text)
-    return masks.selection.scatter(masks.logits_BKHW, fill=-1e4).amax((2, 3))
+    return masks.selection.scatter(mask_logits(masks), fill=-1e4).amax((2, 3))
 
 
 def _truth(liking_BT: Tensor, count: int = 3) -> Tensor:

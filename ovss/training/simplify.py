@@ -38,8 +38,8 @@ def simplify(config: Config, steps: int) -> list[str]:
 
 def _made_up(dataset: dict) -> dict:
     """Config of a synthetic dataset with the categories and the pipeline of a dataset of files."""
-    from ovss.data.labels import seen_mask
     from ovss.vocabularies import load_names
+    from ovss.vocabularies.seen import seen_mask
 
     if "vocabulary" not in dataset:
         raise ValueError(

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from ovss.data.files import read_labels
-from ovss.data.labels import LabelMapper, seen_mask
+from ovss.data.labels import LabelMapper
 from ovss.data.transforms import resize_labels
 from ovss.io.images import ImageError
+from ovss.vocabularies.seen import seen_mask
 
 
 def test_255_is_a_category_of_a_large_vocabulary_and_65535_is_ignored():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ovss.data.labels import seen_mask
 from ovss.data.mini_world_dataset import MiniWorldDataset
 from ovss.evaluation.iou import AreaCounts, IoUReport
 from ovss.models.build import build_segmentor
+from ovss.vocabularies.seen import seen_mask
 
 TRAINED = ("cat_seg_mini", "dcp_clip_mini", "dpseg_mini", "sed_mini")
 SCENES = 24

@@ -56,8 +56,8 @@ BUGS = [
     dict(
         name="the canvas exchanges height and width",
         file="ovss/inference.py",
-        old="return min(round(height * scale), longest), min(round(width * scale), longest)",
-        new="return min(round(width * scale), longest), min(round(height * scale), longest)",
+        old="return min(height, longest), min(width, longest)",
+        new="return min(width, longest), min(height, longest)",
         tests=VIEWS,
     ),
     dict(

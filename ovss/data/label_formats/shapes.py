@@ -15,9 +15,10 @@ from PIL import Image, ImageDraw
 from ovss.io.excerpts import excerpt
 from ovss.io.images import ImageError
 from ovss.selection import IGNORE
+from ovss.vocabularies.seen import category_key
 
 from ..folder_files import image_header
-from ..labels import LabelValueError, category_key, find_class
+from ..labels import LabelValueError, find_class
 
 BACKGROUND_NAMES = frozenset(("background", "_background_", "__background__"))
 _LARGE = 1 << 24  # pixels from which on a stated size is compared with the image

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from ovss.interfaces import Decoder
+from ovss.regions import shares
+from ovss.registry import DECODERS
+from ovss.structures import RegionAlignment, RegionMasks
+
+
+@DECODERS.register_module()
+class ComposeDecoder(Decoder):
+    """Composes the masks of the proposals and their class logits; without parameters.
+
+    The share of a category in a proposal is a softmax over the kept categories and "no object". The
+    score of a category at a pixel is the sum over the proposals of share times sigmoid of the mask.
+
+    Args:
+        merge_at_input: True to compute this sum at the size of the encoder's input and to resize
+            the sums (SCAN, and FC-CLIP on datasets without panoptic evaluation); False to resize
+            the mask logits first (SAN, EBSeg).
+    """
+
+    reads = RegionAlignment
+    gives = RegionMasks
+
+    def __init__(self, merge_at_input: bool = False) -> None:
+        super().__init__()
+        self.merge_at_input = merge_at_input
+
+    def forward(self, aligned: RegionAlignment) -> RegionMasks:
+        proposals, selection = aligned.features.proposals, aligned.selection
+        if proposals is None:
+            raise ValueError("ComposeDecoder expects ImageFeatures.proposals, got none.")
+        share_BKQ = shares(
+            aligned.logits_BKQ, aligned.void_BQ, selection.valid_BK, proposals.valid_BQ
+        )
+        if proposals.objectness_BQ is not None:
+            object_BQ = proposals.objectness_BQ.masked_fill(~proposals.valid_BQ, 0.0)
+            share_BKQ = share_BKQ * object_BQ[:, None]
+        # an invalid proposal may hold anything, also NaN, which a share of 0 would not remove
+        mask_BQhw = proposals.mask_BQhw.masked_fill(~proposals.valid_BQ[:, :, None, None], 0.0)
+        return RegionMasks(
+            share_BKQ,
+            mask_BQhw,
+            selection,
+            proposals.padding,
+            self.merge_at_input,
+            aligned if self.training else None,
+        )

@@ -1,0 +1,3 @@
+"""Embedders of regions in the joint space of an encoder."""
+
+__all__: list[str] = []

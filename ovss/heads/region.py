@@ -1,0 +1,233 @@
+"""Head of methods that compare regions, not cells, with the categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ovss.interfaces import AlignmentHead
+from ovss.io.excerpts import excerpt
+from ovss.io.option_values import check_range
+from ovss.registry import HEADS, check_arguments
+from ovss.structures import (
+    ImageFeatures,
+    Proposals,
+    RegionAlignment,
+    Selection,
+    TextFeatures,
+    Vocabulary,
+)
+from ovss.vocabularies import load_names
+from ovss.vocabularies.seen import seen_mask
+
+from .ensemble import Ensemble
+
+VOIDS = ("normalized", "plain", "none")
+
+
+@HEADS.register_module()
+class RegionHead(AlignmentHead):
+    """Compares the embeddings of each proposal with the categories by scaled cosine.
+
+    A learned vector stands for "no object" and competes with the categories. The first source gives
+    the logits. At inference an ensemble may combine all sources. With ``synonyms="max"`` the
+    highest logit of a category's synonyms counts for the category, before any softmax.
+
+    Args:
+        joint_dim: C, the number of channels of the embeddings.
+        scales: factor from cosines to logits for each source; CLIP's own is 100.
+        learn_scale: True if the factor of the first source is learned, as its logarithm.
+        max_scale: upper bound of a learned factor.
+        normalize: False for sources whose embeddings are used with the length that they have. One
+            value holds for all sources.
+        void: ``normalized`` compares the learned vector by cosine, ``plain`` by its scaled product
+            with the normalised embeddings, ``none`` has no such vector.
+        void_std: standard deviation of the vector's first values.
+        trained: number of sources, counted from the first, whose logits train.
+        ensemble: arguments of `ensemble.Ensemble`; None uses the first source alone.
+        seen: categories of training for the ensemble, as a registered vocabulary, a text file or
+            class names. A category counts as seen if it shares a synonym with one of them.
+
+    Raises:
+        ValueError: an argument out of range, or different numbers of sources.
+    """
+
+    needs_proposals = True
+    gives = RegionAlignment
+    merges_synonyms = True
+
+    def __init__(
+        self,
+        joint_dim: int,
+        scales: Sequence[float] = (100.0,),
+        learn_scale: bool = False,
+        max_scale: float = 100.0,
+        normalize: Sequence[bool] = (True,),
+        void: str = "normalized",
+        void_std: float = 1.0,
+        trained: int = 1,
+        ensemble: dict[str, Any] | None = None,
+        seen: str | Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        check_range("RegionHead", 1, joint_dim=joint_dim, trained=trained)
+        sources = len(scales)
+        if not scales or min(*scales, max_scale) <= 0 or void_std < 0:
+            raise ValueError(
+                f"RegionHead expects scales and max_scale above 0 and void_std of at least 0, got "
+                f"{excerpt(list(scales))}, {max_scale} and {void_std}."
+            )
+        if void not in VOIDS:
+            raise ValueError(f"RegionHead.void must be one of {VOIDS}, got {excerpt(void)}.")
+        if len(normalize) not in (1, sources) or trained > sources:
+            raise ValueError(
+                f"RegionHead has {sources} sources, one for each of `scales`, got {len(normalize)} "
+                f"values of normalize and trained={trained}."
+            )
+        self.joint_dim, self.proposal_sources = joint_dim, sources
+        self.scales, self.max_scale, self.trained = tuple(scales), max_scale, trained
+        self.normalize = tuple(normalize) * (sources if len(normalize) == 1 else 1)
+        self.log_scale = nn.Parameter(torch.tensor(scales[0]).log()) if learn_scale else None
+        self.void_kind = void
+        self.void = None if void == "none" else nn.Parameter(torch.randn(joint_dim) * void_std)
+        self.ensemble = _ensemble(ensemble, sources)
+        self.seen = load_names(seen) if len(seen) else ()
+        self._seen_masks: dict[Vocabulary, Tensor] = {}
+
+    def forward(
+        self, image: ImageFeatures, text: TextFeatures, selection: Selection
+    ) -> RegionAlignment:
+        """
+        Raises:
+            ValueError: features without proposals, or with another number of sources.
+        """
+        proposals = image.proposals
+        if proposals is None:
+            raise ValueError(
+                "RegionHead expects ImageFeatures.proposals, got none. Wrap the encoder in "
+                "WithProposals."
+            )
+        rows_BKC = selection.gather(_unit_text(text))
+        aligned = self._align(proposals, image, text, selection, rows_BKC)
+        if self.training or self.ensemble is None:
+            return aligned
+        return self._combined(proposals, aligned, rows_BKC, selection)
+
+    def _align(
+        self,
+        proposals: Proposals,
+        image: ImageFeatures,
+        text: TextFeatures,
+        selection: Selection,
+        rows_BKC: Tensor,
+    ) -> RegionAlignment:
+        """Logits of the sources that train, for the last layer and for earlier ones."""
+        logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, 0, rows_BKC)
+        narrow, logits_BKQ = merge_synonyms(logits_BKQ, text, selection)
+        further = []
+        for source in range(1, self.trained if self.training else 1):
+            more_BKQ, more_BQ = self._logits(proposals.embed_BQSC, source, rows_BKC)
+            _, more_BKQ = merge_synonyms(more_BKQ, text, selection)
+            further.append(torch.cat([more_BKQ, more_BQ[:, None]], dim=1))
+        earlier = [
+            self._align(layer, image, text, selection, rows_BKC) for layer in proposals.earlier
+        ]
+        return RegionAlignment(
+            logits_BKQ, void_BQ, image, text, narrow, tuple(further), tuple(earlier)
+        )
+
+    def _logits(self, embed_BQSC: Tensor, source: int, rows_BKC: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (B, K, Q) and void logits (B, Q) of one source."""
+        embed_BQC = embed_BQSC[:, :, source]
+        if self.normalize[source]:
+            embed_BQC = F.normalize(embed_BQC, dim=2)
+        scale: Tensor | float = self.scales[source]
+        if source == 0 and self.log_scale is not None:
+            scale = self.log_scale.exp().clamp(max=self.max_scale)
+        logits_BKQ = scale * (rows_BKC.to(embed_BQC) @ embed_BQC.transpose(1, 2))
+        if self.void is None:
+            return logits_BKQ, logits_BKQ.new_full(embed_BQC.shape[:2], -torch.inf)
+        void_C = F.normalize(self.void, dim=0) if self.void_kind == "normalized" else self.void
+        return logits_BKQ, scale * (embed_BQC @ void_C.to(embed_BQC))
+
+    def _combined(
+        self, proposals: Proposals, first: RegionAlignment, rows_BKC: Tensor, selection: Selection
+    ) -> RegionAlignment:
+        """Logarithms of the shares that the ensemble gives."""
+        assert self.ensemble is not None
+        assert first.void_BQ is not None
+        logits, voids = [first.logits_BKQ], [first.void_BQ]
+        for source in range(1, len(self.scales)):
+            logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, source, rows_BKC)
+            logits.append(merge_synonyms(logits_BKQ, first.text, selection)[1])
+            voids.append(void_BQ)
+        seen_BK = first.selection.gather(self._seen_T(first.text))
+        shares_BKQ = self.ensemble.log_shares(
+            logits, voids, seen_BK, first.selection.valid_BK, proposals.filled_BQ
+        )
+        return RegionAlignment(shares_BKQ, None, first.features, first.text, first.selection)
+
+    def _seen_T(self, text: TextFeatures) -> Tensor:
+        """True for each name whose category was seen in training, bool (T,)."""
+        vocabulary, device = text.vocabulary, text.embeds_TPC.device
+        if vocabulary is None or not self.seen:
+            return torch.zeros(len(text.embeds_TPC), dtype=torch.bool, device=device)
+        if vocabulary not in self._seen_masks:
+            seen_T = torch.from_numpy(seen_mask(vocabulary.names, self.seen))
+            if vocabulary.owners is not None:  # a category is seen if any of its synonyms is
+                owner_T = torch.tensor(vocabulary.owners)
+                count_T = torch.zeros(len(seen_T)).index_add_(0, owner_T, seen_T.float())
+                seen_T = count_T[owner_T] > 0
+            self._seen_masks = {vocabulary: seen_T}
+        return self._seen_masks[vocabulary].to(device)
+
+
+def merge_synonyms(
+    logits_BKQ: Tensor, text: TextFeatures, selection: Selection
+) -> tuple[Selection, Tensor]:
+    """Gives each category the highest logit of its kept names, in the slot of the first of them.
+
+    Returns:
+        Selection of one name for each category, and its logits (B, K2, Q). Without synonyms that
+        are queries of their own, both are unchanged.
+    """
+    if text.owner_T is None:
+        return selection, logits_BKQ
+    batch, _, queries = logits_BKQ.shape
+    categories, names = len(text.owner_T), selection.num_categories
+    owner_BK = text.owner_T[selection.index_BK].masked_fill(~selection.valid_BK, categories)
+    first_BG = torch.full((batch, categories + 1), names, device=owner_BK.device)
+    first_BG = first_BG.scatter_reduce(1, owner_BK, selection.index_BK, "amin")
+    is_first_BK = first_BG.gather(1, owner_BK) == selection.index_BK
+    highest_BGQ = logits_BKQ.new_full((batch, categories + 1, queries), -torch.inf)
+    owner_BKQ = owner_BK[:, :, None].expand(-1, -1, queries)
+    highest_BGQ = highest_BGQ.scatter_reduce(1, owner_BKQ, logits_BKQ, "amax")
+    narrow, slot_BK = selection.narrow(is_first_BK)
+    kept_BK = owner_BK.gather(1, slot_BK)
+    merged_BKQ = highest_BGQ.gather(1, kept_BK[:, :, None].expand(-1, -1, queries))
+    return narrow, merged_BKQ.masked_fill(~narrow.valid_BK[:, :, None], 0.0)
+
+
+def _unit_text(text: TextFeatures) -> Tensor:
+    """Normalised mean (T, C) of the embeddings of each category; with gradient if it has one."""
+    trains = text.embeds_TPC.requires_grad
+    mean_TC = text.embeds_TPC.float().mean(1) if trains else text.mean_TC
+    return F.normalize(mean_TC, dim=1)
+
+
+def _ensemble(options: dict[str, Any] | None, sources: int) -> Ensemble | None:
+    if options is None:
+        return None
+    check_arguments(Ensemble, dict(options))
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    ensemble = Ensemble(**fields)
+    if len(ensemble.seen) != sources:
+        raise ValueError(
+            f"RegionHead has {sources} sources, one for each of `scales`, but its ensemble has "
+            f"{len(ensemble.seen)} exponents."
+        )
+    return ensemble

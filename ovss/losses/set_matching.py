@@ -1,0 +1,290 @@
+"""Set-based loss of methods that compare regions with the categories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ovss import distributed
+from ovss.interfaces import Criterion
+from ovss.io.excerpts import excerpt
+from ovss.io.option_values import check_range
+from ovss.layers.points import sample_points, uncertain_points
+from ovss.ops import resize
+from ovss.registry import LOSSES
+from ovss.structures import IGNORE, RegionAlignment, RegionMasks, Selection
+
+from .mask_losses import bce_cost, bce_loss, dice_cost, dice_loss, focal_cost, focal_loss
+
+MASK_LOSSES = {"bce": (bce_cost, bce_loss), "focal": (focal_cost, focal_loss)}
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Regions of one image in the ground truth: one for each category in the label map."""
+
+    slot_G: Tensor
+    mask_GHW: Tensor
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Prediction of one layer, in full precision."""
+
+    logits_BRQ: Tensor
+    further: tuple[Tensor, ...]
+    mask_BQhw: Tensor
+    valid_BQ: Tensor
+
+
+@LOSSES.register_module(name="set_matching")
+class SetMatching(Criterion):
+    """Loss of a set of regions: each region of the ground truth is matched with one proposal.
+
+    The ground truth has one region for each category in the label map. Proposals are matched with
+    them at the least total cost, separately in every layer and image. A matched proposal should
+    have the mask and the category of its region, every other one the class "no object". Pixels
+    without label count as negatives of every mask. If an image has more categories than proposals,
+    the worst fitting categories stay unmatched.
+
+    With `points`, masks are compared at random points (Mask2Former, CVPR 2022, section 3.3);
+    without, at all pixels (MaskFormer, NeurIPS 2021).
+
+    Args:
+        class_weight, mask_weight, dice_weight: weights of the three losses.
+        class_cost, mask_cost, dice_cost: weights of the costs of a match; None: those of the
+            losses.
+        no_object: weight of the class "no object" in the cross-entropy.
+        mask_loss: ``bce`` or ``focal``.
+        points: number of points; None compares all pixels, in the matching on the grid of the
+            predicted masks.
+        oversample: candidates for each point.
+        importance: share of the points that lie where the prediction is uncertain.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    reads = RegionMasks
+
+    def __init__(
+        self,
+        class_weight: float = 2.0,
+        mask_weight: float = 5.0,
+        dice_weight: float = 5.0,
+        class_cost: float | None = None,
+        mask_cost: float | None = None,
+        dice_cost: float | None = None,
+        no_object: float = 0.1,
+        mask_loss: str = "bce",
+        points: int | None = 12544,
+        oversample: float = 3.0,
+        importance: float = 0.75,
+    ) -> None:
+        super().__init__()
+        if mask_loss not in MASK_LOSSES:
+            raise ValueError(
+                f"set_matching expects mask_loss of {', '.join(MASK_LOSSES)}, got "
+                f"{excerpt(mask_loss)}."
+            )
+        if points is not None:
+            check_range("set_matching", 1, points=points)
+        self.weights = {"class": class_weight, "mask": mask_weight, "dice": dice_weight}
+        costs = {"class": class_cost, "mask": mask_cost, "dice": dice_cost}
+        self.costs = {k: self.weights[k] if cost is None else cost for k, cost in costs.items()}
+        lowest = min(*self.weights.values(), *self.costs.values(), no_object)
+        if lowest < 0 or oversample < 1 or not 0 <= importance <= 1:
+            raise ValueError(
+                f"set_matching expects weights of at least 0, oversample of at least 1 and "
+                f"importance in 0..1, got a weight of {lowest}, {oversample} and {importance}."
+            )
+        self.no_object, self.points = no_object, points
+        self.oversample, self.importance = oversample, importance
+        self.mask_cost, self.mask_loss = MASK_LOSSES[mask_loss]
+
+    def forward(self, masks: RegionMasks, labels_BHW: Tensor) -> dict[str, Tensor]:
+        """Computes ``loss_class``, ``loss_mask`` and ``loss_dice``, and ``..._0`` for earlier ones.
+
+        Raises:
+            ValueError: masks of an evaluation, which lack what the losses read.
+            FloatingPointError: a cost that is NaN or infinite.
+        """
+        if masks.aligned is None:
+            raise ValueError(
+                "set_matching expects RegionMasks.aligned, which decoders set in training. Call "
+                "train() on the model."
+            )
+        layers = _layers(masks, masks.aligned)
+        targets = find_targets(labels_BHW, masks.selection, layers[""].mask_BQhw.dtype)
+        own = sum(len(target.slot_G) for target in targets)
+        number = distributed.all_mean(labels_BHW.new_tensor(float(own), dtype=torch.float32))
+        with torch.autocast(labels_BHW.device.type, enabled=False):
+            found = {
+                f"{name}{suffix}": value
+                for suffix, layer in layers.items()
+                for name, value in self._losses(layer, targets, number.clamp(min=1)).items()
+            }
+        return found
+
+    def _losses(self, layer: _Layer, targets: list[_Targets], number: Tensor) -> dict[str, Tensor]:
+        """Weighted losses of one layer."""
+        pairs = self._match(layer, targets)
+        names = {f"loss_class_source{i}": logits for i, logits in enumerate(layer.further, 1)}
+        classes = {"loss_class": layer.logits_BRQ, **names}
+        mask, dice = self._mask_losses(layer, targets, pairs, number)
+        return {
+            **{
+                name: self.weights["class"] * self._class_loss(logits, layer, targets, pairs)
+                for name, logits in classes.items()
+            },
+            "loss_mask": self.weights["mask"] * mask,
+            "loss_dice": self.weights["dice"] * dice,
+        }
+
+    @torch.no_grad()
+    def _match(self, layer: _Layer, targets: list[_Targets]) -> list[tuple[Tensor, Tensor]]:
+        """Matched proposals and regions of each image, by ascending proposal."""
+        pairs = []
+        for image, target in enumerate(targets):
+            cost_QG = self.cost(
+                layer.logits_BRQ[image], layer.mask_BQhw[image], target.slot_G, target.mask_GHW
+            )
+            pairs.append(assign(cost_QG, layer.valid_BQ[image], image))
+        return pairs
+
+    def cost(self, logits_RQ: Tensor, mask_Qhw: Tensor, slot_G: Tensor, mask_GHW: Tensor) -> Tensor:
+        """Cost (Q, G) of matching each proposal with each region of an image.
+
+        Args:
+            logits_RQ: class logits of the K slots and, last, of "no object".
+            mask_Qhw: mask logits.
+            slot_G: slot of each region's category.
+            mask_GHW: binary masks of the regions.
+        """
+        share_QR = logits_RQ.softmax(0).T
+        if self.points is None:
+            target_GM = F.interpolate(mask_GHW[:, None], mask_Qhw.shape[1:]).flatten(1)
+            value_QM = mask_Qhw.flatten(1)
+        else:
+            point_1P2 = torch.rand(1, self.points, 2, device=mask_Qhw.device)
+            value_QM = sample_points(mask_Qhw, point_1P2.expand(len(mask_Qhw), -1, -1))
+            target_GM = sample_points(mask_GHW, point_1P2.expand(len(mask_GHW), -1, -1))
+        return (
+            self.costs["mask"] * self.mask_cost(value_QM, target_GM)
+            - self.costs["class"] * share_QR[:, slot_G]
+            + self.costs["dice"] * dice_cost(value_QM, target_GM)
+        )
+
+    def _class_loss(
+        self,
+        logits_BRQ: Tensor,
+        layer: _Layer,
+        targets: list[_Targets],
+        pairs: list[tuple[Tensor, Tensor]],
+    ) -> Tensor:
+        """Cross-entropy over the kept categories and "no object", a mean by weight."""
+        void = logits_BRQ.shape[1] - 1
+        wanted_BQ = torch.full_like(layer.valid_BQ, void, dtype=torch.long)
+        for image, ((query_N, region_N), target) in enumerate(zip(pairs, targets, strict=True)):
+            wanted_BQ[image, query_N] = target.slot_G[region_N]
+        # a head without a class "no object" leaves out the proposals without a region
+        counts_BQ = layer.valid_BQ & ((wanted_BQ != void) | (logits_BRQ[:, void] > -torch.inf))
+        weight_BQ = counts_BQ.to(logits_BRQ.dtype)
+        weight_BQ = torch.where(wanted_BQ == void, self.no_object * weight_BQ, weight_BQ)
+        logits_BRQ = logits_BRQ.masked_fill(~counts_BQ[:, None], 0.0)
+        loss_BQ = F.cross_entropy(logits_BRQ, wanted_BQ, reduction="none")
+        return (loss_BQ * weight_BQ).sum() / weight_BQ.sum().clamp(min=1e-8)
+
+    def _mask_losses(
+        self,
+        layer: _Layer,
+        targets: list[_Targets],
+        pairs: list[tuple[Tensor, Tensor]],
+        number: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Mask and dice loss of all pairs, divided by the number of regions."""
+        logits_NHW = torch.cat(
+            [layer.mask_BQhw[image, query_N] for image, (query_N, _) in enumerate(pairs)]
+        )
+        target_NHW = torch.cat(
+            [t.mask_GHW[region_N] for t, (_, region_N) in zip(targets, pairs, strict=True)]
+        )
+        if not logits_NHW.shape[0]:
+            zero = layer.mask_BQhw.masked_fill(~layer.valid_BQ[:, :, None, None], 0).sum() * 0
+            return zero, zero
+        if self.points is None:
+            size = (target_NHW.shape[1], target_NHW.shape[2])
+            logits_NM = resize(logits_NHW[:, None], size).flatten(1)
+            target_NM = target_NHW.flatten(1)
+        else:
+            point_NP2 = uncertain_points(logits_NHW, self.points, self.oversample, self.importance)
+            logits_NM = sample_points(logits_NHW, point_NP2)
+            target_NM = sample_points(target_NHW, point_NP2)
+        mask = self.mask_loss(logits_NM, target_NM).sum() / number
+        return mask, dice_loss(logits_NM, target_NM).sum() / number
+
+
+def find_targets(labels_BHW: Tensor, selection: Selection, dtype: torch.dtype) -> list[_Targets]:
+    """Regions of each image in the ground truth: one for each category of its label map."""
+    targets = []
+    for slot_HW in selection.localize(labels_BHW):
+        slot_G = slot_HW.unique()
+        slot_G = slot_G[slot_G != IGNORE]
+        targets.append(_Targets(slot_G, (slot_HW == slot_G[:, None, None]).to(dtype)))
+    return targets
+
+
+def assign(cost_QG: Tensor, valid_Q: Tensor, image: int) -> tuple[Tensor, Tensor]:
+    """Pairs of the least total cost: proposals, ascending, and their regions.
+
+    Args:
+        cost_QG: cost of each pair.
+        valid_Q: False for proposals that must not be matched.
+        image: index of the image, for messages.
+
+    Raises:
+        FloatingPointError: a cost of a valid proposal that is NaN or infinite.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    query_V = valid_Q.nonzero()[:, 0]
+    cost_VG = cost_QG[query_V].cpu()
+    if not cost_VG.isfinite().all():
+        bad = int((~cost_VG.isfinite()).any(1).sum())
+        raise FloatingPointError(
+            f"Matching expects finite costs, but {bad} of {len(cost_VG)} proposals of image "
+            f"{image} of the batch have NaN or infinite class or mask logits. Lower the learning "
+            f"rate, or train in full precision."
+        )
+    row_N, column_N = (torch.from_numpy(each) for each in linear_sum_assignment(cost_VG.numpy()))
+    return query_V[row_N.to(query_V.device)], column_N.to(query_V.device)
+
+
+def _layers(masks: RegionMasks, aligned: RegionAlignment) -> dict[str, _Layer]:
+    """Predictions by suffix of their losses: the last layer, then earlier ones in their order."""
+    proposals = aligned.features.proposals
+    assert proposals is not None
+    layers = {"": _layer(aligned, masks.mask_BQhw, proposals.valid_BQ, masks.selection)}
+    for i, (alignment, earlier) in enumerate(zip(aligned.earlier, proposals.earlier, strict=True)):
+        layers[f"_{i}"] = _layer(alignment, earlier.mask_BQhw, earlier.valid_BQ, masks.selection)
+    return layers
+
+
+def _layer(
+    aligned: RegionAlignment, mask_BQhw: Tensor, valid_BQ: Tensor, selection: Selection
+) -> _Layer:
+    assert aligned.void_BQ is not None
+    padding_BR1 = F.pad(~selection.valid_BK, (0, 1))[:, :, None]
+    logits_BRQ = torch.cat([aligned.logits_BKQ, aligned.void_BQ[:, None]], dim=1)
+    logits, *further = (
+        _full(each).masked_fill(padding_BR1, -torch.inf) for each in (logits_BRQ, *aligned.further)
+    )
+    return _Layer(logits, tuple(further), _full(mask_BQhw), valid_BQ)
+
+
+def _full(x: Tensor) -> Tensor:
+    """At least single precision."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

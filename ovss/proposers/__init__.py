@@ -1,0 +1,3 @@
+"""Proposers of regions, which work inside an encoder."""
+
+__all__: list[str] = []

@@ -1,0 +1,200 @@
+"""The records of methods that compare regions, not cells, with the categories.
+
+::
+
+    images --> Encoder --> ImageFeatures with Proposals --> AlignmentHead --> RegionAlignment
+    RegionAlignment --> Decoder --> RegionMasks, merged by `ovss.inference` --> RegionScores
+
+A proposal is a region of one image: a mask and embeddings, both made from pixels alone. The head
+compares the embeddings with the categories. The score of a category at a pixel is
+
+    score(t, pixel) = sum over proposals q of  share(t, q) * sigmoid(mask(q, pixel))
+
+Such scores are sums, not probabilities. They stay factored into shares and masks until the size of
+the label map is known, because merging on the coarse grid of the masks changes the label map, and
+a map of each category at full size would need too much memory.
+
+Two more letters name axes here, in addition to those of `ovss.structures`:
+
+====  =======================================================================
+Q     proposals of an image
+S     embeddings of a proposal, one for each source, such as a query and CLIP
+====  =======================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .axes import check_axes, leading
+from .selection import Selection
+
+if TYPE_CHECKING:
+    from .structures import ImageFeatures, TextFeatures
+
+__all__ = ["Padding", "Proposals", "RegionAlignment", "RegionMasks", "RegionScores"]
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Place of an image inside a padded input: the image is at the top left.
+
+    Args:
+        padded: (height, width) of the input with its padding at the bottom and on the right.
+        image: (height, width) of the image part.
+
+    Raises:
+        ValueError: an image that is empty or larger than the padded input.
+    """
+
+    padded: tuple[int, int]
+    image: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not all(0 < own <= whole for own, whole in zip(self.image, self.padded, strict=True)):
+            raise ValueError(
+                f"Padding expects an image of at least 1 x 1 and at most the padded size "
+                f"{self.padded}, got {self.image}."
+            )
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Regions of each image, made without knowledge of the vocabulary.
+
+    Args:
+        mask_BQhw: mask logits on a grid of their own, which covers the padded input.
+        embed_BQSC: embeddings in the joint space, one for each source, not necessarily normalised.
+        valid_BQ: False for proposals that do not take part, such as padding of images with fewer
+            regions. Their masks and embeddings have no influence on the result.
+        filled_BQ: False where the mask is empty, so that embeddings made from its pixels mean
+            nothing and only the first source counts; None if every source always counts.
+        objectness_BQ: probability that the proposal is an object of any category, a factor of its
+            shares; None for 1.
+        padding: place of the image inside the area that the masks cover; None if they cover the
+            image itself.
+        earlier: proposals of earlier layers, in the order of the layers; in training only.
+    """
+
+    mask_BQhw: Tensor
+    embed_BQSC: Tensor
+    valid_BQ: Tensor
+    filled_BQ: Tensor | None = None
+    objectness_BQ: Tensor | None = None
+    padding: Padding | None = None
+    earlier: tuple[Proposals, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_axes(self)
+
+
+@dataclass(frozen=True)
+class RegionAlignment:
+    """Comparison of the proposals of an image with its kept categories.
+
+    Args:
+        logits_BKQ: logit of each category for each proposal.
+        void_BQ: logit of "no object", which competes with the categories in a softmax. None: the
+            exponentials of `logits_BKQ` are the shares themselves, as an ensemble gives them.
+        features: image features; `features.proposals` has the masks.
+        text: text features of all T categories.
+        selection: categories in the K slots.
+        further: logits of further sources that train along, each (B, K + 1, Q) with void last.
+        earlier: alignments of the proposals of earlier layers; in training only.
+    """
+
+    logits_BKQ: Tensor
+    void_BQ: Tensor | None
+    features: ImageFeatures
+    text: TextFeatures
+    selection: Selection
+    further: tuple[Tensor, ...] = leading("B")
+    earlier: tuple[RegionAlignment, ...] = ()
+
+    def __post_init__(self) -> None:
+        batch, kept = self.selection.index_BK.shape
+        check_axes(self, B=batch, K=kept)
+
+
+@dataclass(frozen=True)
+class RegionMasks:
+    """One mask for each proposal, and the shares of the kept categories in it.
+
+    Args:
+        share_BKQ: share of each category in each proposal, at least 0; 0 in padding slots and for
+            invalid proposals.
+        mask_BQhw: mask logits.
+        selection: categories in the K slots.
+        padding: as in `Proposals`.
+        merge_at_input: True to merge at the size of the encoder's input and to resize the merged
+            scores; False to resize the mask logits to the requested size and to merge there.
+        aligned: alignment from which the masks were decoded; in training only, for the losses.
+    """
+
+    share_BKQ: Tensor
+    mask_BQhw: Tensor
+    selection: Selection
+    padding: Padding | None = None
+    merge_at_input: bool = False
+    aligned: RegionAlignment | None = None
+
+    def __post_init__(self) -> None:
+        check_axes(self, K=self.selection.index_BK.shape[1])
+
+
+@dataclass(frozen=True)
+class RegionScores:
+    """Scores of an image in factored form: shares of the categories, and masks.
+
+    `ovss.inference.merged` gives them as `Scores` at any size.
+
+    Args:
+        share_BKQ: share of each category in each proposal.
+        mask_BQhw: mask logits.
+        selection: categories in the K slots.
+        features: image features of the view that shows the whole image.
+        text: text features of the vocabulary.
+        canvas_B3YX: resized image from which the view was cut, RGB in 0..255.
+        padding: as in `Proposals`.
+        merge_at_input: as in `RegionMasks`.
+    """
+
+    share_BKQ: Tensor
+    mask_BQhw: Tensor
+    selection: Selection
+    features: ImageFeatures | None
+    text: TextFeatures
+    canvas_B3YX: Tensor
+    padding: Padding | None = None
+    merge_at_input: bool = False
+
+    def __post_init__(self) -> None:
+        check_axes(self, K=self.selection.index_BK.shape[1])
+
+
+def shares(
+    logits_BKQ: Tensor, void_BQ: Tensor | None, valid_BK: Tensor, valid_BQ: Tensor
+) -> Tensor:
+    """Share (B, K, Q) of each category in each proposal.
+
+    Args:
+        logits_BKQ: logit of each category for each proposal.
+        void_BQ: logit of "no object"; None: see `RegionAlignment`.
+        valid_BK: False in padding slots, whose share is 0.
+        valid_BQ: False for proposals that do not take part, whose shares are 0.
+
+    >>> yes = torch.tensor([[True]])
+    >>> shares(torch.zeros(1, 1, 1), torch.zeros(1, 1), yes, yes).item()
+    0.5
+    """
+    takes_part_BKQ = valid_BK[:, :, None] & valid_BQ[:, None]
+    logits_BKQ = logits_BKQ.float().masked_fill(~takes_part_BKQ, -torch.inf)
+    if void_BQ is None:
+        return logits_BKQ.exp()
+    # a void of an invalid proposal may be anything, and must not make NaN of a row of -inf
+    void_BQ = void_BQ.float().masked_fill(~valid_BQ, 0.0)
+    return torch.cat([logits_BKQ, void_BQ[:, None]], dim=1).softmax(1)[:, :-1]
