@@ -18,7 +18,16 @@ from torch import nn
 
 from ovss.compatibility import misfits
 from ovss.inference import InferenceConfig
-from ovss.registry import DECODERS, ENCODERS, HEADS, POSTPROCESSORS, SELECTORS, ComponentRegistry
+from ovss.registry import (
+    DECODERS,
+    EMBEDDERS,
+    ENCODERS,
+    HEADS,
+    POSTPROCESSORS,
+    PROPOSERS,
+    SELECTORS,
+    ComponentRegistry,
+)
 from ovss.vocabularies.prompts import PromptConfig
 
 KINDS: dict[str, ComponentRegistry] = {
@@ -62,10 +71,13 @@ class Part:
 
 def without_pretrained(encoder: Mapping[str, Any]) -> dict[str, Any]:
     """Copy of an encoder's config without files to load."""
-    return {
-        k: None if k == "pretrained" else without_pretrained(v) if isinstance(v, Mapping) else v
-        for k, v in encoder.items()
-    }
+    return {k: None if k == "pretrained" else _without(v) for k, v in encoder.items()}
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return without_pretrained(value)
+    return [_without(item) for item in value] if isinstance(value, list) else value
 
 
 def pretrained_block(encoder: dict[str, Any]) -> dict[str, Any]:
@@ -92,13 +104,22 @@ def external_options(block: dict[str, Any], name: str) -> Iterator[tuple[dict[st
     Yields:
         The dict that holds an option, the option's key, its dotted name.
     """
-    known = ENCODERS.module_dict.get(str(block.get("type")))
-    keys = {"pretrained", *(known.external if known else ())}
+    kind = str(block.get("type"))
+    known = [r.module_dict[kind] for r in (ENCODERS, PROPOSERS, EMBEDDERS) if kind in r.module_dict]
+    keys = {"pretrained", *(key for cls in known for key in cls.external)}
     for key, value in block.items():
         if key in keys and value is not None:
             yield block, key, f"{name}.{key}"
-        elif isinstance(value, dict):
-            yield from external_options(value, f"{name}.{key}")
+        for place, part in _blocks(value):
+            yield from external_options(part, f"{name}.{key}{place}")
+
+
+def _blocks(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Config blocks that are a value or items of it, with the end of their dotted names."""
+    if isinstance(value, dict):
+        yield "", value
+    elif isinstance(value, (list, tuple)):
+        yield from ((f".{i}", item) for i, item in enumerate(value) if isinstance(item, dict))
 
 
 def find_parts(configs: Mapping[str, Config]) -> list[Part]:

@@ -9,7 +9,7 @@ import torch
 
 from ovss.compatibility import misfits
 from ovss.inference import InferenceConfig
-from ovss.registry import HEADS, POSTPROCESSORS
+from ovss.registry import DECODERS, HEADS, POSTPROCESSORS
 from ovss.structures import SYNONYM_RULES
 from ovss.vocabularies import load_names, load_templates
 from ovss.vocabularies.prompts import PromptConfig
@@ -95,12 +95,13 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "resize.antialias": _FLAG,
     "canvas.size": (_side, f"{_PIXELS}, or two of them"),
     "canvas.keep_ratio": _FLAG,
+    "canvas.longest": (_length, _PIXELS),
     "views.mode": _one_of("whole", "slide"),
     "views.window": (_length, _PIXELS),
     "views.stride": (_length, _PIXELS),
     "views.global_view": _FLAG,
     "views.merge": _one_of("probs", "logits", None),
-    "views.activation": _one_of("sigmoid", "softmax"),
+    "views.activation": _one_of("sigmoid", "softmax", "none"),
     "accumulation": _one_of("float32", "autocast"),
     "background.threshold": (
         lambda value: isinstance(value, (int, float)) and 0 <= value <= 1,
@@ -123,14 +124,15 @@ def check_compatible(
         name: name of the protocol, for the message.
 
     Raises:
-        ProtocolError: head or post-processor declare other prompts, canvas or views.
+        ProtocolError: head, decoder or post-processor declare other prompts, canvas or views.
     """
     with torch.device("meta"):
         head = HEADS.build(dict(model["head"]))
+        decoder = DECODERS.build(dict(model["decoder"]))
         post_processor = POSTPROCESSORS.build(
             dict(model.get("post_processor") or {"type": "Identity"})
         )
-    parts = {"head": head, "post_processor": post_processor}
+    parts = {"head": head, "decoder": decoder, "post_processor": post_processor}
     problems = misfits({**parts, **_conditions(model, template)})
     if not problems:
         return

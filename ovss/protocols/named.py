@@ -165,6 +165,20 @@ def _published() -> tuple[NamedProtocol, ...]:
     )
     one_view = crops.changed({"canvas.keep_ratio": False, "views": Views(activation="softmax")})
     streets = {"cityscapes": {"canvas.size": 560}}
+    regions = ProtocolTemplate(
+        Prompting(load_templates("vild_14"), "verbatim"),
+        mapper,
+        Canvas(640, keep_ratio=True, longest=2560),
+        Views(activation="none"),
+    )
+    fc_clip = regions.changed(
+        {
+            "prompts.synonyms": "max",
+            "resize": Resize(short=800, longest=1333),
+            "canvas": Canvas(800, keep_ratio=True, longest=1333),
+        }
+    )
+    select = Prompting(load_templates("imagenet_select"), "average")
     return (
         NamedProtocol("cat_seg", cat_seg, "paper and code of CAT-Seg"),
         NamedProtocol("sed", sed, "paper and code of SED"),
@@ -176,6 +190,9 @@ def _published() -> tuple[NamedProtocol, ...]:
         NamedProtocol("clearclip", crops.changed({"canvas.size": 448}), "ClearCLIP, windows"),
         NamedProtocol("gem", one_view.changed({"canvas.size": 448}), "GEM, one view"),
         NamedProtocol("clip_surgery", one_view.changed({"canvas.size": 512}), "CLIP Surgery"),
+        NamedProtocol("san", regions, "code of SAN, EBSeg, SCAN, ZSSeg and OVSeg (Swin-B)"),
+        NamedProtocol("fc_clip", fc_clip, "code of FC-CLIP"),
+        NamedProtocol("zegformer", replace(regions, prompts=select), "code of ZegFormer"),
     )
 
 
@@ -191,6 +208,11 @@ def _mini() -> tuple[NamedProtocol, ...]:
             "mini_training_free",
             mini.changed({"views.activation": "softmax", "prompts.synonyms": "max"}),
             "the mini world, training-free methods",
+        ),
+        NamedProtocol(
+            "mini_regions",
+            mini.changed({"views.activation": "none"}),
+            "the mini world, methods that compare regions",
         ),
         NamedProtocol("mini_camvid", mini.changed(streets), "street images for the mini CLIP"),
     )

@@ -73,10 +73,11 @@ class Resize:
 
 @dataclass(frozen=True)
 class Canvas:
-    """Size a method works at, see `ovss.inference.InferenceConfig.size` and `keep_ratio`."""
+    """Size a method works at, see `size`, `keep_ratio`, `longest` of `InferenceConfig`."""
 
     size: int | tuple[int, int] | None = None
     keep_ratio: bool | None = False
+    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,8 @@ class ProtocolTemplate:
             unused |= {"resize.longest": None, "resize.antialias": None}
         if self.canvas.size is None:
             unused["canvas.keep_ratio"] = None
+        if not self.canvas.keep_ratio:
+            unused["canvas.longest"] = None
         if self.background.name is None:
             unused |= {f"background.{key}": value for key, value in vars(BackgroundRule()).items()}
         return self.changed(unused)
@@ -267,6 +270,8 @@ class Protocol:
     def as_dict(self) -> dict[str, Any]:
         """JSON form of every field; registered templates appear by name, long lists as hashes."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self.how)))
+        if self.how.canvas.longest is None:  # so that the hashes of older protocols stay
+            del content["canvas"]["longest"]
         templates = self.how.prompts.templates
         content["prompts"]["templates"] = templates_name(templates)
         content["prompts"]["count"] = len(templates)

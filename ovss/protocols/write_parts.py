@@ -33,7 +33,7 @@ def inference_block(model: Mapping[str, Any], template: ProtocolTemplate) -> dic
     default = InferenceConfig()
     fields = {**vars(template.canvas), **vars(template.plain().views)}
     for key, value in fields.items():
-        if value is not None or key == "size":
+        if value is not None or key in ("size", "longest"):
             write_keys(inference, {key: value}, default)
     try:
         InferenceConfig(**inference)

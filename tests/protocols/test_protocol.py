@@ -25,7 +25,8 @@ CROPS = dict(mode="slide", window=224, stride=112, global_view=False, merge="log
 MIOU, UNION = (dict(absent=a, seen_rule="any_synonym") for a in ("ground_truth", "union"))
 MEAN, BEST = (("imagenet_80", 80, synonyms) for synonyms in ("average", "max"))
 
-# name: hash of the fields, templates, P, synonyms, resize, canvas, views, activation, scores
+# name: hash of the fields, templates, P, synonyms, resize, canvas, kept ratio or longest side,
+# views, activation, scores
 # fmt: off
 PINNED = {
     "cat_seg": ("7212d4ddd787", "cat_seg", 1, "first", EDGE, 640, False, GRID, "sigmoid", MIOU),
@@ -36,6 +37,12 @@ PINNED = {
     "clearclip": ("0c13f0a465a6", *BEST, NO_EDGE, 448, True, CROPS, "softmax", UNION),
     "gem": ("e17a3790ef3c", *BEST, NO_EDGE, 448, False, WHOLE, "softmax", UNION),
     "clip_surgery": ("ddb99fa37e9c", *BEST, NO_EDGE, 512, False, WHOLE, "softmax", UNION),
+    "san": ("f2d0f43f59f1", "vild_14", 14, "verbatim", EDGE, 640, 2560, WHOLE, "none", MIOU),
+    "fc_clip": ("45bed6d43e10", "vild_14", 14, "max", {**EDGE, "short": 800, "longest": 1333}, 800,
+        1333, WHOLE, "none", MIOU),
+    "zegformer":
+        ("d09c79778873", "imagenet_select", 8, "average", EDGE, 640, 2560, WHOLE, "none", MIOU),
+    "mini_regions": ("cf2faa4a645e", "single", 1, "first", NO_EDGE, 96, False, WHOLE, "none", MIOU),
     "mini": ("03facd136bad", "single", 1, "first", NO_EDGE, 96, False, WHOLE, "sigmoid", MIOU),
     "mini_7":
         ("b7912a6d25cd", "imagenet_7", 7, "average", NO_EDGE, 96, False, WHOLE, "sigmoid", MIOU),
@@ -57,6 +64,7 @@ def test_fields_and_hash_of_a_named_protocol(name):
     digits, templates, count, synonyms, resize, size, ratio, views, activation, scores = PINNED[
         name
     ]
+    longest = {} if isinstance(ratio, bool) else {"longest": ratio}
     protocol = Protocol(find_protocol(name).template.plain())
     content = protocol.as_dict()
     assert content["prompts"].pop("sha256")
@@ -64,7 +72,7 @@ def test_fields_and_hash_of_a_named_protocol(name):
         version=1,
         prompts=dict(templates=templates, count=count, synonyms=synonyms),
         resize={**resize, "others": []},
-        canvas=dict(size=size, keep_ratio=ratio),
+        canvas=dict(size=size, keep_ratio=bool(ratio), **longest),
         views={**views, "activation": activation},
         accumulation="float32",
         background=dict(name=None, words=[], threshold=0.0, own_word=True),
