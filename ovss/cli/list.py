@@ -38,6 +38,8 @@ KINDS = {
     "decoders": "decoder",
     "post-processors": "post-processor",
     "losses": "loss",
+    "proposers": "proposer",
+    "embedders": "region embedder",
 }
 """Sections with the components of one kind, and the name of the kind."""
 OTHER_NAMES = {

@@ -97,7 +97,9 @@ class Ensemble:
             log_BKQ = log_probabilities(logits_BKQ, void_BQ, valid_BK)
             if source and self.mean_seen:
                 log_BKQ = _with_mean_of_seen(log_BKQ, seen_BK & valid_BK)
-            exponent_BKQ = torch.where(seen_BK, self.seen[source], self.unseen[source])[:, :, None]
+            # tensors, because numbers would become single precision
+            seen, unseen = (log_BKQ.new_full((), e[source]) for e in (self.seen, self.unseen))
+            exponent_BKQ = torch.where(seen_BK, seen, unseen)[:, :, None]
             if filled_BQ is not None and self.empty != "count":
                 alone = 1.0 if source == 0 else 0.0
                 empty_BK1 = exponent_BKQ if self.empty == "one" and source == 0 else alone
