@@ -120,7 +120,7 @@ class SetMatching(Criterion):
         layers = _layers(masks, masks.aligned)
         targets = find_targets(labels_BHW, masks.selection, layers[""].mask_BQhw.dtype)
         own = sum(len(target.slot_G) for target in targets)
-        number = distributed.all_mean(labels_BHW.new_tensor(float(own), dtype=torch.float32))
+        number = distributed.all_mean(labels_BHW.new_tensor(own)).float()
         with torch.autocast(labels_BHW.device.type, enabled=False):
             found = {
                 f"{name}{suffix}": value
