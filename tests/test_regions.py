@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.structures import PixelData
 
 import ovss.layers.region_maps
 from ovss.axes import take
@@ -245,7 +246,7 @@ def test_labels_of_categories_become_those_of_their_first_synonyms(monkeypatch):
     model.prompts = type(model.prompts)(synonyms="max")
     sample, seen = make_sample(3), []
     sample.set_metainfo(dict(vocabulary=("thing 0, a", "b, c, d", "thing 2")))
-    sample.gt_sem_seg.data = torch.tensor([[[0, 1], [2, IGNORE]]])
+    sample.gt_sem_seg = PixelData(data=torch.tensor([[[0, 1], [2, IGNORE]]]))
     monkeypatch.setattr(
         model.criterion, "forward", lambda masks, labels: seen.append((masks, labels)) or {}
     )
