@@ -21,10 +21,19 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ovss.inference import InferenceConfig, window_origins
 from ovss.io.option_values import check_range
+from ovss.layers.region_maps import region_maps
 from ovss.models.build import build_model
 from ovss.models.parts import without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
-from ovss.structures import ImageFeatures, Scores, Selection, TextFeatures
+from ovss.structures import (
+    Alignment,
+    ImageFeatures,
+    RegionAlignment,
+    RegionMasks,
+    Scores,
+    Selection,
+    TextFeatures,
+)
 
 CONVENTION = "FLOPs = 2 x multiply-accumulates (MACs)"
 _Result = TypeVar("_Result")
@@ -147,7 +156,7 @@ def complexity(
         index_1K = torch.arange(kept)[None]
         selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
     aligned = stage("head", lambda: model.head(image, text, selection))
-    stage("decoder", lambda: model.decoder(aligned))
+    stage("decoder", lambda: _decoded(model, aligned))
     probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
     canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*image_size))
     scores = Scores(probs_1KHW, selection, cpu_image, cpu_text, canvas_13YX)
@@ -167,6 +176,14 @@ def complexity(
         view=size,
         stages=stages,
     )
+
+
+def _decoded(model: OpenVocabSegmentor, aligned: Alignment | RegionAlignment) -> None:
+    """Runs the decoder and, for masks of regions, merges them at the size of the input."""
+    masks = model.decoder(aligned)
+    if isinstance(masks, RegionMasks):
+        grid = (masks.mask_BQhw.shape[2], masks.mask_BQhw.shape[3])
+        region_maps(masks, masks.padding.image if masks.padding else grid)
 
 
 @contextmanager
