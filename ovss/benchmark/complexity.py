@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -28,6 +28,7 @@ from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import (
     Alignment,
     ImageFeatures,
+    Proposals,
     RegionAlignment,
     RegionMasks,
     Scores,
@@ -155,7 +156,10 @@ def complexity(
     if kept is not None:
         index_1K = torch.arange(kept)[None]
         selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
-    aligned = stage("head", lambda: model.head(image, text, selection))
+    if model.head.gives is RegionAlignment:  # merges synonyms, which depends on values
+        aligned = stage("head", lambda: _on_cpu(model.head)(cpu_image, cpu_text, selection))
+    else:
+        aligned = stage("head", lambda: model.head(image, text, selection))
     stage("decoder", lambda: _decoded(model, aligned))
     probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
     canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*image_size))
@@ -183,6 +187,8 @@ def _decoded(model: OpenVocabSegmentor, aligned: Alignment | RegionAlignment) ->
     masks = model.decoder(aligned)
     if isinstance(masks, RegionMasks):
         grid = (masks.mask_BQhw.shape[2], masks.mask_BQhw.shape[3])
+        shapes = {name: getattr(masks, name).to("meta") for name in ("share_BKQ", "mask_BQhw")}
+        masks = replace(masks, **shapes)
         region_maps(masks, masks.padding.image if masks.padding else grid)
 
 
@@ -234,10 +240,28 @@ def _random_features(
         tuple(random_like(level) for level in image.levels),
         weights(image.attention_BNN),
         weights(image.class_attention_BMhw),
+        _random_proposals(image.proposals, random_like),
+        image.padding,
     )
     embeds_TPC = nn.functional.normalize(random_like(text.embeds_TPC), dim=-1)
     levels = tuple(random_like(level) for level in text.levels)
     return features, TextFeatures(embeds_TPC, levels, text.vocabulary)
+
+
+def _random_proposals(
+    proposals: Proposals | None, random_like: Callable[[Tensor], Tensor]
+) -> Proposals | None:
+    """Proposals on the CPU with empty masks, all of which take part."""
+    if proposals is None:
+        return None
+    objectness_BQ = proposals.objectness_BQ
+    return Proposals(
+        torch.zeros(proposals.mask_BQhw.shape),
+        random_like(proposals.embed_BQSC),
+        torch.ones(proposals.valid_BQ.shape, dtype=torch.bool),
+        objectness_BQ=None if objectness_BQ is None else torch.ones(objectness_BQ.shape),
+        padding=proposals.padding,
+    )
 
 
 def _on_cpu(part: nn.Module) -> nn.Module:
