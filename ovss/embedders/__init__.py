@@ -1,3 +1,5 @@
 """Embedders of regions in the joint space of an encoder."""
 
-__all__: list[str] = []
+from .tokens import MaskTokens, QueryTokens
+
+__all__ = ["MaskTokens", "QueryTokens"]
