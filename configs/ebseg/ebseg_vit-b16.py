@@ -100,7 +100,5 @@ optim_wrapper = dict(
     ),
     clip_grad=dict(max_norm=0.01, norm_type=2),
 )
-param_scheduler = [
-    dict(type="PolyLR", by_epoch=False, begin=0, end=120000, power=0.9, eta_min=0.0)
-]
+param_scheduler = [dict(type="PolyLR", by_epoch=False, begin=0, end=120000, power=0.9, eta_min=0.0)]
 train_cfg = dict(max_iters=120000, val_interval=10000)

@@ -9,7 +9,5 @@ _encoder = dict(
     model="ViT-L-14-336-quickgelu", clip_scale=0.7, split=18, surgery=4, taps=(6, 12, 18)
 )
 _ensemble = dict(seen=(0.28, 0.6, 0.12), unseen=(0.0, 0.6, 0.4))
-model = dict(
-    encoder=_encoder, head=dict(joint_dim=768, void_std=768**-0.5, ensemble=_ensemble)
-)
+model = dict(encoder=_encoder, head=dict(joint_dim=768, void_std=768**-0.5, ensemble=_ensemble))
 optim_wrapper = dict(optimizer=dict(lr=8e-5))

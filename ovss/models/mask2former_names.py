@@ -41,7 +41,9 @@ def pixel_decoder_names(
         levels: number of levels that attend to one another.
         layers: number of layers.
     """
-    modules = {f"input_proj.{i}.{part}": f"embeds.{i}.{part}" for i in range(levels) for part in "01"}
+    modules = {
+        f"input_proj.{i}.{part}": f"embeds.{i}.{part}" for i in range(levels) for part in "01"
+    }
     for index in range(layers):
         for theirs, part in _PIXEL_LAYER.items():
             modules[f"transformer.encoder.layers.{index}.{theirs}"] = f"layers.{index}.{part}"

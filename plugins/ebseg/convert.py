@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
 from ovss.models.checkpoint import CheckpointError
-from ovss.models.conversion import Conversion, rename
+from ovss.models.conversion import Conversion, check_logit_scale, rename, split_projections
 from ovss.models.mask2former_names import pixel_decoder_names, query_decoder_names
 
 from .sam import sam_name
@@ -34,7 +33,9 @@ _SURGERY = {
     "attn.proj.weight": "attn.out_proj.weight",
     "attn.proj.bias": "attn.out_proj.bias",
 }
-_REST = [f"{part}.{leaf}" for part in ("ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj") for leaf in _LEAVES]
+_REST = [
+    f"{part}.{leaf}" for part in ("ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj") for leaf in _LEAVES
+]
 _SAM_BLOCK = [
     "attn.rel_pos_h",
     "attn.rel_pos_w",
@@ -70,20 +71,12 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
             f"expected {name} with {known} values, found "
             f"{'no such tensor' if width is None else f'{width} values'}"
         )
-    scale = tensors.get(f"{_TEXT}.logit_scale")
-    if scale is not None and scale.device.type != "meta":
-        if not abs(float(scale.float().mean()) - math.log(100)) < 1e-2:
-            raise CheckpointError(
-                f"expected {_TEXT}.logit_scale of log(100) = 4.605, found {float(scale.mean()):.4g}"
-            )
+    check_logit_scale(tensors, f"{_TEXT}.logit_scale")
     conversion = rename(tensors, official_names(*_BLOCKS[width]), _DROPS)
-    for ours, value in list(conversion.tensors.items()):
-        if ours.endswith(_FUSED):
-            _split(conversion, ours)
-        elif ours == "head.void" or ours.startswith("encoder.fusion.projections"):
-            kept = 1 if ours.endswith("bias") or ours == "head.void" else 2
-            conversion.tensors[ours] = value.reshape(value.shape[-1:] if ours == "head.void" else
-                                                     value.shape[:kept])  # fmt: skip
+    split_projections(conversion)
+    for ours, value in conversion.tensors.items():
+        if ours == "head.void" or ours.startswith("encoder.fusion.projections"):
+            conversion.tensors[ours] = value.flatten(1) if value.ndim == 4 else value.flatten()
     return conversion
 
 
@@ -96,16 +89,6 @@ def official_names(surgery: int, split: int, blocks: int) -> dict[str, str]:
         blocks: number of all its blocks.
     """
     return dict([*_clip_names(surgery, split, blocks), *_sam_names(), *_head_names()])
-
-
-def _split(conversion: Conversion, ours: str) -> None:
-    """Splits a fused projection into query, key and value."""
-    parts = conversion.tensors.pop(ours).chunk(3)
-    published = conversion.source.pop(ours)
-    for letter, part in zip("qkv", parts, strict=True):
-        name = ours.replace(_FUSED, f"{letter}_proj_weight")
-        conversion.tensors[name] = part.contiguous()
-        conversion.source[name] = published
 
 
 def _clip_names(surgery: int, split: int, blocks: int) -> Iterator[tuple[str, str]]:

@@ -178,9 +178,7 @@ class EBSegEncoder(Encoder):
             _proposals(layer, embed_BQC, unit_BChw, padding)
             for layer, embed_BQC in zip(layers, embeds, strict=True)
         ]
-        return ImageFeatures(
-            dense_BChw, pooled_BC, proposals=_with_earlier(made), padding=padding
-        )
+        return ImageFeatures(dense_BChw, pooled_BC, proposals=_with_earlier(made), padding=padding)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.

@@ -38,7 +38,11 @@ def check_options(encoder: EBSegEncoder) -> None:
         )
     patch = encoder.sam.trunk.patch_embed.patch_size[0]
     smallest = int(encoder.divisor * encoder.clip_scale)
-    if encoder.clip_scale <= 0 or smallest < max(visual.patch_size) or encoder.divisor % (2 * patch):
+    if (
+        encoder.clip_scale <= 0
+        or smallest < max(visual.patch_size)
+        or encoder.divisor % (2 * patch)
+    ):
         raise ValueError(
             f"EBSegEncoder pads images to multiples of divisor={encoder.divisor} pixels, which "
             f"must be an even number of SAM's patches of {patch} pixels and, times "

@@ -98,7 +98,9 @@ class RegionBias(nn.Module):
         hidden_BLD = self.hidden(fine_BDhw.flatten(2).transpose(1, 2)).relu()
         return torch.stack(
             [
-                self._head(query_BMD, hidden_BLD, head, (fine_BDhw.shape[2], fine_BDhw.shape[3]), grid)
+                self._head(
+                    query_BMD, hidden_BLD, head, (fine_BDhw.shape[2], fine_BDhw.shape[3]), grid
+                )
                 for head in range(self.heads)
             ],
             dim=1,

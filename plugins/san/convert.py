@@ -144,7 +144,11 @@ def _side_names() -> Iterator[tuple[str, str]]:
             published = f"{_SIDE}.fusion_layers.layer_{index}.input_proj.{part}"
             modules[published] = f"{side}.fusion.{index}.{ours}"
     decoder = f"{_SIDE}.mask_decoder"
-    for name, ours in (("query_mlp", "query_mlp"), ("pix_mlp", "pixel_mlp"), ("attn_mlp", "bias_mlp")):
+    for name, ours in (
+        ("query_mlp", "query_mlp"),
+        ("pix_mlp", "pixel_mlp"),
+        ("attn_mlp", "bias_mlp"),
+    ):
         for layer in range(_LAYERS):
             modules[f"{decoder}.{name}.layers.{layer}"] = f"encoder.masks.{ours}.{layer}"
     modules[f"{decoder}.bias_scaling"] = "encoder.masks.bias_scale"
