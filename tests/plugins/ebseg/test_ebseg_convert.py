@@ -38,7 +38,7 @@ def published(size: str) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(
     ("size", "names", "total", "trained"),
-    [("b16", 800, 261_829_572, 26_622_403), ("l14", 1088, 541_073_604, 27_982_531)],
+    [("b16", 800, 261_829_572, 26_622_403), ("l14", 944, 541_073_604, 27_982_531)],
 )
 def test_every_name_and_parameter_of_both_sizes(size, names, total, trained):
     state = published(size)
