@@ -1,3 +1,5 @@
 """Proposers of regions, which work inside an encoder."""
 
-__all__: list[str] = []
+from .mask2former import Mask2FormerProposer
+
+__all__ = ["Mask2FormerProposer"]
