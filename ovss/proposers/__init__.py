@@ -1,3 +1,5 @@
 """Proposers of regions, which work inside an encoder."""
 
-__all__: list[str] = []
+from .maskformer import MaskFormerProposer
+
+__all__ = ["MaskFormerProposer"]
