@@ -5,7 +5,7 @@ Paper:  Open-Vocabulary Semantic Segmentation with Image Embedding Balancing, CV
 Weights: the authors' checkpoint, converted:
         ovss convert ebseg ebseg_b.pth ebseg_vit-b16.safetensors
 Run:    ovss segment photo.jpg --words "cat, grass" --model ebseg_vit-b16 --weights F
-Train:  ovss train ebseg_vit-b16 --cfg-options model.encoder.sam_pretrained=sam_vit_b_01ec64.pth
+Train:  ovss train ebseg_vit-b16 --cfg-options model.encoder.sam.pretrained=sam_vit_b_01ec64.pth
         (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 11.1, PC-459 17.3, A-150 30.0, PC-59 56.7, PAS-20 94.6.
         Not measured here because neither these weights nor these datasets were available.
@@ -35,8 +35,15 @@ model = dict(
         type="EBSegEncoder",
         model="ViT-B-16-quickgelu",
         pretrained="openai",
-        sam_pretrained=None,
-        sam=dict(width=768, depth=12, heads=12, image_size=1024, window=14, whole=(2, 5, 8, 11)),
+        sam=dict(
+            pretrained=None,
+            width=768,
+            depth=12,
+            heads=12,
+            image_size=1024,
+            window=14,
+            whole=(2, 5, 8, 11),
+        ),
         clip_scale=0.5,
         split=9,
         surgery=2,

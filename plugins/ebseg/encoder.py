@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -47,9 +48,8 @@ class EBSegEncoder(Encoder):
         model: open_clip architecture, bundled config (``mini_clip``), or path of a model JSON file.
         pretrained: open_clip tag such as ``openai``, path of a weight file, ``mini_clip`` for the
             bundled weights, or None for random weights.
-        sam_pretrained: path of a published SAM checkpoint with this image encoder, such as
-            ``sam_vit_b_01ec64.pth``; None for random weights.
-        sam: arguments of `sam.SAMPyramid`; None for those of SAM's ViT-B.
+        sam: arguments of `sam.SAMPyramid`, and ``pretrained``: path of a published SAM checkpoint
+            with this image encoder, such as ``sam_vit_b_01ec64.pth``; None for random weights.
         clip_scale: factor from the padded image to CLIP's input.
         split: number of blocks of CLIP before the region tokens enter.
         surgery: 0-based first block of CLIP Surgery's second path.
@@ -77,7 +77,6 @@ class EBSegEncoder(Encoder):
     tower = "vit"
     gives_proposals = True
     proposal_sources = 3
-    external = ("sam_pretrained",)
     checkpointed = ("**.resblocks.*.attn", "**.resblocks.*.mlp", "sam.trunk.blocks.*")
     compiled = ("**.resblocks.*.mlp",)
 
@@ -85,7 +84,6 @@ class EBSegEncoder(Encoder):
         self,
         model: str,
         pretrained: str | None = None,
-        sam_pretrained: str | None = None,
         sam: dict[str, Any] | None = None,
         clip_scale: float = 0.5,
         split: int = 9,
@@ -113,8 +111,10 @@ class EBSegEncoder(Encoder):
         self.joint_dim: int = visual.output_dim
         self.clip_scale, self.split, self.surgery = clip_scale, split, surgery
         self.taps, self.divisor = tuple(taps), divisor
-        check_arguments(SAMPyramid, dict(sam or {}))
-        self.sam = SAMPyramid(**(sam or {}))
+        arguments = dict(sam or {})
+        sam_pretrained = arguments.pop("pretrained", None)
+        check_arguments(SAMPyramid, arguments)
+        self.sam = SAMPyramid(**arguments)
         check_options(self)
         self.fusion = PyramidFusion(visual.transformer.width, self.sam.width, len(self.taps))
         self.pixels = PixelDecoder(
@@ -244,6 +244,4 @@ def _proposals(
 
 def _with_earlier(layers: list[Proposals]) -> Proposals:
     """Proposals of the last layer, which hold those of the earlier ones."""
-    from dataclasses import replace
-
     return replace(layers[-1], earlier=tuple(layers[:-1]))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.encoders.mlp import speed_up_mlp
-from ovss.encoders.weights import find_pretrained
+from ovss.io.deferred import weights_are_deferred
 from ovss.io.weight_files import read_weights
 
 __all__ = ["SAMPyramid", "load_sam"]
@@ -121,24 +121,24 @@ def load_sam(sam: SAMPyramid, pretrained: str | None) -> None:
         RuntimeError: a file that cannot be read, or that lacks this image encoder.
         ValueError: a name that is not that of a weight file.
     """
-    if pretrained is None:
+    if pretrained is None or weights_are_deferred():
         return
     if Path(pretrained).suffix not in (".pth", ".pt", ".safetensors"):
         raise ValueError(
             f"Weights of SAM are a .pth, .pt or .safetensors file, got {pretrained!r}. Download "
             f"sam_vit_b_01ec64.pth and give its path."
         )
-    path = find_pretrained("SAM", {}, pretrained)
-    if path is None:
-        return
-    tensors = {sam_name(name): value for name, value in read_weights(path)[0].items()}
+    if not Path(pretrained).is_file():
+        raise FileNotFoundError(f"Weight file {pretrained} of SAM does not exist. Check the path.")
+    tensors = {sam_name(name): value for name, value in read_weights(pretrained)[0].items()}
     expected = sam.trunk.state_dict()
     found = {name: tensors[name] for name in expected if name in tensors}
     wrong = [n for n, v in expected.items() if n not in found or found[n].shape != v.shape]
     if wrong:
         raise RuntimeError(
-            f"The weights in {path} do not fit this SAM encoder: {len(wrong)} of {len(expected)} "
-            f"tensors are missing or of another shape, such as {wrong[0]}. Use SAM's ViT-B file."
+            f"The weights in {pretrained} do not fit this SAM encoder: {len(wrong)} of "
+            f"{len(expected)} tensors are missing or of another shape, such as {wrong[0]}. Use "
+            f"SAM's ViT-B file."
         )
     sam.trunk.load_state_dict(found)
 

@@ -158,7 +158,7 @@ def test_weights_of_sam_are_read_from_its_published_layout(tmp_path):
     write_weights(published, path, {}, "sam")
     with pytest.raises(RuntimeError, match=r"do not fit this SAM encoder: 1 of \d+ tensors"):
         load_sam(other, str(path))
-    with pytest.raises(FileNotFoundError, match=r"none\.pth does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pth of SAM does not exist"):
         load_sam(other, "none.pth")
     with pytest.raises(ValueError, match=r"are a \.pth, .pt or \.safetensors file, got 'sa1b'"):
         load_sam(other, "sa1b")
