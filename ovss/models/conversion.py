@@ -75,13 +75,13 @@ def rename(
 
 
 def split_projections(conversion: Conversion) -> None:
-    """Splits every fused projection of attention into query, key and value, in place."""
-    fused = "attn.in_proj_weight"
+    """Splits the fused projection of every module ``attn`` into query, key and value, in place."""
+    fused = ".attn.in_proj_weight"
     for ours in [name for name in conversion.tensors if name.endswith(fused)]:
         parts = conversion.tensors.pop(ours).chunk(3)
         published = conversion.source.pop(ours)
         for letter, part in zip("qkv", parts, strict=True):
-            name = f"{ours.removesuffix(fused)}attn.{letter}_proj_weight"
+            name = f"{ours.removesuffix(fused)}.attn.{letter}_proj_weight"
             conversion.tensors[name] = part.contiguous()
             conversion.source[name] = published
 
