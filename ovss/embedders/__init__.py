@@ -1,6 +1,7 @@
 """Embedders of regions in the joint space of an encoder."""
 
+from .crops import CropEmbedder
 from .pooled import PooledEmbedder
 from .tokens import MaskTokens, QueryTokens
 
-__all__ = ["MaskTokens", "PooledEmbedder", "QueryTokens"]
+__all__ = ["CropEmbedder", "MaskTokens", "PooledEmbedder", "QueryTokens"]
