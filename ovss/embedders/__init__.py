@@ -1,3 +1,5 @@
 """Embedders of regions in the joint space of an encoder."""
 
-__all__: list[str] = []
+from .dense import DensePool
+
+__all__ = ["DensePool"]

@@ -1,3 +1,5 @@
 """Proposers of regions, which work inside an encoder."""
 
-__all__: list[str] = []
+from .query import QueryProposer
+
+__all__ = ["QueryProposer"]
