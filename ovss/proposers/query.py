@@ -118,9 +118,7 @@ class QueryProposer(Proposer):
         if self.embedding == "query":
             return self.embed_head(normed_BQD)
         inside_BQhw = (logits_BQhw > 0).to(mask_BDhw.dtype)
-        learned_BQC = self.embed_head(
-            normed_BQD + self.pooled(region_pool(mask_BDhw, inside_BQhw))
-        )
+        learned_BQC = self.embed_head(normed_BQD + self.pooled(region_pool(mask_BDhw, inside_BQhw)))
         if self.embedding == "pooled":
             return learned_BQC
         own_BQC = region_pool(features.dense_BChw, inside_BQhw)
@@ -162,7 +160,8 @@ class MaskedLayer(nn.Module):
         found = attend(query, key, value, allowed=allowed_BQM[:, None])
         query_BQD = self.norms[0](query_BQD + self.cross_out(found.transpose(1, 2).flatten(2)))
         own = self.own(query_BQD + place_QD).chunk(3, dim=2)
-        found = attend(*(self._split(part) for part in own))
+        query, key, value = (self._split(part) for part in own)
+        found = attend(query, key, value)
         query_BQD = self.norms[1](query_BQD + self.own_out(found.transpose(1, 2).flatten(2)))
         return self.norms[2](query_BQD + self.feed(query_BQD))
 
