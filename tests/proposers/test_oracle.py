@@ -72,7 +72,7 @@ def test_images_without_a_label_map_are_refused():
     del sample.gt_sem_seg
     with pytest.raises(LookupError, match="OracleProposer expects the label map of each of 1"):
         oracle()(list(make_images(1)), [sample], mode="predict")
-    with pytest.raises(LookupError, match="got 0. Evaluate"):
+    with pytest.raises(LookupError, match=r"got 0\. Evaluate"):
         oracle().scores(make_images(1)[0], oracle().encode_vocabulary(make_names(2)))
 
 
