@@ -1,6 +1,7 @@
 """Proposers of regions, which work inside an encoder."""
 
 from .folder import FolderProposer
+from .mask2former import Mask2FormerProposer
 from .oracle import OracleProposer
 from .query import QueryProposer
 from .sam import SAMProposer
@@ -8,6 +9,7 @@ from .superpixels import SuperpixelProposer
 
 __all__ = [
     "FolderProposer",
+    "Mask2FormerProposer",
     "OracleProposer",
     "QueryProposer",
     "SAMProposer",
