@@ -2,8 +2,11 @@
 
 from .dense import DensePool
 from .pooled import PooledEmbedder
+from .tokens import MaskTokens, QueryTokens
 
 __all__ = [
     "DensePool",
+    "MaskTokens",
     "PooledEmbedder",
+    "QueryTokens",
 ]
