@@ -2,6 +2,7 @@
 
 from .folder import FolderProposer
 from .mask2former import Mask2FormerProposer
+from .maskformer import MaskFormerProposer
 from .oracle import OracleProposer
 from .query import QueryProposer
 from .sam import SAMProposer
@@ -10,6 +11,7 @@ from .superpixels import SuperpixelProposer
 __all__ = [
     "FolderProposer",
     "Mask2FormerProposer",
+    "MaskFormerProposer",
     "OracleProposer",
     "QueryProposer",
     "SAMProposer",

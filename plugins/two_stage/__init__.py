@@ -1,0 +1,5 @@
+"""Two-stage methods: MaskFormer proposes regions, CLIP classifies them.
+
+ZegFormer (CVPR 2022), ZSSeg (ECCV 2022), OVSeg (CVPR 2023) and DeOP (ICCV 2023) are compositions of
+shared components.
+"""
