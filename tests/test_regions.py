@@ -94,13 +94,14 @@ def test_mask_logits_are_resized_cropped_and_resized_before_the_sigmoid(
     assert torch.allclose(dense.probs_BKHW, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("values", [1, 1 << 24])
-def test_merging_at_the_size_of_the_input(values, monkeypatch):
+@pytest.mark.parametrize("size", [(70, 80), (30, 41), (11, 100)])
+@pytest.mark.parametrize("values", [1, 5_000, 1 << 24])
+def test_merging_at_the_size_of_the_input(size, values, monkeypatch):
     monkeypatch.setattr(ovss.layers.region_maps, "VALUES", values)
     masks = random_regions(padding=Padding((32, 64), (30, 41)), merge_at_input=True)
     logits = resize(masks.mask_BQhw, (32, 64))[..., :30, :41]
     merged = torch.einsum("bkq,bqhw->bkhw", masks.share_BKQ, logits.sigmoid())
-    assert torch.allclose(region_maps(masks, (70, 80)), resize(merged, (70, 80)), atol=1e-5)
+    assert torch.allclose(region_maps(masks, size), resize(merged, size), atol=1e-5)
 
 
 @pytest.mark.parametrize(("old", "new"), [(5, 11), (11, 5), (7, 7), (1, 6), (6, 1), (640, 333)])
