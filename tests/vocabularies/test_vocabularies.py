@@ -25,7 +25,15 @@ OFFICIAL = {
     "pascal_voc_20": (20, "aeroplane", "tvmonitor", "voc20"),
     "pascal_voc_20b": (59, "aeroplane", None, "voc20b"),
 }
-RESTATED = {"cityscapes": (19, "road", "bicycle"), "coco_object": (81, "background", "toothbrush")}
+PEOPLE = (
+    "person, child, girl, boy, woman, man, people, children, girls, boys, women, men, lady, guy, "
+    "ladies, guys, clothes"
+)
+RESTATED = {
+    "cityscapes": (19, "road", "bicycle"),
+    "coco_object": (81, "background", "toothbrush"),
+    "coco_panoptic_133": (133, PEOPLE, "rug"),
+}
 """Lists that were not published as a file of one class per line."""
 
 
