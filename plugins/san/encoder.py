@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.encoders.architecture import build_clip, check_architecture, read_model_config
+from ovss.encoders.padded import pad_to_multiple, place_in_multiple
 from ovss.encoders.pixels import register_pixel_statistics
 from ovss.encoders.region_tokens import TokenSight, project_tokens, run_block, run_with_regions
 from ovss.encoders.trainable import set_trainable
@@ -128,14 +129,9 @@ class SANEncoder(Encoder):
         Raises:
             ValueError: a tensor that is not (B, 3, H, W).
         """
-        if image_B3HW.ndim != 4 or image_B3HW.shape[1] != 3:
-            raise ValueError(f"Expected RGB images (B, 3, H, W), got {tuple(image_B3HW.shape)}.")
-        dtype = self.clip.visual.conv1.weight.dtype
-        pixels_B3HW = ((image_B3HW - self.mean_311) / self.std_311).to(dtype)
-        height, width = image_B3HW.shape[2:]
-        below, right = -height % self.divisor, -width % self.divisor
-        padding = Padding((height + below, width + right), (height, width))
-        return self.features(F.pad(pixels_B3HW, (0, right, 0, below)), padding)
+        padding = place_in_multiple(image_B3HW, self.divisor)
+        pixels_B3HW = pad_to_multiple(image_B3HW, self.mean_311, self.std_311, padding)
+        return self.features(pixels_B3HW.to(self.side.queries.dtype), padding)
 
     def features(self, pixels_B3HW: Tensor, padding: Padding) -> ImageFeatures:
         """Computes the features of normalised and padded pixels.
@@ -144,16 +140,7 @@ class SANEncoder(Encoder):
             pixels_B3HW: normalised pixels, zero in the padding.
             padding: place of the image in them.
         """
-        visual = self.clip.visual
-        # coordinates follow from the factor itself, not from the ratio of the rounded sizes
-        small_B3hw = F.interpolate(
-            pixels_B3HW, scale_factor=self.clip_scale, mode="bilinear", align_corners=False
-        )
-        tokens_BND, cells = embed_patches(visual, small_B3hw)
-        inner = {0: tokens_BND}
-        for index, block in enumerate(visual.transformer.resblocks[: self.split], 1):
-            inner[index] = tokens_BND = run_block(block, tokens_BND)
-        fused = [_as_map(inner[index][:, 1:], cells) for index in self.fused_blocks]
+        tokens_BND, fused, cells = self.first_blocks(pixels_B3HW)
         taps = self.supervised if self.training else self.supervised[-1:]
         outputs, grid = self.side(pixels_B3HW, fused, taps)
         decoded = [self.masks(queries_BQD, patches_BLD) for queries_BQD, patches_BLD in outputs]
@@ -170,6 +157,23 @@ class SANEncoder(Encoder):
             proposals=replace(proposals[-1], earlier=tuple(proposals[:-1])),
             padding=padding,
         )
+
+    def first_blocks(self, pixels_B3HW: Tensor) -> tuple[Tensor, list[Tensor], tuple[int, int]]:
+        """Runs CLIP's blocks before the region tokens enter, on the image at its scale.
+
+        Returns:
+            Tokens (B, 1 + h * w, D), the features to fuse, each (B, D, h, w), and the grid (h, w).
+        """
+        visual = self.clip.visual
+        # coordinates follow from the factor itself, not from the ratio of the rounded sizes
+        small_B3hw = F.interpolate(
+            pixels_B3HW, scale_factor=self.clip_scale, mode="bilinear", align_corners=False
+        )
+        tokens_BND, cells = embed_patches(visual, small_B3hw)
+        inner = {0: tokens_BND}
+        for index, block in enumerate(visual.transformer.resblocks[: self.split], 1):
+            inner[index] = tokens_BND = run_block(block, tokens_BND)
+        return tokens_BND, [_as_map(inner[i][:, 1:], cells) for i in self.fused_blocks], cells
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.
