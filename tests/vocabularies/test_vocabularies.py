@@ -25,7 +25,6 @@ OFFICIAL = {
     "pascal_voc_20": (20, "aeroplane", "tvmonitor", "voc20"),
     "pascal_voc_20b": (59, "aeroplane", None, "voc20b"),
 }
-<<<<<<< HEAD
 PEOPLE = (
     "person, child, girl, boy, woman, man, people, children, girls, boys, women, men, lady, guy, "
     "ladies, guys, clothes"
@@ -34,12 +33,7 @@ RESTATED = {
     "cityscapes": (19, "road", "bicycle"),
     "coco_object": (81, "background", "toothbrush"),
     "coco_panoptic_133": (133, PEOPLE, "rug"),
-=======
-RESTATED = {
-    "cityscapes": (19, "road", "bicycle"),
-    "coco_object": (81, "background", "toothbrush"),
     "coco_stuff_156": (156, "person", "wood"),
->>>>>>> 6bb80edc8a26875a450cef8115921702a266c471
 }
 """Lists that were not published as a file of one class per line."""
 
