@@ -194,13 +194,13 @@ def _boxes(mask_QHW: Tensor) -> list[Box]:
         last_Q = has_QL.shape[1] - has_QL.flip(1).argmax(1)
         sides += [has_QL.argmax(1), torch.where(has_QL.any(1), last_Q, 0)]
     found = torch.stack(sides, dim=1).tolist()
-    return [(i, t, b, l, r) for i, (t, b, l, r) in enumerate(found) if b]  # noqa: E741
+    return [(number, *box) for number, box in enumerate(found) if box[1]]
 
 
 def _cut(
     pixels_3HW: Tensor, mask_QHW: Tensor, boxes: Sequence[Box]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields the pixels of each box, 0 (the mean colour) outside the mask; and the mask (1, h, w)."""
+    """Yields the pixels of each box, the mean colour outside the mask; and the mask (1, h, w)."""
     for number, top, bottom, left, right in boxes:
         inside_1hw = mask_QHW[number, top:bottom, left:right][None]
         crop_3hw = pixels_3HW[:, top:bottom, left:right] * inside_1hw
