@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .sine_positions import sine_positions
 
-__all__ = ["FPNPixelDecoder", "QueryDecoder"]
+__all__ = ["DETRLayer", "FPNPixelDecoder", "QueryDecoder"]
 
 GROUPS = 32
 
@@ -78,7 +78,7 @@ class QueryDecoder(nn.Module):
         super().__init__()
         self.project = nn.Conv2d(level_dim, dim, 1)
         self.places = nn.Embedding(queries, dim)
-        self.layers = nn.ModuleList(_QueryLayer(dim, heads, hidden, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(DETRLayer(dim, heads, hidden, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         for parameter in self.layers.parameters():
             if parameter.ndim > 1:
@@ -106,8 +106,15 @@ class QueryDecoder(nn.Module):
         return outputs if every else [self.norm(x_BQD)]
 
 
-class _QueryLayer(nn.Module):
-    """Self-attention, cross-attention and a feed-forward network, each followed by its norm."""
+class DETRLayer(nn.Module):
+    """Self-attention, cross-attention and a feed-forward network, each followed by its norm.
+
+    Args:
+        dim: number of channels.
+        heads: number of attention heads.
+        hidden: number of channels inside the feed-forward network.
+        dropout: dropout rate in training.
+    """
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -120,6 +127,14 @@ class _QueryLayer(nn.Module):
     def forward(
         self, x_BQD: Tensor, place_BQD: Tensor, key_BMD: Tensor, value_BMD: Tensor
     ) -> Tensor:
+        """Computes the layer.
+
+        Args:
+            x_BQD: queries.
+            place_BQD: position embeddings of the queries.
+            key_BMD: keys of the cells.
+            value_BMD: values of the cells.
+        """
         placed_BQD = x_BQD + place_BQD
         own_BQD = self.self_attn(placed_BQD, placed_BQD, x_BQD, need_weights=False)[0]
         x_BQD = self.norm1(x_BQD + self.dropout(own_BQD))
