@@ -161,14 +161,15 @@ class RegionPooling(nn.Module):
                 f"RegionPooling expects {count} proposals, one for each query, got "
                 f"{share_BQN.shape[1]}. Set queries of the proposer and of the embedder alike."
             )
-        place_BQC = self.places.weight.expand(len(dense_BNC), -1, -1)
-        x_BQC = self.layer(torch.zeros_like(place_BQC), place_BQC, dense_BNC, dense_BNC)
-        placed_BQC = x_BQC + place_BQC
+        place_QC = self.places.weight
+        zero_BQC = dense_BNC.new_zeros(len(dense_BNC), *place_QC.shape)
+        x_BQC = self.layer(zero_BQC, place_QC, dense_BNC, dense_BNC)
+        placed_BQC = x_BQC + place_QC
         own_BQC = self.self_attn(placed_BQC, placed_BQC, x_BQC, need_weights=False)[0]
         x_BQC = self.norm(x_BQC + own_BQC)
         query, key, value = (
             x.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for x in (self.query(x_BQC + place_BQC), self.key(dense_BNC), dense_BNC)
+            for x in (self.query(x_BQC + place_QC), self.key(dense_BNC), dense_BNC)
         )
         weight_BHQN = (query @ key.transpose(2, 3) * query.shape[3] ** -0.5).softmax(3)
         pooled_BHQc = (weight_BHQN * share_BQN[:, None]) @ value
