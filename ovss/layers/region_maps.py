@@ -73,6 +73,7 @@ def _mask_rows(regions: Regions, size: tuple[int, int], rows: slice) -> Tensor:
 
 
 def _merge(share_BkQ: Tensor, prob_BQRW: Tensor) -> Tensor:
+    prob_BQRW = prob_BQRW.to(share_BkQ.dtype)  # masks may be of another precision
     return (share_BkQ @ prob_BQRW.flatten(2)).unflatten(2, prob_BQRW.shape[2:])
 
 

@@ -25,9 +25,14 @@ OFFICIAL = {
     "pascal_voc_20": (20, "aeroplane", "tvmonitor", "voc20"),
     "pascal_voc_20b": (59, "aeroplane", None, "voc20b"),
 }
+PEOPLE = (
+    "person, child, girl, boy, woman, man, people, children, girls, boys, women, men, lady, guy, "
+    "ladies, guys, clothes"
+)
 RESTATED = {
     "cityscapes": (19, "road", "bicycle"),
     "coco_object": (81, "background", "toothbrush"),
+    "coco_panoptic_133": (133, PEOPLE, "rug"),
     "coco_stuff_156": (156, "person", "wood"),
 }
 """Lists that were not published as a file of one class per line."""
