@@ -129,6 +129,10 @@ def complexity(
             f"{kept}"
         )
     model = on_meta(config)
+    total, learnable = count_parameters(model)
+    parts = {name: count_parameters(part) for name, part in model.named_children()}
+    # under the counter, views of parameters seem to need gradients even without autograd
+    model.requires_grad_(False)
     count, size = views_of(model.inference, *image_size)
     view_13HW = torch.empty(1, 3, *size, device="meta")
     flops: dict[str, int] = {}
@@ -146,7 +150,9 @@ def complexity(
     if kept is not None:
         index_1K = torch.arange(kept)[None]
         selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
-    aligned = stage("head", lambda: model.head(image, text, selection))
+    # heads of regions mask by slots, which must be where the features are
+    near = _moved(selection, "meta") if model.head.needs_proposals else selection
+    aligned = stage("head", lambda: model.head(image, text, near))
     stage("decoder", lambda: model.decoder(aligned))
     probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
     canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*image_size))
@@ -155,11 +161,10 @@ def complexity(
     stages = {name: Stage(each, each * count) for name, each in flops.items()}
     stages["text"] = Stage(flops["text"], 0)
     stages["post_processor"] = Stage(0, flops["post_processor"])
-    total, learnable = count_parameters(model)
     return Complexity(
         total=total,
         learnable=learnable,
-        parts={name: count_parameters(part) for name, part in model.named_children()},
+        parts=parts,
         categories=len(names),
         kept=selection.index_BK.shape[1],
         image_size=image_size,
@@ -221,6 +226,11 @@ def _random_features(
     embeds_TPC = nn.functional.normalize(random_like(text.embeds_TPC), dim=-1)
     levels = tuple(random_like(level) for level in text.levels)
     return features, TextFeatures(embeds_TPC, levels, text.vocabulary)
+
+
+def _moved(selection: Selection, device: str) -> Selection:
+    index_BK, valid_BK = selection.index_BK.to(device), selection.valid_BK.to(device)
+    return Selection(index_BK, valid_BK, selection.num_categories)
 
 
 def _on_cpu(part: nn.Module) -> nn.Module:
