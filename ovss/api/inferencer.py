@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, overload
+from typing import IO, Any, overload
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
 from ovss.proposers.current import CurrentImage, current_images
 from ovss.selection import IGNORE
+from ovss.structures import RegionScores, TextFeatures
 
 from .labelling import labels_of
 from .method import choose_device, load_method
@@ -27,9 +28,6 @@ from .request import Request, Words
 from .result import SegmentationResult
 from .stems import image_stem, unique_stem
 from .tiles import segment_tiles
-
-if TYPE_CHECKING:
-    from ovss.structures import TextFeatures
 
 __all__ = ["Inferencer", "SegmentationResult", "segment"]
 
@@ -313,6 +311,8 @@ class Inferencer:
         names_1HW, best_1HW = labels_of(scores, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
         labels_1HW = text.categories(names_1HW)
         unknown_1HW = (labels_1HW >= count) | (best_1HW < request.threshold)
+        if isinstance(scores, RegionScores):  # 0: no proposal says anything about the pixel
+            unknown_1HW |= best_1HW <= 0
         labels_HW = labels_1HW.masked_fill(unknown_1HW, IGNORE)[0].cpu().numpy()
         maps = category_maps(scores, rgb_HW3.shape[:2], count) if request.probabilities else None
         return labels_HW, best_1HW[0].float().cpu().numpy(), maps

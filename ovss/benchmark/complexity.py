@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -21,10 +21,20 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ovss.inference import InferenceConfig, window_origins
 from ovss.io.option_values import check_range
+from ovss.layers.region_maps import region_maps
 from ovss.models.build import build_model
 from ovss.models.parts import without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
-from ovss.structures import ImageFeatures, Scores, Selection, TextFeatures
+from ovss.structures import (
+    Alignment,
+    ImageFeatures,
+    Proposals,
+    RegionAlignment,
+    RegionMasks,
+    Scores,
+    Selection,
+    TextFeatures,
+)
 
 CONVENTION = "FLOPs = 2 x multiply-accumulates (MACs)"
 _Result = TypeVar("_Result")
@@ -150,10 +160,11 @@ def complexity(
     if kept is not None:
         index_1K = torch.arange(kept)[None]
         selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
-    # heads of regions mask by slots, which must be where the features are
-    near = _moved(selection, "meta") if model.head.needs_proposals else selection
-    aligned = stage("head", lambda: model.head(image, text, near))
-    stage("decoder", lambda: model.decoder(aligned))
+    if model.head.gives is RegionAlignment:  # merges synonyms, which depends on values
+        aligned = stage("head", lambda: _on_cpu(model.head)(cpu_image, cpu_text, selection))
+    else:
+        aligned = stage("head", lambda: model.head(image, text, selection))
+    stage("decoder", lambda: _decoded(model, aligned))
     probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
     canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*image_size))
     scores = Scores(probs_1KHW, selection, cpu_image, cpu_text, canvas_13YX)
@@ -172,6 +183,16 @@ def complexity(
         view=size,
         stages=stages,
     )
+
+
+def _decoded(model: OpenVocabSegmentor, aligned: Alignment | RegionAlignment) -> None:
+    """Runs the decoder and, for masks of regions, merges them at the size of the input."""
+    masks = model.decoder(aligned)
+    if isinstance(masks, RegionMasks):
+        grid = (masks.mask_BQhw.shape[2], masks.mask_BQhw.shape[3])
+        shapes = {name: getattr(masks, name).to("meta") for name in ("share_BKQ", "mask_BQhw")}
+        masks = replace(masks, **shapes)
+        region_maps(masks, masks.padding.image if masks.padding else grid)
 
 
 @contextmanager
@@ -222,15 +243,28 @@ def _random_features(
         tuple(random_like(level) for level in image.levels),
         weights(image.attention_BNN),
         weights(image.class_attention_BMhw),
+        _random_proposals(image.proposals, random_like),
+        image.padding,
     )
     embeds_TPC = nn.functional.normalize(random_like(text.embeds_TPC), dim=-1)
     levels = tuple(random_like(level) for level in text.levels)
     return features, TextFeatures(embeds_TPC, levels, text.vocabulary)
 
 
-def _moved(selection: Selection, device: str) -> Selection:
-    index_BK, valid_BK = selection.index_BK.to(device), selection.valid_BK.to(device)
-    return Selection(index_BK, valid_BK, selection.num_categories)
+def _random_proposals(
+    proposals: Proposals | None, random_like: Callable[[Tensor], Tensor]
+) -> Proposals | None:
+    """Proposals on the CPU with empty masks, all of which take part."""
+    if proposals is None:
+        return None
+    objectness_BQ = proposals.objectness_BQ
+    return Proposals(
+        torch.zeros(proposals.mask_BQhw.shape),
+        random_like(proposals.embed_BQSC),
+        torch.ones(proposals.valid_BQ.shape, dtype=torch.bool),
+        objectness_BQ=None if objectness_BQ is None else torch.ones(objectness_BQ.shape),
+        padding=proposals.padding,
+    )
 
 
 def _on_cpu(part: nn.Module) -> nn.Module:

@@ -25,6 +25,9 @@ class PooledEmbedder(RegionEmbedder):
 
     tower = "convnext"
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(
         self, encoder: Any, features: ImageFeatures, image_B3HW: Tensor, proposals: Proposals
     ) -> tuple[Tensor, Tensor]:

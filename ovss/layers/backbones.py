@@ -15,10 +15,11 @@ from ovss.io.option_values import check_values
 from ovss.io.weight_files import read_weights
 
 from .resnet import ResNet
+from .swin import Swin
 
 __all__ = ["BACKBONES", "build_backbone"]
 
-BACKBONES: dict[str, Callable[..., Any]] = {"ResNet": ResNet}
+BACKBONES: dict[str, Callable[..., Any]] = {"ResNet": ResNet, "Swin": Swin}
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 

@@ -115,8 +115,11 @@ class MaskQueryDecoder(nn.Module):
         # resizing is linear. So no layer needs masks on the fine grid.
         with torch.no_grad():
             small = [resize(fine_BMhw.detach(), (x.shape[2], x.shape[3])) for x in levels]
-        x_BQD = self.content.weight[None].expand(fine_BMhw.shape[0], -1, -1)
-        position_QD = self.position.weight
+        # copies, because tools that trace the layers cannot follow parameters as their arguments
+        batch = fine_BMhw.shape[0]
+        x_BQD, position_BQD = (
+            each.weight.repeat(batch, 1, 1) for each in (self.content, self.position)
+        )
         predictions = []
         for i, layer in enumerate(self.layers):
             query_BQD = self.norm(x_BQD)
@@ -125,7 +128,7 @@ class MaskQueryDecoder(nn.Module):
                 predictions.append(self._predict(query_BQD, mask_embed_BQM, fine_BMhw))
             which = i % len(levels)
             allowed_B1QN = _allowed(mask_embed_BQM, small[which])
-            x_BQD = layer(x_BQD, position_QD, *memories[which], allowed_B1QN)
+            x_BQD = layer(x_BQD, position_BQD, *memories[which], allowed_B1QN)
         query_BQD = self.norm(x_BQD)
         last = self._predict(query_BQD, self.mask_embedding(query_BQD), fine_BMhw)
         return (*predictions, last)
@@ -158,7 +161,7 @@ class QueryLayer(nn.Module):
     def forward(
         self,
         x_BQD: Tensor,
-        position_QD: Tensor,
+        position_BQD: Tensor,
         key_BND: Tensor,
         value_BND: Tensor,
         allowed_B1QN: Tensor,
@@ -167,14 +170,14 @@ class QueryLayer(nn.Module):
 
         Args:
             x_BQD: content of the queries.
-            position_QD: their positions, added before each attention.
+            position_BQD: their positions, added before each attention.
             key_BND: cells of a level with positions.
             value_BND: cells of the level.
             allowed_B1QN: False where a query must not attend to a cell.
         """
-        change_BQD = self.cross(x_BQD + position_QD, key_BND, value_BND, allowed_B1QN)
+        change_BQD = self.cross(x_BQD + position_BQD, key_BND, value_BND, allowed_B1QN)
         x_BQD = self.norm1(x_BQD + change_BQD)
-        placed_BQD = x_BQD + position_QD
+        placed_BQD = x_BQD + position_BQD
         x_BQD = self.norm2(x_BQD + self.among(placed_BQD, placed_BQD, x_BQD))
         return self.norm3(x_BQD + self.mlp(x_BQD))
 

@@ -91,7 +91,8 @@ class PixelDecoder(nn.Module):
             raise ValueError(
                 f"PixelDecoder expects {len(self.embeds) + 1} levels, got {len(levels)}."
             )
-        with torch.autocast(levels[0].device.type, enabled=False):
+        kind = levels[0].device.type
+        with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
             fine, *coarse = (
                 level.to(torch.promote_types(level.dtype, torch.float32)) for level in levels
             )

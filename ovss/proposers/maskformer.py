@@ -103,7 +103,7 @@ class MaskFormerProposer(Proposer):
         """Proposes the regions of a batch of images.
 
         Args:
-            features: features of the images; its levels are read if there is no backbone.
+            features: features of the images; its levels are read without a backbone.
             image_B3HW: RGB in 0..255.
 
         Returns:

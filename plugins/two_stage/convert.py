@@ -9,7 +9,7 @@ from torch import Tensor
 from ovss.models.checkpoint import CheckpointError
 from ovss.models.conversion import Conversion, rename
 
-from .backbone_names import backbone_names
+from .backbone_names import backbone_names, swin_drops
 
 _HEAD = "sem_seg_head"
 _PREDICTOR = f"{_HEAD}.predictor"
@@ -76,7 +76,7 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
         **{n: f"encoder.proposer.{o}" for n, o in proposer_names(state)},
         **dict(_method_names(state)),
     }
-    conversion = rename(state, table, _DROPS)
+    conversion = rename(state, table, {**_DROPS, **swin_drops()})
     for ours in [n for n in conversion.tensors if ".clip." in n and n.endswith(_FUSED)]:
         parts = conversion.tensors.pop(ours).chunk(3)
         published = conversion.source.pop(ours)

@@ -37,14 +37,14 @@ BASE = Sizes(12, 16, 0.5, {0: 0, 3: 1, 6: 2, 9: 3}, 6, 16, 40, (7, 8))
 
 
 def published(model_state: State, table: Mapping[str, str]) -> dict[str, Tensor]:
-    """State dict of our model under the published names."""
+    """State dict of our model under the published names, of as many blocks as it has."""
     state = {}
     for name, ours in table.items():
-        if ours in model_state:
-            state[name] = model_state[ours]
-        else:
-            parts = (ours.replace("in_proj", f"{letter}_proj") for letter in "qkv")
-            state[name] = torch.cat([model_state[part] for part in parts])
+        parts = [ours.replace("in_proj_w", f"{letter}_proj_w") for letter in "qkv"]
+        if parts[0] not in model_state:
+            continue
+        values = [model_state[part] for part in parts]
+        state[name] = values[0] if parts[0] == ours else torch.cat(values)
         if name.endswith("_embed"):
             state[name] = state[name][None]
         elif name.endswith("input_proj.1.weight") or (
