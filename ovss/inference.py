@@ -320,7 +320,8 @@ def best_labels(
     )
     label_BHW = torch.zeros_like(best_BHW, dtype=torch.long)
     for rows, part, maps_BkHW in score_blocks(scores, size, chunk):
-        maps_BkHW = maps_BkHW.masked_fill(~valid_BK[:, part, None, None], -torch.inf)
+        if not scores.selection.full:
+            maps_BkHW = maps_BkHW.masked_fill(~valid_BK[:, part, None, None], -torch.inf)
         top_BHW, slot_BHW = maps_BkHW.max(1)
         index_BHW = torch.gather(index_BK[:, part], 1, slot_BHW.flatten(1)).view_as(slot_BHW)
         better_BHW = top_BHW > best_BHW[:, rows]

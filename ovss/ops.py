@@ -50,6 +50,20 @@ def resize_rows(
     return resize(_sample(x_BChw, 2, place_R), (len(place_R), size[1]))
 
 
+def resize_axis(x: Tensor, new: int, part: slice | None = None) -> Tensor:
+    """Resizes the first axis of a tensor as `resize` does.
+
+    Args:
+        x: values along the axis to resize.
+        new: length of the resized axis.
+        part: part of the resized axis; None for all.
+
+    >>> resize_axis(torch.eye(2), 4)[:, 1].tolist()
+    [0.0, 0.25, 0.75, 1.0]
+    """
+    return _sample(x, 0, _places(len(x), new, x.device)[part or slice(None)])
+
+
 def source_rows(height: int, new_height: int, rows: slice) -> slice:
     """Rows of a map of `height` rows that some rows of the resized map depend on.
 

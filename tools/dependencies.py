@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 TABLE = ROOT / "docs" / "dependencies.md"
-EXTRAS = ("", "coco", "fonts", "supervision", "video", "test", "lint")
+EXTRAS = ("", "coco", "fonts", "superpixels", "supervision", "video", "test", "lint")
 """Extras that are listed, in the order in which a package is assigned to one; ``""`` is none."""
 
 _OF_TORCH = ("nvidia-", "cuda-", "triton")

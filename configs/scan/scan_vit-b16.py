@@ -60,6 +60,7 @@ model = dict(
         pixel_feedforward=1024,
         layers=10,
         feedforward=2048,
+        supervised=9,
         hidden=1024,
         context=dict(layers=5, heads=8, feedforward=2048, dropout=0.1),
         divisor=32,

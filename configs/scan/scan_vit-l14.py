@@ -4,7 +4,7 @@ Weights: the authors' checkpoint, for non-commercial use only (CC BY-NC 4.0), co
      ovss convert scan scan_vitL.pth scan_vit-l14.safetensors
 Published mIoU: A-847 14.0, PC-459 16.7, A-150 33.5, PC-59 59.3, PAS-20 97.2, with constants chosen
 for each test set; this config has those of A-150.
-Not run here. 659,519,418 parameters, 140,965,689 of them trained."""
+Not run here. 890,254,394 parameters, 158,671,673 of them trained."""
 
 _base_ = ["./scan_vit-b16.py"]
 _regions = dict(replaced=(1, 3, 5, 7, 9), threshold=0.55)

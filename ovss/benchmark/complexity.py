@@ -139,6 +139,10 @@ def complexity(
             f"{kept}"
         )
     model = on_meta(config)
+    total, learnable = count_parameters(model)
+    parts = {name: count_parameters(part) for name, part in model.named_children()}
+    # under the counter, views of parameters seem to need gradients even without autograd
+    model.requires_grad_(False)
     count, size = views_of(model.inference, *image_size)
     view_13HW = torch.empty(1, 3, *size, device="meta")
     flops: dict[str, int] = {}
@@ -168,11 +172,10 @@ def complexity(
     stages = {name: Stage(each, each * count) for name, each in flops.items()}
     stages["text"] = Stage(flops["text"], 0)
     stages["post_processor"] = Stage(0, flops["post_processor"])
-    total, learnable = count_parameters(model)
     return Complexity(
         total=total,
         learnable=learnable,
-        parts={name: count_parameters(part) for name, part in model.named_children()},
+        parts=parts,
         categories=len(names),
         kept=selection.index_BK.shape[1],
         image_size=image_size,

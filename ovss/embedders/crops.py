@@ -14,6 +14,7 @@ from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.layers.class_token import embed_with_mask_prompts
 from ovss.layers.crops import (
+    Taps,
     average_taps,
     bicubic_taps,
     cut,
@@ -25,6 +26,9 @@ from ovss.registry import EMBEDDERS
 from ovss.structures import ImageFeatures, Proposals
 
 RESIZES = ("bicubic", "average")
+Size = tuple[int, int]
+Extent = tuple[Tensor, Tensor, Tensor]
+"""First line, last line, and False for empty masks."""
 
 
 @EMBEDDERS.register_module()
@@ -107,35 +111,43 @@ class CropEmbedder(RegionEmbedder):
     ) -> tuple[Tensor, Tensor]:
         """Embeddings of some regions of one image, and False for empty ones."""
         mask_NHW = self._masks(mask_Nhw, pixels_3HW.shape[-2:], proposals)
+        rows, columns = mask_extents(mask_NHW, 1), mask_extents(mask_NHW, 2)
+        size = _image_size(visual)
         height, width = mask_NHW.shape[1:]
         below, right = height - pixels_3HW.shape[1], width - pixels_3HW.shape[2]
         pixels_HW3 = F.pad(pixels_3HW, (0, right, 0, below)).permute(1, 2, 0)
-        masked_NHW3 = pixels_HW3 * mask_NHW[..., None]
-        rows, columns = mask_extents(mask_NHW, 1), mask_extents(mask_NHW, 2)
-        size = _image_size(visual)
-        if self.resize == "bicubic":
-            lines = [
-                bicubic_taps(first_N, last_N, side, pixels_3HW.dtype)
-                for (first_N, last_N, _), side in zip((rows, columns), size)
-            ]
-        else:
-            whole_N = ((rows[1] - rows[0]) * (columns[1] - columns[0])) == 0
-            lines = [
-                average_taps(
-                    torch.where(whole_N, 0, first_N) - 0.5,
-                    torch.where(whole_N, count, last_N - first_N),
-                    side,
-                    count,
-                    pixels_3HW.dtype,
-                )
-                for (first_N, last_N, _), side, count in zip((rows, columns), size, (height, width))
-            ]
-        crop_N3SS = cut(masked_NHW3, lines[0], lines[1])
+        taps = self._taps(rows, columns, (height, width), size, pixels_3HW.dtype)
+        crop_N3SS = cut(pixels_HW3 * mask_NHW[..., None], *taps)
         visible_NP = None
         if self.prompt_LND is not None:
-            visible_NP = _visible(visual, mask_NHW, rows, columns)
+            crop_NSS = nearest_crops(mask_NHW, rows, columns, size)
+            visible_NP = visible_patches(crop_NSS, visual.patch_size)
         embed_NC = embed_with_mask_prompts(visual, crop_N3SS, visible_NP, self.prompt_LND)
         return embed_NC, rows[2]
+
+    def _taps(
+        self, rows: Extent, columns: Extent, lines: Size, size: Size, dtype: torch.dtype
+    ) -> tuple[Taps, Taps]:
+        """Lines of the image that make the rows and the columns of the crops."""
+        sides = zip((rows, columns), lines, size)
+        if self.resize == "bicubic":
+            row_taps, column_taps = (
+                bicubic_taps(first_N, last_N, side, dtype)
+                for (first_N, last_N, _), _, side in sides
+            )
+            return row_taps, column_taps
+        is_line_N = (rows[1] == rows[0]) | (columns[1] == columns[0])
+        row_taps, column_taps = (
+            average_taps(
+                torch.where(is_line_N, 0, first_N) - 0.5,
+                torch.where(is_line_N, count, last_N - first_N),
+                side,
+                count,
+                dtype,
+            )
+            for (first_N, last_N, _), count, side in sides
+        )
+        return row_taps, column_taps
 
     def _masks(self, mask_Nhw: Tensor, own: Sequence[int], proposals: Proposals) -> Tensor:
         """Boolean masks of the size of the image; with ``average``, of the padded input."""
@@ -160,23 +172,20 @@ class CropEmbedder(RegionEmbedder):
             )
 
 
-def _image_size(visual: Any) -> tuple[int, int]:
+def _image_size(visual: Any) -> Size:
     """(height, width) of images in pre-training."""
     (rows, columns), (height, width) = visual.grid_size, visual.patch_size
     return rows * height, columns * width
 
 
-def _visible(
-    visual: Any,
-    mask_NHW: Tensor,
-    rows: tuple[Tensor, Tensor, Tensor],
-    columns: tuple[Tensor, Tensor, Tensor],
-) -> Tensor:
-    """True for patches of the crops that contain a pixel of the mask, (N, patches)."""
-    height, width = _image_size(visual)
-    row_NS = nearest_index(rows[0], rows[1], height)
-    column_NS = nearest_index(columns[0], columns[1], width)
+def nearest_crops(mask_NHW: Tensor, rows: Extent, columns: Extent, size: Size) -> Tensor:
+    """Crops (N, *size) of masks by the nearest pixel."""
+    row_NS = nearest_index(rows[0], rows[1], size[0])
+    column_NS = nearest_index(columns[0], columns[1], size[1])
     number_N11 = torch.arange(len(mask_NHW), device=mask_NHW.device)[:, None, None]
-    crop_NSS = mask_NHW[number_N11, row_NS[:, :, None], column_NS[:, None]]
-    patch_NPP = F.max_pool2d(crop_NSS[:, None].float(), visual.patch_size)[:, 0]
-    return patch_NPP.flatten(1)
+    return mask_NHW[number_N11, row_NS[:, :, None], column_NS[:, None]]
+
+
+def visible_patches(crop_NSS: Tensor, patch: Size) -> Tensor:
+    """1 for patches (N, patches) that contain a pixel of the mask, and 0 for others."""
+    return F.max_pool2d(crop_NSS[:, None].float(), patch).flatten(1)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .sine_positions import sine_positions
 
-__all__ = ["FPNPixelDecoder", "QueryDecoder"]
+__all__ = ["DETRLayer", "FPNPixelDecoder", "QueryDecoder"]
 
 GROUPS = 32
 
@@ -78,7 +77,7 @@ class QueryDecoder(nn.Module):
         super().__init__()
         self.project = nn.Conv2d(level_dim, dim, 1)
         self.places = nn.Embedding(queries, dim)
-        self.layers = nn.ModuleList(_QueryLayer(dim, heads, hidden, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(DETRLayer(dim, heads, hidden, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         for parameter in self.layers.parameters():
             if parameter.ndim > 1:
@@ -97,17 +96,24 @@ class QueryDecoder(nn.Module):
         place_DM = sine_positions(memory_BDhw, memory_BDhw.shape[1]).flatten(1)
         value_BMD = memory_BDhw.flatten(2).transpose(1, 2)
         key_BMD = value_BMD + place_DM.T.to(value_BMD)
-        place_BQD = self.places.weight.expand(len(level_BDhw), -1, -1)
-        x_BQD, outputs = torch.zeros_like(place_BQD), []
+        place_QD = self.places.weight
+        x_BQD, outputs = value_BMD.new_zeros(len(level_BDhw), *place_QD.shape), []
         for layer in self.layers:
-            x_BQD = layer(x_BQD, place_BQD, key_BMD, value_BMD)
+            x_BQD = layer(x_BQD, place_QD, key_BMD, value_BMD)
             if every:
                 outputs.append(self.norm(x_BQD))
         return outputs if every else [self.norm(x_BQD)]
 
 
-class _QueryLayer(nn.Module):
-    """Self-attention, cross-attention and a feed-forward network, each followed by its norm."""
+class DETRLayer(nn.Module):
+    """Self-attention, cross-attention and a feed-forward network, each followed by its norm.
+
+    Args:
+        dim: number of channels.
+        heads: number of attention heads.
+        hidden: number of channels inside the feed-forward network.
+        dropout: dropout rate in training.
+    """
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -118,12 +124,20 @@ class _QueryLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x_BQD: Tensor, place_BQD: Tensor, key_BMD: Tensor, value_BMD: Tensor
+        self, x_BQD: Tensor, place_QD: Tensor, key_BMD: Tensor, value_BMD: Tensor
     ) -> Tensor:
-        placed_BQD = x_BQD + place_BQD
+        """Computes the layer.
+
+        Args:
+            x_BQD: queries.
+            place_QD: position embeddings of the queries.
+            key_BMD: keys of the cells.
+            value_BMD: values of the cells.
+        """
+        placed_BQD = x_BQD + place_QD
         own_BQD = self.self_attn(placed_BQD, placed_BQD, x_BQD, need_weights=False)[0]
         x_BQD = self.norm1(x_BQD + self.dropout(own_BQD))
-        seen_BQD = self.multihead_attn(x_BQD + place_BQD, key_BMD, value_BMD, need_weights=False)
+        seen_BQD = self.multihead_attn(x_BQD + place_QD, key_BMD, value_BMD, need_weights=False)
         x_BQD = self.norm2(x_BQD + self.dropout(seen_BQD[0]))
         inner_BQD = self.dropout(self.linear1(x_BQD).relu())
         return self.norm3(x_BQD + self.dropout(self.linear2(inner_BQD)))

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from ovss.ops import resize_rows, source_rows
+from ovss.ops import resize_axis, resize_rows, source_rows
 from ovss.structures import RegionMasks, RegionScores
 
 __all__ = ["Blocks", "region_blocks", "region_maps"]
@@ -68,14 +70,62 @@ def _merged_at_input(regions: Regions, size: tuple[int, int], chunk: int | None)
 
 
 def _mask_rows(regions: Regions, size: tuple[int, int], rows: slice) -> Tensor:
-    """Rows of the mask logits at the requested size, (B, Q, rows, W)."""
-    mask_BQhw, padding = regions.mask_BQhw, regions.padding
-    if padding is None:
-        return resize_rows(mask_BQhw, size, rows)
-    height, width = padding.image
-    needed = source_rows(height, size[0], rows)
-    input_BQRW = resize_rows(mask_BQhw, padding.padded, needed)[..., :width]
-    return resize_rows(input_BQRW, size, rows, height, needed.start)
+    """Rows of the mask logits at the requested size, (B, Q, rows, W).
+
+    Each of the two resizes is a linear map of rows and one of columns. The maps of an axis are
+    multiplied first, so that maps of the size of the padded input are never made.
+    """
+    mask_BQhw = regions.mask_BQhw
+    vertical, horizontal = _axes(regions, size)
+    if vertical.is_identity and horizontal.is_identity:
+        return mask_BQhw[:, :, rows]
+    needed = vertical.source(rows)
+    row_Rh = vertical.matrix(rows, needed, mask_BQhw.device).to(mask_BQhw)
+    every_w, every_W = slice(0, horizontal.cells), slice(0, size[1])
+    column_Ww = horizontal.matrix(every_W, every_w, mask_BQhw.device).to(mask_BQhw)
+    # columns first, because a band has few source rows
+    return row_Rh @ (mask_BQhw[:, :, needed] @ column_Ww.T)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of masks that are resized to the padded input, cropped, and resized again.
+
+    Args:
+        cells: length of the masks.
+        padded: length of the padded input; equal to `cells` without padding.
+        image: length of the image in it.
+        length: requested length.
+    """
+
+    cells: int
+    padded: int
+    image: int
+    length: int
+
+    @property
+    def is_identity(self) -> bool:
+        return self.cells == self.padded and self.image == self.length
+
+    def source(self, part: slice) -> slice:
+        """Cells of the masks that a part of the result depends on."""
+        return source_rows(self.cells, self.padded, source_rows(self.image, self.length, part))
+
+    def matrix(self, part: slice, source: slice, device: torch.device) -> Tensor:
+        """Matrix (part, source) of both resizes, float64."""
+        every_hh = torch.eye(self.cells, dtype=torch.float64, device=device)
+        first_Hh = resize_axis(every_hh, self.padded)[: self.image, source]
+        return resize_axis(first_Hh, self.length, part)
+
+
+def _axes(regions: Regions, size: tuple[int, int]) -> tuple[_Axis, _Axis]:
+    cells, padding = regions.mask_BQhw.shape[-2:], regions.padding
+    padded = padding.padded if padding else cells
+    image = padding.image if padding else cells
+    vertical, horizontal = (
+        _Axis(*lengths) for lengths in zip(cells, padded, image, size, strict=True)
+    )
+    return vertical, horizontal
 
 
 def _merge(share_BkQ: Tensor, prob_BQRW: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ class MaskFormerProposer(Proposer):
         mask_features_BDhw = self.pixel_decoder(levels)
         every = self.training and self.trainable
         *earlier, last = (
-            self._proposals(query_BQD, mask_features_BDhw, padding)
+            self._proposals(query_BQD, mask_features_BDhw, padding, features.pooled_BC.shape[1])
             for query_BQD in self.decoder(levels[-1], every)
         )
         return Proposals(
@@ -134,13 +134,17 @@ class MaskFormerProposer(Proposer):
         return self.backbone(F.pad(pixels_B3HW, (0, right, 0, below))), padding
 
     def _proposals(
-        self, query_BQD: Tensor, mask_features_BDhw: Tensor, padding: Padding | None
+        self,
+        query_BQD: Tensor,
+        mask_features_BDhw: Tensor,
+        padding: Padding | None,
+        joint_dim: int,
     ) -> Proposals:
         """Masks and embeddings of the queries after one layer."""
         mask_BQhw = torch.einsum("bqd,bdhw->bqhw", self.mask_embed(query_BQD), mask_features_BDhw)
         valid_BQ = torch.ones(query_BQD.shape[:2], dtype=torch.bool, device=query_BQD.device)
         if self.class_embed is None:
-            embed_BQSC = query_BQD.new_zeros(*query_BQD.shape[:2], 0, 0)
+            embed_BQSC = query_BQD.new_zeros(*query_BQD.shape[:2], 0, joint_dim)
         else:
             embed_BQSC = self.class_embed(query_BQD)[:, :, None]
         return Proposals(mask_BQhw, embed_BQSC, valid_BQ, padding=padding)

@@ -90,6 +90,7 @@ class QueryProposer(Proposer):
         attended = coarse or [finest_BDhw]
         mask_BDhw = self.mask_features(finest_BDhw)
         query_BQD = self.query_QD.expand(len(mask_BDhw), -1, -1)
+        place_1QD = self.place_QD[None]
         proposals = []
         for index in range(len(self.layers) + 1):
             normed_BQD = self.norm(query_BQD)
@@ -101,7 +102,7 @@ class QueryProposer(Proposer):
             if not is_last:
                 map_BDhw = attended[index % len(attended)]
                 allowed_BQM = _inside(logits_BQhw.detach(), map_BDhw)
-                query_BQD = self.layers[index](query_BQD, self.place_QD, map_BDhw, allowed_BQM)
+                query_BQD = self.layers[index](query_BQD, place_1QD, map_BDhw, allowed_BQM)
         *earlier, last = proposals
         return Proposals(
             last.mask_BQhw,
@@ -144,22 +145,22 @@ class MaskedLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
 
     def forward(
-        self, query_BQD: Tensor, place_QD: Tensor, map_BDhw: Tensor, allowed_BQM: Tensor
+        self, query_BQD: Tensor, place_1QD: Tensor, map_BDhw: Tensor, allowed_BQM: Tensor
     ) -> Tensor:
         """Next state of the queries.
 
         Args:
             query_BQD: state of the queries.
-            place_QD: learned positions of the queries.
+            place_1QD: learned positions of the queries.
             map_BDhw: map with M = h * w cells.
             allowed_BQM: True where a query attends to a cell.
         """
         map_BMD = map_BDhw.flatten(2).transpose(1, 2)
         key, value = (self._split(part) for part in self.key_value(map_BMD).chunk(2, dim=2))
-        query = self._split(self.cross(query_BQD + place_QD))
+        query = self._split(self.cross(query_BQD + place_1QD))
         found = attend(query, key, value, allowed=allowed_BQM[:, None])
         query_BQD = self.norms[0](query_BQD + self.cross_out(found.transpose(1, 2).flatten(2)))
-        own = self.own(query_BQD + place_QD).chunk(3, dim=2)
+        own = self.own(query_BQD + place_1QD).chunk(3, dim=2)
         query, key, value = (self._split(part) for part in own)
         found = attend(query, key, value)
         query_BQD = self.norms[1](query_BQD + self.own_out(found.transpose(1, 2).flatten(2)))

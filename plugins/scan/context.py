@@ -32,7 +32,8 @@ class LowFrequencyFilter(nn.Module):
             map_BDhw: feature map.
             sigma: width of the suppressed band around the highest frequencies, in cells.
         """
-        with torch.autocast(map_BDhw.device.type, enabled=False):
+        kind = map_BDhw.device.type
+        with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
             map_BDhw = map_BDhw.to(torch.promote_types(map_BDhw.dtype, torch.float32))
             spectrum_BDhw = torch.fft.fft2(map_BDhw) * _low_pass(map_BDhw, sigma)
             parts_BhwE = torch.cat([spectrum_BDhw.real, spectrum_BDhw.imag], dim=1)

@@ -62,6 +62,8 @@ class SCANEncoder(Encoder):
         pixel_feedforward: number of hidden channels of its MLPs.
         layers: number of layers of the query decoder.
         feedforward: number of hidden channels of its MLPs.
+        supervised: number of earlier predictions that train, besides the last. There is one before
+            the first layer and one after each layer; the authors' code leaves out the last but one.
         hidden: number of hidden channels of the class embedding.
         context: further arguments of `context.ContextCalibration`; None for the published ones.
         divisor: multiple of pixels to which images are padded on the right and at the bottom.
@@ -96,6 +98,7 @@ class SCANEncoder(Encoder):
         pixel_feedforward: int = 1024,
         layers: int = 10,
         feedforward: int = 2048,
+        supervised: int = 9,
         hidden: int = 1024,
         context: dict[str, Any] | None = None,
         divisor: int = 32,
@@ -105,6 +108,7 @@ class SCANEncoder(Encoder):
         config = read_model_config(model)
         check_architecture(model, config)
         check_range("SCANEncoder", 1, divisor=divisor, dim=dim, hidden=hidden)
+        check_range("SCANEncoder", 0, layers, supervised=supervised)
         self._encode_vocabulary = VocabularyEncoder(config, text_cache)
         weights = find_pretrained(model, config, pretrained)
         self.clip = build_clip(config, fill=weights is None)
@@ -113,7 +117,7 @@ class SCANEncoder(Encoder):
         set_trainable(self.clip, "none")
         visual = self.clip.visual
         self.joint_dim: int = visual.output_dim
-        self.taps, self.divisor = tuple(taps), divisor
+        self.taps, self.divisor, self.supervised = tuple(taps), divisor, supervised
         _check(visual, self.taps, sigmas)
         self.backbone = build_backbone(backbone)
         self.pixels = PixelDecoder(
@@ -148,7 +152,8 @@ class SCANEncoder(Encoder):
         tokens_BNC = project_tokens(self.clip.visual, inner[-1])
         maps = [_as_map(inner[tap][:, 1:], grid) for tap in self.taps]
         memory_BNC, pooled_BC = self.context.memory(maps), tokens_BNC[:, 0]
-        layers = self.queries(*self.pixels(self.backbone(own_B3HW)))
+        *earlier, last = self.queries(*self.pixels(self.backbone(own_B3HW)))
+        layers = (*earlier[: self.supervised], last)
         embed_BMC = torch.cat([layer.class_BQC for layer in layers], dim=1)
         embeds = self.context(embed_BMC, memory_BNC, pooled_BC).chunk(len(layers), 1)
         made = [

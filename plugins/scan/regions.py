@@ -18,8 +18,6 @@ from ovss.structures import Padding
 __all__ = ["ORDERS", "ShiftedCrops"]
 
 ORDERS = ("seeded", "raster")
-FILL = (122.77, 116.75, 104.09)
-"""Colour outside the mask, RGB in 0..255."""
 
 
 class ShiftedCrops(nn.Module):
@@ -104,7 +102,6 @@ class ShiftedCrops(nn.Module):
             False for these.
         """
         batch, queries = mask_BQhw.shape[:2]
-        fill_311 = image_B3HW.new_tensor(FILL).view(3, 1, 1)
         embeds, filled = [], []
         for i in range(batch):
             mask_QHW = self._masks(mask_BQhw[i], padding)
@@ -116,7 +113,7 @@ class ShiftedCrops(nn.Module):
             for start in range(0, len(boxes), self.chunk):
                 some = boxes[start : start + self.chunk]
                 number_N = torch.tensor([box[0] for box in some], device=mask_QHW.device)
-                cut = list(_cut(pixels_3HW, mask_QHW, (fill_311 - mean_311) / std_311, some))
+                cut = list(_cut(pixels_3HW, mask_QHW, some))
                 crop_N3SS = torch.stack([self._sized(crop, "bicubic") for crop, _ in cut])
                 inside_N1SS = torch.stack([self._sized(mask, "nearest") for _, mask in cut])
                 embed_NC = self.embed(crop_N3SS, inside_N1SS, class_RD, number_N)
@@ -197,14 +194,14 @@ def _boxes(mask_QHW: Tensor) -> list[Box]:
         last_Q = has_QL.shape[1] - has_QL.flip(1).argmax(1)
         sides += [has_QL.argmax(1), torch.where(has_QL.any(1), last_Q, 0)]
     found = torch.stack(sides, dim=1).tolist()
-    return [(i, t, b, l, r) for i, (t, b, l, r) in enumerate(found) if b]  # noqa: E741
+    return [(number, *box) for number, box in enumerate(found) if box[1]]
 
 
 def _cut(
-    pixels_3HW: Tensor, mask_QHW: Tensor, fill_311: Tensor, boxes: Sequence[Box]
+    pixels_3HW: Tensor, mask_QHW: Tensor, boxes: Sequence[Box]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields the pixels of each box, filled outside the mask, and the mask (1, h, w)."""
+    """Yields the pixels of each box, the mean colour outside the mask; and the mask (1, h, w)."""
     for number, top, bottom, left, right in boxes:
         inside_1hw = mask_QHW[number, top:bottom, left:right][None]
-        crop_3hw = torch.where(inside_1hw, pixels_3HW[:, top:bottom, left:right], fill_311)
+        crop_3hw = pixels_3HW[:, top:bottom, left:right] * inside_1hw
         yield crop_3hw, inside_1hw.to(crop_3hw.dtype)

@@ -5,5 +5,7 @@ shared components. Importing this package registers the components that only the
 """
 
 from .calibration import SeenCalibration
+from .deop import OnePassEmbedder
+from .deop_loss import MergedMaps
 
-__all__ = ["SeenCalibration"]
+__all__ = ["MergedMaps", "OnePassEmbedder", "SeenCalibration"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,12 @@ def test_a_stage_is_the_sum_of_its_runs_and_the_rest_is_what_is_left(monkeypatch
     assert stages == {"encoder": Span(2.0 + 5.0, 1.0 + 4.0), "rest": Span(3.0, 2.0)}
 
 
+class Eight(nn.Linear):
+    """Method of eight parameters."""
+
+    encoder = SimpleNamespace(reads_labels=False)
+
+
 def test_a_row_of_the_table_has_the_median_of_its_images(monkeypatch):
     job = Job("a", "mini_20", 3, "none", "cpu")
     point = Point(None, ("cat", "dog"), np.array([True, False]), macs=3 * 10**9)
@@ -88,7 +96,7 @@ def test_a_row_of_the_table_has_the_median_of_its_images(monkeypatch):
     point.kept_view, point.kept_image = [2, 1], [2]
     made = {
         "config_of": lambda method: None,
-        "build_segmentor": lambda *arguments: nn.Linear(3, 2),
+        "build_segmentor": lambda *arguments: Eight(3, 2),
         "open_dataset": lambda *arguments: None,
         "curve": lambda *arguments, **options: [point],
         "_memory": lambda *arguments: 7,

@@ -8,10 +8,10 @@ BUGS = [
         name="prompts are averaged before they are normalised",
         file="ovss/encoders/open_clip_text.py",
         old="""    embeds_NC = F.normalize(
-        _embed_chunks(tower, rules, ids, count_prompts(total, templates)), dim=-1
+        _embed_chunks(tower, rules, ids, count_prompts(total, templates), context_MD), dim=-1
     )
 """,
-        new="    embeds_NC = _embed_chunks(tower, rules, ids, count_prompts(total, templates))\n"
+        new="    embeds_NC = _embed_chunks(tower, rules, ids, '', context_MD)\n"
         "    embeds_NC = F.normalize(embeds_NC, dim=-1) if total == len(names) else embeds_NC\n",
         tests=TEXT,
     ),
