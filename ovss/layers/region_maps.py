@@ -59,8 +59,8 @@ def _merged_at_input(regions: Regions, size: tuple[int, int], chunk: int | None)
     own = regions.padding.image if regions.padding else None
     height, width = own or regions.mask_BQhw.shape[-2:]
     batch, queries = regions.mask_BQhw.shape[:2]
-    rows_per_row = max(1, math.ceil(height / size[0]))
-    for rows in _bands(batch * queries * width * rows_per_row, size[0]):
+    source = max(1, math.ceil(height / size[0]))  # rows of the input for a row of the result
+    for rows in _bands(batch * queries * width * source, size[0]):
         needed = source_rows(height, size[0], rows)
         prob_BQRw = _mask_rows(regions, (height, width), needed).sigmoid()
         pixels = max(prob_BQRw.shape[2] * width, (rows.stop - rows.start) * size[1])

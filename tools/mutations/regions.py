@@ -55,10 +55,10 @@ BUGS = [
         tests=CORE,
     ),
     dict(
-        name="scores merged at the input are resized twice",
+        name="every band of scores merged at the input starts at the first row",
         file="ovss/layers/region_maps.py",
-        old="yield slice(0, size[0]), part, resize(maps_Bkhw, size)",
-        new="yield slice(0, size[0]), part, resize(resize(maps_Bkhw, (8, 8)), size)",
+        old="resize_rows(maps_BkRw, size, rows, height, needed.start)",
+        new="resize_rows(maps_BkRw, size, rows, height)",
         tests=CORE,
     ),
     dict(
