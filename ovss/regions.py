@@ -192,9 +192,10 @@ def shares(
     0.5
     """
     takes_part_BKQ = valid_BK[:, :, None] & valid_BQ[:, None]
-    logits_BKQ = logits_BKQ.float().masked_fill(~takes_part_BKQ, -torch.inf)
+    full = torch.promote_types(logits_BKQ.dtype, torch.float32)
+    logits_BKQ = logits_BKQ.to(full).masked_fill(~takes_part_BKQ, -torch.inf)
     if void_BQ is None:
         return logits_BKQ.exp()
     # a void of an invalid proposal may be anything, and must not make NaN of a row of -inf
-    void_BQ = void_BQ.float().masked_fill(~valid_BQ, 0.0)
+    void_BQ = void_BQ.to(full).masked_fill(~valid_BQ, 0.0)
     return torch.cat([logits_BKQ, void_BQ[:, None]], dim=1).softmax(1)[:, :-1]

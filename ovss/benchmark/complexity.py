@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -21,10 +21,20 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ovss.inference import InferenceConfig, window_origins
 from ovss.io.option_values import check_range
+from ovss.layers.region_maps import region_maps
 from ovss.models.build import build_model
 from ovss.models.parts import without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
-from ovss.structures import ImageFeatures, Scores, Selection, TextFeatures
+from ovss.structures import (
+    Alignment,
+    ImageFeatures,
+    Proposals,
+    RegionAlignment,
+    RegionMasks,
+    Scores,
+    Selection,
+    TextFeatures,
+)
 
 CONVENTION = "FLOPs = 2 x multiply-accumulates (MACs)"
 _Result = TypeVar("_Result")
@@ -129,6 +139,10 @@ def complexity(
             f"{kept}"
         )
     model = on_meta(config)
+    total, learnable = count_parameters(model)
+    parts = {name: count_parameters(part) for name, part in model.named_children()}
+    # under the counter, views of parameters seem to need gradients even without autograd
+    model.requires_grad_(False)
     count, size = views_of(model.inference, *image_size)
     view_13HW = torch.empty(1, 3, *size, device="meta")
     flops: dict[str, int] = {}
@@ -146,8 +160,11 @@ def complexity(
     if kept is not None:
         index_1K = torch.arange(kept)[None]
         selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
-    aligned = stage("head", lambda: model.head(image, text, selection))
-    stage("decoder", lambda: model.decoder(aligned))
+    if model.head.gives is RegionAlignment:  # merges synonyms, which depends on values
+        aligned = stage("head", lambda: _on_cpu(model.head)(cpu_image, cpu_text, selection))
+    else:
+        aligned = stage("head", lambda: model.head(image, text, selection))
+    stage("decoder", lambda: _decoded(model, aligned))
     probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
     canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*image_size))
     scores = Scores(probs_1KHW, selection, cpu_image, cpu_text, canvas_13YX)
@@ -155,11 +172,10 @@ def complexity(
     stages = {name: Stage(each, each * count) for name, each in flops.items()}
     stages["text"] = Stage(flops["text"], 0)
     stages["post_processor"] = Stage(0, flops["post_processor"])
-    total, learnable = count_parameters(model)
     return Complexity(
         total=total,
         learnable=learnable,
-        parts={name: count_parameters(part) for name, part in model.named_children()},
+        parts=parts,
         categories=len(names),
         kept=selection.index_BK.shape[1],
         image_size=image_size,
@@ -167,6 +183,16 @@ def complexity(
         view=size,
         stages=stages,
     )
+
+
+def _decoded(model: OpenVocabSegmentor, aligned: Alignment | RegionAlignment) -> None:
+    """Runs the decoder and, for masks of regions, merges them at the size of the input."""
+    masks = model.decoder(aligned)
+    if isinstance(masks, RegionMasks):
+        grid = (masks.mask_BQhw.shape[2], masks.mask_BQhw.shape[3])
+        shapes = {name: getattr(masks, name).to("meta") for name in ("share_BKQ", "mask_BQhw")}
+        masks = replace(masks, **shapes)
+        region_maps(masks, masks.padding.image if masks.padding else grid)
 
 
 @contextmanager
@@ -217,10 +243,28 @@ def _random_features(
         tuple(random_like(level) for level in image.levels),
         weights(image.attention_BNN),
         weights(image.class_attention_BMhw),
+        _random_proposals(image.proposals, random_like),
+        image.padding,
     )
     embeds_TPC = nn.functional.normalize(random_like(text.embeds_TPC), dim=-1)
     levels = tuple(random_like(level) for level in text.levels)
     return features, TextFeatures(embeds_TPC, levels, text.vocabulary)
+
+
+def _random_proposals(
+    proposals: Proposals | None, random_like: Callable[[Tensor], Tensor]
+) -> Proposals | None:
+    """Proposals on the CPU with empty masks, all of which take part."""
+    if proposals is None:
+        return None
+    objectness_BQ = proposals.objectness_BQ
+    return Proposals(
+        torch.zeros(proposals.mask_BQhw.shape),
+        random_like(proposals.embed_BQSC),
+        torch.ones(proposals.valid_BQ.shape, dtype=torch.bool),
+        objectness_BQ=None if objectness_BQ is None else torch.ones(objectness_BQ.shape),
+        padding=proposals.padding,
+    )
 
 
 def _on_cpu(part: nn.Module) -> nn.Module:

@@ -12,6 +12,7 @@ from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
 from .architecture import build_clip, check_architecture, read_model_config
 from .dense import dense_mode
+from .learned_context import learned_context
 from .pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from .trainable import set_trainable
 from .vit import image_features
@@ -51,6 +52,9 @@ class OpenCLIPEncoder(Encoder):
             in training.
         text_cache: cache for text embeddings: ``disk`` (which includes memory), ``memory`` or
             ``off``.
+        prompt_vectors: number of learned vectors that follow the start mark of every prompt (CoOp,
+            IJCV 2022); 0 for none.
+        train_prompts: True to train these vectors.
 
     Raises:
         TypeError: an argument that the dense mode does not have.
@@ -77,6 +81,8 @@ class OpenCLIPEncoder(Encoder):
         class_attention: Sequence[int] = (),
         attention_gradient: bool = True,
         text_cache: str = "disk",
+        prompt_vectors: int = 0,
+        train_prompts: bool = False,
     ) -> None:
         super().__init__()
         config = read_model_config(model)
@@ -103,6 +109,7 @@ class OpenCLIPEncoder(Encoder):
         if weights is not None:
             load_pretrained(self.clip, model, weights)
         set_trainable(self.clip, trainable, trainable_text)
+        self.context_MD = learned_context(self.clip, config, prompt_vectors, train_prompts)
         register_pixel_statistics(self, preprocess_of(model, config, pretrained))
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
@@ -143,7 +150,7 @@ class OpenCLIPEncoder(Encoder):
             ValueError: a blank name, or a prompt that is too long for the text tower. The message
                 names the category.
         """
-        return self._encode_vocabulary(self.clip, vocabulary)
+        return self._encode_vocabulary(self.clip, vocabulary, self.context_MD)
 
 
 def _block_indices(name: str, indices: Sequence[int], depth: int) -> tuple[int, ...]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from ovss.interfaces import Encoder
+from ovss.io.excerpts import excerpt
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
 from .architecture import build_clip, check_convnext, read_model_config, with_dropout
 from .convnext import convnext_features
-from .pixels import prepare_pixels, register_pixel_statistics, whole_cells
+from .pixels import pad_pixels, prepare_pixels, register_pixel_statistics, whole_cells
 from .trainable import set_trainable
 from .vocabulary_encoder import VocabularyEncoder
 from .weights import find_pretrained, load_pretrained, preprocess_of
 
 __all__ = ["OpenCLIPConvNeXtEncoder"]
+
+FITS = ("resize", "pad")
 
 
 @ENCODERS.register_module()
@@ -36,6 +40,8 @@ class OpenCLIPConvNeXtEncoder(Encoder):
             weights.
         image_size: side, or (height, width), to which images are resized bilinearly. None keeps
             their own size, rounded to whole cells of the last stage (32 pixels).
+        fit: ``resize`` fits images into whole cells by resizing, ``pad`` by padding with zeros at
+            the bottom and on the right, which needs ``image_size=None``.
         levels: 0-based stages whose outputs become `ImageFeatures.levels`.
         trainable: rule of `trainable.set_trainable` for the parameters that train, ``none`` or
             ``full``.
@@ -72,8 +78,14 @@ class OpenCLIPConvNeXtEncoder(Encoder):
         drop_path: float = 0.0,
         dropout: float = 0.0,
         text_cache: str = "disk",
+        fit: str = "resize",
     ) -> None:
         super().__init__()
+        if fit not in FITS or (fit == "pad" and image_size is not None):
+            raise ValueError(
+                f"OpenCLIPConvNeXtEncoder expects fit of {' or '.join(FITS)}, and 'pad' with "
+                f"image_size=None only, got {excerpt(fit)} with image_size={image_size}."
+            )
         config = read_model_config(model)
         check_convnext(model, config)
         config = with_dropout(config, drop_path, dropout)
@@ -88,7 +100,7 @@ class OpenCLIPConvNeXtEncoder(Encoder):
             )
         stride = stages[-1]["reduction"]
         self.cell: tuple[int, int] = (stride, stride)
-        self.image_size = whole_cells(image_size, self.cell)
+        self.image_size, self.fit = whole_cells(image_size, self.cell), fit
         self.levels = tuple(levels)
         self.joint_dim: int = config["embed_dim"]
         self.level_dims = tuple(stages[stage]["num_chs"] for stage in levels)
@@ -107,14 +119,17 @@ class OpenCLIPConvNeXtEncoder(Encoder):
 
         Returns:
             Dense tokens and pooled embeddings, neither normalised; the levels, each
-            (B, D_i, scale_i * h, scale_i * w).
+            (B, D_i, scale_i * h, scale_i * w). `padding` is set if `fit` is ``pad``.
 
         Raises:
             ValueError: a tensor that is not (B, 3, H, W).
         """
-        pixels_B3HW = prepare_pixels(
-            image_B3HW, self.mean_311, self.std_311, self.image_size, self.cell
-        )
+        statistics = self.mean_311, self.std_311
+        if self.fit == "pad":
+            pixels_B3HW, padding = pad_pixels(image_B3HW, *statistics, self.cell)
+            features = convnext_features(self.clip.visual, pixels_B3HW, self.levels)
+            return replace(features, padding=padding)
+        pixels_B3HW = prepare_pixels(image_B3HW, *statistics, self.image_size, self.cell)
         return convnext_features(self.clip.visual, pixels_B3HW, self.levels)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:

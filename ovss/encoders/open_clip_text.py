@@ -59,15 +59,28 @@ def text_tower(clip: nn.Module) -> nn.Module:
     return dict(clip.named_children()).get("text", clip)
 
 
-def embed_prompts(tower: nn.Module, rules: TextRules, ids_NL: Tensor) -> Tensor:
-    """Computes the embeddings (N, C) of token ids. They are differentiable and not normalised."""
+def embed_prompts(
+    tower: nn.Module, rules: TextRules, ids_NL: Tensor, context_MD: Tensor | None = None
+) -> Tensor:
+    """Computes the embeddings (N, C) of token ids. They are differentiable and not normalised.
+
+    Args:
+        tower: text tower.
+        rules: rules of the tower.
+        ids_NL: token ids.
+        context_MD: learned vectors that follow the start mark of every prompt; None for none.
+    """
     dtype = tower.transformer.get_cast_dtype()
     x_NLD = tower.token_embedding(ids_NL).to(dtype)
-    x_NLD = x_NLD + tower.positional_embedding[: ids_NL.shape[1]].to(dtype)
+    position_N = _pooled_position(rules, ids_NL)
+    if context_MD is not None:
+        context_NMD = context_MD.to(dtype).expand(len(ids_NL), -1, -1)
+        x_NLD = torch.cat([x_NLD[:, :1], context_NMD, x_NLD[:, 1:]], dim=1)
+        position_N = position_N + len(context_MD)
+    x_NLD = x_NLD + tower.positional_embedding[: x_NLD.shape[1]].to(dtype)
     for block in tower.transformer.resblocks:
         x_NLD = x_NLD + block.ls_1(block.attn(block.ln_1(x_NLD), causal=rules.causal))
         x_NLD = x_NLD + block.ls_2(block.mlp(block.ln_2(x_NLD)))
-    position_N = _pooled_position(rules, ids_NL)
     rows_N = torch.arange(len(position_N), device=position_N.device)
     x_ND = tower.ln_final(x_NLD[rows_N, position_N])
     if tower.text_projection is None:
@@ -88,7 +101,11 @@ def _pooled_position(rules: TextRules, ids_NL: Tensor) -> Tensor:
 
 
 def embed_vocabulary(
-    tower: nn.Module, rules: TextRules, tokenizer: Tokenizer, vocabulary: Vocabulary
+    tower: nn.Module,
+    rules: TextRules,
+    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
+    context_MD: Tensor | None = None,
 ) -> Tensor:
     """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.
 
@@ -101,6 +118,7 @@ def embed_vocabulary(
         rules: rules of the tower.
         tokenizer: tokenizer of the tower.
         vocabulary: names and templates.
+        context_MD: learned vectors, see `embed_prompts`.
 
     Raises:
         ValueError: a blank name, or a prompt that is too long for the text tower. The message names
@@ -108,12 +126,13 @@ def embed_vocabulary(
     """
     names = names_by_category(vocabulary)
     templates, total = len(vocabulary.templates), sum(map(len, names))
-    ids = [_tokenize(tokenizer, template, name, vocabulary.names[category])
+    vectors = 0 if context_MD is None else len(context_MD)
+    ids = [_tokenize(tokenizer, template, name, vocabulary.names[category], vectors)
            for template in vocabulary.templates
            for category, synonyms in enumerate(names)
            for name in synonyms]  # fmt: skip
     embeds_NC = F.normalize(
-        _embed_chunks(tower, rules, ids, count_prompts(total, templates)), dim=-1
+        _embed_chunks(tower, rules, ids, count_prompts(total, templates), context_MD), dim=-1
     )
     embeds_PNC = embeds_NC.unflatten(0, (templates, total))
     if total == len(names):
@@ -123,16 +142,30 @@ def embed_vocabulary(
     return F.normalize(means_PTC, dim=-1).transpose(0, 1).contiguous()
 
 
-def _tokenize(tokenizer: Tokenizer, template: str, name: str, category: str) -> list[int]:
+def _tokenize(
+    tokenizer: Tokenizer, template: str, name: str, category: str, vectors: int
+) -> list[int]:
     try:
-        return tokenizer(fill_template(template, name))
+        ids = tokenizer(fill_template(template, name))
+        if len(ids) + vectors > tokenizer.context_length:
+            raise ValueError(
+                f"With {vectors} learned vectors it has {len(ids) + vectors} tokens, but the text "
+                f"tower takes at most {tokenizer.context_length}."
+            )
+        return ids
     except ValueError as error:
         raise ValueError(
             f"Category {category!r} cannot be encoded. {error} Shorten the name or the template."
         ) from None
 
 
-def _embed_chunks(tower: nn.Module, rules: TextRules, ids: list[list[int]], text: str) -> Tensor:
+def _embed_chunks(
+    tower: nn.Module,
+    rules: TextRules,
+    ids: list[list[int]],
+    text: str,
+    context_MD: Tensor | None,
+) -> Tensor:
     from tqdm import tqdm
 
     device = tower.positional_embedding.device
@@ -140,7 +173,9 @@ def _embed_chunks(tower: nn.Module, rules: TextRules, ids: list[list[int]], text
     chunks = list(_chunks([ids[index] for index in order], rules))
     is_quiet = True if len(chunks) < 2 else None  # None: no bar without a terminal
     bar = tqdm(chunks, text, delay=SECONDS_BEFORE_BAR, leave=False, disable=is_quiet)
-    embeds_NC = torch.cat([embed_prompts(tower, rules, ids_NL.to(device)) for ids_NL in bar])
+    embeds_NC = torch.cat(
+        [embed_prompts(tower, rules, ids_NL.to(device), context_MD) for ids_NL in bar]
+    )
     # Inverse permutation: from the order by length back to the order of `ids`.
     row_N = torch.empty(len(order), dtype=torch.long, device="cpu")
     row_N[torch.tensor(order, device="cpu")] = torch.arange(len(order), device="cpu")

@@ -49,20 +49,33 @@ class VocabularyEncoder:
         self._fingerprint = Fingerprint()
         self._cache = None if cache == "off" else TextCache(disk=cache == "disk")
 
-    def __call__(self, clip: nn.Module, vocabulary: Vocabulary) -> TextFeatures:
+    def __call__(
+        self, clip: nn.Module, vocabulary: Vocabulary, context_MD: nn.Parameter | None = None
+    ) -> TextFeatures:
         """Computes or looks up the embeddings (T, P, C): float32, L2-normalised.
+
+        Args:
+            clip: CLIP model.
+            vocabulary: names and templates.
+            context_MD: learned vectors that follow the start mark of every prompt.
 
         Raises:
             ValueError: a blank name, or a prompt that is too long for the text tower. The message
                 names the category.
         """
         tensors = _text_tensors(clip)
+        if context_MD is not None:
+            tensors["learned context"] = context_MD
         trains = any(parameter.requires_grad for parameter in tensors.values())
         if clip.training and trains and torch.is_grad_enabled():
-            return TextFeatures(self._embed(clip, vocabulary), vocabulary=vocabulary)
+            return TextFeatures(self._embed(clip, vocabulary, context_MD), vocabulary=vocabulary)
         device = next(iter(tensors.values())).device
+
+        def fixed(part: Vocabulary) -> Tensor:
+            return self._embed_fixed(clip, part, device, context_MD)
+
         if self._cache is None or device.type == "meta":
-            return TextFeatures(self._embed_fixed(clip, vocabulary, device), vocabulary=vocabulary)
+            return TextFeatures(fixed(vocabulary), vocabulary=vocabulary)
         weights, cache = self._fingerprint(tensors), self._cache
 
         def cached(part: Vocabulary, make: Callable[[], Tensor], whole: bool = False) -> Tensor:
@@ -81,10 +94,8 @@ class VocabularyEncoder:
             """Encodes part by part, so that an interrupted run keeps the finished parts."""
             parts = list(split_vocabulary(vocabulary))
             if len(parts) == 1:
-                return self._embed_fixed(clip, vocabulary, device)
-            return torch.cat(
-                [cached(part, partial(self._embed_fixed, clip, part, device)) for part in parts]
-            )
+                return fixed(vocabulary)
+            return torch.cat([cached(part, partial(fixed, part)) for part in parts])
 
         return TextFeatures(cached(vocabulary, make, whole=True), vocabulary=vocabulary)
 
@@ -93,10 +104,19 @@ class VocabularyEncoder:
             self._tokenizer = Tokenizer(self._config)
         return self._tokenizer
 
-    def _embed(self, clip: nn.Module, vocabulary: Vocabulary) -> Tensor:
-        return embed_vocabulary(text_tower(clip), self._rules, self._get_tokenizer(), vocabulary)
+    def _embed(
+        self, clip: nn.Module, vocabulary: Vocabulary, context_MD: Tensor | None = None
+    ) -> Tensor:
+        tokenizer = self._get_tokenizer()
+        return embed_vocabulary(text_tower(clip), self._rules, tokenizer, vocabulary, context_MD)
 
-    def _embed_fixed(self, clip: nn.Module, vocabulary: Vocabulary, device: torch.device) -> Tensor:
+    def _embed_fixed(
+        self,
+        clip: nn.Module,
+        vocabulary: Vocabulary,
+        device: torch.device,
+        context_MD: Tensor | None = None,
+    ) -> Tensor:
         """Embeddings without gradients, autocast or inference mode, usable in any later call."""
         kind = device.type if device.type != "meta" else "cpu"
         with (
@@ -104,7 +124,7 @@ class VocabularyEncoder:
             torch.no_grad(),
             torch.autocast(kind, enabled=False),
         ):
-            return self._embed(clip, vocabulary)
+            return self._embed(clip, vocabulary, context_MD)
 
 
 def split_vocabulary(vocabulary: Vocabulary) -> Iterator[Vocabulary]:

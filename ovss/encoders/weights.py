@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ovss.io.deferred import weights_are_deferred, weights_come_later
 from ovss.io.excerpts import some_of
 from ovss.io.state_dicts import fit_names, wrong_types
 from ovss.io.weight_files import read_weights
@@ -34,25 +32,6 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-_LATER: ContextVar[bool] = ContextVar("weights come later", default=False)
-
-
-@contextmanager
-def weights_come_later(they_do: bool = True) -> Iterator[None]:
-    """Context in which new encoders do not load their pre-trained weights.
-
-    Use it to build a model whose own weight file, loaded right afterwards, contains the encoder.
-
-    Args:
-        they_do: False makes the context do nothing.
-    """
-    token = _LATER.set(they_do)
-    try:
-        yield
-    finally:
-        _LATER.reset(token)
-
-
 def find_pretrained(model: str, config: dict[str, Any], pretrained: str | None) -> Path | None:
     """Finds the file with pre-trained weights, and downloads it if necessary.
 
@@ -69,7 +48,7 @@ def find_pretrained(model: str, config: dict[str, Any], pretrained: str | None) 
         RuntimeError: weights of a tag that are neither cached nor reachable.
         ValueError: an unknown tag, or weights trained with another activation.
     """
-    if pretrained is None or _LATER.get():
+    if pretrained is None or weights_are_deferred():
         return None
     if _is_tag(pretrained):
         check_activation(model, config, pretrained)

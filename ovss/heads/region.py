@@ -22,7 +22,7 @@ from ovss.structures import (
     Vocabulary,
 )
 from ovss.vocabularies import load_names
-from ovss.vocabularies.seen import seen_mask
+from ovss.vocabularies.seen import seen_queries
 
 from .ensemble import Ensemble
 
@@ -48,6 +48,8 @@ class RegionHead(AlignmentHead):
             with the normalised embeddings, ``none`` has no such vector.
         void_std: standard deviation of the vector's first values.
         trained: number of sources, counted from the first, whose logits train.
+        templates: number of prompt templates of each source, in the order of the prompts; empty if
+            every source is compared with the mean over all of them.
         ensemble: arguments of `ensemble.Ensemble`; None uses the first source alone.
         seen: categories of training for the ensemble, as a registered vocabulary, a text file or
             class names. A category counts as seen if it shares a synonym with one of them.
@@ -70,6 +72,7 @@ class RegionHead(AlignmentHead):
         void: str = "normalized",
         void_std: float = 1.0,
         trained: int = 1,
+        templates: Sequence[int] = (),
         ensemble: dict[str, Any] | None = None,
         seen: str | Sequence[str] = (),
     ) -> None:
@@ -88,7 +91,13 @@ class RegionHead(AlignmentHead):
                 f"RegionHead has {sources} sources, one for each of `scales`, got {len(normalize)} "
                 f"values of normalize and trained={trained}."
             )
+        if templates and (len(templates) != sources or min(templates) < 1):
+            raise ValueError(
+                f"RegionHead expects templates of at least 1 for each of its {sources} sources, "
+                f"got {excerpt(list(templates))}."
+            )
         self.joint_dim, self.proposal_sources = joint_dim, sources
+        self.templates, self.num_templates = tuple(templates), sum(templates) or None
         self.scales, self.max_scale, self.trained = tuple(scales), max_scale, trained
         self.normalize = tuple(normalize) * (sources if len(normalize) == 1 else 1)
         self.log_scale = nn.Parameter(torch.tensor(scales[0]).log()) if learn_scale else None
@@ -111,11 +120,21 @@ class RegionHead(AlignmentHead):
                 "RegionHead expects ImageFeatures.proposals, got none. Wrap the encoder in "
                 "WithProposals."
             )
-        rows_BKC = selection.gather(_unit_text(text))
-        aligned = self._align(proposals, image, text, selection, rows_BKC)
+        count = len(self.scales) if self.ensemble and not self.training else self.trained
+        rows = self._rows(text, selection, count)
+        aligned = self._align(proposals, image, text, selection, rows)
         if self.training or self.ensemble is None:
             return aligned
-        return self._combined(proposals, aligned, rows_BKC, selection)
+        return self._combined(proposals, aligned, rows, selection)
+
+    def _rows(self, text: TextFeatures, selection: Selection, count: int) -> list[Tensor]:
+        """Embeddings (B, K, C) with which each of the first sources is compared."""
+        if not self.templates:
+            return [selection.gather(_unit_text(text))] * count
+        parts = text.embeds_TPC.float().split(self.templates, dim=1)
+        return [
+            selection.gather(F.normalize(part_TPC.mean(1), dim=1)) for part_TPC in parts[:count]
+        ]
 
     def _align(
         self,
@@ -123,19 +142,17 @@ class RegionHead(AlignmentHead):
         image: ImageFeatures,
         text: TextFeatures,
         selection: Selection,
-        rows_BKC: Tensor,
+        rows: list[Tensor],
     ) -> RegionAlignment:
         """Logits of the sources that train, for the last layer and for earlier ones."""
-        logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, 0, rows_BKC)
+        logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, 0, rows[0])
         narrow, logits_BKQ = merge_synonyms(logits_BKQ, text, selection)
         further = []
         for source in range(1, self.trained if self.training else 1):
-            more_BKQ, more_BQ = self._logits(proposals.embed_BQSC, source, rows_BKC)
+            more_BKQ, more_BQ = self._logits(proposals.embed_BQSC, source, rows[source])
             _, more_BKQ = merge_synonyms(more_BKQ, text, selection)
             further.append(torch.cat([more_BKQ, more_BQ[:, None]], dim=1))
-        earlier = [
-            self._align(layer, image, text, selection, rows_BKC) for layer in proposals.earlier
-        ]
+        earlier = [self._align(layer, image, text, selection, rows) for layer in proposals.earlier]
         return RegionAlignment(
             logits_BKQ, void_BQ, image, text, narrow, tuple(further), tuple(earlier)
         )
@@ -155,14 +172,14 @@ class RegionHead(AlignmentHead):
         return logits_BKQ, scale * (embed_BQC @ void_C.to(embed_BQC))
 
     def _combined(
-        self, proposals: Proposals, first: RegionAlignment, rows_BKC: Tensor, selection: Selection
+        self, proposals: Proposals, first: RegionAlignment, rows: list[Tensor], selection: Selection
     ) -> RegionAlignment:
         """Logarithms of the shares that the ensemble gives."""
         assert self.ensemble is not None
         assert first.void_BQ is not None
         logits, voids = [first.logits_BKQ], [first.void_BQ]
         for source in range(1, len(self.scales)):
-            logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, source, rows_BKC)
+            logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, source, rows[source])
             logits.append(merge_synonyms(logits_BKQ, first.text, selection)[1])
             voids.append(void_BQ)
         seen_BK = first.selection.gather(self._seen_T(first.text))
@@ -177,11 +194,7 @@ class RegionHead(AlignmentHead):
         if vocabulary is None or not self.seen:
             return torch.zeros(len(text.embeds_TPC), dtype=torch.bool, device=device)
         if vocabulary not in self._seen_masks:
-            seen_T = torch.from_numpy(seen_mask(vocabulary.names, self.seen))
-            if vocabulary.owners is not None:  # a category is seen if any of its synonyms is
-                owner_T = torch.tensor(vocabulary.owners)
-                count_T = torch.zeros(len(seen_T)).index_add_(0, owner_T, seen_T.float())
-                seen_T = count_T[owner_T] > 0
+            seen_T = torch.from_numpy(seen_queries(vocabulary, self.seen))
             self._seen_masks = {vocabulary: seen_T}
         return self._seen_masks[vocabulary].to(device)
 

@@ -123,6 +123,7 @@ def _axes(regions: Regions, size: tuple[int, int]) -> tuple[_Axis, _Axis]:
 
 
 def _merge(share_BkQ: Tensor, prob_BQRW: Tensor) -> Tensor:
+    prob_BQRW = prob_BQRW.to(share_BkQ.dtype)  # masks may be of another precision
     return (share_BkQ @ prob_BQRW.flatten(2)).unflatten(2, prob_BQRW.shape[2:])
 
 

@@ -18,6 +18,7 @@ from ovss.registry import LOSSES
 from ovss.structures import IGNORE, RegionAlignment, RegionMasks, Selection
 
 from .mask_losses import bce_cost, bce_loss, dice_cost, dice_loss, focal_cost, focal_loss
+from .similarity import similarity_loss
 
 MASK_LOSSES = {"bce": (bce_cost, bce_loss), "focal": (focal_cost, focal_loss)}
 
@@ -63,6 +64,8 @@ class SetMatching(Criterion):
             predicted masks.
         oversample: candidates for each point.
         importance: share of the points that lie where the prediction is uncertain.
+        similarity_weight: weight of `similarity.similarity_loss` between the first embeddings of
+            the matched proposals and the texts, in the last layer only; 0 for none (EBSeg).
 
     Raises:
         ValueError: an argument out of range.
@@ -83,6 +86,7 @@ class SetMatching(Criterion):
         points: int | None = 12544,
         oversample: float = 3.0,
         importance: float = 0.75,
+        similarity_weight: float = 0.0,
     ) -> None:
         super().__init__()
         if mask_loss not in MASK_LOSSES:
@@ -95,13 +99,14 @@ class SetMatching(Criterion):
         self.weights = {"class": class_weight, "mask": mask_weight, "dice": dice_weight}
         costs = {"class": class_cost, "mask": mask_cost, "dice": dice_cost}
         self.costs = {k: self.weights[k] if cost is None else cost for k, cost in costs.items()}
-        lowest = min(*self.weights.values(), *self.costs.values(), no_object)
+        lowest = min(*self.weights.values(), *self.costs.values(), no_object, similarity_weight)
         if lowest < 0 or oversample < 1 or not 0 <= importance <= 1:
             raise ValueError(
                 f"set_matching expects weights of at least 0, oversample of at least 1 and "
                 f"importance in 0..1, got a weight of {lowest}, {oversample} and {importance}."
             )
         self.no_object, self.points = no_object, points
+        self.similarity_weight = similarity_weight
         self.oversample, self.importance = oversample, importance
         self.mask_cost, self.mask_loss = MASK_LOSSES[mask_loss]
 
@@ -120,18 +125,26 @@ class SetMatching(Criterion):
         layers = _layers(masks, masks.aligned)
         targets = find_targets(labels_BHW, masks.selection, layers[""].mask_BQhw.dtype)
         own = sum(len(target.slot_G) for target in targets)
-        number = distributed.all_mean(labels_BHW.new_tensor(float(own), dtype=torch.float32))
+        number = distributed.all_mean(labels_BHW.new_tensor(own)).float()
+        found: dict[str, Tensor] = {}
         with torch.autocast(labels_BHW.device.type, enabled=False):
-            found = {
-                f"{name}{suffix}": value
-                for suffix, layer in layers.items()
-                for name, value in self._losses(layer, targets, number.clamp(min=1)).items()
-            }
+            for suffix, layer in layers.items():
+                pairs = self._match(layer, targets)
+                losses = self._losses(layer, targets, pairs, number.clamp(min=1))
+                found |= {f"{name}{suffix}": value for name, value in losses.items()}
+                if self.similarity_weight and not suffix:
+                    loss = _similarity(masks.aligned, targets, pairs)
+                    found["loss_similarity"] = self.similarity_weight * loss
         return found
 
-    def _losses(self, layer: _Layer, targets: list[_Targets], number: Tensor) -> dict[str, Tensor]:
+    def _losses(
+        self,
+        layer: _Layer,
+        targets: list[_Targets],
+        pairs: list[tuple[Tensor, Tensor]],
+        number: Tensor,
+    ) -> dict[str, Tensor]:
         """Weighted losses of one layer."""
-        pairs = self._match(layer, targets)
         names = {f"loss_class_source{i}": logits for i, logits in enumerate(layer.further, 1)}
         classes = {"loss_class": layer.logits_BRQ, **names}
         mask, dice = self._mask_losses(layer, targets, pairs, number)
@@ -225,6 +238,21 @@ class SetMatching(Criterion):
             target_NM = sample_points(target_NHW, point_NP2)
         mask = self.mask_loss(logits_NM, target_NM).sum() / number
         return mask, dice_loss(logits_NM, target_NM).sum() / number
+
+
+def _similarity(
+    aligned: RegionAlignment, targets: list[_Targets], pairs: list[tuple[Tensor, Tensor]]
+) -> Tensor:
+    """Similarity loss of the proposals of the last layer."""
+    proposals = aligned.features.proposals
+    assert proposals is not None
+    index_BK = aligned.selection.index_BK
+    chosen = [
+        (query_N, index_K[target.slot_G[region_N]])
+        for (query_N, region_N), target, index_K in zip(pairs, targets, index_BK, strict=True)
+    ]
+    unit_TC = F.normalize(aligned.text.mean_TC, dim=1)
+    return similarity_loss(_full(proposals.embed_BQSC[:, :, 0]), unit_TC, chosen)
 
 
 def find_targets(labels_BHW: Tensor, selection: Selection, dtype: torch.dtype) -> list[_Targets]:

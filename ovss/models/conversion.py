@@ -9,6 +9,7 @@ missing. Any installed plugin may have a converter.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,33 @@ def rename(
         {ours: name for name, ours in table.items()},
         {name: why for name, why in drops.items() if name in tensors},
     )
+
+
+def split_projections(conversion: Conversion) -> None:
+    """Splits the fused projection of every module ``attn`` into query, key and value, in place."""
+    fused = ".attn.in_proj_weight"
+    for ours in [name for name in conversion.tensors if name.endswith(fused)]:
+        parts = conversion.tensors.pop(ours).chunk(3)
+        published = conversion.source.pop(ours)
+        for letter, part in zip("qkv", parts, strict=True):
+            name = f"{ours.removesuffix(fused)}.attn.{letter}_proj_weight"
+            conversion.tensors[name] = part.contiguous()
+            conversion.source[name] = published
+
+
+def check_logit_scale(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Checks that a factor from cosines to logits, stored as its logarithm, is CLIP's 100.
+
+    Raises:
+        CheckpointError: another factor.
+    """
+    scale = tensors.get(name)
+    if scale is None or scale.device.type == "meta":
+        return
+    if not abs(float(scale.float().mean()) - math.log(100)) < 1e-2:
+        raise CheckpointError(
+            f"expected {name} of log(100) = 4.605, found {float(scale.float().mean()):.4g}"
+        )
 
 
 def convertible() -> list[str]:

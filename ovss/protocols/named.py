@@ -178,7 +178,14 @@ def _published() -> tuple[NamedProtocol, ...]:
             "canvas": Canvas(800, keep_ratio=True, longest=1333),
         }
     )
-    select = Prompting(load_templates("imagenet_select"), "average")
+    ovseg = regions.changed(
+        {
+            "resize": Resize(short=512, longest=2048),
+            "canvas": Canvas(512, keep_ratio=True, longest=2048),
+        }
+    )
+    learned = Prompting(("{}.",), "verbatim")
+    select = Prompting(load_templates("zegformer"), "average")
     return (
         NamedProtocol("cat_seg", cat_seg, "paper and code of CAT-Seg"),
         NamedProtocol("sed", sed, "paper and code of SED"),
@@ -190,8 +197,10 @@ def _published() -> tuple[NamedProtocol, ...]:
         NamedProtocol("clearclip", crops.changed({"canvas.size": 448}), "ClearCLIP, windows"),
         NamedProtocol("gem", one_view.changed({"canvas.size": 448}), "GEM, one view"),
         NamedProtocol("clip_surgery", one_view.changed({"canvas.size": 512}), "CLIP Surgery"),
-        NamedProtocol("san", regions, "code of SAN, EBSeg, SCAN, ZSSeg and OVSeg (Swin-B)"),
+        NamedProtocol("san", regions, "code of SAN, EBSeg, SCAN and OVSeg (Swin-B)"),
         NamedProtocol("fc_clip", fc_clip, "code of FC-CLIP"),
+        NamedProtocol("ovseg", ovseg, "code of OVSeg (R101c)"),
+        NamedProtocol("zsseg", replace(ovseg, prompts=learned), "code of ZSSeg and DeOP"),
         NamedProtocol("zegformer", replace(regions, prompts=select), "code of ZegFormer"),
     )
 

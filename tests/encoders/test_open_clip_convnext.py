@@ -139,3 +139,32 @@ def test_bad_arguments_say_why(tiny, vision, arguments, message):
 def test_the_vit_encoder_says_that_it_takes_no_convnext():
     with pytest.raises(ValueError, match=r"cannot be used with OpenCLIPEncoder.*timm's convnext"):
         OpenCLIPEncoder("convnext_base_w_320")
+
+
+@pytest.mark.parametrize(
+    ("given", "padded"), [((50, 77), (64, 96)), ((64, 32), (64, 32)), ((3, 500), (32, 512))]
+)
+@torch.no_grad()
+def test_padding_in_place_of_resizing(tiny, given, padded):
+    """Zeros after normalising, at the bottom and on the right."""
+    path = str(tiny(LINEAR))
+    image = torch.randint(0, 256, (2, 3, *given), dtype=torch.uint8)
+    encoder = OpenCLIPConvNeXtEncoder(path, levels=(0, 3), fit="pad").eval()
+    features = encoder.encode_image(image)
+    assert (features.padding.padded, features.padding.image) == (padded, given)
+    x = F.pad(normalised(image), (0, padded[1] - given[1], 0, padded[0] - given[0]))
+    x = encoder.clip.visual.trunk.stem(x)
+    x = encoder.clip.visual.trunk.stages[0](x)
+    torch.testing.assert_close(features.levels[0], x)
+    assert features.levels[1].shape[2:] == (padded[0] // 32, padded[1] // 32)
+
+
+def test_padding_goes_without_a_size(tiny):
+    with pytest.raises(ValueError, match=r"'pad' with image_size=None only, got 'pad' with .*64"):
+        OpenCLIPConvNeXtEncoder(str(tiny(LINEAR)), image_size=64, fit="pad")
+    with pytest.raises(ValueError, match=r"expects fit of resize or pad.*'crop'"):
+        OpenCLIPConvNeXtEncoder(str(tiny(LINEAR)), fit="crop")
+    assert (
+        OpenCLIPConvNeXtEncoder(str(tiny(LINEAR))).encode_image(torch.zeros(1, 3, 50, 50)).padding
+        is None
+    )

@@ -51,9 +51,9 @@ def test_only_as_many_tokens_as_needed(tiny, monkeypatch):
     seen = []
     plain = open_clip_text.embed_prompts
 
-    def spy(tower, rules, ids_NL):
+    def spy(tower, rules, ids_NL, context_MD):
         seen.append(ids_NL.shape)
-        return plain(tower, rules, ids_NL)
+        return plain(tower, rules, ids_NL, context_MD)
 
     monkeypatch.setattr(open_clip_text, "embed_prompts", spy)
     causal = OpenCLIPEncoder(str(tiny()), text_cache="off").eval()

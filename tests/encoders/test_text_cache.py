@@ -32,7 +32,7 @@ def made(monkeypatch) -> list[Vocabulary]:
     calls: list[Vocabulary] = []
     plain = VocabularyEncoder._embed
 
-    def spy(self, clip, vocabulary):
+    def spy(self, clip, vocabulary, context=None):
         calls.append(vocabulary)
         return plain(self, clip, vocabulary)
 
@@ -258,7 +258,7 @@ def test_an_interrupted_encoding_keeps_its_finished_parts(tiny, folder, made, mo
     monkeypatch.setattr("ovss.encoders.vocabulary_encoder.PROMPTS_PER_PART", 8)  # 2 names of 4
     spy = VocabularyEncoder._embed
 
-    def interrupted(self, clip, vocabulary):
+    def interrupted(self, clip, vocabulary, context=None):
         if len(made) == 3:
             raise KeyboardInterrupt
         return spy(self, clip, vocabulary)

@@ -41,7 +41,11 @@ PINNED = {
     "fc_clip": ("45bed6d43e10", "vild_14", 14, "max", {**EDGE, "short": 800, "longest": 1333}, 800,
         1333, WHOLE, "none", MIOU),
     "zegformer":
-        ("d09c79778873", "imagenet_select", 8, "average", EDGE, 640, 2560, WHOLE, "none", MIOU),
+        ("2db84d226e89", "zegformer", 40, "average", EDGE, 640, 2560, WHOLE, "none", MIOU),
+    "ovseg": ("e072c8c4e7e9", "vild_14", 14, "verbatim", {**EDGE, "short": 512, "longest": 2048},
+        512, 2048, WHOLE, "none", MIOU),
+    "zsseg": ("72307674c1e9", "'{}.'", 1, "verbatim", {**EDGE, "short": 512, "longest": 2048}, 512,
+        2048, WHOLE, "none", MIOU),
     "mini_regions": ("cf2faa4a645e", "single", 1, "first", NO_EDGE, 96, False, WHOLE, "none", MIOU),
     "mini": ("03facd136bad", "single", 1, "first", NO_EDGE, 96, False, WHOLE, "sigmoid", MIOU),
     "mini_7":

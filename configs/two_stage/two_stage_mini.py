@@ -1,0 +1,12 @@
+"""The two-stage line at mini scale: crops of the trained regions are shown to CLIP.
+
+The regions are those of maskformer_mini. ZegFormer, ZSSeg and OVSeg embed each region by a pass of
+CLIP over the masked crop in place of the mean of the dense tokens.
+
+Test:  ovss test two_stage_mini
+Weights: bundled, those of maskformer_mini; the second stage has nothing to train.
+"""
+
+_base_ = ["../regions/maskformer_mini.py"]
+custom_imports = dict(imports=["ovss_plugins.two_stage"])
+model = dict(encoder=dict(embedders=[dict(type="CropEmbedder")]))

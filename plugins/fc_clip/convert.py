@@ -1,0 +1,123 @@
+"""Converts official FC-CLIP checkpoints (NeurIPS 2023 code, ConvNeXt-B and ConvNeXt-L)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from ovss.models.checkpoint import CheckpointError
+from ovss.models.conversion import Conversion, rename
+from ovss.models.mask2former_names import pixel_decoder_names, query_decoder_names
+
+_CLIP = "backbone.clip_model"
+_PIXELS = "sem_seg_head.pixel_decoder"
+_QUERIES = "sem_seg_head.predictor"
+_PROPOSER = "encoder.proposer"
+_TEXT_BLOCKS = {128: 12, 192: 16}
+"""Channels of the image tower's stem -> number of blocks of the text tower."""
+_DEPTHS = (3, 3, 27, 3)
+_HEADS = {
+    128: ("head.proj.weight",),
+    192: ("head.mlp.fc1.weight", "head.mlp.fc1.bias", "head.mlp.fc2.weight"),
+}
+_LEAVES = ("weight", "bias")
+_FUSED = "attn.in_proj_weight"
+_TEXT_BLOCK = (
+    _FUSED,
+    "attn.in_proj_bias",
+    *(
+        f"{part}.{leaf}"
+        for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
+        for leaf in _LEAVES
+    ),
+)
+_IMAGE_BLOCK = (
+    "gamma",
+    *(f"{part}.{leaf}" for part in ("conv_dw", "norm", "mlp.fc1", "mlp.fc2") for leaf in _LEAVES),
+)
+_DROPPED = {
+    "criterion.empty_weight": "weights of the loss, which the config holds",
+    "pixel_mean": "statistics of the pixels, which the encoder holds",
+    "pixel_std": "statistics of the pixels, which the encoder holds",
+}
+CLIP_SCALE = 100.0
+"""Factor from CLIP's cosines to logits in the configs."""
+
+
+def convert(tensors: Mapping[str, Tensor]) -> Conversion:
+    """Renames a published state dict.
+
+    Fused projections of the text tower are split into query, key and value.
+
+    Raises:
+        CheckpointError: the tensors are not those of FC-CLIP in one of its two ConvNeXt sizes.
+    """
+    stem = tensors.get(f"{_CLIP}.visual.trunk.stem.0.weight")
+    width = None if stem is None else stem.shape[0]
+    if width not in _TEXT_BLOCKS:
+        known = " or ".join(map(str, _TEXT_BLOCKS))
+        raise CheckpointError(
+            f"expected {_CLIP}.visual.trunk.stem.0.weight with {known} rows, found "
+            f"{'no such tensor' if width is None else f'{width} rows'}; only ConvNeXt models of "
+            f"FC-CLIP can be converted"
+        )
+    table = {f"{_CLIP}.{name}": f"encoder.encoder.clip.{name}" for name in _clip_names(width)}
+    conversion = rename(tensors, table | proposer_table() | head_table(), _DROPPED)
+    _check_scale(conversion.tensors["encoder.encoder.clip.logit_scale"])
+    for name in [name for name in conversion.tensors if name.endswith(_FUSED)]:
+        parts = conversion.tensors.pop(name).chunk(3)
+        published = conversion.source.pop(name)
+        for letter, part in zip("qkv", parts, strict=True):
+            ours = name.replace("in_proj", f"{letter}_proj")
+            conversion.tensors[ours] = part.contiguous()
+            conversion.source[ours] = published
+    conversion.tensors["head.void"] = conversion.tensors["head.void"].flatten()
+    return conversion
+
+
+def proposer_table() -> dict[str, str]:
+    """Published name -> our name, for the pixel decoder and the query decoder."""
+    queries = f"{_PROPOSER}.queries"
+    modules = {"_mask_pooling_proj.0": "norm", "_mask_pooling_proj.1": "project"}
+    modules |= {f"class_embed.layers.{i}": f"mlp.{2 * i}" for i in range(3)}
+    return {
+        **dict(pixel_decoder_names(_PIXELS, f"{_PROPOSER}.pixels")),
+        **dict(query_decoder_names(_QUERIES, queries)),
+        **{
+            f"{_QUERIES}.{theirs}.{leaf}": f"{queries}.class_embedding.{part}.{leaf}"
+            for theirs, part in modules.items()
+            for leaf in _LEAVES
+        },
+    }
+
+
+def head_table() -> dict[str, str]:
+    """Published name -> our name, for the comparison with the categories."""
+    return {f"{_QUERIES}.logit_scale": "head.log_scale", "void_embedding.weight": "head.void"}
+
+
+def _clip_names(width: int) -> Iterator[str]:
+    yield from ("positional_embedding", "text_projection", "logit_scale", "token_embedding.weight")
+    yield from (f"ln_final.{leaf}" for leaf in _LEAVES)
+    for block in range(_TEXT_BLOCKS[width]):
+        yield from (f"transformer.resblocks.{block}.{part}" for part in _TEXT_BLOCK)
+    for stage, depth in enumerate(_DEPTHS):
+        first = "stem" if stage == 0 else f"stages.{stage}.downsample"
+        yield from (f"visual.trunk.{first}.{i}.{leaf}" for i in (0, 1) for leaf in _LEAVES)
+        for block in range(depth):
+            yield from (
+                f"visual.trunk.stages.{stage}.blocks.{block}.{part}" for part in _IMAGE_BLOCK
+            )
+    yield from (f"visual.trunk.head.norm.{leaf}" for leaf in _LEAVES)
+    yield from (f"visual.{part}" for part in _HEADS[width])
+
+
+def _check_scale(log_scale: Tensor) -> None:
+    """Checks that CLIP's own factor is that of the configs."""
+    scale = float(log_scale.double().exp().clamp(max=CLIP_SCALE))
+    if abs(scale - CLIP_SCALE) > 0.1:
+        raise CheckpointError(
+            f"expected exp({_CLIP}.logit_scale) to be {CLIP_SCALE:g}, the factor of CLIP's cosines "
+            f"in the configs, found {scale:.4g}"
+        )
