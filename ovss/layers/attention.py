@@ -1,8 +1,9 @@
 """Multi-head attention with the fastest available kernel, optionally with its weights.
 
-On a CPU without gradients, long sequences are processed one head at a time with the matrix product
-of `linear`, so the attention weights of a head stay in the cache while they are used. Everything
-else uses the backend's fused kernel, which does not return weights.
+On a CPU with AVX-512 and without gradients, long sequences are processed one head at a time with
+the matrix product of `linear`, so the attention weights of a head stay in the cache while they are
+used. Without AVX-512 this is done only if the weights are asked for. Everything else uses the
+backend's fused kernel, which does not return weights.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def attend(
         causal: True if no token may attend to a later one.
         allowed: False where a query must not attend to a key; broadcasts to (B, heads, N, M).
     """
-    if causal or allowed is not None or not _uses_loop(query, key):
+    masked = causal or allowed is not None
+    if masked or _fused_is_faster() or not _uses_loop(query, key):
         return F.scaled_dot_product_attention(query, key, value, allowed, is_causal=causal)
     return _loop(query, key, value, None)
 
@@ -67,6 +69,14 @@ def _uses_loop(query: Tensor, key: Tensor) -> bool:
     """True if a loop over heads is faster than the fused kernel."""
     pairs = query.shape[-2] * key.shape[-2]
     return not torch.is_grad_enabled() and pairs >= _LONG and by_onednn(query, key[0, 0])
+
+
+def _fused_is_faster() -> bool:
+    """True if the fused kernel of the CPU is faster at any length, as measured with AVX2.
+
+    The loop uses the full vector width of AVX-512, which the fused kernel does not.
+    """
+    return torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
 def _loop(query: Tensor, key: Tensor, value: Tensor | None, total_BNM: Tensor | None) -> Tensor:
