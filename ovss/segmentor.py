@@ -23,6 +23,7 @@ from .compatibility import check_dimensions
 from .inference import InferenceConfig, dense_scores, label_map, merged_scores
 from .interfaces import Decoder
 from .io.excerpts import excerpt
+from .proposers.current import current_samples
 from .registry import (
     DECODERS,
     ENCODERS,
@@ -274,7 +275,8 @@ class OpenVocabSegmentor(BaseModel):
                 for image_3HW, sample in zip(inputs, data_samples, strict=True)
             ]
         image_B3HW = inputs if isinstance(inputs, Tensor) else torch.stack(inputs)
-        image = self.encoder.encode_image(image_B3HW)
+        with current_samples(data_samples, self.encoder.reads_labels):
+            image = self.encoder.encode_image(image_B3HW)
         if mode == "loss":
             labels_BHW = torch.stack([s.gt_sem_seg.data[0] for s in data_samples]).long()
             return self._loss(image, text, labels_BHW)
@@ -307,7 +309,9 @@ class OpenVocabSegmentor(BaseModel):
 
     def _predict(self, image_3HW: Tensor, sample: Any, text: TextFeatures) -> Any:
         size = sample.metainfo.get("ori_shape", image_3HW.shape[-2:])
-        labels_HW = self.label_map(self.scores(image_3HW, text), (size[0], size[1]))
+        with current_samples([sample], self.encoder.reads_labels):
+            scores = self.scores(image_3HW, text)
+        labels_HW = self.label_map(scores, (size[0], size[1]))
         sample.set_data({"pred_sem_seg": PixelData(data=labels_HW[None])})
         return sample
 

@@ -15,27 +15,51 @@ from ovss.interfaces import (
     Decoder,
     Encoder,
     PostProcessor,
+    Proposer,
+    RegionEmbedder,
     Selector,
 )
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import Scores, Selection, TextFeatures
 
-RECORDS = ("ImageFeatures", "TextFeatures", "Selection", "Alignment", "Masks", "Scores")
-INTERFACES = (Encoder, Selector, AlignmentHead, Decoder, PostProcessor, Criterion)
+RECORDS = (
+    "ImageFeatures",
+    "TextFeatures",
+    "Selection",
+    "Alignment",
+    "Masks",
+    "Scores",
+    "Proposals",
+    "RegionAlignment",
+    "RegionMasks",
+    "RegionScores",
+)
+INTERFACES = (
+    Encoder,
+    Selector,
+    AlignmentHead,
+    Decoder,
+    PostProcessor,
+    Criterion,
+    Proposer,
+    RegionEmbedder,
+)
 
 
 @pytest.fixture
 def guide(repo_root):
-    return (repo_root / "docs" / "writing_a_plugin.md").read_text(encoding="utf-8")
+    pages = ("writing_a_plugin.md", "regions.md")
+    return "\n".join((repo_root / "docs" / page).read_text(encoding="utf-8") for page in pages)
 
 
 def rows(guide: str, heading: str) -> list[list[str]]:
-    """Cells of the table whose first column has a heading."""
-    table = re.search(
+    """Cells of the tables whose first column has a heading."""
+    tables = re.findall(
         rf"^\| {re.escape(heading)} \|.*\n\|[-|]+\n((?:\|.*\n)+)", guide, re.MULTILINE
     )
-    assert table, f"the guide has no table {heading}"
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+    assert tables, f"the guide has no table {heading}"
+    lines = "".join(tables).splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -48,7 +72,7 @@ def test_the_tables_have_the_fields_of_the_records(guide, record):
 def test_shapes_have_the_axes_of_the_names(guide, record):
     for name, shape, _ in rows(guide, record):
         axes = re.search(r"_([A-Za-z0-9]+)`$", name)
-        if axes and shape != "int":
+        if axes and shape not in ("int", "bool"):
             assert shape.startswith(f"({', '.join(axes[1])})"), name
 
 

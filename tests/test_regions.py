@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.structures import PixelData
 
 import ovss.layers.region_maps
 from ovss.axes import take
@@ -12,7 +13,9 @@ from ovss.inference import InferenceConfig, best_labels, dense_scores
 from ovss.layers.region_maps import region_maps
 from ovss.models.build import build_model
 from ovss.ops import crop_padding, resize, resize_rows, source_rows
+from ovss.segmentor import padded_labels
 from ovss.structures import (
+    IGNORE,
     ImageFeatures,
     Padding,
     Proposals,
@@ -91,13 +94,14 @@ def test_mask_logits_are_resized_cropped_and_resized_before_the_sigmoid(
     assert torch.allclose(dense.probs_BKHW, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("values", [1, 1 << 24])
-def test_merging_at_the_size_of_the_input(values, monkeypatch):
+@pytest.mark.parametrize("size", [(70, 80), (30, 41), (11, 100)])
+@pytest.mark.parametrize("values", [1, 5_000, 1 << 24])
+def test_merging_at_the_size_of_the_input(size, values, monkeypatch):
     monkeypatch.setattr(ovss.layers.region_maps, "VALUES", values)
     masks = random_regions(padding=Padding((32, 64), (30, 41)), merge_at_input=True)
     logits = resize(masks.mask_BQhw, (32, 64))[..., :30, :41]
     merged = torch.einsum("bkq,bqhw->bkhw", masks.share_BKQ, logits.sigmoid())
-    assert torch.allclose(region_maps(masks, (70, 80)), resize(merged, (70, 80)), atol=1e-5)
+    assert torch.allclose(region_maps(masks, size), resize(merged, size), atol=1e-5)
 
 
 @pytest.mark.parametrize(("old", "new"), [(5, 11), (11, 5), (7, 7), (1, 6), (6, 1), (640, 333)])
@@ -236,3 +240,25 @@ def test_the_longer_side_of_the_canvas_is_bounded(image, expected):
 def test_a_bound_without_kept_ratio_is_refused(options):
     with pytest.raises(ValueError, match="longest is the largest"):
         InferenceConfig(**options)
+
+
+def test_labels_of_categories_become_those_of_their_first_synonyms(monkeypatch):
+    model = region_model(scales=(20.0,)).train()
+    model.prompts = type(model.prompts)(synonyms="max")
+    sample, seen = make_sample(3), []
+    sample.set_metainfo(dict(vocabulary=("thing 0, a", "b, c, d", "thing 2")))
+    sample.gt_sem_seg = PixelData(data=torch.tensor([[[0, 1], [2, IGNORE]]]))
+    monkeypatch.setattr(
+        model.criterion, "forward", lambda masks, labels: seen.append((masks, labels)) or {}
+    )
+    model(make_images(1), [sample], mode="loss")
+    ((masks, labels),) = seen
+    assert labels.tolist() == [[[0, 2], [5, IGNORE]]]
+    assert masks.selection.index_BK.tolist() == [[0, 2, 5]]
+
+
+def test_labels_are_padded_like_the_image():
+    labels = torch.tensor([[[1, 2, 3], [4, 5, 6]]])
+    padded = padded_labels(labels, Padding((6, 8), (4, 6)))
+    assert padded.tolist() == [[[1, 2, 3, IGNORE], [4, 5, 6, IGNORE], [IGNORE] * 4]]
+    assert padded_labels(labels, None) is labels

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, overload
+from typing import IO, Any, overload
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from PIL.Image import Image
 from ovss.io.arguments import typed_arguments
 from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
+from ovss.proposers.current import CurrentImage, current_images
 from ovss.selection import IGNORE
+from ovss.structures import RegionScores, TextFeatures
 
 from .labelling import labels_of
 from .method import choose_device, load_method
@@ -26,9 +28,6 @@ from .request import Request, Words
 from .result import SegmentationResult
 from .stems import image_stem, unique_stem
 from .tiles import segment_tiles
-
-if TYPE_CHECKING:
-    from ovss.structures import TextFeatures
 
 __all__ = ["Inferencer", "SegmentationResult", "segment"]
 
@@ -220,13 +219,20 @@ class Inferencer:
             return self._tiled(image, source, request, stem, size)
         rgb_HW3 = source.whole()
         del source  # holds the pixels once more
-        labels_HW, best_HW, probs_THW = self._predict(rgb_HW3, request)
+        with current_images([CurrentImage(_name_of(image))]):
+            labels_HW, best_HW, probs_THW = self._predict(rgb_HW3, request)
         scores_T = mean_scores(labels_HW, best_HW, len(request.names))
         return self._result(image, labels_HW, scores_T, rgb_HW3, request, stem, probs_THW)
 
     def _piece(self, size: tuple[int, int], request: Request, tile: int | None) -> tuple[int, int]:
         """Largest (height, width) that is segmented at once."""
-        if tile == 0 or (tile is None and request.probabilities):
+        whole = self.model.encoder.needs_whole_image
+        if whole and tile:
+            raise ValueError(
+                f"{self.name} needs the whole image, because its regions were not computed for "
+                f"tiles. Segment the image without tiles."
+            )
+        if whole or tile == 0 or (tile is None and request.probabilities):
             return size
         if tile is None:
             return piece_size(size, len(request.queries), self.model.inference)
@@ -267,7 +273,7 @@ class Inferencer:
             request.names,
             scores_T,
             rgb_HW3,
-            os.fspath(image) if isinstance(image, str | os.PathLike) else None,
+            _name_of(image) or None,
             self.name,
             note=self.note,
             probabilities=probs_THW,
@@ -305,9 +311,16 @@ class Inferencer:
         names_1HW, best_1HW = labels_of(scores, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
         labels_1HW = text.categories(names_1HW)
         unknown_1HW = (labels_1HW >= count) | (best_1HW < request.threshold)
+        if isinstance(scores, RegionScores):  # 0: no proposal says anything about the pixel
+            unknown_1HW |= best_1HW <= 0
         labels_HW = labels_1HW.masked_fill(unknown_1HW, IGNORE)[0].cpu().numpy()
         maps = category_maps(scores, rgb_HW3.shape[:2], count) if request.probabilities else None
         return labels_HW, best_1HW[0].float().cpu().numpy(), maps
+
+
+def _name_of(image: ImageLike) -> str:
+    """Path or address of an image; empty for image data."""
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else ""
 
 
 @typed_arguments

@@ -17,9 +17,9 @@ __all__ = ["UNSURE", "category_maps", "confidence_warning", "mean_scores"]
 UNSURE = "Low confidence"
 """Beginning of the warning about a result of which the model is unsure."""
 
-LOW_CONFIDENCE = {"sigmoid": 0.3, "softmax": 0.05}
-"""Confidence below which a result gets a warning: the mean probability of a pixel's best category,
-scaled so that 0 is chance: 0 with a sigmoid, one divided by the number of names with a softmax."""
+LOW_CONFIDENCE = {"sigmoid": 0.3, "softmax": 0.05, "none": 0.1}
+"""Confidence below which a result gets a warning: the mean score of a pixel's best category, scaled
+so that 0 is chance: one divided by the number of names with a softmax, and 0 otherwise."""
 
 
 def category_maps(scores: Scores | RegionScores, size: tuple[int, int], count: int) -> np.ndarray:
@@ -54,19 +54,19 @@ def confidence_warning(
     """Warning if the model is unsure almost everywhere; empty otherwise.
 
     Args:
-        scores_T: mean probability of each category over its pixels.
+        scores_T: mean score of each category over its pixels.
         pixels_T: number of pixels of each category.
         queries: number of names that compete for a pixel.
-        activation: ``"sigmoid"`` or ``"softmax"``; ``"none"`` for sums, which say nothing here.
+        activation: ``"sigmoid"``, ``"softmax"``, or ``"none"`` for sums over regions.
     """
     total = int(pixels_T.sum())
-    if not total or activation == "none":
+    if not total:
         return ""
     mean = float((scores_T * pixels_T).sum()) / total
     chance = 1 / queries if activation == "softmax" else 0.0
     if mean - chance >= LOW_CONFIDENCE[activation] * (1 - chance):
         return ""
     return (
-        f"{UNSURE}: the best category of a pixel has a mean probability of {mean:.2f}. The "
+        f"{UNSURE}: the best category of a pixel has a mean score of {mean:.2f}. The "
         f"categories may not fit the image, or the model may not know such images"
     )

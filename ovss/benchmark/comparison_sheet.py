@@ -14,6 +14,7 @@ from ovss.drawing.colors import palette
 from ovss.drawing.fonts import displayable
 from ovss.drawing.overlay import enlarge_small, overlay
 from ovss.drawing.text import draw_text
+from ovss.proposers.current import CurrentImage, current_images
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import IGNORE
 from ovss.vocabularies.seen import seen_mask
@@ -68,9 +69,11 @@ def label_maps(model: OpenVocabSegmentor, scenes: Scenes, device: str) -> list[n
     """Segments each scene; returns its label map (H, W)."""
     text = model.encode_vocabulary(scenes.names)
     maps = []
-    for image_HW3 in scenes.images:
+    for image_HW3, labels_HW in zip(scenes.images, scenes.truth, strict=True):
         image_3HW = torch.from_numpy(image_HW3).permute(2, 0, 1).to(device)
-        scores = model.scores(image_3HW, text)
+        known = CurrentImage(labels_HW=torch.from_numpy(labels_HW).to(device))
+        with current_images([known] * model.encoder.reads_labels):
+            scores = model.scores(image_3HW, text)
         maps.append(model.label_map(scores, image_HW3.shape[:2]).cpu().numpy())
     return maps
 

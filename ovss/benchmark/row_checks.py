@@ -22,7 +22,7 @@ _PERCENT = ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")
 _COUNTS = ("categories", "images", "parameters", "learnable")
 _NUMBERS = ("kept", "gflops", "seconds")
 _MADE_WITH = {"ovss": str, "torch": str, "python": str, "device": str, "threads": int}
-_KEYS = {"job", "clock", "memory", "made_with", *_PERCENT, *_COUNTS, *_NUMBERS}
+_KEYS = {"job", "clock", "memory", "upper_bound", "made_with", *_PERCENT, *_COUNTS, *_NUMBERS}
 _ROUNDING = 4e-4  # of a harmonic mean, because the metrics are rounded to four digits
 
 
@@ -56,6 +56,7 @@ def read_rows(file: str | Path) -> list[dict[str, Any]]:
             raise ValueError(f"{path} does not hold rows of this table. {advice}")
         if "images" not in row:
             continue
+        row.setdefault("upper_bound", False)  # rows of versions without upper bounds
         for problem in _problems(row):
             raise ValueError(
                 f"Row {number} in {path} {problem}, so it was edited or is damaged. {advice}"
@@ -83,6 +84,8 @@ def _problems(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"has {key} {str(row[key])[:30]!r}, which is not a number of at least 0"
     if row["memory"] is not None and not (has_type(row["memory"], int) and row["memory"] >= 0):
         yield f"has memory {str(row['memory'])[:30]!r}, which is not a number of bytes"
+    if not has_type(row["upper_bound"], bool):
+        yield f"has upper_bound {str(row['upper_bound'])[:30]!r}, which is neither true nor false"
     if row["clock"] not in ("wall", "processor"):
         yield f"has clock {str(row['clock'])[:30]!r}, which is neither 'wall' nor 'processor'"
     made = row["made_with"]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ovss.data.base import SegmentationDataset
 from ovss.interfaces import Selector
+from ovss.proposers.current import current_samples
 from ovss.registry import SELECTORS
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import ImageFeatures, TextFeatures
@@ -57,7 +58,8 @@ def curve(
     with torch.inference_mode():
         text = model.encode_vocabulary(data.names)
         sample = data[0]
-        model.scores(sample["inputs"].to(device_of(model)), text)  # warm-up, not timed
+        with current_samples([sample["data_samples"]], model.encoder.reads_labels):
+            model.scores(sample["inputs"].to(device_of(model)), text)  # warm-up, not timed
         for index in range(count):
             sample = data[index]
             _image(model, text, sample, selectors, points)
@@ -92,7 +94,10 @@ def _image(
             scores = model.scores(image_3HW, text)
             predictions.append(model.label_map(scores, (size[0], size[1])))
 
-        with watched(model, selector, cache, clock) as watch:
+        with (
+            current_samples([sample["data_samples"]], model.encoder.reads_labels),
+            watched(model, selector, cache, clock) as watch,
+        ):
             whole, stages = clock.time(segment)
         encoder = stages.get("encoder", Span(0, 0))
         if encoding.wall == 0:

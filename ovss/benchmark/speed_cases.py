@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from ovss.proposers.current import current_samples
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import TextFeatures
 
@@ -39,6 +41,7 @@ def image_case(
     vocabulary: str,
     text: TextFeatures,
     images: list[tuple[Tensor, tuple[int, int]]],
+    samples: Sequence[Any] | None = None,
 ) -> Case:
     """Case of segmenting images under the method's protocol, label maps included.
 
@@ -47,13 +50,19 @@ def image_case(
         vocabulary: see `Case`.
         text: features of the vocabulary.
         images: image (3, H, W) and the (height, width) of its label map.
+        samples: data sample of each image, for proposers that look images up; None if there is
+            none.
     """
+    groups = [()] * len(images) if samples is None else [(sample,) for sample in samples]
+    reads_labels = one.model.encoder.reads_labels
 
     @torch.inference_mode()
     def run(clock: Clock) -> None:
         with staged(one.model, clock):
-            for image_3HW, size in images:
-                one.model.label_map(one.model.scores(image_3HW, text), size)
+            for (image_3HW, size), group in zip(images, groups, strict=True):
+                with current_samples(group, reads_labels):
+                    scores = one.model.scores(image_3HW, text)
+                one.model.label_map(scores, size)
 
     return Case(one.name, vocabulary, run, len(images))
 

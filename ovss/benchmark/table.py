@@ -139,6 +139,7 @@ def measure_row(job: Job, log: Callable[[str], None] = lambda line: None) -> Row
         "seconds": statistics.median(getattr(span, clock) for span in point.seconds),
         "clock": clock,
         "memory": memory,
+        "upper_bound": model.encoder.reads_labels,
         "made_with": made_with(job.device),
     }
 
@@ -156,7 +157,8 @@ def _memory(
     text = model.encode_vocabulary(data.names)
     contender = Contender(job.method, config, model)
     clock = Clock(torch.device(job.device))
-    case = image_case(contender, job.data, text, images)
+    records = [sample["data_samples"] for sample in samples]
+    case = image_case(contender, job.data, text, images, records)
     case.run(clock)  # warm-up: kernels are compiled for each number of categories kept
     try:
         return peak_memory(lambda: case.run(clock), job.device).above

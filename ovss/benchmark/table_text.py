@@ -59,7 +59,7 @@ def _cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     return [
         (
             row["job"]["data"],
-            names[row["job"]["method"]] + _remark(row["job"]["weights"]),
+            names[row["job"]["method"]] + _remark(row),
             *(_number(row[key], 1) for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")),
             *(_number(row[key] / 1e6, 2) for key in ("parameters", "learnable")),
             _number(row["kept"], 1),
@@ -71,8 +71,10 @@ def _cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     ]
 
 
-def _remark(weights: str) -> str:
-    return {"default": "", "none": " (random)"}.get(weights, " (other weights)")
+def _remark(row: Row) -> str:
+    """Remarks on the weights and on the use of the ground truth."""
+    weights = {"default": "", "none": " (random)"}.get(row["job"]["weights"], " (other weights)")
+    return weights + " (upper bound)" * row["upper_bound"]
 
 
 def _number(value: float | None, digits: int) -> str:

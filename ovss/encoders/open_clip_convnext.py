@@ -14,7 +14,8 @@ from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
 from .architecture import build_clip, check_convnext, read_model_config, with_dropout
 from .convnext import convnext_features
-from .pixels import pad_pixels, prepare_pixels, register_pixel_statistics, whole_cells
+from .padded import pad_to_multiple, place_in_multiple
+from .pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from .trainable import set_trainable
 from .vocabulary_encoder import VocabularyEncoder
 from .weights import find_pretrained, load_pretrained, preprocess_of
@@ -126,7 +127,8 @@ class OpenCLIPConvNeXtEncoder(Encoder):
         """
         statistics = self.mean_311, self.std_311
         if self.fit == "pad":
-            pixels_B3HW, padding = pad_pixels(image_B3HW, *statistics, self.cell)
+            padding = place_in_multiple(image_B3HW, self.cell[0])
+            pixels_B3HW = pad_to_multiple(image_B3HW, *statistics, padding)
             features = convnext_features(self.clip.visual, pixels_B3HW, self.levels)
             return replace(features, padding=padding)
         pixels_B3HW = prepare_pixels(image_B3HW, *statistics, self.image_size, self.cell)

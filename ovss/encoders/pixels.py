@@ -1,4 +1,4 @@
-"""Pixel preparation for image towers: normalising, and resizing or padding to whole cells."""
+"""Pixel preparation for image towers: normalising, and resizing to whole cells."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovss.structures import Padding
-
-__all__ = [
-    "nearest_cells",
-    "pad_pixels",
-    "prepare_pixels",
-    "register_pixel_statistics",
-    "whole_cells",
-]
+__all__ = ["nearest_cells", "prepare_pixels", "register_pixel_statistics", "whole_cells"]
 
 Size = tuple[int, int]
 
@@ -42,41 +34,15 @@ def prepare_pixels(
     Raises:
         ValueError: a tensor that is not (B, 3, H, W).
     """
-    pixels_B3HW = _normalised(image_B3HW, mean_311, std_311)
-    own = (image_B3HW.shape[2], image_B3HW.shape[3])
-    size = size or nearest_cells(own, cell)
-    if size == own:
-        return pixels_B3HW
-    return F.interpolate(pixels_B3HW, size=size, mode="bilinear", align_corners=False)
-
-
-def pad_pixels(
-    image_B3HW: Tensor, mean_311: Tensor, std_311: Tensor, cell: Size
-) -> tuple[Tensor, Padding]:
-    """Normalises images and pads them with zeros, at the bottom and on the right, to whole cells.
-
-    Args:
-        image_B3HW: RGB in 0..255, of any size and number type.
-        mean_311, std_311, cell: see `prepare_pixels`.
-
-    Returns:
-        Padded pixels; and the place of the image inside them, also if nothing was padded.
-
-    Raises:
-        ValueError: a tensor that is not (B, 3, H, W).
-    """
-    pixels_B3HW = _normalised(image_B3HW, mean_311, std_311)
-    height, width = image_B3HW.shape[-2:]
-    bottom, right = -height % cell[0], -width % cell[1]
-    padding = Padding((height + bottom, width + right), (height, width))
-    return F.pad(pixels_B3HW, (0, right, 0, bottom)), padding
-
-
-def _normalised(image_B3HW: Tensor, mean_311: Tensor, std_311: Tensor) -> Tensor:
     if image_B3HW.ndim != 4 or image_B3HW.shape[1] != 3:
         raise ValueError(f"Expected RGB images (B, 3, H, W), got {tuple(image_B3HW.shape)}.")
     pixels_B3HW = image_B3HW if image_B3HW.is_floating_point() else image_B3HW.float()
-    return (pixels_B3HW - mean_311) / std_311
+    own = (image_B3HW.shape[2], image_B3HW.shape[3])
+    size = size or nearest_cells(own, cell)
+    pixels_B3HW = (pixels_B3HW - mean_311) / std_311
+    if size == own:
+        return pixels_B3HW
+    return F.interpolate(pixels_B3HW, size=size, mode="bilinear", align_corners=False)
 
 
 def whole_cells(size: int | Size | None, cell: Size) -> Size | None:

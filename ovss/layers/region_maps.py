@@ -8,11 +8,12 @@ of a hundred proposals at the size of a large image do not fit into memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from torch import Tensor
 
-from ovss.ops import resize, resize_rows, source_rows
+from ovss.ops import resize_rows, source_rows
 from ovss.structures import RegionMasks, RegionScores
 
 __all__ = ["Blocks", "region_blocks", "region_maps"]
@@ -55,10 +56,15 @@ def _merged_at_input(regions: Regions, size: tuple[int, int], chunk: int | None)
     """Blocks of scores that are merged at the size of the input, and then resized."""
     own = regions.padding.image if regions.padding else None
     height, width = own or regions.mask_BQhw.shape[-2:]
-    prob_BQhw = _mask_rows(regions, (height, width), slice(0, height)).sigmoid()
-    for part in _chunks(regions, max(height * width, size[0] * size[1]), chunk):
-        maps_Bkhw = _merge(regions.share_BKQ[:, part], prob_BQhw)
-        yield slice(0, size[0]), part, resize(maps_Bkhw, size)
+    batch, queries = regions.mask_BQhw.shape[:2]
+    rows_per_row = max(1, math.ceil(height / size[0]))
+    for rows in _bands(batch * queries * width * rows_per_row, size[0]):
+        needed = source_rows(height, size[0], rows)
+        prob_BQRw = _mask_rows(regions, (height, width), needed).sigmoid()
+        pixels = max(prob_BQRw.shape[2] * width, (rows.stop - rows.start) * size[1])
+        for part in _chunks(regions, pixels, chunk):
+            maps_BkRw = _merge(regions.share_BKQ[:, part], prob_BQRw)
+            yield rows, part, resize_rows(maps_BkRw, size, rows, height, needed.start)
 
 
 def _mask_rows(regions: Regions, size: tuple[int, int], rows: slice) -> Tensor:

@@ -125,7 +125,7 @@ class SetMatching(Criterion):
         layers = _layers(masks, masks.aligned)
         targets = find_targets(labels_BHW, masks.selection, layers[""].mask_BQhw.dtype)
         own = sum(len(target.slot_G) for target in targets)
-        number = distributed.all_mean(labels_BHW.new_tensor(float(own), dtype=torch.float32))
+        number = distributed.all_mean(labels_BHW.new_tensor(own)).float()
         found: dict[str, Tensor] = {}
         with torch.autocast(labels_BHW.device.type, enabled=False):
             for suffix, layer in layers.items():

@@ -7,6 +7,7 @@ maskclip_mini``), built on the meta device without weights or memory.
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -92,6 +93,20 @@ def pretrained_block(encoder: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and "type" in value:
             return pretrained_block(value)
     return encoder
+
+
+def is_upper_bound(model: Mapping[str, Any]) -> bool:
+    """True if a component in a config block reads the ground truth, see `Encoder.reads_labels`.
+
+    Args:
+        model: block of a config, which may be of another version and name unknown components.
+    """
+    if "proposer" in model:
+        importlib.import_module(PROPOSERS.package)  # the encoders would take seconds
+    kind = str(model.get("type"))
+    known = [r.module_dict[kind] for r in (ENCODERS, PROPOSERS) if kind in r.module_dict]
+    blocks = [block for value in model.values() for _, block in _blocks(value)]
+    return any(cls.reads_labels for cls in known) or any(map(is_upper_bound, blocks))
 
 
 def external_options(block: dict[str, Any], name: str) -> Iterator[tuple[dict[str, Any], str, str]]:

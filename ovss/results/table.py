@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ovss.io.hashing import short_hash
 from ovss.models.config_text import read_config_text
+from ovss.models.parts import is_upper_bound
 from ovss.protocols.protocol import ABSENT
 
 from .figures import EDITED
@@ -161,14 +162,20 @@ def _columns(results: Sequence[Result], known: Published, every: bool) -> tuple[
 
 def _model(file: str, result: Result) -> str:
     """Hash of the model's settings, except those of the protocol and paths of files."""
+    model = _model_block(file, result)
+    parts = {key: value for key, value in model.items() if key not in ("prompts", "inference")}
+    return short_hash(_without(parts, "pretrained"))
+
+
+def _model_block(file: str, result: Result) -> dict[str, Any]:
+    """Block ``model`` of the recorded config."""
     try:
         model = read_config_text(result.config, file).to_dict().get("model", {})
     except (RecursionError, MemoryError):
         model = None  # brackets or signs nest more deeply than Python's parser can go
     if not isinstance(model, dict):
         raise ResultError(f"The config in {file} has no block 'model'. {EDITED}")
-    parts = {key: value for key, value in model.items() if key not in ("prompts", "inference")}
-    return short_hash(_without(parts, "pretrained"))
+    return model
 
 
 def _without(value: Any, key: str) -> Any:
@@ -209,6 +216,7 @@ def _groups(results: Iterable[tuple[str, Result]]) -> list[_Group]:
         same_name = any(names[other] == names[key] and other.how != key.how for other in others)
         details = [f"weights {key.weights[:8]}"] * any(x.weights != key.weights for x in others)
         details += [f"settings {key.model[:6]}"] * any(x.model != key.model for x in others)
+        details += ["upper bound"] * is_upper_bound(_model_block(*group[0]))
         groups.append(
             _Group(
                 key.config,

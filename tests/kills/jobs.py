@@ -137,6 +137,7 @@ def _files(folder: Path) -> dict[str, str]:
 JOBS = (
     _training("dcp_clip_mini", 15),
     _training("cat_seg_mini", 15),
+    _training("maskformer_mini", 15),
     Job("test", _test_arguments, _test_outcome),
     Job("prepare", lambda folder: PREPARE.split(), _prepared, _official_files),
     Job("segment", _segment_arguments, _segmented, _scenes),

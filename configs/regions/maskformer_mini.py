@@ -1,0 +1,53 @@
+_base_ = [
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/adamw_cosine.py",
+    "../_base_/datasets/mini_150.py",
+]
+protocol = "mini_regions"
+data_preprocessor = dict(sample_words=96)
+train_dataloader = dict(batch_size=8, dataset=dict(vocabulary="mini_556"))
+model = dict(
+    type="OpenVocabSegmentor",
+    encoder=dict(
+        type="WithProposals",
+        encoder=dict(
+            type="OpenCLIPEncoder",
+            model="mini_clip",
+            pretrained="mini_clip",
+            image_size=96,
+            levels=(1, 3),
+            dense="maskclip",
+        ),
+        proposer=dict(
+            type="QueryProposer",
+            joint_dim=128,
+            level_dims=(192, 192),
+            dim=64,
+            queries=16,
+            layers=4,
+            heads=4,
+            expand=4,
+            stem_dims=(16, 32),
+            embedding="residual",
+        ),
+        embedders=[dict(type="DensePool")],
+    ),
+    head=dict(
+        type="RegionHead",
+        joint_dim=128,
+        scales=(20.0, 43.4),
+        learn_scale=True,
+        ensemble=dict(seen=(0.6, 0.4), unseen=(0.2, 0.8)),
+        seen="mini_556_seen",
+    ),
+    decoder=dict(type="ComposeDecoder"),
+    post_processor=dict(type="Identity"),
+    criterion=dict(type="set_matching", points=1024),
+    prompts=dict(templates=("a photo of a {}.",), synonyms="first"),
+    inference=dict(mode="whole", size=96, activation="none"),
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3, weight_decay=0.01),
+    clip_grad=dict(max_norm=1.0),
+)
+train_cfg = dict(max_iters=4000, val_interval=1000)

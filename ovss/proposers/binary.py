@@ -1,0 +1,58 @@
+"""Proposals from binary masks that were computed outside of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ovss.structures import ImageFeatures, Proposals
+
+CONFIDENCE = 10.0
+"""Mask logit inside a binary mask; its sigmoid differs from 1 by 5e-5."""
+
+
+def binary_proposals(masks: Sequence[Tensor], features: ImageFeatures) -> Proposals:
+    """Proposals of a batch, without embeddings.
+
+    Args:
+        masks: boolean masks (Q_i, H_i, W_i) of each image, which cover the image without padding.
+            Masks of images with another size than the first are resized to that size.
+        features: features of the images.
+
+    Returns:
+        Proposals with as many places as the image with the most masks has, at least one. Other
+        places are not valid.
+    """
+    dense_BChw = features.dense_BChw
+    count = max(1, *(len(each) for each in masks))
+    size = masks[0].shape[1:]
+    shape = (len(masks), count, *size)
+    logits_BQHW = dense_BChw.new_full(shape, -CONFIDENCE)
+    valid_BQ = torch.zeros(shape[:2], dtype=torch.bool, device=dense_BChw.device)
+    for image, mask_QHW in enumerate(masks):
+        part_QHW = mask_QHW.to(dense_BChw)
+        if part_QHW.shape[1:] != size and len(part_QHW):
+            part_QHW = torch.nn.functional.interpolate(part_QHW[None], tuple(size))[0]
+        logits_BQHW[image, : len(part_QHW)] += 2 * CONFIDENCE * part_QHW
+        valid_BQ[image, : len(part_QHW)] = True
+    empty_BQSC = dense_BChw.new_zeros(*valid_BQ.shape, 0, dense_BChw.shape[1])
+    return Proposals(logits_BQHW, empty_BQSC, valid_BQ)
+
+
+def shapeless(image_B3HW: Tensor) -> bool:
+    """True on the meta device, where tensors have a shape but no values."""
+    return image_B3HW.device.type == "meta"
+
+
+def nominal_masks(image_B3HW: Tensor, count: int) -> list[Tensor]:
+    """Masks of the meta device, where cost and memory are planned without any pixel.
+
+    Args:
+        image_B3HW: images.
+        count: usual number of masks of an image.
+    """
+    batch, _, height, width = image_B3HW.shape
+    mask_QHW = torch.empty(count, height, width, dtype=torch.bool, device=image_B3HW.device)
+    return [mask_QHW] * batch
