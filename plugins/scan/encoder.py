@@ -81,8 +81,8 @@ class SCANEncoder(Encoder):
     tower = "vit"
     gives_proposals = True
     proposal_sources = 2
-    checkpointed = ("backbone.layers.*.blocks.*",)
-    compiled = ("**.resblocks.*.mlp",)
+    checkpointed = ("backbone.layers.*.blocks.*", "pixels.layers.*", "queries.layers.*")
+    compiled = ("**.resblocks.*.mlp", "queries.layers.*")
 
     def __init__(
         self,
