@@ -77,8 +77,15 @@ class EBSegEncoder(Encoder):
     tower = "vit"
     gives_proposals = True
     proposal_sources = 3
-    checkpointed = ("**.resblocks.*.attn", "**.resblocks.*.mlp", "sam.trunk.blocks.*")
-    compiled = ("**.resblocks.*.mlp",)
+    checkpointed = (
+        "**.resblocks.*.attn",
+        "**.resblocks.*.mlp",
+        "sam.trunk.blocks.*",
+        "pixels.layers.*",
+        "queries.layers.*",
+        "bias",
+    )
+    compiled = ("**.resblocks.*.mlp", "queries.layers.*")
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ from ovss.registry import ENCODERS, check_arguments
 from ovss.structures import ImageFeatures, Padding, Proposals, TextFeatures, Vocabulary
 
 from .context import ContextCalibration
+from .options import check_context
 from .regions import ShiftedCrops
 
 __all__ = ["SCANEncoder"]
@@ -80,8 +81,8 @@ class SCANEncoder(Encoder):
     tower = "vit"
     gives_proposals = True
     proposal_sources = 2
-    checkpointed = ("backbone.layers.*.blocks.*",)
-    compiled = ("**.resblocks.*.mlp",)
+    checkpointed = ("backbone.layers.*.blocks.*", "pixels.layers.*", "queries.layers.*")
+    compiled = ("**.resblocks.*.mlp", "queries.layers.*")
 
     def __init__(
         self,
@@ -118,7 +119,7 @@ class SCANEncoder(Encoder):
         visual = self.clip.visual
         self.joint_dim: int = visual.output_dim
         self.taps, self.divisor, self.supervised = tuple(taps), divisor, supervised
-        _check(visual, self.taps, sigmas)
+        check_context(visual, self.taps, sigmas)
         self.backbone = build_backbone(backbone)
         self.pixels = PixelDecoder(
             self.backbone.dims, dim, None, heads, pixel_layers, 4, pixel_feedforward
@@ -232,20 +233,3 @@ def _as_map(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
 def _proposals(mask_BQhw: Tensor, embed_BQC: Tensor, padding: Padding) -> Proposals:
     valid_BQ = torch.ones_like(mask_BQhw[:, :, 0, 0], dtype=torch.bool)
     return Proposals(mask_BQhw, embed_BQC[:, :, None], valid_BQ, padding=padding)
-
-
-def _check(visual: Any, taps: tuple[int, ...], sigmas: Sequence[float]) -> None:
-    """Checks that the options fit CLIP."""
-    depth = len(visual.transformer.resblocks)
-    if visual.pool_type != "tok":
-        raise ValueError(
-            f"SCANEncoder expects a CLIP whose image embedding is its class token, got pool type "
-            f"{visual.pool_type!r}. Choose another architecture."
-        )
-    if not taps or len(taps) != len(sigmas) or min(sigmas) <= 0:
-        raise ValueError(
-            f"SCANEncoder expects one of sigmas above 0 for each of taps, got {list(sigmas)} and "
-            f"{list(taps)}."
-        )
-    if not all(1 <= tap <= depth for tap in taps):
-        raise ValueError(f"SCANEncoder.taps names blocks {list(taps)}, but CLIP has 1..{depth}.")
