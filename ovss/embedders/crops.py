@@ -36,8 +36,8 @@ class CropEmbedder(RegionEmbedder):
     """Cuts each region out, blanks what is outside its mask, and embeds the crop by CLIP.
 
     The box of the mask is resized to the image size of CLIP's pre-training without keeping its
-    aspect ratio. Pixels outside the mask are 0 after normalising. Every proposal costs one pass of
-    the image tower, also if its mask is empty, because skipping it would make the device wait.
+    aspect ratio. Pixels outside the mask are 0 after normalising. Every proposal whose mask is not
+    empty costs one pass of the image tower.
 
     Args:
         threshold: probability above which a pixel belongs to the mask.
@@ -88,7 +88,8 @@ class CropEmbedder(RegionEmbedder):
             proposals: regions to embed.
 
         Returns:
-            Embeddings (B, Q, C), not normalised, and False where the mask is empty.
+            Embeddings (B, Q, C), not normalised, and False where the mask is empty. With
+            ``bicubic`` the embedding of an empty mask is 0.
 
         Raises:
             ValueError: mask prompts of another size than the tower's patches.
@@ -99,18 +100,31 @@ class CropEmbedder(RegionEmbedder):
         pixels_B3HW = (pixels_B3HW - encoder.mean_311) / encoder.std_311
         embeds, filled = [], []
         for pixels_3HW, mask_Qhw in zip(pixels_B3HW, proposals.mask_BQhw):
-            for mask_Nhw in mask_Qhw.split(self.chunk):
-                embed_NC, filled_N = self._embed(visual, pixels_3HW, mask_Nhw, proposals)
-                embeds.append(embed_NC)
-                filled.append(filled_N)
-        shape = (len(image_B3HW), -1)
-        return torch.cat(embeds).unflatten(0, shape), torch.cat(filled).unflatten(0, shape)
+            size = (pixels_3HW.shape[1], pixels_3HW.shape[2])
+            mask_QHW = torch.cat(
+                [self._masks(part, size, proposals) for part in mask_Qhw.split(self.chunk)]
+            )
+            filled_Q = mask_QHW.flatten(1).any(1)
+            embeds.append(self._embed(visual, pixels_3HW, mask_QHW, filled_Q))
+            filled.append(filled_Q)
+        return torch.stack(embeds), torch.stack(filled)
 
-    def _embed(
-        self, visual: Any, pixels_3HW: Tensor, mask_Nhw: Tensor, proposals: Proposals
-    ) -> tuple[Tensor, Tensor]:
-        """Embeddings of some regions of one image, and False for empty ones."""
-        mask_NHW = self._masks(mask_Nhw, pixels_3HW.shape[-2:], proposals)
+    def _embed(self, visual: Any, pixels_3HW: Tensor, mask_QHW: Tensor, filled_Q: Tensor) -> Tensor:
+        """Embeddings (Q, C) of the regions of one image; 0 for those that are left out."""
+        if self.resize == "average" or filled_Q.is_meta:  # a blank crop counts, and so do its FLOPs
+            return torch.cat(
+                [self._embed_some(visual, pixels_3HW, part) for part in mask_QHW.split(self.chunk)]
+            )
+        kept_N = filled_Q.nonzero()[:, 0]  # waits for the device, which a skipped pass outweighs
+        embed_QC = visual.proj.new_zeros(len(filled_Q), visual.proj.shape[1])
+        for start in range(0, kept_N.shape[0], self.chunk):
+            part_N = kept_N[start : start + self.chunk]
+            embed_NC = self._embed_some(visual, pixels_3HW, mask_QHW[part_N])
+            embed_QC = embed_QC.to(embed_NC.dtype).index_copy(0, part_N, embed_NC)
+        return embed_QC
+
+    def _embed_some(self, visual: Any, pixels_3HW: Tensor, mask_NHW: Tensor) -> Tensor:
+        """Embeddings (N, C) of some regions of one image."""
         rows, columns = mask_extents(mask_NHW, 1), mask_extents(mask_NHW, 2)
         size = _image_size(visual)
         height, width = mask_NHW.shape[1:]
@@ -122,8 +136,7 @@ class CropEmbedder(RegionEmbedder):
         if self.prompt_LND is not None:
             crop_NSS = nearest_crops(mask_NHW, rows, columns, size)
             visible_NP = visible_patches(crop_NSS, visual.patch_size)
-        embed_NC = embed_with_mask_prompts(visual, crop_N3SS, visible_NP, self.prompt_LND)
-        return embed_NC, rows[2]
+        return embed_with_mask_prompts(visual, crop_N3SS, visible_NP, self.prompt_LND)
 
     def _taps(
         self, rows: Extent, columns: Extent, lines: Size, size: Size, dtype: torch.dtype

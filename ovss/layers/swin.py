@@ -87,14 +87,24 @@ class Swin(nn.Module):
         return maps
 
     def from_published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Leaves out what classification alone needs; norms of outputs keep their first values."""
+        """Renames weights of the authors or of timm.
+
+        What classification alone needs is left out, and norms of outputs keep their first values.
+        """
+        is_timms = any(name.startswith(f"layers.{LEVELS - 1}.downsample.") for name in tensors)
         found = {n: p for n, p in self.state_dict().items() if n.split(".")[0] in _OUTPUT_NORMS}
         for name, value in tensors.items():
             if not name.endswith(("attn_mask", "relative_position_index")) and (
                 name.split(".")[0] not in ("norm", "head")
             ):
-                found[name] = value
+                found[_before(name) if is_timms else name] = value
         return found
+
+
+def _before(name: str) -> str:
+    """Name in which the joining of cells ends a stage; in timm it starts the next one."""
+    _, level, *rest = name.split(".")
+    return f"layers.{int(level) - 1}.{'.'.join(rest)}" if ".downsample." in name else name
 
 
 _OUTPUT_NORMS = tuple(f"norm{level}" for level in range(LEVELS))

@@ -53,7 +53,7 @@ class MaskFormerProposer(Proposer):
     """
 
     any_level_scale = True
-    checkpointed = ("backbone.stages.*.*",)
+    checkpointed = ("backbone.stages.*.*", "backbone.layers.*.blocks.*")
     mean_311: Tensor
     std_311: Tensor
 

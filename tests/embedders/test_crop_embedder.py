@@ -122,9 +122,33 @@ def test_mask_prompts_replace_hidden_patches_only(encoder):
 def test_prompts_train_only_if_asked(encoder):
     assert not CropEmbedder(mask_prompts=(3, 64, 192)).prompt_LND.requires_grad
     embedder = CropEmbedder(mask_prompts=(2, 64, 192), trainable=True)
-    found_BQC, _ = embedder(encoder, None, image(), proposals(logits()))
+    holed = logits()
+    holed[:, :2, 20:50, 20:50] = -9.0
+    found_BQC, _ = embedder(encoder, None, image(), proposals(holed))
     found_BQC.sum().backward()
     assert embedder.prompt_LND.grad.abs().sum() > 0
+
+
+@torch.no_grad()
+def test_an_empty_mask_costs_no_pass(encoder, monkeypatch):
+    counts = []
+
+    def count(visual, crops, *rest):
+        counts.append(len(crops))
+        return embed_with_mask_prompts(visual, crops, *rest)
+
+    monkeypatch.setattr("ovss.embedders.crops.embed_with_mask_prompts", count)
+    empty = torch.full_like(logits(), -9.0)
+    some = proposals(torch.cat([empty, logits()], dim=1))
+    found_BQC, filled_BQ = CropEmbedder(chunk=3)(encoder, None, image(), some)
+    assert counts == [3, 1]
+    assert filled_BQ[0].tolist() == [False] * 5 + [True] * 4 + [False]
+    assert torch.equal(found_BQC[0].any(1), filled_BQ[0])
+    counts.clear()
+    assert not CropEmbedder()(encoder, None, image(), proposals(empty))[0].any()
+    assert not counts
+    CropEmbedder(resize="average")(encoder, None, image(), some)
+    assert counts == [10], "a blank crop counts in ZegFormer's ensemble"
 
 
 def test_bad_options(encoder):

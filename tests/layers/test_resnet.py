@@ -8,6 +8,7 @@ import torch
 from timm.models.resnet import Bottleneck
 from timm.models.resnet import ResNet as TimmResNet
 
+from ovss.io.deferred import weights_come_later
 from ovss.layers.backbones import build_backbone
 from ovss.layers.resnet import ResNet
 
@@ -53,6 +54,15 @@ def test_frozen_parts_and_norms_do_not_train():
     assert sum(n for n, trains in sizes if not trains) == 345_792
 
 
+def test_gradients_reach_all_that_trains():
+    model = ResNet(50, frozen_stages=2).train()
+    sum(level.square().mean() for level in model(torch.randn(1, 3, 64, 64))).backward()
+    parts = {name.rsplit(".", 1)[0]: p for name, p in model.named_parameters()}
+    trained = {name for name, p in parts.items() if p.grad is not None}
+    assert trained == {name for name, p in parts.items() if p.requires_grad}
+    assert not any(name.startswith(("stem", "stages.0")) for name in trained)
+
+
 @pytest.mark.parametrize(
     "options", [dict(depth=34), dict(dilations=(1, 2)), dict(dilations=(0, 1, 1)),
                 dict(frozen_stages=6)],
@@ -72,6 +82,8 @@ def test_a_backbone_reads_weights_by_timms_names(tmp_path):
         build_backbone({**config, "depth": 101})
     with pytest.raises(FileNotFoundError, match="Check the path"):
         build_backbone({**config, "pretrained": str(tmp_path / "other.pth")})
+    with weights_come_later():
+        build_backbone({**config, "pretrained": "a whole model follows.pth"})
     with pytest.raises(ValueError, match="Unknown backbone 'VGG'"):
         build_backbone(dict(type="VGG"))
     with pytest.raises(ValueError, match="Unknown weights 'resnet'"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
+import torch.nn.functional as F
 
 from ovss.layers.swin import Swin
 
@@ -69,6 +71,24 @@ def test_weights_of_the_authors_are_read_by_name():
     }
     extra = {"norm.weight": 0, "head.bias": 0, "layers.0.blocks.0.attn.relative_position_index": 0}
     assert model.from_published({**published, **extra}).keys() == model.state_dict().keys()
+
+
+@torch.no_grad()
+def test_weights_of_timm_give_timms_outputs():
+    other = timm.models.swin_transformer.SwinTransformer(
+        img_size=96,
+        embed_dim=16,
+        depths=(2, 2, 1, 1),
+        num_heads=(2, 2, 4, 4),
+        window_size=3,
+        num_classes=4,
+    ).eval()
+    own = Swin(16, (2, 2, 1, 1), (2, 2, 4, 4), window=3).eval()
+    own.load_state_dict(own.from_published(other.state_dict()))
+    image_13HW = torch.randn(1, 3, 96, 96)
+    last_1Dhw = own(image_13HW)[3]
+    normal_1hwD = F.layer_norm(other.layers(other.patch_embed(image_13HW)), (128,))
+    assert torch.allclose(last_1Dhw.permute(0, 2, 3, 1), normal_1hwD, atol=1e-4)
 
 
 @pytest.mark.parametrize("options", [dict(dim=30), dict(depths=(2, 2)), dict(drop_path=1.0)])
