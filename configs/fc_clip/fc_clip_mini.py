@@ -61,4 +61,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(max_iters=2000, val_interval=1000)
+train_cfg = dict(max_iters=1000, val_interval=1000)

@@ -1,11 +1,27 @@
+"""Learned queries and mini CLIP, at mini scale: masks first, then their classification.
+
+A small proposer with masked attention reads two levels of the frozen mini CLIP and the pixels. Its
+embedding of a region is the mean of CLIP's dense tokens plus a trained correction. At inference
+this source and the mean alone are combined with exponents for seen and unseen categories.
+Papers: MaskFormer (arXiv 2107.06278), Mask2Former (2112.01527), FC-CLIP (2308.02487).
+
+Train: ovss train maskformer_mini --work-dir work_dirs/maskformer_mini
+Test:  ovss test maskformer_mini [--on mini_556]
+mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
+       74.9 / 72.4 / 73.6; with true masks (oracle_mini) 90.8 / 86.7 / 88.7.
+Hours: 0.4 on one CPU core (2,500 steps of 4 scenes).
+Weights: bundled, in half precision.
+"""
+
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/adamw_cosine.py",
     "../_base_/datasets/mini_150.py",
 ]
+weights = "maskformer_mini.safetensors"
 protocol = "mini_regions"
 data_preprocessor = dict(sample_words=96)
-train_dataloader = dict(batch_size=8, dataset=dict(vocabulary="mini_556"))
+train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(
@@ -50,4 +66,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(max_iters=4000, val_interval=1000)
+train_cfg = dict(max_iters=2500, val_interval=1250)
