@@ -1,7 +1,8 @@
 """FC-CLIP at mini scale: mini CLIP, the mini world, decoders a quarter as wide.
 
 Train: ovss train fc_clip_mini --work-dir work_dirs/fc_clip_mini
-Test:  ovss test fc_clip_mini [--on mini_556]
+Test:  ovss test fc_clip_mini WEIGHTS [--on mini_556]
+mIoU:  not trained yet, so no weights are bundled.
 """
 
 _base_ = [

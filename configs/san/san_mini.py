@@ -1,7 +1,8 @@
 """SAN at mini scale: mini CLIP, the mini world, a side adapter a third as wide and half as deep.
 
 Train: ovss train san_mini --work-dir work_dirs/san_mini
-Test:  ovss test san_mini [--on mini_556]
+Test:  ovss test san_mini WEIGHTS [--on mini_556]
+mIoU:  not trained yet, so no weights are bundled.
 """
 
 _base_ = [
