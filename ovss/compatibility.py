@@ -60,6 +60,12 @@ def _activation(decoder: Any, inference: Any) -> str | None:
     return "sigmoid" if inference.activation == "none" else None
 
 
+def _training_sources(head: Any, encoder: Any) -> int | None:
+    """Required number of sources in training if the encoder gives fewer then."""
+    given = encoder.training_sources or encoder.proposal_sources
+    return head.training_sources if head.training_sources > given else None
+
+
 RULES = (
     *(
         Rule(dim, part, "encoder")
@@ -82,6 +88,13 @@ RULES = (
         "Wrap the encoder in WithProposals, or choose a head that compares cells",
     ),
     Rule("proposal_sources", "head", "encoder"),
+    Rule(
+        "training_sources",
+        "head",
+        "encoder",
+        _training_sources,
+        advice="Set embed_in_training=True in WithProposals, or let the head train fewer sources",
+    ),
     Rule(
         "alignment",
         "decoder",

@@ -68,6 +68,7 @@ class Encoder(nn.Module, ABC):
         text_level_dims: number of channels of each of `TextFeatures.levels`.
         gives_proposals: True if `ImageFeatures.proposals` is provided.
         proposal_sources: S, the number of embeddings of a proposal; 0 without proposals.
+        training_sources: number of these embeddings in training, if it is smaller; 0 if it is not.
         reads_labels: True if the proposals come from the ground truth, for upper bounds.
         needs_whole_image: True if inference must not cut the image into windows.
         tower: kind of open_clip image tower in ``self.clip.visual``, ``"vit"`` or ``"convnext"``,
@@ -84,6 +85,7 @@ class Encoder(nn.Module, ABC):
     text_level_dims: tuple[int, ...] = ()
     gives_proposals: bool = False
     proposal_sources: int = 0
+    training_sources: int = 0
     reads_labels: bool = False
     needs_whole_image: bool = False
     tower: str = ""
@@ -141,6 +143,7 @@ class AlignmentHead(nn.Module, ABC):
         num_templates: P, the required number of prompt templates; None if any will do.
         needs_proposals: True if the head reads `ImageFeatures.proposals`.
         proposal_sources: required `Encoder.proposal_sources`; None if any will do.
+        training_sources: number of sources of a proposal that the head needs in training.
         gives: record that the head returns.
         merges_synonyms: True if the head combines the queries of ``synonyms="max"`` to categories,
             so that the rule can be used in training as well.
@@ -155,6 +158,7 @@ class AlignmentHead(nn.Module, ABC):
     num_templates: int | None = None
     needs_proposals: bool = False
     proposal_sources: int | None = None
+    training_sources: int = 0
     gives: type[Alignment] | type[RegionAlignment] = Alignment
     merges_synonyms: bool = False
     checkpointed: tuple[str, ...] = ()

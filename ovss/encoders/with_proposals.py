@@ -44,6 +44,8 @@ class WithProposals(Encoder):
         self.embedders = nn.ModuleList(EMBEDDERS.build(embedder) for embedder in embedders)
         self.proposal_sources = self.proposer.sources + len(self.embedders)
         self.embed_in_training = embed_in_training or not self.proposer.sources
+        if not self.embed_in_training:
+            self.training_sources = self.proposer.sources
         self._check()
         self.gives_proposals = True
         self.joint_dim = self.encoder.joint_dim

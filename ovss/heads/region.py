@@ -97,6 +97,7 @@ class RegionHead(AlignmentHead):
                 f"got {excerpt(list(templates))}."
             )
         self.joint_dim, self.proposal_sources = joint_dim, sources
+        self.training_sources = trained
         self.templates, self.num_templates = tuple(templates), sum(templates) or None
         self.scales, self.max_scale, self.trained = tuple(scales), max_scale, trained
         self.normalize = tuple(normalize) * (sources if len(normalize) == 1 else 1)
@@ -148,7 +149,9 @@ class RegionHead(AlignmentHead):
         logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, 0, rows[0])
         narrow, logits_BKQ = merge_synonyms(logits_BKQ, text, selection)
         further = []
-        for source in range(1, self.trained if self.training else 1):
+        # embedders may leave out earlier layers, whose proposals then have fewer sources
+        trained = min(self.trained, proposals.embed_BQSC.shape[2]) if self.training else 1
+        for source in range(1, trained):
             more_BKQ, more_BQ = self._logits(proposals.embed_BQSC, source, rows[source])
             _, more_BKQ = merge_synonyms(more_BKQ, text, selection)
             further.append(torch.cat([more_BKQ, more_BQ[:, None]], dim=1))

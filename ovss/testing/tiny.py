@@ -70,7 +70,8 @@ class TinyEncoder(Encoder):
         self.projections = nn.ParameterList(
             torch.randn(width, 3, 3, 3, generator=generator) for width in widths
         )
-        self.queries_QC = nn.Parameter(torch.randn(proposals, joint_dim, generator=generator))
+        queries_QC = torch.randn(proposals, joint_dim, generator=generator)
+        self.queries_QC = nn.Parameter(queries_QC) if proposals else None
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
         height, width = image_B3HW.shape[-2:]
@@ -95,6 +96,7 @@ class TinyEncoder(Encoder):
 
     def _proposals(self, dense_BChw: Tensor, with_earlier: bool) -> Proposals:
         """Regions that look like each query; their embeddings are means over the regions."""
+        assert self.queries_QC is not None
         mask_BQhw = 4 * torch.einsum("qc,bchw->bqhw", self.queries_QC, dense_BChw)
         mask_BQhw = mask_BQhw - mask_BQhw.mean((2, 3), keepdim=True)
         pooled_BQC = region_pool(dense_BChw, mask_BQhw.sigmoid())

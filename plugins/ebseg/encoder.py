@@ -77,6 +77,7 @@ class EBSegEncoder(Encoder):
     tower = "vit"
     gives_proposals = True
     proposal_sources = 3
+    training_sources = 2
     checkpointed = (
         "**.resblocks.*.attn",
         "**.resblocks.*.mlp",

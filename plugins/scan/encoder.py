@@ -81,6 +81,7 @@ class SCANEncoder(Encoder):
     tower = "vit"
     gives_proposals = True
     proposal_sources = 2
+    training_sources = 1
     checkpointed = ("backbone.layers.*.blocks.*", "pixels.layers.*", "queries.layers.*")
     compiled = ("**.resblocks.*.mlp", "queries.layers.*")
 

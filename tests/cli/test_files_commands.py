@@ -29,7 +29,10 @@ def test_publish_halves_floats_and_keeps_metadata(tmp_path, capsys):
     [
         (["publish", "absent.pth", "b.safetensors"], "absent.pth"),
         (["publish", "a.pth", "b.pth"], ".safetensors"),
-        (["convert", "nosuch", "a.pth", "b.safetensors"], "cat_seg, sed, clip"),
+        (
+            ["convert", "nosuch", "a.pth", "b.safetensors"],
+            "a method with a converter (cat_seg, ",
+        ),
         (["convert", "cat_seg", "absent.pth", "b.safetensors"], "absent.pth"),
         (["convert", "cat_seg", "a.pth", "b.safetensors"], "not a cat_seg checkpoint"),
         (["convert", "cat_seg", "a.pth", "b.safetensors", "--model", "X"], "METHOD clip only"),

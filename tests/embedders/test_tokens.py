@@ -33,6 +33,9 @@ WIDTH, DEPTH, HEADS, CELLS = 32, 3, 4, 9
 class BrightProposer(Proposer):
     """Three masks of each image by brightness, for tests."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, features: ImageFeatures, image_B3HW: Tensor) -> Proposals:
         level = resize(image_B3HW.float().mean(1, keepdim=True) / 64 - 2, (12, 12))
         mask_BQhw = torch.cat([level, -level, level * 0 - 1], dim=1)

@@ -82,6 +82,7 @@ OTHER = {
     "resize.others": ("{}",),
     "canvas.size": (200, 300),
     "canvas.keep_ratio": False,
+    "canvas.longest": 900,
     "views.mode": "whole",
     "views.window": 111,
     "views.stride": 55,
