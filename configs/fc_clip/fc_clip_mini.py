@@ -1,8 +1,12 @@
 """FC-CLIP at mini scale: mini CLIP, the mini world, decoders a quarter as wide.
 
 Train: ovss train fc_clip_mini --work-dir work_dirs/fc_clip_mini
-Test:  ovss test fc_clip_mini WEIGHTS [--on mini_556]
-mIoU:  not trained yet, so no weights are bundled.
+Test:  ovss test fc_clip_mini [--on mini_556]
+mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
+       75.3 / 73.5 / 74.4 (cat_seg_mini 76.8 / 77.1 / 77.0, whose encoder trains). After 1,250 steps
+       72.8 / 69.2 / 70.9, and the losses of the masks still fall at the end.
+Hours: 0.35 on one CPU core (2,500 steps of 4 scenes).
+Weights: bundled, in half precision.
 """
 
 _base_ = [
@@ -11,6 +15,7 @@ _base_ = [
     "../_base_/datasets/mini_150.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.fc_clip"])
+weights = "fc_clip_mini.safetensors"
 protocol = "mini_regions"
 data_preprocessor = dict(sample_words=96)
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
@@ -62,4 +67,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(max_iters=1000, val_interval=1000)
+train_cfg = dict(max_iters=2500, val_interval=1250)

@@ -1,8 +1,14 @@
 """SAN at mini scale: mini CLIP, the mini world, a side adapter a third as wide and half as deep.
 
 Train: ovss train san_mini --work-dir work_dirs/san_mini
-Test:  ovss test san_mini WEIGHTS [--on mini_556]
-mIoU:  not trained yet, so no weights are bundled.
+Test:  ovss test san_mini [--on mini_556]
+mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
+       67.4 / 64.0 / 65.7 (cat_seg_mini 76.8 / 77.1 / 77.0). Its masks limit it: on 50 scenes the best
+       mask of a region has an IoU of 0.82 on average (maskformer_mini 0.86, which has convolutions
+       on the pixels), and true categories for these masks would give an mIoU of 73.7 instead of
+       69.2.
+Hours: 0.35 on one CPU core (2,000 steps of 4 scenes).
+Weights: bundled, in half precision.
 """
 
 _base_ = [
@@ -11,6 +17,7 @@ _base_ = [
     "../_base_/datasets/mini_150.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.san"])
+weights = "san_mini.safetensors"
 protocol = "mini_regions"
 data_preprocessor = dict(sample_words=96)
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))

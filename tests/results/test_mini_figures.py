@@ -10,7 +10,15 @@ from ovss.evaluation.iou import AreaCounts, IoUReport
 from ovss.models.build import build_segmentor
 from ovss.vocabularies.seen import seen_mask
 
-TRAINED = ("cat_seg_mini", "dcp_clip_mini", "dpseg_mini", "maskformer_mini", "sed_mini")
+TRAINED = (
+    "cat_seg_mini",
+    "dcp_clip_mini",
+    "dpseg_mini",
+    "fc_clip_mini",
+    "maskformer_mini",
+    "san_mini",
+    "sed_mini",
+)
 SCENES = 24
 SEED = 77  # no training, validation or demonstration draws these
 
