@@ -133,9 +133,23 @@ BUGS = [
     ),
     dict(
         name="invalid proposals are matched",
+        file="ovss/losses/matching.py",
+        old="query_V = table_QG1[:, -1].nonzero()[:, 0]",
+        new="query_V = torch.arange(len(table_QG1))",
+        tests=LOSS,
+    ),
+    dict(
+        name="regions of the second image are taken for those of the first",
+        file="ovss/losses/matching.py",
+        old="column_N + first]",
+        new="column_N]",
+        tests=LOSS,
+    ),
+    dict(
+        name="masks are read at the points of other pairs",
         file="ovss/losses/set_matching.py",
-        old="query_V = valid_Q.nonzero()[:, 0]",
-        new="query_V = torch.ones_like(valid_Q).nonzero()[:, 0]",
+        old="point_NP2[region_N.argsort()])[region_N]",
+        new="point_NP2)[region_N]",
         tests=LOSS,
     ),
     dict(
@@ -154,16 +168,17 @@ BUGS = [
     ),
     dict(
         name="NaN costs are matched as they are",
-        file="ovss/losses/set_matching.py",
+        file="ovss/losses/matching.py",
         old="if not cost_VG.isfinite().all():",
         new="cost_VG = cost_VG.nan_to_num()\n    if not cost_VG.isfinite().all():",
         tests=LOSS,
     ),
     dict(
-        name="unlabelled pixels are a region",
-        file="ovss/losses/set_matching.py",
-        old="        slot_G = slot_G[slot_G != IGNORE]\n",
-        new="",
+        name="unlabelled pixels are a region of the first category",
+        file="ovss/losses/matching.py",
+        old="present_BK = present_labels(slot_BHW, selection.index_BK.shape[1])",
+        new="slot_BHW = slot_BHW.clamp(min=0)\n    "
+        "present_BK = present_labels(slot_BHW, selection.index_BK.shape[1])",
         tests=LOSS,
     ),
     dict(
@@ -176,8 +191,8 @@ BUGS = [
     dict(
         name="points exchange rows and columns",
         file="ovss/layers/points.py",
-        old="grid_NP12 = 2 * point_NP2[:, :, None] - 1",
-        new="grid_NP12 = 2 * point_NP2[:, :, None].flip(3) - 1",
+        old="grid_NP12 = (2 * point_NP2[:, :, None] - 1)",
+        new="grid_NP12 = (2 * point_NP2[:, :, None].flip(3) - 1)",
         tests=LOSS,
     ),
     dict(
