@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.interfaces import Proposer
@@ -14,6 +13,7 @@ from ovss.io.option_values import check_range
 from ovss.layers.backbones import build_backbone
 from ovss.layers.class_embedding import ReLUMLP
 from ovss.layers.maskformer import FPNPixelDecoder, QueryDecoder
+from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
 from ovss.registry import PROPOSERS
 from ovss.structures import ImageFeatures, Padding, Proposals
 
@@ -96,8 +96,7 @@ class MaskFormerProposer(Proposer):
         self.trainable = trainable
         if not trainable:
             self.requires_grad_(False)
-        for name, values in (("mean_311", MEAN), ("std_311", STD)):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+        register_pixel_statistics(self, (MEAN, STD))
 
     def forward(self, features: ImageFeatures, image_B3HW: Tensor) -> Proposals:
         """Proposes the regions of a batch of images.
@@ -126,12 +125,9 @@ class MaskFormerProposer(Proposer):
         """Maps from which proposals are made, fine first, and the place of the image in them."""
         if self.backbone is None:
             return features.levels, features.padding
-        height, width = image_B3HW.shape[-2:]
-        pixels_B3HW = image_B3HW if image_B3HW.is_floating_point() else image_B3HW.float()
-        pixels_B3HW = (pixels_B3HW - self.mean_311) / self.std_311
-        padding = Padding((height + -height % CELL, width + -width % CELL), (height, width))
-        below, right = padding.padded[0] - height, padding.padded[1] - width
-        return self.backbone(F.pad(pixels_B3HW, (0, right, 0, below))), padding
+        padding = place_in_multiple(image_B3HW, CELL)
+        pixels_B3HW = pad_to_multiple(image_B3HW, self.mean_311, self.std_311, padding)
+        return self.backbone(pixels_B3HW), padding
 
     def _proposals(
         self,
