@@ -105,16 +105,16 @@ BUGS = [
     ),
     dict(
         name="a category has the lowest logit of its synonyms",
-        file="ovss/heads/region.py",
-        old='scatter_reduce(1, owner_BKQ, logits_BKQ, "amax")',
-        new='scatter_reduce(1, owner_BKQ, logits_BKQ, "amin", include_self=False)',
+        file="ovss/heads/synonyms.py",
+        old='scatter_reduce(1, group_BKQ, logits_BKQ, "amax")',
+        new='scatter_reduce(1, group_BKQ, logits_BKQ, "amin", include_self=False)',
         tests=CORE,
     ),
     dict(
         name="every synonym keeps a slot",
-        file="ovss/heads/region.py",
-        old="is_first_BK = first_BG.gather(1, owner_BK) == selection.index_BK",
-        new="is_first_BK = first_BG.gather(1, owner_BK) <= selection.index_BK",
+        file="ovss/heads/synonyms.py",
+        old="is_first_BK = first_BT.gather(1, owner_BK) == selection.index_BK",
+        new="is_first_BK = first_BT.gather(1, owner_BK) <= selection.index_BK",
         tests=CORE,
     ),
     dict(
