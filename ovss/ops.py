@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from .structures import Padding
 
 
+def without_autocast(device: torch.device) -> torch.autocast:
+    """Context in which autocast is off on a device; the meta device counts as a CPU."""
+    return torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Values in at least single precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def resize(x_BChw: Tensor, size: tuple[int, int]) -> Tensor:
     """Resizes maps bilinearly, without antialiasing and without aligning corners.
 

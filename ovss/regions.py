@@ -27,7 +27,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from .axes import check_axes, leading
@@ -174,28 +173,3 @@ class RegionScores:
 
     def __post_init__(self) -> None:
         check_axes(self, K=self.selection.index_BK.shape[1])
-
-
-def shares(
-    logits_BKQ: Tensor, void_BQ: Tensor | None, valid_BK: Tensor, valid_BQ: Tensor
-) -> Tensor:
-    """Share (B, K, Q) of each category in each proposal.
-
-    Args:
-        logits_BKQ: logit of each category for each proposal.
-        void_BQ: logit of "no object"; None: see `RegionAlignment`.
-        valid_BK: False in padding slots, whose share is 0.
-        valid_BQ: False for proposals that do not take part, whose shares are 0.
-
-    >>> yes = torch.tensor([[True]])
-    >>> shares(torch.zeros(1, 1, 1), torch.zeros(1, 1), yes, yes).item()
-    0.5
-    """
-    takes_part_BKQ = valid_BK[:, :, None] & valid_BQ[:, None]
-    full = torch.promote_types(logits_BKQ.dtype, torch.float32)
-    logits_BKQ = logits_BKQ.to(full).masked_fill(~takes_part_BKQ, -torch.inf)
-    if void_BQ is None:
-        return logits_BKQ.exp()
-    # a void of an invalid proposal may be anything, and must not make NaN of a row of -inf
-    void_BQ = void_BQ.to(full).masked_fill(~valid_BQ, 0.0)
-    return torch.cat([logits_BKQ, void_BQ[:, None]], dim=1).softmax(1)[:, :-1]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ovss.interfaces import AlignmentHead
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
+from ovss.ops import at_least_single, without_autocast
 from ovss.registry import HEADS, check_arguments
 from ovss.structures import (
     ImageFeatures,
@@ -168,17 +169,19 @@ class RegionHead(AlignmentHead):
 
     def _logits(self, embed_BQSC: Tensor, source: int, rows_BKC: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (B, K, Q) and void logits (B, Q) of one source."""
-        embed_BQC = embed_BQSC[:, :, source]
+        embed_BQC = at_least_single(embed_BQSC[:, :, source])
         if self.normalize[source]:
             embed_BQC = F.normalize(embed_BQC, dim=2)
         scale: Tensor | float = self.scales[source]
         if source == 0 and self.log_scale is not None:
             scale = self.log_scale.exp().clamp(max=self.max_scale)
-        logits_BKQ = scale * (rows_BKC.to(embed_BQC) @ embed_BQC.transpose(1, 2))
-        if self.void is None:
-            return logits_BKQ, logits_BKQ.new_full(embed_BQC.shape[:2], -torch.inf)
-        void_C = F.normalize(self.void, dim=0) if self.void_kind == "normalized" else self.void
-        return logits_BKQ, scale * (embed_BQC @ void_C.to(embed_BQC))
+        # a logit of CLIP's scale in half precision would be off by 0.1
+        with without_autocast(embed_BQC.device):
+            logits_BKQ = scale * (rows_BKC.to(embed_BQC) @ embed_BQC.transpose(1, 2))
+            if self.void is None:
+                return logits_BKQ, logits_BKQ.new_full(embed_BQC.shape[:2], -torch.inf)
+            void_C = F.normalize(self.void, dim=0) if self.void_kind == "normalized" else self.void
+            return logits_BKQ, scale * (embed_BQC @ void_C.to(embed_BQC))
 
     def _combined(
         self,

@@ -18,7 +18,7 @@ class SynonymGroups:
 
     Args:
         selection: one name for each category that has a kept name: the first of them.
-        group_BK: slot of `selection` to which each kept name belongs, and one slot more for padding;
+        group_BK: slot of `selection` for each kept name, and one slot more for padding;
             None if each name is a category.
     """
 

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovss.ops import at_least_single
 from ovss.structures import RegionAlignment, RegionMasks, Selection
 
-__all__ = ["LayerPrediction", "full_precision", "layer_predictions"]
+__all__ = ["LayerPrediction", "layer_predictions"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,6 @@ def layer_predictions(masks: RegionMasks, aligned: RegionAlignment) -> dict[str,
     return layers
 
 
-def full_precision(x: Tensor) -> Tensor:
-    """Values in at least single precision."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def _prediction(
     aligned: RegionAlignment, mask_BQhw: Tensor, valid_BQ: Tensor, selection: Selection
 ) -> LayerPrediction:
@@ -59,7 +55,7 @@ def _prediction(
     padding_BR1 = F.pad(~selection.valid_BK, (0, 1))[:, :, None]
     logits_BRQ = torch.cat([aligned.logits_BKQ, aligned.void_BQ[:, None]], dim=1)
     logits, *further = (
-        full_precision(each).masked_fill(padding_BR1, -torch.inf)
+        at_least_single(each).masked_fill(padding_BR1, -torch.inf)
         for each in (logits_BRQ, *aligned.further)
     )
-    return LayerPrediction(logits, tuple(further), full_precision(mask_BQhw), valid_BQ)
+    return LayerPrediction(logits, tuple(further), at_least_single(mask_BQhw), valid_BQ)

@@ -11,13 +11,13 @@ from ovss.interfaces import Criterion
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.layers.points import sample_points, uncertain_points
-from ovss.ops import resize
+from ovss.ops import at_least_single, resize, without_autocast
 from ovss.registry import LOSSES
 from ovss.structures import RegionAlignment, RegionMasks
 
 from .mask_losses import bce_cost, bce_loss, dice_cost, dice_loss, focal_cost, focal_loss
 from .matching import Pairs, TargetRegions, find_targets, match
-from .predictions import LayerPrediction, full_precision, layer_predictions
+from .predictions import LayerPrediction, layer_predictions
 from .similarity import similarity_loss
 
 MASK_LOSSES = {"bce": (bce_cost, bce_loss), "focal": (focal_cost, focal_loss)}
@@ -110,7 +110,7 @@ class SetMatching(Criterion):
         number = distributed.all_mean(labels_BHW.new_tensor(sum(targets.counts)))
         number = number.float().clamp(min=1)
         found: dict[str, Tensor] = {}
-        with torch.autocast(labels_BHW.device.type, enabled=False):
+        with without_autocast(labels_BHW.device):
             for suffix, layer in layers.items():
                 pairs = self._match(layer, targets)
                 losses = self._losses(layer, targets, pairs, number)
@@ -218,4 +218,4 @@ def _similarity(aligned: RegionAlignment, targets: TargetRegions, pairs: Pairs) 
     category_N = aligned.selection.index_BK[pairs.image_N, targets.slot_R[pairs.region_N]]
     matched = zip(pairs.query_N.split(pairs.counts), category_N.split(pairs.counts))
     unit_TC = F.normalize(aligned.text.mean_TC, dim=1)
-    return similarity_loss(full_precision(proposals.embed_BQSC[:, :, 0]), unit_TC, list(matched))
+    return similarity_loss(at_least_single(proposals.embed_BQSC[:, :, 0]), unit_TC, list(matched))

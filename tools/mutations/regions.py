@@ -7,14 +7,14 @@ LOSS = ("tests/losses/test_set_matching.py", "tests/losses/test_set_matching_gol
 BUGS = [
     dict(
         name="no object is dropped before the softmax",
-        file="ovss/regions.py",
+        file="ovss/decoders/compose.py",
         old="return torch.cat([logits_BKQ, void_BQ[:, None]], dim=1).softmax(1)[:, :-1]",
         new="return logits_BKQ.softmax(1)",
         tests=CORE,
     ),
     dict(
         name="invalid proposals keep their shares",
-        file="ovss/regions.py",
+        file="ovss/decoders/compose.py",
         old="takes_part_BKQ = valid_BK[:, :, None] & valid_BQ[:, None]",
         new="takes_part_BKQ = valid_BK[:, :, None] | ~valid_BQ[:, None]",
         tests=CORE,
