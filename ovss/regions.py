@@ -24,9 +24,11 @@ S     embeddings of a proposal, one for each source, such as a query and CLIP
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from .axes import check_axes, leading
@@ -89,6 +91,23 @@ class Proposals:
 
     def __post_init__(self) -> None:
         check_axes(self)
+
+    @classmethod
+    def of_layers(
+        cls, layers: Sequence[tuple[Tensor, Tensor]], padding: Padding | None = None
+    ) -> Proposals:
+        """Proposals of learned queries, all of which take part.
+
+        Args:
+            layers: masks (B, Q, h, w) and embeddings (B, Q, S, C) after each layer; the last layer
+                gives the proposals, and the others become `earlier`.
+            padding: as in `Proposals`.
+        """
+        *earlier, last = (
+            cls(mask, embed, mask.new_ones(mask.shape[:2], dtype=torch.bool), padding=padding)
+            for mask, embed in layers
+        )
+        return replace(last, earlier=tuple(earlier))
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ BUGS = [
     dict(
         name="cropping of padding takes the whole last cell",
         file="ovss/ops.py",
-        old="centre_M = (torch.arange(kept, dtype=torch.float64) + 0.5) * (own / kept)",
-        new="centre_M = (torch.arange(kept, dtype=torch.float64) + 0.5) * (whole / cells)",
+        old="centre_M = (cell_M + 0.5) * (own / kept)",
+        new="centre_M = (cell_M + 0.5) * (whole / cells)",
         tests=CORE,
     ),
     dict(
