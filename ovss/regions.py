@@ -2,8 +2,11 @@
 
 ::
 
-    images --> Encoder --> ImageFeatures with Proposals --> AlignmentHead --> RegionAlignment
-    RegionAlignment --> Decoder --> RegionMasks, merged by `ovss.inference` --> RegionScores
+    images --> Encoder --> ImageFeatures with Proposals
+    ImageFeatures, TextFeatures, Selection --> AlignmentHead --> RegionAlignment
+    RegionAlignment --> Decoder --> RegionMasks
+    RegionMasks of the whole image --> RegionScores --> PostProcessor --> label map
+    RegionMasks of all windows, merged by `ovss.inference` --> Scores --> PostProcessor
 
 A proposal is a region of one image: a mask and embeddings, both made from pixels alone. The head
 compares the embeddings with the categories. The score of a category at a pixel is
@@ -121,7 +124,7 @@ class RegionAlignment:
         features: image features; `features.proposals` has the masks.
         text: text features of all T categories.
         selection: categories in the K slots.
-        further: logits of further sources that train along, each (B, K + 1, Q) with void last.
+        further: logits of further sources that train, each (B, K + 1, Q) with "no object" last.
         earlier: alignments of the proposals of earlier layers; in training only.
     """
 

@@ -129,6 +129,10 @@ class OpenVocabSegmentor(BaseModel):
             image: features of B images.
             text: features of the vocabulary.
             keep_BT: True for categories that the selector must keep; training only.
+
+        Returns:
+            One logit map for each kept category; or, for a method that compares regions, one mask
+            for each proposal and the shares of the categories in it.
         """
         selection = self.selector(image, text, keep_BT)
         aligned = self.head(image, text, selection)
