@@ -4,9 +4,13 @@ A method is one component of each kind::
 
     Encoder        images and category names  ->  features in one joint space
     Selector       features                   ->  categories that get a mask in each image
-    AlignmentHead  features and selection     ->  cost volume: image against kept categories
-    Decoder        cost volume                ->  one mask per kept category
+    AlignmentHead  features and selection     ->  comparison of the image with the kept categories
+    Decoder        comparison                 ->  masks of the kept categories
     PostProcessor  scores of all views        ->  refined scores (inference only)
+
+The comparison is a cost volume, one vector for each category and cell, or class logits of proposed
+regions. Masks are one map for each category, or one mask for each region and the shares of the
+categories in it.
 
 Three further kinds have registries, but no slot in the figure::
 
@@ -68,7 +72,8 @@ class Encoder(nn.Module, ABC):
         text_level_dims: number of channels of each of `TextFeatures.levels`.
         gives_proposals: True if `ImageFeatures.proposals` is provided.
         proposal_sources: S, the number of embeddings of a proposal; 0 without proposals.
-        training_sources: number of these embeddings in training, if it is smaller; 0 if it is not.
+        training_sources: S in training, if fewer embeddings are computed there; 0 if all of them
+            are.
         reads_labels: True if the proposals come from the ground truth, for upper bounds.
         needs_whole_image: True if inference must not cut the image into windows.
         tower: kind of open_clip image tower in ``self.clip.visual``, ``"vit"`` or ``"convnext"``,
@@ -143,7 +148,7 @@ class AlignmentHead(nn.Module, ABC):
         num_templates: P, the required number of prompt templates; None if any will do.
         needs_proposals: True if the head reads `ImageFeatures.proposals`.
         proposal_sources: required `Encoder.proposal_sources`; None if any will do.
-        training_sources: number of sources of a proposal that the head needs in training.
+        training_sources: smallest S in training that the head works with.
         gives: record that the head returns.
         merges_synonyms: True if the head combines the queries of ``synonyms="max"`` to categories,
             so that the rule can be used in training as well.
@@ -234,12 +239,12 @@ class PostProcessor(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, scores: Any) -> Scores | RegionScores:
-        """Returns refined scores.
+        """Refines the scores.
+
+        It may drop categories, change their probabilities, or add categories of the vocabulary.
 
         Args:
             scores: `Scores`; or `RegionScores` if `reads_regions`.
-
-        It may drop categories, change their probabilities, or add categories of the vocabulary.
         """
 
 

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from .structures import Padding
 
 
+def without_autocast(device: torch.device) -> torch.autocast:
+    """Context in which autocast is off on a device; the meta device counts as a CPU."""
+    return torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Values in at least single precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def resize(x_BChw: Tensor, size: tuple[int, int]) -> Tensor:
     """Resizes maps bilinearly, without antialiasing and without aligning corners.
 
@@ -97,9 +107,9 @@ def crop_padding(maps_BKhw: Tensor, padding: Padding | None) -> Tensor:
         if kept * whole == cells * own:
             maps_BKhw = maps_BKhw.narrow(dim, 0, kept)
         else:
-            centre_M = (torch.arange(kept, dtype=torch.float64) + 0.5) * (own / kept)
-            place_M = centre_M * (cells / whole) - 0.5
-            maps_BKhw = _sample(maps_BKhw, dim, place_M.to(maps_BKhw.device))
+            cell_M = torch.arange(kept, dtype=torch.float64, device=maps_BKhw.device)
+            centre_M = (cell_M + 0.5) * (own / kept)
+            maps_BKhw = _sample(maps_BKhw, dim, centre_M * (cells / whole) - 0.5)
     return maps_BKhw
 
 
@@ -175,7 +185,9 @@ def region_pool(dense_BChw: Tensor, masks_BKHW: Tensor, eps: float = 1e-6) -> Te
     1.0
     """
     grid = (dense_BChw.shape[2], dense_BChw.shape[3])
-    weight_BKhw = F.adaptive_avg_pool2d(masks_BKHW.to(dense_BChw.dtype), grid)
+    weight_BKhw = masks_BKHW.to(dense_BChw.dtype)
+    if weight_BKhw.shape[2:] != grid:
+        weight_BKhw = F.adaptive_avg_pool2d(weight_BKhw, grid)
     weight_BKN = weight_BKhw.flatten(2)
     pooled_BKC = weight_BKN @ dense_BChw.flatten(2).transpose(1, 2)
     return pooled_BKC / weight_BKN.sum(2, keepdim=True).clamp(min=eps)

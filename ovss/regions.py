@@ -2,8 +2,11 @@
 
 ::
 
-    images --> Encoder --> ImageFeatures with Proposals --> AlignmentHead --> RegionAlignment
-    RegionAlignment --> Decoder --> RegionMasks, merged by `ovss.inference` --> RegionScores
+    images --> Encoder --> ImageFeatures with Proposals
+    ImageFeatures, TextFeatures, Selection --> AlignmentHead --> RegionAlignment
+    RegionAlignment --> Decoder --> RegionMasks
+    RegionMasks of the whole image --> RegionScores --> PostProcessor --> label map
+    RegionMasks of all windows, merged by `ovss.inference` --> Scores --> PostProcessor
 
 A proposal is a region of one image: a mask and embeddings, both made from pixels alone. The head
 compares the embeddings with the categories. The score of a category at a pixel is
@@ -24,7 +27,8 @@ S     embeddings of a proposal, one for each source, such as a query and CLIP
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -91,6 +95,23 @@ class Proposals:
     def __post_init__(self) -> None:
         check_axes(self)
 
+    @classmethod
+    def of_layers(
+        cls, layers: Sequence[tuple[Tensor, Tensor]], padding: Padding | None = None
+    ) -> Proposals:
+        """Proposals of learned queries, all of which take part.
+
+        Args:
+            layers: masks (B, Q, h, w) and embeddings (B, Q, S, C) after each layer; the last layer
+                gives the proposals, and the others become `earlier`.
+            padding: as in `Proposals`.
+        """
+        *earlier, last = (
+            cls(mask, embed, mask.new_ones(mask.shape[:2], dtype=torch.bool), padding=padding)
+            for mask, embed in layers
+        )
+        return replace(last, earlier=tuple(earlier))
+
 
 @dataclass(frozen=True)
 class RegionAlignment:
@@ -103,7 +124,7 @@ class RegionAlignment:
         features: image features; `features.proposals` has the masks.
         text: text features of all T categories.
         selection: categories in the K slots.
-        further: logits of further sources that train along, each (B, K + 1, Q) with void last.
+        further: logits of further sources that train, each (B, K + 1, Q) with "no object" last.
         earlier: alignments of the proposals of earlier layers; in training only.
     """
 
@@ -174,28 +195,3 @@ class RegionScores:
 
     def __post_init__(self) -> None:
         check_axes(self, K=self.selection.index_BK.shape[1])
-
-
-def shares(
-    logits_BKQ: Tensor, void_BQ: Tensor | None, valid_BK: Tensor, valid_BQ: Tensor
-) -> Tensor:
-    """Share (B, K, Q) of each category in each proposal.
-
-    Args:
-        logits_BKQ: logit of each category for each proposal.
-        void_BQ: logit of "no object"; None: see `RegionAlignment`.
-        valid_BK: False in padding slots, whose share is 0.
-        valid_BQ: False for proposals that do not take part, whose shares are 0.
-
-    >>> yes = torch.tensor([[True]])
-    >>> shares(torch.zeros(1, 1, 1), torch.zeros(1, 1), yes, yes).item()
-    0.5
-    """
-    takes_part_BKQ = valid_BK[:, :, None] & valid_BQ[:, None]
-    full = torch.promote_types(logits_BKQ.dtype, torch.float32)
-    logits_BKQ = logits_BKQ.to(full).masked_fill(~takes_part_BKQ, -torch.inf)
-    if void_BQ is None:
-        return logits_BKQ.exp()
-    # a void of an invalid proposal may be anything, and must not make NaN of a row of -inf
-    void_BQ = void_BQ.to(full).masked_fill(~valid_BQ, 0.0)
-    return torch.cat([logits_BKQ, void_BQ[:, None]], dim=1).softmax(1)[:, :-1]

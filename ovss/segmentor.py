@@ -33,6 +33,7 @@ from .registry import (
     SELECTORS,
     check_arguments,
 )
+from .selection import present_labels
 from .structures import (
     IGNORE,
     Alignment,
@@ -128,6 +129,10 @@ class OpenVocabSegmentor(BaseModel):
             image: features of B images.
             text: features of the vocabulary.
             keep_BT: True for categories that the selector must keep; training only.
+
+        Returns:
+            One logit map for each kept category; or, for a method that compares regions, one mask
+            for each proposal and the shares of the categories in it.
         """
         selection = self.selector(image, text, keep_BT)
         aligned = self.head(image, text, selection)
@@ -373,7 +378,4 @@ def present_categories(labels_BHW: Tensor, num_categories: int) -> Tensor:
             f"{num_categories} names, got {low}..{high}. Check the labels of the dataset against "
             "its vocabulary."
         )
-    # One extra column collects the ignored pixels and is cut off.
-    keep_BT1 = labels_BHW.new_zeros(len(labels_BHW), num_categories + 1, dtype=torch.bool)
-    slot_BM = torch.where(labels_BHW == IGNORE, num_categories, labels_BHW).flatten(1)
-    return keep_BT1.scatter_(1, slot_BM, True)[:, :-1]
+    return present_labels(labels_BHW, num_categories)

@@ -159,3 +159,19 @@ class Selection:
         index_BK2 = torch.gather(self.index_BK, 1, slots.index_BK) * slots.valid_BK
         narrow = Selection(index_BK2, slots.valid_BK, self.num_categories, self.scores_BT)
         return narrow, slots.index_BK
+
+
+def present_labels(labels_BHW: Tensor, count: int) -> Tensor:
+    """Labels that occur in each label map, as a boolean (B, count).
+
+    Args:
+        labels_BHW: label maps with values 0..count - 1 or `IGNORE`.
+        count: number of labels.
+
+    >>> present_labels(torch.tensor([[[2, 0, IGNORE]]]), 3).tolist()
+    [[True, False, True]]
+    """
+    # one extra column collects the ignored pixels and is cut off
+    present_BC = labels_BHW.new_zeros(labels_BHW.shape[0], count + 1, dtype=torch.bool)
+    column_BM = torch.where(labels_BHW == IGNORE, count, labels_BHW).flatten(1)
+    return present_BC.scatter_(1, column_BM, True)[:, :-1]

@@ -28,8 +28,8 @@ N     flattened list, usually of the valid (image, category) pairs
 K says how many categories an image keeps, not which ones. A tensor with a K axis therefore always
 travels together with its `Selection`, which maps the K slots to the T categories.
 
-Methods that compare regions with the categories have an `Alignment`, `Masks` and `Scores` of their
-own kind, see `ovss.regions`.
+Methods that compare regions, not cells, with the categories fill `ImageFeatures.proposals`, and
+have a record of their own in place of `Alignment`, `Masks` and `Scores`, see `ovss.regions`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -92,6 +94,25 @@ def test_mask_logits_are_resized_cropped_and_resized_before_the_sigmoid(
     assert torch.allclose(chosen, expected.amax(1), atol=1e-5)
     dense = dense_scores(scores_of(masks, size))
     assert torch.allclose(dense.probs_BKHW, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("at_input", [False, True])
+def test_autocast_changes_neither_masks_nor_their_sum(at_input):
+    masks = random_regions(padding=Padding((32, 64), (30, 41)), merge_at_input=at_input)
+    expected = region_maps(masks, (40, 50))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(region_maps(masks, (40, 50)), expected)
+    half = replace(masks, mask_BQhw=masks.mask_BQhw.bfloat16())
+    exact = replace(masks, mask_BQhw=half.mask_BQhw.float())
+    assert torch.equal(region_maps(half, (40, 50)), region_maps(exact, (40, 50)))
+
+
+def test_class_logits_have_single_precision_under_autocast():
+    model = region_model()
+    image, text = model.encoder.encode_image(make_images(1)), model.encode_vocabulary(make_names(5))
+    expected = model.segment(image, text).share_BKQ
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.segment(image, text).share_BKQ, expected)
 
 
 @pytest.mark.parametrize("size", [(70, 80), (30, 41), (11, 100)])

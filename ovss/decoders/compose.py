@@ -1,7 +1,12 @@
+"""Decoder of methods that compare regions: it composes masks and class logits of the proposals."""
+
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from ovss.interfaces import Decoder
-from ovss.regions import shares
+from ovss.ops import at_least_single
 from ovss.registry import DECODERS
 from ovss.structures import RegionAlignment, RegionMasks
 
@@ -46,3 +51,27 @@ class ComposeDecoder(Decoder):
             self.merge_at_input,
             aligned if self.training else None,
         )
+
+
+def shares(
+    logits_BKQ: Tensor, void_BQ: Tensor | None, valid_BK: Tensor, valid_BQ: Tensor
+) -> Tensor:
+    """Share (B, K, Q) of each category in each proposal.
+
+    Args:
+        logits_BKQ: logit of each category for each proposal.
+        void_BQ: logit of "no object"; None: see `RegionAlignment`.
+        valid_BK: False in padding slots, whose share is 0.
+        valid_BQ: False for proposals that do not take part, whose shares are 0.
+
+    >>> yes = torch.tensor([[True]])
+    >>> shares(torch.zeros(1, 1, 1), torch.zeros(1, 1), yes, yes).item()
+    0.5
+    """
+    takes_part_BKQ = valid_BK[:, :, None] & valid_BQ[:, None]
+    logits_BKQ = at_least_single(logits_BKQ).masked_fill(~takes_part_BKQ, -torch.inf)
+    if void_BQ is None:
+        return logits_BKQ.exp()
+    # a void of an invalid proposal may be anything, and must not make NaN of a row of -inf
+    void_BQ = void_BQ.to(logits_BKQ).masked_fill(~valid_BQ, 0.0)
+    return torch.cat([logits_BKQ, void_BQ[:, None]], dim=1).softmax(1)[:, :-1]

@@ -21,6 +21,7 @@ from ovss.layers.crops import (
     mask_extents,
     nearest_index,
 )
+from ovss.layers.pixels import normalize_pixels
 from ovss.ops import resize
 from ovss.registry import EMBEDDERS
 from ovss.structures import ImageFeatures, Proposals
@@ -96,8 +97,7 @@ class CropEmbedder(RegionEmbedder):
         """
         visual = encoder.clip.visual
         self._check(visual)
-        pixels_B3HW = image_B3HW if image_B3HW.is_floating_point() else image_B3HW.float()
-        pixels_B3HW = (pixels_B3HW - encoder.mean_311) / encoder.std_311
+        pixels_B3HW = normalize_pixels(image_B3HW, encoder.mean_311, encoder.std_311)
         embeds, filled = [], []
         for pixels_3HW, mask_Qhw in zip(pixels_B3HW, proposals.mask_BQhw):
             size = (pixels_3HW.shape[1], pixels_3HW.shape[2])

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ovss.interfaces import RegionEmbedder
 from ovss.layers.hard_pool import hard_pool
+from ovss.ops import crop_padding
 from ovss.registry import EMBEDDERS
 from ovss.structures import ImageFeatures, Proposals
 
@@ -21,6 +22,9 @@ class PooledEmbedder(RegionEmbedder):
     CLIP treats an image in the same way, with the mean over all cells (FC-CLIP, NeurIPS 2023,
     section 3.3). The cells of a region are those where its mask logit, resized to the last stage,
     is positive. The head follows the mean, so that the result differs from a mean of dense tokens.
+
+    Masks of a padded input are averaged with its padding, as published. Where only the image or
+    only the masks are padded, padding is cut off.
     """
 
     tower = "convnext"
@@ -42,7 +46,11 @@ class PooledEmbedder(RegionEmbedder):
                 f"levels that are finer by {encoder.level_scales}. Add the last stage to `levels`."
             )
         last_BDhw = features.levels[encoder.level_scales.index(1)]
-        pooled_BQD, filled_BQ = hard_pool(last_BDhw, proposals.mask_BQhw)
+        mask_BQhw = proposals.mask_BQhw
+        if features.padding != proposals.padding:  # masks and cells cover different areas
+            last_BDhw = crop_padding(last_BDhw, features.padding)
+            mask_BQhw = crop_padding(mask_BQhw, proposals.padding)
+        pooled_BQD, filled_BQ = hard_pool(last_BDhw, mask_BQhw)
         visual = encoder.clip.visual
         # each mean is like an image of one cell
         embed_NC = visual.head(

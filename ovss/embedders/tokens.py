@@ -15,6 +15,7 @@ from ovss.interfaces import RegionEmbedder
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.layers.patches import embed_patches
+from ovss.layers.pixels import normalize_pixels
 from ovss.layers.region_tokens import TokenSight, project_tokens, run_with_regions
 from ovss.ops import crop_padding, resize
 from ovss.registry import EMBEDDERS
@@ -138,7 +139,7 @@ def _squashed(encoder: Any, image_B3HW: Tensor, size: Size, interpolation: str) 
             f"Region tokens expect an image_size of whole patches of {visual.patch_size} pixels, "
             f"got {(height, width)}."
         )
-    pixels_B3HW = (image_B3HW - encoder.mean_311) / encoder.std_311
+    pixels_B3HW = normalize_pixels(image_B3HW, encoder.mean_311, encoder.std_311)
     return F.interpolate(pixels_B3HW, (height, width), mode=interpolation, align_corners=False)
 
 

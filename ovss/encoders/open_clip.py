@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ovss.interfaces import Encoder
+from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
 from .architecture import build_clip, check_architecture, read_model_config
 from .dense import dense_mode
 from .learned_context import learned_context
-from .pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from .trainable import set_trainable
 from .vit import image_features
 from .vocabulary_encoder import VocabularyEncoder

@@ -9,13 +9,18 @@ from torch import Tensor
 
 from ovss.interfaces import Encoder
 from ovss.io.excerpts import excerpt
+from ovss.layers.pixels import (
+    pad_to_multiple,
+    place_in_multiple,
+    prepare_pixels,
+    register_pixel_statistics,
+    whole_cells,
+)
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
 from .architecture import build_clip, check_convnext, read_model_config, with_dropout
 from .convnext import convnext_features
-from .padded import pad_to_multiple, place_in_multiple
-from .pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from .trainable import set_trainable
 from .vocabulary_encoder import VocabularyEncoder
 from .weights import find_pretrained, load_pretrained, preprocess_of

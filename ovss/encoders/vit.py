@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ovss.layers.patches import embed_patches, resize_positions
+from ovss.layers.patches import embed_patches
 from ovss.structures import ImageFeatures
 
 from .dense import DenseMode, LastBlock
 
-__all__ = ["embed_patches", "image_features", "resize_positions"]
+__all__ = ["image_features"]
 
 
 def image_features(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ovss.io.excerpts import excerpt
 from ovss.io.fingerprint import Fingerprint
+from ovss.ops import without_autocast
 from ovss.structures import TextFeatures, Vocabulary
 
 from .open_clip_text import TextRules, embed_vocabulary, text_tower
@@ -118,11 +119,10 @@ class VocabularyEncoder:
         context_MD: Tensor | None = None,
     ) -> Tensor:
         """Embeddings without gradients, autocast or inference mode, usable in any later call."""
-        kind = device.type if device.type != "meta" else "cpu"
         with (
             torch.inference_mode(False),
             torch.no_grad(),
-            torch.autocast(kind, enabled=False),
+            without_autocast(device),
         ):
             return self._embed(clip, vocabulary, context_MD)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ovss.interfaces import AlignmentHead
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
+from ovss.ops import at_least_single, without_autocast
 from ovss.registry import HEADS, check_arguments
 from ovss.structures import (
     ImageFeatures,
@@ -25,6 +26,7 @@ from ovss.vocabularies import load_names
 from ovss.vocabularies.seen import seen_queries
 
 from .ensemble import Ensemble
+from .synonyms import SynonymGroups, group_synonyms
 
 VOIDS = ("normalized", "plain", "none")
 
@@ -123,10 +125,11 @@ class RegionHead(AlignmentHead):
             )
         count = len(self.scales) if self.ensemble and not self.training else self.trained
         rows = self._rows(text, selection, count)
-        aligned = self._align(proposals, image, text, selection, rows)
+        groups = group_synonyms(text, selection)
+        aligned = self._align(proposals, image, text, groups, rows)
         if self.training or self.ensemble is None:
             return aligned
-        return self._combined(proposals, aligned, rows, selection)
+        return self._combined(proposals, aligned, groups, rows)
 
     def _rows(self, text: TextFeatures, selection: Selection, count: int) -> list[Tensor]:
         """Embeddings (B, K, C) with which each of the first sources is compared."""
@@ -142,40 +145,50 @@ class RegionHead(AlignmentHead):
         proposals: Proposals,
         image: ImageFeatures,
         text: TextFeatures,
-        selection: Selection,
+        groups: SynonymGroups,
         rows: list[Tensor],
     ) -> RegionAlignment:
         """Logits of the sources that train, for the last layer and for earlier ones."""
         logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, 0, rows[0])
-        narrow, logits_BKQ = merge_synonyms(logits_BKQ, text, selection)
         further = []
         # embedders may leave out earlier layers, whose proposals then have fewer sources
         trained = min(self.trained, proposals.embed_BQSC.shape[2]) if self.training else 1
         for source in range(1, trained):
             more_BKQ, more_BQ = self._logits(proposals.embed_BQSC, source, rows[source])
-            _, more_BKQ = merge_synonyms(more_BKQ, text, selection)
-            further.append(torch.cat([more_BKQ, more_BQ[:, None]], dim=1))
-        earlier = [self._align(layer, image, text, selection, rows) for layer in proposals.earlier]
+            further.append(torch.cat([groups.highest(more_BKQ), more_BQ[:, None]], dim=1))
+        earlier = [self._align(layer, image, text, groups, rows) for layer in proposals.earlier]
         return RegionAlignment(
-            logits_BKQ, void_BQ, image, text, narrow, tuple(further), tuple(earlier)
+            groups.highest(logits_BKQ),
+            void_BQ,
+            image,
+            text,
+            groups.selection,
+            tuple(further),
+            tuple(earlier),
         )
 
     def _logits(self, embed_BQSC: Tensor, source: int, rows_BKC: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (B, K, Q) and void logits (B, Q) of one source."""
-        embed_BQC = embed_BQSC[:, :, source]
+        embed_BQC = at_least_single(embed_BQSC[:, :, source])
         if self.normalize[source]:
             embed_BQC = F.normalize(embed_BQC, dim=2)
         scale: Tensor | float = self.scales[source]
         if source == 0 and self.log_scale is not None:
             scale = self.log_scale.exp().clamp(max=self.max_scale)
-        logits_BKQ = scale * (rows_BKC.to(embed_BQC) @ embed_BQC.transpose(1, 2))
-        if self.void is None:
-            return logits_BKQ, logits_BKQ.new_full(embed_BQC.shape[:2], -torch.inf)
-        void_C = F.normalize(self.void, dim=0) if self.void_kind == "normalized" else self.void
-        return logits_BKQ, scale * (embed_BQC @ void_C.to(embed_BQC))
+        # a logit of CLIP's scale in half precision would be off by 0.1
+        with without_autocast(embed_BQC.device):
+            logits_BKQ = scale * (rows_BKC.to(embed_BQC) @ embed_BQC.transpose(1, 2))
+            if self.void is None:
+                return logits_BKQ, logits_BKQ.new_full(embed_BQC.shape[:2], -torch.inf)
+            void_C = F.normalize(self.void, dim=0) if self.void_kind == "normalized" else self.void
+            return logits_BKQ, scale * (embed_BQC @ void_C.to(embed_BQC))
 
     def _combined(
-        self, proposals: Proposals, first: RegionAlignment, rows: list[Tensor], selection: Selection
+        self,
+        proposals: Proposals,
+        first: RegionAlignment,
+        groups: SynonymGroups,
+        rows: list[Tensor],
     ) -> RegionAlignment:
         """Logarithms of the shares that the ensemble gives."""
         assert self.ensemble is not None
@@ -183,49 +196,25 @@ class RegionHead(AlignmentHead):
         logits, voids = [first.logits_BKQ], [first.void_BQ]
         for source in range(1, len(self.scales)):
             logits_BKQ, void_BQ = self._logits(proposals.embed_BQSC, source, rows[source])
-            logits.append(merge_synonyms(logits_BKQ, first.text, selection)[1])
+            logits.append(groups.highest(logits_BKQ))
             voids.append(void_BQ)
-        seen_BK = first.selection.gather(self._seen_T(first.text))
+        selection = groups.selection
+        seen_BK = selection.gather(self._seen_T(first.text))
         shares_BKQ = self.ensemble.log_shares(
-            logits, voids, seen_BK, first.selection.valid_BK, proposals.filled_BQ
+            logits, voids, seen_BK, selection.valid_BK, proposals.filled_BQ
         )
-        return RegionAlignment(shares_BKQ, None, first.features, first.text, first.selection)
+        return RegionAlignment(shares_BKQ, None, first.features, first.text, selection)
 
     def _seen_T(self, text: TextFeatures) -> Tensor:
         """True for each name whose category was seen in training, bool (T,)."""
         vocabulary, device = text.vocabulary, text.embeds_TPC.device
         if vocabulary is None or not self.seen:
             return torch.zeros(len(text.embeds_TPC), dtype=torch.bool, device=device)
-        if vocabulary not in self._seen_masks:
-            seen_T = torch.from_numpy(seen_queries(vocabulary, self.seen))
+        seen_T = self._seen_masks.get(vocabulary)
+        if seen_T is None or seen_T.device != device:
+            seen_T = torch.from_numpy(seen_queries(vocabulary, self.seen)).to(device)
             self._seen_masks = {vocabulary: seen_T}
-        return self._seen_masks[vocabulary].to(device)
-
-
-def merge_synonyms(
-    logits_BKQ: Tensor, text: TextFeatures, selection: Selection
-) -> tuple[Selection, Tensor]:
-    """Gives each category the highest logit of its kept names, in the slot of the first of them.
-
-    Returns:
-        Selection of one name for each category, and its logits (B, K2, Q). Without synonyms that
-        are queries of their own, both are unchanged.
-    """
-    if text.owner_T is None:
-        return selection, logits_BKQ
-    batch, _, queries = logits_BKQ.shape
-    categories, names = len(text.owner_T), selection.num_categories
-    owner_BK = text.owner_T[selection.index_BK].masked_fill(~selection.valid_BK, categories)
-    first_BG = torch.full((batch, categories + 1), names, device=owner_BK.device)
-    first_BG = first_BG.scatter_reduce(1, owner_BK, selection.index_BK, "amin")
-    is_first_BK = first_BG.gather(1, owner_BK) == selection.index_BK
-    highest_BGQ = logits_BKQ.new_full((batch, categories + 1, queries), -torch.inf)
-    owner_BKQ = owner_BK[:, :, None].expand(-1, -1, queries)
-    highest_BGQ = highest_BGQ.scatter_reduce(1, owner_BKQ, logits_BKQ, "amax")
-    narrow, slot_BK = selection.narrow(is_first_BK)
-    kept_BK = owner_BK.gather(1, slot_BK)
-    merged_BKQ = highest_BGQ.gather(1, kept_BK[:, :, None].expand(-1, -1, queries))
-    return narrow, merged_BKQ.masked_fill(~narrow.valid_BK[:, :, None], 0.0)
+        return seen_T
 
 
 def _unit_text(text: TextFeatures) -> Tensor:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .region_tokens import run_block
+
 __all__ = ["embed_with_mask_prompts"]
 
 
@@ -38,8 +40,7 @@ def embed_with_mask_prompts(
     x_BLD = visual.ln_pre(x_BLD)
     *blocks, last = visual.transformer.resblocks
     for index, block in enumerate(blocks, 1):
-        x_BLD = x_BLD + block.ls_1(block.attn(block.ln_1(x_BLD)))
-        x_BLD = x_BLD + block.ls_2(block.mlp(block.ln_2(x_BLD)))
+        x_BLD = run_block(block, x_BLD)
         if index < len(prompts):
             hidden_BND = _hide(x_BLD[:, 1:], seen_BN1, prompts[index])
             x_BLD = torch.cat([x_BLD[:, :1], hidden_BND], dim=1)

@@ -33,7 +33,8 @@ class FPNPixelDecoder(nn.Module):
         for part in self.modules():
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_uniform_(part.weight, a=1)
-        self.mask_features.bias.data.zero_()  # type: ignore[union-attr]
+        assert self.mask_features.bias is not None
+        nn.init.zeros_(self.mask_features.bias)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Computes the features of the masks, (B, dim, h, w) on the grid of the finest level.
@@ -83,7 +84,8 @@ class QueryDecoder(nn.Module):
             if parameter.ndim > 1:
                 nn.init.xavier_uniform_(parameter)
         nn.init.kaiming_uniform_(self.project.weight, a=1)
-        self.project.bias.data.zero_()  # type: ignore[union-attr]
+        assert self.project.bias is not None
+        nn.init.zeros_(self.project.bias)
 
     def forward(self, level_BDhw: Tensor, every: bool) -> list[Tensor]:
         """Computes the queries after each layer, each (B, Q, dim).

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
-from ovss.ops import resize
+from ovss.ops import at_least_single, resize, without_autocast
 
 from .deformable import DeformableAttention, Size, cell_centres
 from .guided import mlp
@@ -91,11 +91,8 @@ class PixelDecoder(nn.Module):
             raise ValueError(
                 f"PixelDecoder expects {len(self.embeds) + 1} levels, got {len(levels)}."
             )
-        kind = levels[0].device.type
-        with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
-            fine, *coarse = (
-                level.to(torch.promote_types(level.dtype, torch.float32)) for level in levels
-            )
+        with without_autocast(levels[0].device):
+            fine, *coarse = (at_least_single(level) for level in levels)
             maps = self._attend(coarse[::-1])
             fine_BDhw = self.lateral(fine)
             fine_BDhw = fine_BDhw + resize(maps[-1], (fine.shape[2], fine.shape[3]))

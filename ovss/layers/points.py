@@ -14,14 +14,16 @@ def sample_points(maps_NHW: Tensor, point_NP2: Tensor) -> Tensor:
 
     Args:
         maps_NHW: one map for each row of points.
-        point_NP2: (x, y) of each point in 0..1, from the left and upper border of the map.
+        point_NP2: (x, y) of each point in 0..1, from the left and upper border of the map; a single
+            row of points serves all maps.
 
     >>> sample_points(torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[0.5, 0.5]]]))
     tensor([[2.]])
     """
-    grid_NP12 = 2 * point_NP2[:, :, None] - 1
-    values_N1P1 = F.grid_sample(maps_NHW[:, None], grid_NP12.to(maps_NHW), align_corners=False)
-    return values_N1P1[:, 0, :, 0]
+    grid_NP12 = (2 * point_NP2[:, :, None] - 1).to(maps_NHW)
+    if point_NP2.shape[0] == 1:  # maps as channels, so that weights are computed once
+        return F.grid_sample(maps_NHW[None], grid_NP12, align_corners=False)[0, :, :, 0]
+    return F.grid_sample(maps_NHW[:, None], grid_NP12, align_corners=False)[:, 0, :, 0]
 
 
 @torch.no_grad()
@@ -42,7 +44,7 @@ def uncertain_points(
     batch, chosen = len(logits_NHW), int(importance * count)
     candidate_NM2 = torch.rand(batch, int(oversample * count), 2, device=logits_NHW.device)
     doubt_NM = -sample_points(logits_NHW, candidate_NM2).abs()
-    index_NR = doubt_NM.topk(chosen, dim=1).indices
+    index_NR = doubt_NM.topk(chosen, dim=1, sorted=False).indices
     kept_NR2 = candidate_NM2.gather(1, index_NR[:, :, None].expand(-1, -1, 2))
     fresh_NF2 = torch.rand(batch, count - chosen, 2, device=logits_NHW.device)
     return torch.cat([kept_NR2, fresh_NF2], dim=1)

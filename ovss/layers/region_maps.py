@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ovss.ops import resize_axis, resize_rows, source_rows
+from ovss.ops import at_least_single, resize_axis, resize_rows, source_rows, without_autocast
 from ovss.structures import RegionMasks, RegionScores
 
 __all__ = ["Blocks", "region_blocks", "region_maps"]
@@ -75,16 +75,18 @@ def _mask_rows(regions: Regions, size: tuple[int, int], rows: slice) -> Tensor:
     Each of the two resizes is a linear map of rows and one of columns. The maps of an axis are
     multiplied first, so that maps of the size of the padded input are never made.
     """
-    mask_BQhw = regions.mask_BQhw
+    device = regions.mask_BQhw.device
     vertical, horizontal = _axes(regions, size)
     if vertical.is_identity and horizontal.is_identity:
-        return mask_BQhw[:, :, rows]
+        return at_least_single(regions.mask_BQhw[:, :, rows])
     needed = vertical.source(rows)
-    row_Rh = vertical.matrix(rows, needed, mask_BQhw.device).to(mask_BQhw)
+    mask_BQhw = at_least_single(regions.mask_BQhw[:, :, needed])
+    row_Rh = vertical.matrix(rows, needed, device).to(mask_BQhw)
     every_w, every_W = slice(0, horizontal.cells), slice(0, size[1])
-    column_Ww = horizontal.matrix(every_W, every_w, mask_BQhw.device).to(mask_BQhw)
-    # columns first, because a band has few source rows
-    return row_Rh @ (mask_BQhw[:, :, needed] @ column_Ww.T)
+    column_Ww = horizontal.matrix(every_W, every_w, device).to(mask_BQhw)
+    # columns first, because a band has few source rows; half precision would move borders
+    with without_autocast(device):
+        return row_Rh @ (mask_BQhw @ column_Ww.T)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def _axes(regions: Regions, size: tuple[int, int]) -> tuple[_Axis, _Axis]:
 
 def _merge(share_BkQ: Tensor, prob_BQRW: Tensor) -> Tensor:
     prob_BQRW = prob_BQRW.to(share_BkQ.dtype)  # masks may be of another precision
-    return (share_BkQ @ prob_BQRW.flatten(2)).unflatten(2, prob_BQRW.shape[2:])
+    with without_autocast(share_BkQ.device):
+        return (share_BkQ @ prob_BQRW.flatten(2)).unflatten(2, prob_BQRW.shape[2:])
 
 
 def _bands(values_of_row: int, height: int) -> Iterator[slice]:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.ops import without_autocast
+
 _CHANNELS_PER_GROUP = 16
 
 
@@ -80,8 +82,7 @@ class GuidedUpsample(nn.Module):
             The kernel (dim, out, 4, 4) for `forward`, and a map (out, *size) to add to its offset.
         """
         first = self.conv1.weight[:, : self.kept]
-        kind = first.device.type if first.device.type != "meta" else "cpu"
-        with torch.autocast(kind, enabled=False):
+        with without_autocast(first.device):
             kernel = F.conv2d(self.enlarge.weight, first, padding=2)
             bias_o1hw = torch.einsum("m,omhw->ohw", self.enlarge.bias, first)[:, None]
             ones_11HW = first.new_ones(1, 1, *size)

@@ -36,12 +36,16 @@ def dice_loss(logits_NM: Tensor, target_NM: Tensor) -> Tensor:
 
 def bce_cost(logits_QM: Tensor, target_GM: Tensor) -> Tensor:
     """Binary cross-entropy of every pair, (Q, G)."""
-    return _pair_cost(F.softplus(-logits_QM), F.softplus(logits_QM), target_GM)
+    # softplus(-x) t + softplus(x) (1 - t) = softplus(x) - x t
+    negative_Q1 = F.softplus(logits_QM).sum(1, keepdim=True)
+    return (negative_Q1 - logits_QM @ target_GM.T) / logits_QM.shape[1]
 
 
 def focal_cost(logits_QM: Tensor, target_GM: Tensor) -> Tensor:
     """Focal loss of every pair, (Q, G)."""
-    return _pair_cost(*_focal_terms(logits_QM), target_GM)
+    positive_QM, negative_QM = _focal_terms(logits_QM)
+    summed_QG = positive_QM @ target_GM.T + negative_QM @ (1 - target_GM).T
+    return summed_QG / logits_QM.shape[1]
 
 
 def dice_cost(logits_QM: Tensor, target_GM: Tensor) -> Tensor:
@@ -49,12 +53,6 @@ def dice_cost(logits_QM: Tensor, target_GM: Tensor) -> Tensor:
     prob_QM = logits_QM.sigmoid()
     total_QG = prob_QM.sum(1)[:, None] + target_GM.sum(1)
     return 1 - (2 * prob_QM @ target_GM.T + 1) / (total_QG + 1)
-
-
-def _pair_cost(positive_QM: Tensor, negative_QM: Tensor, target_GM: Tensor) -> Tensor:
-    """Mean over the points of the term for positives or for negatives, as the target says."""
-    summed_QG = positive_QM @ target_GM.T + negative_QM @ (1 - target_GM).T
-    return summed_QG / positive_QM.shape[1]
 
 
 def _focal_terms(logits_NM: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,32 +11,16 @@ from ovss.interfaces import Criterion
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.layers.points import sample_points, uncertain_points
-from ovss.ops import resize
+from ovss.ops import at_least_single, resize, without_autocast
 from ovss.registry import LOSSES
-from ovss.structures import IGNORE, RegionAlignment, RegionMasks, Selection
+from ovss.structures import RegionAlignment, RegionMasks
 
 from .mask_losses import bce_cost, bce_loss, dice_cost, dice_loss, focal_cost, focal_loss
+from .matching import Pairs, TargetRegions, find_targets, match
+from .predictions import LayerPrediction, layer_predictions
 from .similarity import similarity_loss
 
 MASK_LOSSES = {"bce": (bce_cost, bce_loss), "focal": (focal_cost, focal_loss)}
-
-
-@dataclass(frozen=True)
-class _Targets:
-    """Regions of one image in the ground truth: one for each category in the label map."""
-
-    slot_G: Tensor
-    mask_GHW: Tensor
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """Prediction of one layer, in full precision."""
-
-    logits_BRQ: Tensor
-    further: tuple[Tensor, ...]
-    mask_BQhw: Tensor
-    valid_BQ: Tensor
 
 
 @LOSSES.register_module(name="set_matching")
@@ -122,15 +104,16 @@ class SetMatching(Criterion):
                 "set_matching expects RegionMasks.aligned, which decoders set in training. Call "
                 "train() on the model."
             )
-        layers = _layers(masks, masks.aligned)
+        layers = layer_predictions(masks, masks.aligned)
         targets = find_targets(labels_BHW, masks.selection, layers[""].mask_BQhw.dtype)
-        own = sum(len(target.slot_G) for target in targets)
-        number = distributed.all_mean(labels_BHW.new_tensor(own)).float()
+        # mean over the ranks of the number of regions (Mask2Former's normaliser)
+        number = distributed.all_mean(labels_BHW.new_tensor(sum(targets.counts)))
+        number = number.float().clamp(min=1)
         found: dict[str, Tensor] = {}
-        with torch.autocast(labels_BHW.device.type, enabled=False):
+        with without_autocast(labels_BHW.device):
             for suffix, layer in layers.items():
                 pairs = self._match(layer, targets)
-                losses = self._losses(layer, targets, pairs, number.clamp(min=1))
+                losses = self._losses(layer, targets, pairs, number)
                 found |= {f"{name}{suffix}": value for name, value in losses.items()}
                 if self.similarity_weight and not suffix:
                     loss = _similarity(masks.aligned, targets, pairs)
@@ -138,35 +121,28 @@ class SetMatching(Criterion):
         return found
 
     def _losses(
-        self,
-        layer: _Layer,
-        targets: list[_Targets],
-        pairs: list[tuple[Tensor, Tensor]],
-        number: Tensor,
+        self, layer: LayerPrediction, targets: TargetRegions, pairs: Pairs, number: Tensor
     ) -> dict[str, Tensor]:
         """Weighted losses of one layer."""
         names = {f"loss_class_source{i}": logits for i, logits in enumerate(layer.further, 1)}
         classes = {"loss_class": layer.logits_BRQ, **names}
-        mask, dice = self._mask_losses(layer, targets, pairs, number)
-        return {
-            **{
-                name: self.weights["class"] * self._class_loss(logits, layer, targets, pairs)
-                for name, logits in classes.items()
-            },
-            "loss_mask": self.weights["mask"] * mask,
-            "loss_dice": self.weights["dice"] * dice,
+        losses = {
+            name: self.weights["class"] * self._class_loss(logits, layer.valid_BQ, targets, pairs)
+            for name, logits in classes.items()
         }
+        mask, dice = self._mask_losses(layer, targets, pairs, number)
+        losses["loss_mask"] = self.weights["mask"] * mask
+        losses["loss_dice"] = self.weights["dice"] * dice
+        return losses
 
     @torch.no_grad()
-    def _match(self, layer: _Layer, targets: list[_Targets]) -> list[tuple[Tensor, Tensor]]:
-        """Matched proposals and regions of each image, by ascending proposal."""
-        pairs = []
-        for image, target in enumerate(targets):
-            cost_QG = self.cost(
-                layer.logits_BRQ[image], layer.mask_BQhw[image], target.slot_G, target.mask_GHW
-            )
-            pairs.append(assign(cost_QG, layer.valid_BQ[image], image))
-        return pairs
+    def _match(self, layer: LayerPrediction, targets: TargetRegions) -> Pairs:
+        """Matched proposals and regions."""
+        regions = zip(targets.slot_R.split(targets.counts), targets.mask_RHW.split(targets.counts))
+        images = zip(layer.logits_BRQ, layer.mask_BQhw, regions, strict=True)
+        return match(
+            [self.cost(logits, masks, *own) for logits, masks, own in images], layer.valid_BQ
+        )
 
     def cost(self, logits_RQ: Tensor, mask_Qhw: Tensor, slot_G: Tensor, mask_GHW: Tensor) -> Tensor:
         """Cost (Q, G) of matching each proposal with each region of an image.
@@ -183,8 +159,8 @@ class SetMatching(Criterion):
             value_QM = mask_Qhw.flatten(1)
         else:
             point_1P2 = torch.rand(1, self.points, 2, device=mask_Qhw.device)
-            value_QM = sample_points(mask_Qhw, point_1P2.expand(len(mask_Qhw), -1, -1))
-            target_GM = sample_points(mask_GHW, point_1P2.expand(len(mask_GHW), -1, -1))
+            value_QM = sample_points(mask_Qhw, point_1P2)
+            target_GM = sample_points(mask_GHW, point_1P2)
         return (
             self.costs["mask"] * self.mask_cost(value_QM, target_GM)
             - self.costs["class"] * share_QR[:, slot_G]
@@ -192,19 +168,14 @@ class SetMatching(Criterion):
         )
 
     def _class_loss(
-        self,
-        logits_BRQ: Tensor,
-        layer: _Layer,
-        targets: list[_Targets],
-        pairs: list[tuple[Tensor, Tensor]],
+        self, logits_BRQ: Tensor, valid_BQ: Tensor, targets: TargetRegions, pairs: Pairs
     ) -> Tensor:
         """Cross-entropy over the kept categories and "no object", a mean by weight."""
         void = logits_BRQ.shape[1] - 1
-        wanted_BQ = torch.full_like(layer.valid_BQ, void, dtype=torch.long)
-        for image, ((query_N, region_N), target) in enumerate(zip(pairs, targets, strict=True)):
-            wanted_BQ[image, query_N] = target.slot_G[region_N]
+        wanted_BQ = torch.full_like(valid_BQ, void, dtype=torch.long)
+        wanted_BQ[pairs.image_N, pairs.query_N] = targets.slot_R[pairs.region_N]
         # a head without a class "no object" leaves out the proposals without a region
-        counts_BQ = layer.valid_BQ & ((wanted_BQ != void) | (logits_BRQ[:, void] > -torch.inf))
+        counts_BQ = valid_BQ & ((wanted_BQ != void) | (logits_BRQ[:, void] > -torch.inf))
         weight_BQ = counts_BQ.to(logits_BRQ.dtype)
         weight_BQ = torch.where(wanted_BQ == void, self.no_object * weight_BQ, weight_BQ)
         logits_BRQ = logits_BRQ.masked_fill(~counts_BQ[:, None], 0.0)
@@ -212,107 +183,39 @@ class SetMatching(Criterion):
         return (loss_BQ * weight_BQ).sum() / weight_BQ.sum().clamp(min=1e-8)
 
     def _mask_losses(
-        self,
-        layer: _Layer,
-        targets: list[_Targets],
-        pairs: list[tuple[Tensor, Tensor]],
-        number: Tensor,
+        self, layer: LayerPrediction, targets: TargetRegions, pairs: Pairs, number: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mask and dice loss of all pairs, divided by the number of regions."""
-        logits_NHW = torch.cat(
-            [layer.mask_BQhw[image, query_N] for image, (query_N, _) in enumerate(pairs)]
-        )
-        target_NHW = torch.cat(
-            [t.mask_GHW[region_N] for t, (_, region_N) in zip(targets, pairs, strict=True)]
-        )
-        if not logits_NHW.shape[0]:
+        if not pairs.query_N.shape[0]:  # zero, but part of the graph, as other ranks expect
             zero = layer.mask_BQhw.masked_fill(~layer.valid_BQ[:, :, None, None], 0).sum() * 0
             return zero, zero
+        logits_Nhw = layer.mask_BQhw[pairs.image_N, pairs.query_N]
         if self.points is None:
+            target_NHW = targets.mask_RHW[pairs.region_N]
             size = (target_NHW.shape[1], target_NHW.shape[2])
-            logits_NM = resize(logits_NHW[:, None], size).flatten(1)
+            logits_NM = resize(logits_Nhw[:, None], size).flatten(1)
             target_NM = target_NHW.flatten(1)
         else:
-            point_NP2 = uncertain_points(logits_NHW, self.points, self.oversample, self.importance)
-            logits_NM = sample_points(logits_NHW, point_NP2)
-            target_NM = sample_points(target_NHW, point_NP2)
+            point_NP2 = uncertain_points(logits_Nhw, self.points, self.oversample, self.importance)
+            logits_NM = sample_points(logits_Nhw, point_NP2)
+            target_NM = _target_values(targets.mask_RHW, pairs.region_N, point_NP2)
         mask = self.mask_loss(logits_NM, target_NM).sum() / number
         return mask, dice_loss(logits_NM, target_NM).sum() / number
 
 
-def _similarity(
-    aligned: RegionAlignment, targets: list[_Targets], pairs: list[tuple[Tensor, Tensor]]
-) -> Tensor:
+def _target_values(mask_RHW: Tensor, region_N: Tensor, point_NP2: Tensor) -> Tensor:
+    """Values (N, P) of the matched regions at the points of their pairs."""
+    if region_N.shape[0] < mask_RHW.shape[0]:
+        return sample_points(mask_RHW[region_N], point_NP2)
+    # every region has a pair: the points are put in order, because the masks are larger
+    return sample_points(mask_RHW, point_NP2[region_N.argsort()])[region_N]
+
+
+def _similarity(aligned: RegionAlignment, targets: TargetRegions, pairs: Pairs) -> Tensor:
     """Similarity loss of the proposals of the last layer."""
     proposals = aligned.features.proposals
     assert proposals is not None
-    index_BK = aligned.selection.index_BK
-    chosen = [
-        (query_N, index_K[target.slot_G[region_N]])
-        for (query_N, region_N), target, index_K in zip(pairs, targets, index_BK, strict=True)
-    ]
+    category_N = aligned.selection.index_BK[pairs.image_N, targets.slot_R[pairs.region_N]]
+    matched = zip(pairs.query_N.split(pairs.counts), category_N.split(pairs.counts))
     unit_TC = F.normalize(aligned.text.mean_TC, dim=1)
-    return similarity_loss(_full(proposals.embed_BQSC[:, :, 0]), unit_TC, chosen)
-
-
-def find_targets(labels_BHW: Tensor, selection: Selection, dtype: torch.dtype) -> list[_Targets]:
-    """Regions of each image in the ground truth: one for each category of its label map."""
-    targets = []
-    for slot_HW in selection.localize(labels_BHW):
-        slot_G = slot_HW.unique()
-        slot_G = slot_G[slot_G != IGNORE]
-        targets.append(_Targets(slot_G, (slot_HW == slot_G[:, None, None]).to(dtype)))
-    return targets
-
-
-def assign(cost_QG: Tensor, valid_Q: Tensor, image: int) -> tuple[Tensor, Tensor]:
-    """Pairs of the least total cost: proposals, ascending, and their regions.
-
-    Args:
-        cost_QG: cost of each pair.
-        valid_Q: False for proposals that must not be matched.
-        image: index of the image, for messages.
-
-    Raises:
-        FloatingPointError: a cost of a valid proposal that is NaN or infinite.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    query_V = valid_Q.nonzero()[:, 0]
-    cost_VG = cost_QG[query_V].cpu()
-    if not cost_VG.isfinite().all():
-        bad = int((~cost_VG.isfinite()).any(1).sum())
-        raise FloatingPointError(
-            f"Matching expects finite costs, but {bad} of {len(cost_VG)} proposals of image "
-            f"{image} of the batch have NaN or infinite class or mask logits. Lower the learning "
-            f"rate, or train in full precision."
-        )
-    row_N, column_N = (torch.from_numpy(each) for each in linear_sum_assignment(cost_VG.numpy()))
-    return query_V[row_N.to(query_V.device)], column_N.to(query_V.device)
-
-
-def _layers(masks: RegionMasks, aligned: RegionAlignment) -> dict[str, _Layer]:
-    """Predictions by suffix of their losses: the last layer, then earlier ones in their order."""
-    proposals = aligned.features.proposals
-    assert proposals is not None
-    layers = {"": _layer(aligned, masks.mask_BQhw, proposals.valid_BQ, masks.selection)}
-    for i, (alignment, earlier) in enumerate(zip(aligned.earlier, proposals.earlier, strict=True)):
-        layers[f"_{i}"] = _layer(alignment, earlier.mask_BQhw, earlier.valid_BQ, masks.selection)
-    return layers
-
-
-def _layer(
-    aligned: RegionAlignment, mask_BQhw: Tensor, valid_BQ: Tensor, selection: Selection
-) -> _Layer:
-    assert aligned.void_BQ is not None
-    padding_BR1 = F.pad(~selection.valid_BK, (0, 1))[:, :, None]
-    logits_BRQ = torch.cat([aligned.logits_BKQ, aligned.void_BQ[:, None]], dim=1)
-    logits, *further = (
-        _full(each).masked_fill(padding_BR1, -torch.inf) for each in (logits_BRQ, *aligned.further)
-    )
-    return _Layer(logits, tuple(further), _full(mask_BQhw), valid_BQ)
-
-
-def _full(x: Tensor) -> Tensor:
-    """At least single precision."""
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+    return similarity_loss(at_least_single(proposals.embed_BQSC[:, :, 0]), unit_TC, list(matched))

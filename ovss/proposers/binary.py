@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.structures import ImageFeatures, Proposals
@@ -26,17 +27,18 @@ def binary_proposals(masks: Sequence[Tensor], features: ImageFeatures) -> Propos
         places are not valid.
     """
     dense_BChw = features.dense_BChw
-    count = max(1, *(len(each) for each in masks))
-    size = masks[0].shape[1:]
-    shape = (len(masks), count, *size)
+    size = tuple(masks[0].shape[1:])
+    shape = (len(masks), max(1, *map(len, masks)), *size)
     logits_BQHW = dense_BChw.new_full(shape, -CONFIDENCE)
     valid_BQ = torch.zeros(shape[:2], dtype=torch.bool, device=dense_BChw.device)
     for image, mask_QHW in enumerate(masks):
-        part_QHW = mask_QHW.to(dense_BChw)
-        if part_QHW.shape[1:] != size and len(part_QHW):
-            part_QHW = torch.nn.functional.interpolate(part_QHW[None], tuple(size))[0]
-        logits_BQHW[image, : len(part_QHW)] += 2 * CONFIDENCE * part_QHW
-        valid_BQ[image, : len(part_QHW)] = True
+        count = len(mask_QHW)
+        mask_QHW = mask_QHW.to(dense_BChw.device)
+        if mask_QHW.shape[1:] != size and count:
+            mask_QHW = F.interpolate(mask_QHW[None].to(torch.uint8), size)[0].bool()
+        if count:  # no copy in floating point, because masks of whole images are large
+            logits_BQHW[image, :count].masked_fill_(mask_QHW, CONFIDENCE)
+        valid_BQ[image, :count] = True
     empty_BQSC = dense_BChw.new_zeros(*valid_BQ.shape, 0, dense_BChw.shape[1])
     return Proposals(logits_BQHW, empty_BQSC, valid_BQ)
 

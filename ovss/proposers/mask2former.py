@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from ovss.interfaces import Proposer
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.layers.class_embedding import PooledClassEmbedding, QueryClassEmbedding
-from ovss.layers.mask_queries import MaskQueries, MaskQueryDecoder
+from ovss.layers.mask_queries import MaskQueryDecoder
 from ovss.layers.pixel_decoder import PixelDecoder
 from ovss.ops import resize
 from ovss.registry import PROPOSERS
-from ovss.structures import ImageFeatures, Padding, Proposals
+from ovss.structures import ImageFeatures, Proposals
 
 __all__ = ["Mask2FormerProposer"]
 
@@ -101,17 +100,7 @@ class Mask2FormerProposer(Proposer):
         first, *coarse = features.levels
         height, width = first.shape[-2:]
         first = resize(first, (height * self.mask_scale, width * self.mask_scale))
-        *earlier, last = self.queries(*self.pixels([first, *coarse]))
-        proposals = [_proposals(each, features.padding) for each in earlier]
-        return _proposals(last, features.padding, tuple(proposals))
-
-
-def _proposals(
-    found: MaskQueries, padding: Padding | None, earlier: tuple[Proposals, ...] = ()
-) -> Proposals:
-    valid_BQ = torch.ones(
-        found.class_BQC.shape[:2], dtype=torch.bool, device=found.class_BQC.device
-    )
-    return Proposals(
-        found.mask_BQhw, found.class_BQC[:, :, None], valid_BQ, padding=padding, earlier=earlier
-    )
+        layers = self.queries(*self.pixels([first, *coarse]))
+        return Proposals.of_layers(
+            [(layer.mask_BQhw, layer.class_BQC[:, :, None]) for layer in layers], features.padding
+        )

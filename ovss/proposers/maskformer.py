@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.interfaces import Proposer
@@ -14,6 +13,7 @@ from ovss.io.option_values import check_range
 from ovss.layers.backbones import build_backbone
 from ovss.layers.class_embedding import ReLUMLP
 from ovss.layers.maskformer import FPNPixelDecoder, QueryDecoder
+from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
 from ovss.registry import PROPOSERS
 from ovss.structures import ImageFeatures, Padding, Proposals
 
@@ -46,7 +46,7 @@ class MaskFormerProposer(Proposer):
         hidden: number of channels inside the feed-forward networks of the query decoder.
         class_hidden: number of channels inside the MLP that embeds a query; None for a linear map.
         dropout: dropout rate of the query decoder in training.
-        trainable: False to freeze everything.
+        trainable: False to freeze everything, without dropout.
 
     Raises:
         ValueError: an argument out of range, or not exactly one of `backbone` and `level_dims`.
@@ -86,6 +86,7 @@ class MaskFormerProposer(Proposer):
         self.level_dims = tuple(level_dims) or None
         dims = tuple(level_dims) if self.backbone is None else self.backbone.dims
         self.pixel_decoder = FPNPixelDecoder(dims, dim)
+        dropout = dropout if trainable else 0.0
         self.decoder = QueryDecoder(dims[-1], dim, queries, layers, heads, hidden, dropout)
         self.mask_embed = ReLUMLP((dim,) * (MASK_LAYERS + 1))
         self.class_embed: ReLUMLP | None = None
@@ -96,8 +97,7 @@ class MaskFormerProposer(Proposer):
         self.trainable = trainable
         if not trainable:
             self.requires_grad_(False)
-        for name, values in (("mean_311", MEAN), ("std_311", STD)):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+        register_pixel_statistics(self, (MEAN, STD))
 
     def forward(self, features: ImageFeatures, image_B3HW: Tensor) -> Proposals:
         """Proposes the regions of a batch of images.
@@ -112,12 +112,13 @@ class MaskFormerProposer(Proposer):
         levels, padding = self._levels(features, image_B3HW)
         mask_features_BDhw = self.pixel_decoder(levels)
         every = self.training and self.trainable
-        *earlier, last = (
-            self._proposals(query_BQD, mask_features_BDhw, padding, features.pooled_BC.shape[1])
-            for query_BQD in self.decoder(levels[-1], every)
-        )
-        return Proposals(
-            last.mask_BQhw, last.embed_BQSC, last.valid_BQ, padding=padding, earlier=tuple(earlier)
+        joint_dim = features.pooled_BC.shape[1]
+        return Proposals.of_layers(
+            [
+                (self._masks(query_BQD, mask_features_BDhw), self._embeds(query_BQD, joint_dim))
+                for query_BQD in self.decoder(levels[-1], every)
+            ],
+            padding,
         )
 
     def _levels(
@@ -126,25 +127,16 @@ class MaskFormerProposer(Proposer):
         """Maps from which proposals are made, fine first, and the place of the image in them."""
         if self.backbone is None:
             return features.levels, features.padding
-        height, width = image_B3HW.shape[-2:]
-        pixels_B3HW = image_B3HW if image_B3HW.is_floating_point() else image_B3HW.float()
-        pixels_B3HW = (pixels_B3HW - self.mean_311) / self.std_311
-        padding = Padding((height + -height % CELL, width + -width % CELL), (height, width))
-        below, right = padding.padded[0] - height, padding.padded[1] - width
-        return self.backbone(F.pad(pixels_B3HW, (0, right, 0, below))), padding
+        padding = place_in_multiple(image_B3HW, CELL)
+        pixels_B3HW = pad_to_multiple(image_B3HW, self.mean_311, self.std_311, padding)
+        return self.backbone(pixels_B3HW), padding
 
-    def _proposals(
-        self,
-        query_BQD: Tensor,
-        mask_features_BDhw: Tensor,
-        padding: Padding | None,
-        joint_dim: int,
-    ) -> Proposals:
-        """Masks and embeddings of the queries after one layer."""
-        mask_BQhw = torch.einsum("bqd,bdhw->bqhw", self.mask_embed(query_BQD), mask_features_BDhw)
-        valid_BQ = torch.ones(query_BQD.shape[:2], dtype=torch.bool, device=query_BQD.device)
+    def _masks(self, query_BQD: Tensor, mask_features_BDhw: Tensor) -> Tensor:
+        """Mask logits (B, Q, h, w) of the queries after one layer."""
+        return torch.einsum("bqd,bdhw->bqhw", self.mask_embed(query_BQD), mask_features_BDhw)
+
+    def _embeds(self, query_BQD: Tensor, joint_dim: int) -> Tensor:
+        """Embeddings (B, Q, S, C) of the queries after one layer; S is 0 without `joint_dim`."""
         if self.class_embed is None:
-            embed_BQSC = query_BQD.new_zeros(*query_BQD.shape[:2], 0, joint_dim)
-        else:
-            embed_BQSC = self.class_embed(query_BQD)[:, :, None]
-        return Proposals(mask_BQhw, embed_BQSC, valid_BQ, padding=padding)
+            return query_BQD.new_zeros(*query_BQD.shape[:2], 0, joint_dim)
+        return self.class_embed(query_BQD)[:, :, None]

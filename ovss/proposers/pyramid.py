@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.ops import resize
 from ovss.structures import ImageFeatures
 
 _CHANNELS_PER_GROUP = 16
@@ -46,7 +47,10 @@ class PixelPyramid(nn.Module):
         grid = (features.dense_BChw.shape[2], features.dense_BChw.shape[3])
         x_BDhw = self.place(_places(grid, features.dense_BChw))
         for project, level_Bchw in zip(self.project, features.levels, strict=True):
-            x_BDhw = x_BDhw + F.adaptive_avg_pool2d(project(level_Bchw), grid)
+            projected_BDhw = project(level_Bchw)
+            if projected_BDhw.shape[2:] != grid:  # a level that is finer than the feature grid
+                projected_BDhw = F.adaptive_avg_pool2d(projected_BDhw, grid)
+            x_BDhw = x_BDhw + projected_BDhw
         maps, skips = [self.mix(x_BDhw)], self._skips(features, image_B3HW, grid)
         for join, skip_Bchw in zip(self.join, reversed(skips), strict=True):
             size = (skip_Bchw.shape[2], skip_Bchw.shape[3])
@@ -64,8 +68,7 @@ class PixelPyramid(nn.Module):
         padding = features.padding
         if padding is not None:
             (height, width), own = padding.padded, padding.image
-            pixels_B3HW = F.interpolate(pixels_B3HW, size=own, mode="bilinear")
-            pixels_B3HW = F.pad(pixels_B3HW, (0, width - own[1], 0, height - own[0]))
+            pixels_B3HW = F.pad(resize(pixels_B3HW, own), (0, width - own[1], 0, height - own[0]))
         scale = 2 ** (len(self.stem) + 1)
         size = (grid[0] * scale, grid[1] * scale)
         if pixels_B3HW.shape[2:] != size:

@@ -79,10 +79,10 @@ class QueryProposer(Proposer):
         self.layers = nn.ModuleList(MaskedLayer(dim, heads, expand) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.mask_head = _mlp(dim, dim, dim)
-        self.pooled = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim))
+        self.pooled: nn.Module | None = None
+        if embedding != "query":
+            self.pooled = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim))
         self.embed_head = _mlp(dim, dim, joint_dim)
-        if embedding == "query":
-            self.pooled.requires_grad_(False)
 
     def forward(self, features: ImageFeatures, image_B3HW: Tensor) -> Proposals:
         """Proposes Q regions of each image; in training also those of the earlier layers."""
@@ -91,32 +91,25 @@ class QueryProposer(Proposer):
         mask_BDhw = self.mask_features(finest_BDhw)
         query_BQD = self.query_QD.expand(len(mask_BDhw), -1, -1)
         place_1QD = self.place_QD[None]
-        proposals = []
+        found = []
         for index in range(len(self.layers) + 1):
             normed_BQD = self.norm(query_BQD)
             logits_BQhw = torch.einsum("bqd,bdhw->bqhw", self.mask_head(normed_BQD), mask_BDhw)
             is_last = index == len(self.layers)
             if is_last or self.training:
                 embed_BQC = self._embed(normed_BQD, logits_BQhw.detach(), mask_BDhw, features)
-                proposals.append(_record(logits_BQhw, embed_BQC, features))
+                found.append((logits_BQhw, embed_BQC[:, :, None]))
             if not is_last:
                 map_BDhw = attended[index % len(attended)]
                 allowed_BQM = _inside(logits_BQhw.detach(), map_BDhw)
                 query_BQD = self.layers[index](query_BQD, place_1QD, map_BDhw, allowed_BQM)
-        *earlier, last = proposals
-        return Proposals(
-            last.mask_BQhw,
-            last.embed_BQSC,
-            last.valid_BQ,
-            padding=features.padding,
-            earlier=tuple(earlier),
-        )
+        return Proposals.of_layers(found, features.padding)
 
     def _embed(
         self, normed_BQD: Tensor, logits_BQhw: Tensor, mask_BDhw: Tensor, features: ImageFeatures
     ) -> Tensor:
         """Embeddings (B, Q, C) of the proposals."""
-        if self.embedding == "query":
+        if self.pooled is None:
             return self.embed_head(normed_BQD)
         inside_BQhw = (logits_BQhw > 0).to(mask_BDhw.dtype)
         learned_BQC = self.embed_head(normed_BQD + self.pooled(region_pool(mask_BDhw, inside_BQhw)))
@@ -174,11 +167,6 @@ def _inside(logits_BQhw: Tensor, map_BDhw: Tensor) -> Tensor:
     """True for the cells inside each mask (B, Q, M), and everywhere if the mask has no cell."""
     inside_BQM = resize(logits_BQhw, (map_BDhw.shape[2], map_BDhw.shape[3])).flatten(2) > 0
     return inside_BQM | ~inside_BQM.any(2, keepdim=True)
-
-
-def _record(mask_BQhw: Tensor, embed_BQC: Tensor, features: ImageFeatures) -> Proposals:
-    valid_BQ = torch.ones(mask_BQhw.shape[:2], dtype=torch.bool, device=mask_BQhw.device)
-    return Proposals(mask_BQhw, embed_BQC[:, :, None], valid_BQ, padding=features.padding)
 
 
 def _mlp(dim: int, hidden: int, out: int) -> nn.Sequential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.interfaces import Proposer
@@ -52,7 +53,7 @@ class SuperpixelProposer(Proposer):
         if self.longest is not None and max(image_B3HW.shape[2:]) > self.longest:
             scale = self.longest / max(image_B3HW.shape[2:])
             height, width = (max(1, round(side * scale)) for side in image_B3HW.shape[2:])
-            image_B3HW = torch.nn.functional.interpolate(
+            image_B3HW = F.interpolate(
                 image_B3HW.float(), (height, width), mode="bilinear", antialias=True
             )
         if shapeless(image_B3HW):

@@ -13,18 +13,17 @@ from torch import Tensor
 from ovss.encoders.architecture import build_clip, check_architecture, read_model_config
 from ovss.encoders.dense_paths import clip_surgery
 from ovss.encoders.last_block import LastBlock
-from ovss.encoders.padded import pad_to_multiple, place_in_multiple
-from ovss.encoders.pixels import register_pixel_statistics
-from ovss.encoders.region_tokens import TokenSight, project_tokens, run_block, run_with_regions
 from ovss.encoders.trainable import set_trainable
-from ovss.encoders.vit import embed_patches
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, load_pretrained, preprocess_of
 from ovss.interfaces import Encoder
 from ovss.io.option_values import check_range
 from ovss.layers.hard_pool import hard_pool
 from ovss.layers.mask_queries import MaskQueries, MaskQueryDecoder
+from ovss.layers.patches import embed_patches
 from ovss.layers.pixel_decoder import PixelDecoder
+from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
+from ovss.layers.region_tokens import TokenSight, project_tokens, run_block, run_with_regions
 from ovss.registry import ENCODERS, check_arguments
 from ovss.structures import ImageFeatures, Padding, Proposals, TextFeatures, Vocabulary
 
@@ -139,8 +138,7 @@ class EBSegEncoder(Encoder):
         set_trainable(self.clip, "none")
         visual.positional_embedding.requires_grad_(train_positions)
         register_pixel_statistics(self, preprocess_of(model, config, pretrained))
-        for name, values in (("sam_mean_311", MEAN), ("sam_std_311", STD)):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+        register_pixel_statistics(self, (MEAN, STD), "sam_")
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
         """Computes the features of a batch of images, with proposals.

@@ -10,15 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.encoders.architecture import build_clip, check_architecture, read_model_config
-from ovss.encoders.padded import pad_to_multiple, place_in_multiple
-from ovss.encoders.pixels import register_pixel_statistics
-from ovss.encoders.region_tokens import TokenSight, project_tokens, run_block, run_with_regions
 from ovss.encoders.trainable import set_trainable
-from ovss.encoders.vit import embed_patches
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, load_pretrained, preprocess_of
 from ovss.interfaces import Encoder
 from ovss.io.option_values import check_range
+from ovss.layers.patches import embed_patches
+from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
+from ovss.layers.region_tokens import TokenSight, project_tokens, run_block, run_with_regions
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, Padding, Proposals, TextFeatures, Vocabulary
 

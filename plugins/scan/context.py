@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.layers.linear import Linear, linear
-from ovss.layers.mask_queries import FusedAttention
+from ovss.layers.query_layer import FusedAttention
 
 __all__ = ["ContextCalibration", "LowFrequencyFilter"]
 

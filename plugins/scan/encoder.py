@@ -12,11 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.encoders.architecture import build_clip, check_architecture, read_model_config
-from ovss.encoders.padded import pad_to_multiple, place_in_multiple
-from ovss.encoders.pixels import register_pixel_statistics
-from ovss.encoders.region_tokens import project_tokens, run_block
 from ovss.encoders.trainable import set_trainable
-from ovss.encoders.vit import embed_patches
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, fitted, load_pretrained, preprocess_of
 from ovss.interfaces import Encoder
@@ -25,7 +21,10 @@ from ovss.io.weight_files import read_weights
 from ovss.layers.backbones import build_backbone
 from ovss.layers.class_embedding import QueryClassEmbedding
 from ovss.layers.mask_queries import MaskQueryDecoder
+from ovss.layers.patches import embed_patches
 from ovss.layers.pixel_decoder import PixelDecoder
+from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
+from ovss.layers.region_tokens import project_tokens, run_block
 from ovss.registry import ENCODERS, check_arguments
 from ovss.structures import ImageFeatures, Padding, Proposals, TextFeatures, Vocabulary
 
@@ -135,8 +134,7 @@ class SCANEncoder(Encoder):
         self.context = ContextCalibration(**arguments)
         self.regions = self._build_regions(model, config, dict(regions or {}), queries)
         register_pixel_statistics(self, preprocess_of(model, config, pretrained))
-        for name, values in (("own_mean_311", IMAGENET_MEAN), ("own_std_311", IMAGENET_STD)):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+        register_pixel_statistics(self, (IMAGENET_MEAN, IMAGENET_STD), "own_")
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
         """Computes the features of a batch of images, with proposals.

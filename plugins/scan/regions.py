@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.encoders.last_block import LastBlock
-from ovss.encoders.region_tokens import project_tokens, run_block
-from ovss.encoders.vit import embed_patches
 from ovss.io.excerpts import excerpt
+from ovss.layers.patches import embed_patches
+from ovss.layers.region_tokens import project_tokens, run_block
 from ovss.ops import resize
 from ovss.structures import Padding
 

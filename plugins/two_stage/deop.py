@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovss.encoders.vit import resize_positions
 from ovss.interfaces import RegionEmbedder
 from ovss.io.option_values import check_range
 from ovss.layers.maskformer import DETRLayer
+from ovss.layers.patches import resize_positions
 from ovss.ops import resize
 from ovss.proposers.maskformer import CELL, MEAN, STD
 from ovss.registry import EMBEDDERS

@@ -66,6 +66,21 @@ def test_masks_of_a_padded_input_cover_the_padding(clip_file):
     torch.testing.assert_close(embed[0, :1], expected)
 
 
+@torch.no_grad()
+def test_masks_that_cover_the_image_alone_leave_out_the_padding(clip_file):
+    encoder = OpenCLIPConvNeXtEncoder(clip_file, levels=(3,), fit="pad").eval()
+    image = 255 * torch.rand(1, 3, 32, 64)
+    features = encoder.encode_image(torch.cat([image, torch.zeros(1, 3, 1, 64)], dim=2))
+    assert features.padding == Padding((64, 64), (33, 64))
+    bottom = torch.tensor([-1.0, 1.0]).view(1, 1, 2, 1)
+    embed, _ = PooledEmbedder()(encoder, features, image, proposals(bottom.expand(-1, -1, -1, 2)))
+    place = 1.5 * 33 / 64 - 0.5  # of the centre of the lower half, in cells of the padded input
+    upper, lower = features.levels[0][0].mean(2).unbind(1)
+    cell = torch.lerp(upper, lower, place)[None, :, None, None]
+    visual = encoder.clip.visual
+    torch.testing.assert_close(embed[0], visual.head(visual.trunk.forward_head(cell)))
+
+
 def test_the_last_stage_is_needed(clip_file):
     encoder = OpenCLIPConvNeXtEncoder(clip_file, levels=(0, 1)).eval()
     features = encoder.encode_image(torch.zeros(1, 3, 64, 64))

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ovss.encoders import OpenCLIPEncoder
-from ovss.encoders.vit import resize_positions
 from ovss.encoders.weights import CLIP_MEAN, CLIP_STD
+from ovss.layers.patches import resize_positions
 
 VARIANTS = {
     "plain": {},

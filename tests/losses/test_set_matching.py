@@ -11,7 +11,7 @@ import torch
 
 from ovss.layers.points import sample_points, uncertain_points
 from ovss.losses import SetMatching
-from ovss.losses.set_matching import assign, find_targets
+from ovss.losses.matching import find_targets, match
 from ovss.structures import (
     IGNORE,
     ImageFeatures,
@@ -80,12 +80,17 @@ def test_costs_pairs_and_losses_of_the_official_criterion(official, monkeypatch)
     labels = torch.from_numpy(official["labels"].astype(np.int64))
     found = []
 
-    def recorded(cost_QG, *arguments):
-        pairs = assign(cost_QG, *arguments)
-        found.append((cost_QG, *pairs))
+    def recorded(costs, valid_BQ):
+        pairs = match(costs, valid_BQ)
+        starts = [0, costs[0].shape[1]]
+        parts = zip(pairs.query_N.split(pairs.counts), pairs.region_N.split(pairs.counts))
+        found.extend(
+            (cost_QG, query_N, region_N - start)
+            for cost_QG, start, (query_N, region_N) in zip(costs, starts, parts, strict=True)
+        )
         return pairs
 
-    monkeypatch.setattr("ovss.losses.set_matching.assign", recorded)
+    monkeypatch.setattr("ovss.losses.set_matching.match", recorded)
     masks = region_masks(last, mask_last, [(before, mask_before)])
     losses = SetMatching(points=64)(masks, labels)
     assert losses.keys() == LOSSES.keys()
@@ -124,13 +129,22 @@ def test_the_right_answer_costs_almost_nothing_in_any_order():
 
 
 def test_assignment_is_the_cheapest_of_all():
-    cost = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
-    query, region = assign(cost, torch.tensor([True, True, False, True, True]), 0)
-    best = min(
-        (float(cost[list(rows), [0, 1, 2]].sum()), rows) for rows in permutations([0, 1, 3, 4], 3)
-    )
-    assert query.tolist() == sorted(query.tolist())
-    assert float(cost[query, region].sum()) == pytest.approx(best[0])
+    generator = torch.Generator().manual_seed(0)
+    costs = [torch.rand(5, regions, generator=generator) for regions in (3, 0, 2)]
+    valid = torch.tensor([[True, True, False, True, True], [True] * 5, [False, True] * 2 + [True]])
+    pairs = match(costs, valid)
+    assert pairs.counts == (3, 0, 2)
+    assert pairs.image_N.tolist() == [0, 0, 0, 2, 2]
+    for image, start, allowed in ((0, 0, [0, 1, 3, 4]), (2, 3, [1, 3, 4])):
+        own = pairs.image_N == image
+        query, region = pairs.query_N[own], pairs.region_N[own] - start
+        columns = list(range(costs[image].shape[1]))
+        best = min(
+            float(costs[image][list(rows), columns].sum())
+            for rows in permutations(allowed, len(columns))
+        )
+        assert query.tolist() == sorted(query.tolist())
+        assert float(costs[image][query, region].sum()) == pytest.approx(best)
 
 
 def test_more_categories_than_proposals_leave_the_worst_unmatched():
@@ -158,17 +172,18 @@ def test_an_image_without_labels_trains_the_class_no_object_only(points):
 
 def test_unlabelled_pixels_are_negatives_of_every_mask():
     labels = squares(1)
-    (target,) = find_targets(labels, Selection.everything(1, 3), torch.float32)
-    assert target.slot_G.tolist() == [0]
-    assert torch.equal(target.mask_GHW[0], (labels[0] == 0).float())
+    targets = find_targets(labels, Selection.everything(1, 3), torch.float32)
+    assert targets.slot_R.tolist() == [0]
+    assert torch.equal(targets.mask_RHW[0], (labels[0] == 0).float())
 
 
 def test_targets_are_slots_of_the_kept_categories():
     labels = squares(4)
     keep = torch.tensor([[True, True, False, True, True]])
-    (target,) = find_targets(labels, Selection.from_mask(keep), torch.float32)
-    assert target.slot_G.tolist() == [0, 1, 2]
-    assert torch.equal(target.mask_GHW[2], (labels[0] == 3).float())
+    targets = find_targets(labels, Selection.from_mask(keep), torch.float32)
+    assert targets.slot_R.tolist() == [0, 1, 2]
+    assert targets.counts == (3,)
+    assert torch.equal(targets.mask_RHW[2], (labels[0] == 3).float())
 
 
 def test_padding_slots_and_invalid_proposals_change_nothing():

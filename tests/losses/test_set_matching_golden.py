@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from zlib import crc32
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ovss.losses import SetMatching
+from ovss.losses.matching import TargetRegions
 from ovss.structures import (
     ImageFeatures,
     Proposals,
@@ -54,17 +54,15 @@ def resized(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def official_targets(*_: object) -> list[SimpleNamespace]:
+def official_targets(*_: object) -> TargetRegions:
     """Regions of the official run; two of the first image have the same category."""
-    targets = []
-    for image, count in enumerate((4, 3)):
+    slots, masks, counts = [], [], (4, 3)
+    for image, count in enumerate(counts):
         scores = resized(normal(f"target/{image}", 1, count + 1, 4, 5), (96, 128))
-        category = torch.tensor([(3 * i + image) % T for i in range(count)])
+        slots.append(torch.tensor([(3 * i + image) % T for i in range(count)]))
         number = torch.arange(count)[:, None, None]
-        targets.append(
-            SimpleNamespace(slot_G=category, mask_GHW=(scores.argmax(1) == number).double())
-        )
-    return targets
+        masks.append((scores.argmax(1) == number).double())
+    return TargetRegions(torch.cat(slots), torch.cat(masks), counts)
 
 
 def prediction() -> RegionMasks:

@@ -15,9 +15,9 @@ from official_case import case_images, case_text, official_weights, padded_batch
 from ovss_plugins.ebseg.convert import convert
 
 from ovss.axes import take
-from ovss.encoders.region_tokens import run_block
-from ovss.encoders.vit import embed_patches
+from ovss.layers.patches import embed_patches
 from ovss.layers.region_maps import region_maps
+from ovss.layers.region_tokens import run_block
 from ovss.models.build import build_model
 from ovss.models.configs import load_config
 from ovss.models.parts import without_pretrained

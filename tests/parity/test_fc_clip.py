@@ -17,7 +17,7 @@ import torch
 from plain_cat_seg import formula_image
 from torch import Tensor
 
-from ovss.heads.region import merge_synonyms
+from ovss.heads.synonyms import group_synonyms
 from ovss.inference import InferenceConfig, dense_scores, label_map, segment_whole
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
@@ -150,7 +150,7 @@ def class_logits(model, class_BQC, text, selection, source=0) -> Tensor:
     rows = selection.gather(text.embeds_TPC[:, 0])
     embed_BQSC = class_BQC[:, :, None].expand(-1, -1, source + 1, -1)
     logits_BKQ, void_BQ = model.head._logits(embed_BQSC, source, rows)
-    _, logits_BKQ = merge_synonyms(logits_BKQ, text, selection)
+    logits_BKQ = group_synonyms(text, selection).highest(logits_BKQ)
     return torch.cat([logits_BKQ, void_BQ[:, None]], dim=1).transpose(1, 2)
 
 

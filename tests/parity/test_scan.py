@@ -13,8 +13,8 @@ import torch
 from official_case import case_images, case_text, official_weights, read_case
 from ovss_plugins.scan.convert import convert
 
-from ovss.encoders.region_tokens import project_tokens
 from ovss.layers.region_maps import region_maps
+from ovss.layers.region_tokens import project_tokens
 from ovss.models.build import build_model
 from ovss.models.configs import load_config
 from ovss.models.parts import without_pretrained

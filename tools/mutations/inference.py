@@ -118,9 +118,9 @@ BUGS = [
     ),
     dict(
         name="ignored pixels keep the last category in training",
-        file="ovss/segmentor.py",
-        old="torch.where(labels_BHW == IGNORE, num_categories, labels_BHW).flatten(1)",
-        new="torch.where(labels_BHW == IGNORE, num_categories - 1, labels_BHW).flatten(1)",
+        file="ovss/selection.py",
+        old="torch.where(labels_BHW == IGNORE, count, labels_BHW).flatten(1)",
+        new="torch.where(labels_BHW == IGNORE, count - 1, labels_BHW).flatten(1)",
         tests=("tests/test_segmentor.py", "tests/test_inference_oracle.py"),
     ),
     dict(

@@ -154,9 +154,9 @@ BUGS = [
     ),
     dict(
         name="pixels are divided by the mean",
-        file="ovss/encoders/pixels.py",
-        old="pixels_B3HW = (pixels_B3HW - mean_311) / std_311",
-        new="pixels_B3HW = (pixels_B3HW - std_311) / mean_311",
+        file="ovss/layers/pixels.py",
+        old="return (pixels_B3HW - mean_311) / std_311",
+        new="return (pixels_B3HW - std_311) / mean_311",
         tests=("tests/encoders/test_open_clip_image.py",),
     ),
     dict(

@@ -7,14 +7,14 @@ LOSS = ("tests/losses/test_set_matching.py", "tests/losses/test_set_matching_gol
 BUGS = [
     dict(
         name="no object is dropped before the softmax",
-        file="ovss/regions.py",
+        file="ovss/decoders/compose.py",
         old="return torch.cat([logits_BKQ, void_BQ[:, None]], dim=1).softmax(1)[:, :-1]",
         new="return logits_BKQ.softmax(1)",
         tests=CORE,
     ),
     dict(
         name="invalid proposals keep their shares",
-        file="ovss/regions.py",
+        file="ovss/decoders/compose.py",
         old="takes_part_BKQ = valid_BK[:, :, None] & valid_BQ[:, None]",
         new="takes_part_BKQ = valid_BK[:, :, None] | ~valid_BQ[:, None]",
         tests=CORE,
@@ -64,8 +64,8 @@ BUGS = [
     dict(
         name="cropping of padding takes the whole last cell",
         file="ovss/ops.py",
-        old="centre_M = (torch.arange(kept, dtype=torch.float64) + 0.5) * (own / kept)",
-        new="centre_M = (torch.arange(kept, dtype=torch.float64) + 0.5) * (whole / cells)",
+        old="centre_M = (cell_M + 0.5) * (own / kept)",
+        new="centre_M = (cell_M + 0.5) * (whole / cells)",
         tests=CORE,
     ),
     dict(
@@ -105,16 +105,16 @@ BUGS = [
     ),
     dict(
         name="a category has the lowest logit of its synonyms",
-        file="ovss/heads/region.py",
-        old='scatter_reduce(1, owner_BKQ, logits_BKQ, "amax")',
-        new='scatter_reduce(1, owner_BKQ, logits_BKQ, "amin", include_self=False)',
+        file="ovss/heads/synonyms.py",
+        old='scatter_reduce(1, group_BKQ, logits_BKQ, "amax")',
+        new='scatter_reduce(1, group_BKQ, logits_BKQ, "amin", include_self=False)',
         tests=CORE,
     ),
     dict(
         name="every synonym keeps a slot",
-        file="ovss/heads/region.py",
-        old="is_first_BK = first_BG.gather(1, owner_BK) == selection.index_BK",
-        new="is_first_BK = first_BG.gather(1, owner_BK) <= selection.index_BK",
+        file="ovss/heads/synonyms.py",
+        old="is_first_BK = first_BT.gather(1, owner_BK) == selection.index_BK",
+        new="is_first_BK = first_BT.gather(1, owner_BK) <= selection.index_BK",
         tests=CORE,
     ),
     dict(
@@ -133,9 +133,23 @@ BUGS = [
     ),
     dict(
         name="invalid proposals are matched",
+        file="ovss/losses/matching.py",
+        old="query_V = table_QG1[:, -1].nonzero()[:, 0]",
+        new="query_V = torch.arange(len(table_QG1))",
+        tests=LOSS,
+    ),
+    dict(
+        name="regions of the second image are taken for those of the first",
+        file="ovss/losses/matching.py",
+        old="column_N + first]",
+        new="column_N]",
+        tests=LOSS,
+    ),
+    dict(
+        name="masks are read at the points of other pairs",
         file="ovss/losses/set_matching.py",
-        old="query_V = valid_Q.nonzero()[:, 0]",
-        new="query_V = torch.ones_like(valid_Q).nonzero()[:, 0]",
+        old="point_NP2[region_N.argsort()])[region_N]",
+        new="point_NP2)[region_N]",
         tests=LOSS,
     ),
     dict(
@@ -154,16 +168,17 @@ BUGS = [
     ),
     dict(
         name="NaN costs are matched as they are",
-        file="ovss/losses/set_matching.py",
+        file="ovss/losses/matching.py",
         old="if not cost_VG.isfinite().all():",
         new="cost_VG = cost_VG.nan_to_num()\n    if not cost_VG.isfinite().all():",
         tests=LOSS,
     ),
     dict(
-        name="unlabelled pixels are a region",
-        file="ovss/losses/set_matching.py",
-        old="        slot_G = slot_G[slot_G != IGNORE]\n",
-        new="",
+        name="unlabelled pixels are a region of the first category",
+        file="ovss/losses/matching.py",
+        old="present_BK = present_labels(slot_BHW, selection.index_BK.shape[1])",
+        new="slot_BHW = slot_BHW.clamp(min=0)\n    "
+        "present_BK = present_labels(slot_BHW, selection.index_BK.shape[1])",
         tests=LOSS,
     ),
     dict(
@@ -176,8 +191,8 @@ BUGS = [
     dict(
         name="points exchange rows and columns",
         file="ovss/layers/points.py",
-        old="grid_NP12 = 2 * point_NP2[:, :, None] - 1",
-        new="grid_NP12 = 2 * point_NP2[:, :, None].flip(3) - 1",
+        old="grid_NP12 = (2 * point_NP2[:, :, None] - 1)",
+        new="grid_NP12 = (2 * point_NP2[:, :, None].flip(3) - 1)",
         tests=LOSS,
     ),
     dict(

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from ovss_plugins.scan.context import LowFrequencyFilter
 
-from ovss.encoders.region_tokens import run_block
-from ovss.encoders.vit import embed_patches
+from ovss.layers.patches import embed_patches
+from ovss.layers.region_tokens import run_block
 from ovss.models.build import build_model
 from ovss.structures import Padding
 from ovss.testing.tiny import make_images, make_names, make_sample
