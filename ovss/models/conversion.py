@@ -107,7 +107,7 @@ def published_width(
     """
     value = tensors.get(name)
     width = value.shape[0] if value is not None and value.ndim else None
-    if width not in known:
+    if width is None or width not in known:
         expected = " or ".join(map(str, known))
         found = "no such tensor" if width is None else f"{width} {unit}"
         raise CheckpointError(f"expected {name} with {expected} {unit}, found {found}")
