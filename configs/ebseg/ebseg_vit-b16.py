@@ -36,7 +36,7 @@ model = dict(
         model="ViT-B-16-quickgelu",
         pretrained="openai",
         sam=dict(
-            pretrained=None,
+            pretrained="sam_vit_b_01ec64.pth",  # published file, not downloaded automatically
             width=768,
             depth=12,
             heads=12,
@@ -99,9 +99,6 @@ optim_wrapper = dict(
         custom_keys={
             "encoder.clip.visual.positional_embedding": dict(decay_mult=0.0),
             "encoder.sam.trunk.pos_embed": dict(decay_mult=0.0),
-            "encoder.queries.content": dict(decay_mult=0.0),
-            "encoder.queries.position": dict(decay_mult=0.0),
-            "encoder.queries.level": dict(decay_mult=0.0),
             "encoder.fusion.norms": dict(norm_decay_mult=1.0),
         }
     ),

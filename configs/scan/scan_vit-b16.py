@@ -5,9 +5,7 @@ Paper:  Open-Vocabulary Segmentation with Semantic-Assisted Calibration, CVPR 20
 Weights: the authors published ViT-L/14 only, under CC BY-NC 4.0: no commercial use. Converted:
         ovss convert scan scan_vitL.pth scan_vit-l14.safetensors
 Run:    ovss segment photo.jpg --words "cat, grass" --model scan_vit-l14 --weights F
-Train:  ovss train scan_vit-b16 --cfg-options model.encoder.backbone.pretrained=F
-        with F, Swin-B of ImageNet-22k (swin_base_patch4_window12_384_22k.pth)
-        (COCO-Stuff 164k in data/coco_stuff_171, see below)
+Train:  ovss train scan_vit-b16      (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 10.8, PC-459 13.2, A-150 30.8, PC-59 58.4, PAS-20 97.0, with a mask
         threshold, an ensemble weight and a share of replaced patches chosen for each test set. This
         config has those of A-150; plugins/scan/README.md lists the others.
@@ -15,7 +13,8 @@ mIoU:   published: A-847 10.8, PC-459 13.2, A-150 30.8, PC-59 58.4, PAS-20 97.0,
 Recipe: the authors' code: AdamW 6e-5 for all that trains, decay 0.01 except for norms, queries and
         relative positions; gradient norm clipped to 0.01; polynomial schedule with power 0.9 after
         1,500 steps of warm-up; 120,000 steps of 32 images over all GPUs; short side 320 to 1280,
-        crop 640, SSD colours, flip, padded with 128. The second copy of CLIP is not trained here.
+        crop 640, SSD colours, flip, padded with 128. Swin-B starts from ImageNet-22k. The second
+        copy of CLIP is not trained here.
 Hours:  training not run here.
 Size:   371,461,178 parameters, 135,647,801 of them trained.
 """
@@ -35,7 +34,7 @@ model = dict(
         pretrained="datacomp_xl_s13b_b90k",
         backbone=dict(
             type="Swin",
-            pretrained=None,
+            pretrained="swin_base_patch4_window12_384.ms_in22k",
             dim=128,
             depths=(2, 2, 18, 2),
             heads=(4, 8, 16, 32),
@@ -108,9 +107,6 @@ optim_wrapper = dict(
     optimizer=dict(lr=6e-5, weight_decay=0.01),
     paramwise_cfg=dict(
         custom_keys={
-            "encoder.queries.content": dict(decay_mult=0.0),
-            "encoder.queries.position": dict(decay_mult=0.0),
-            "encoder.queries.level": dict(decay_mult=0.0),
             "relative_position_bias_table": dict(decay_mult=0.0),
         }
     ),

@@ -2,15 +2,15 @@
 
 Paper:  Open-Vocabulary Semantic Segmentation with Decoupled One-Pass Network, ICCV 2023,
         arXiv 2304.01198. The authors' code has no licence and their checkpoints no converter here.
-Run:    ovss test deop_r101c --weights F     (weights of a training)
-Train:  ovss train deop_r101c      (COCO-Stuff 164k in data/coco_stuff_171, see below)
+Run:    ovss test deop_r101c F --on ade20k_150     (F: weights of a training)
+Train:  ovss train deop_r101c --cfg-options load_from=zsseg_r101c.safetensors
+        (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   the authors publish their tables as images only. Not measured here.
 Recipe: the paper and the authors' code: MaskFormer and the prompt vectors come from zsseg_r101c and
-        stay fixed: --cfg-options load_from=zsseg_r101c.safetensors. Only position tables, pooling
-        and the void vector train: AdamW 2e-4, decay 1e-4 except for norms and queries; gradient
-        norm clipped to 0.01; polynomial schedule with power 0.9; 60,000 steps of 16 images over all
-        GPUs; the 156 seen classes of COCO-Stuff; short side 320 to 960, crop 640, SSD colours,
-        flip, padded with 128.
+        stay fixed (load_from). Only position tables, pooling and the void vector train: AdamW 2e-4,
+        decay 1e-4 except for norms and queries; gradient norm clipped to 0.01; polynomial schedule
+        with power 0.9; 60,000 steps of 16 images over all GPUs; the 156 seen classes of COCO-Stuff;
+        short side 320 to 960, crop 640, SSD colours, flip, padded with 128.
 Hours:  training not run here.
 Size:   217,350,081 parameters, 7,441,920 of them trained.
 """

@@ -6,17 +6,18 @@ Weights: the authors' checkpoint, converted:
         ovss convert two_stage ovseg_R101c_vitB16.pth ovseg_r101c.safetensors
         They are published under CC BY-NC 4.0, so that converted files are too.
 Run:    ovss segment photo.jpg --words "cat, grass" --model ovseg_r101c --weights F
-Train:  ovss train ovseg_r101c      (COCO-Stuff 164k in data/coco_stuff_171, see below)
+Train:  ovss train ovseg_r101c --cfg-options model.encoder.proposer.backbone.pretrained=F
+        with F, DeepLab's R-103 of detectron2 as a weight file with timm's names
+        (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 7.1, PC-459 11.0, A-150 24.8, PC-59 53.3, PAS-20 92.6.
         Not measured here because neither these weights nor these datasets were available.
 Recipe: the authors' code: AdamW 2e-4, backbone x 0.1, stem and first stage frozen, CLIP frozen;
         decay 1e-4 except for norms and queries; gradient norm clipped to 0.01; polynomial schedule
         with power 0.9 and 1,500 steps of warm-up; 120,000 steps of 32 images over all GPUs; short
-        side 256 to 768, crop 512, SSD colours, flip, padded with 128.
+        side 800 and long side up to 1,333, which detectron2 takes where a file states no sizes, as
+        this one; crop 512, SSD colours, flip, padded with 128.
         CLIP and its mask prompts are trained before, on crops mined from COCO's captions, which is
         not available here.
-        Backbone before training: DeepLab's R-103 of detectron2 as a weight file with timm's names,
-        set with --cfg-options model.encoder.proposer.backbone.pretrained=FILE.
 Hours:  training not run here. Published setting: 120,000 steps of 32 images.
 Size:   211,140,033 parameters, 60,721,920 of them trained.
 """
@@ -85,16 +86,11 @@ model = dict(
     inference=dict(mode="whole", size=512, keep_ratio=True, longest=2048, activation="none"),
 )
 
-# Short side of training images; the longer side is at most 1333.
-_sizes = (256, 307, 358, 410, 461, 512, 563, 614, 666, 717, 768)
 train_dataloader = dict(
     batch_size=32,
     dataset=dict(
         pipeline=[
-            dict(
-                type="RandomChoice",
-                transforms=[[dict(type="ShortestEdge", size=s, max_size=1333)] for s in _sizes],
-            ),
+            dict(type="ShortestEdge", size=800, max_size=1333),
             dict(type="RandomCrop", crop_size=(512, 512)),
             dict(type="ColorAugSSD"),
             dict(type="RandomFlip", prob=0.5),

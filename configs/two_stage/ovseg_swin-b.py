@@ -7,8 +7,8 @@ Weights: the authors' checkpoint, converted:
 Run:    ovss segment photo.jpg --words "cat, grass" --model ovseg_swin-b --weights F
 Train:  ovss train ovseg_swin-b      (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   published: A-847 9.0, PC-459 12.4, A-150 29.6, PC-59 55.7, PAS-20 94.5. The weight of CLIP
-        in the ensemble is 0.7 except on PC (0.6) and PAS-20 (0.45), set with
-        --cfg-options model.head.ensemble.seen=[0.4,0.6] model.head.ensemble.unseen=[0.4,0.6].
+        in the ensemble is 0.7 except on PC (0.6) and PAS-20 (0.45), see
+        plugins/two_stage/README.md.
         Not measured here because neither these weights nor these datasets were available.
 Recipe: the authors' code: AdamW 6e-5, CLIP frozen; decay 0.01 except for norms, queries and
         relative places; gradient norm clipped to 0.01; polynomial schedule with power 0.9 and

@@ -14,6 +14,7 @@ Recipe: the authors' code: AdamW 1e-4, backbone x 0.1, CLIP frozen; decay 1e-4 e
         60,000 steps of 32 images over all GPUs, half precision (--amp); the 156 seen classes of
         COCO-Stuff; short side 320 to 960, crop 640, SSD colours, flip, padded with 128.
         Differences: synonyms are averaged for each template, and not over all prompts at once.
+        Two tests of the authors have other settings, see plugins/two_stage/README.md.
 Hours:  training not run here. Published setting: 60,000 steps of 32 images.
 Size:   209,908,673 parameters, 60,287,936 of them trained.
 """

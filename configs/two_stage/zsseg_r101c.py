@@ -7,10 +7,11 @@ Weights: the authors' checkpoint, converted:
         For their checkpoint with ViLD's prompts (120,000 steps): --cfg-options
         model.encoder.encoder.prompt_vectors=0 model.prompts.templates=vild_14
 Run:    ovss segment photo.jpg --words "cat, grass" --model zsseg_r101c --weights F
-Train:  ovss train zsseg_r101c      (COCO-Stuff 164k in data/coco_stuff_171, see below)
+Train:  ovss train zsseg_r101c --cfg-options model.encoder.proposer.backbone.pretrained=F
+        with F, DeepLab's R-103 of detectron2 as a weight file with timm's names
+        (COCO-Stuff 164k in data/coco_stuff_171, see below)
 mIoU:   OVSeg's paper quotes A-150 15.3 and PAS-20 74.5. The authors report zero-shot splits of COCO
-        and VOC. Their weight of the queries is 0.8 on COCO, A-847 0.7, A-150 0.5, PC-59 and
-        Cityscapes 0.4, which this config does not change by dataset.
+        and VOC, and choose three constants by dataset, which plugins/two_stage/README.md lists.
         Not measured here because neither these weights nor these datasets were available.
 Recipe: the authors' code: AdamW 1e-4, backbone x 0.1, CLIP frozen; decay 1e-4 except for norms and
         queries; gradient norm clipped to 0.01; polynomial schedule with power 0.9, no warm-up;
@@ -19,8 +20,6 @@ Recipe: the authors' code: AdamW 1e-4, backbone x 0.1, CLIP frozen; decay 1e-4 e
         Differences: the authors train the 16 vectors of the prompt before, on crops of the ground
         truth, and keep them fixed. Here they train along unless they come from their checkpoint
         (then set model.encoder.encoder.train_prompts=False).
-        Backbone before training: DeepLab's R-103 of detectron2 as a weight file with timm's names,
-        set with --cfg-options model.encoder.proposer.backbone.pretrained=FILE.
 Hours:  training not run here. Published setting: 60,000 steps of 32 images.
 Size:   210,696,641 parameters, 61,075,904 of them trained.
 """

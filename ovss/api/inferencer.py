@@ -16,6 +16,7 @@ from PIL.Image import Image
 from ovss.io.arguments import typed_arguments
 from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
+from ovss.layers.region_maps import COVERED
 from ovss.proposers.current import CurrentImage, current_images
 from ovss.selection import IGNORE
 from ovss.structures import RegionScores, TextFeatures
@@ -311,8 +312,8 @@ class Inferencer:
         names_1HW, best_1HW = labels_of(scores, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
         labels_1HW = text.categories(names_1HW)
         unknown_1HW = (labels_1HW >= count) | (best_1HW < request.threshold)
-        if isinstance(scores, RegionScores):  # 0: no proposal says anything about the pixel
-            unknown_1HW |= best_1HW <= 0
+        if isinstance(scores, RegionScores):
+            unknown_1HW |= best_1HW < COVERED
         labels_HW = labels_1HW.masked_fill(unknown_1HW, IGNORE)[0].cpu().numpy()
         maps = category_maps(scores, rgb_HW3.shape[:2], count) if request.probabilities else None
         return labels_HW, best_1HW[0].float().cpu().numpy(), maps

@@ -18,11 +18,14 @@ from torch import Tensor
 from ovss.ops import at_least_single, resize_axis, resize_rows, source_rows, without_autocast
 from ovss.structures import RegionMasks, RegionScores
 
-__all__ = ["Blocks", "region_blocks", "region_maps"]
+__all__ = ["COVERED", "Blocks", "region_blocks", "region_maps"]
 
 Regions = RegionMasks | RegionScores
 Blocks = Iterator[tuple[slice, slice, Tensor]]
 """Rows and slots of a block, and its maps (B, k, rows, W)."""
+
+COVERED = 1e-9
+"""Smallest best score of a pixel about which any proposal says something."""
 
 VALUES = 1 << 24
 """Values of a block, 64 MiB."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,16 +74,44 @@ def rename(
     )
 
 
-def split_projections(conversion: Conversion) -> None:
-    """Splits the fused projection of every module ``attn`` into query, key and value, in place."""
-    fused = ".attn.in_proj_weight"
-    for ours in [name for name in conversion.tensors if name.endswith(fused)]:
+def split_projections(conversion: Conversion, modules: Sequence[str] = ("attn",)) -> None:
+    """Splits fused projections into query, key and value, in place.
+
+    Args:
+        conversion: renamed tensors.
+        modules: last parts of the names of the modules whose projections are split.
+    """
+    ends = tuple(f".{module}.in_proj_weight" for module in modules)
+    for ours in [name for name in conversion.tensors if name.endswith(ends)]:
         parts = conversion.tensors.pop(ours).chunk(3)
         published = conversion.source.pop(ours)
         for letter, part in zip("qkv", parts, strict=True):
-            name = f"{ours.removesuffix(fused)}.attn.{letter}_proj_weight"
+            name = f"{ours.removesuffix('in_proj_weight')}{letter}_proj_weight"
             conversion.tensors[name] = part.contiguous()
             conversion.source[name] = published
+
+
+def published_width(
+    tensors: Mapping[str, Tensor], name: str, known: Collection[int], unit: str = "values"
+) -> int:
+    """Length of the first axis of a tensor, which says in which size a method was published.
+
+    Args:
+        tensors: published name -> value.
+        name: published name of the tensor.
+        known: lengths of the known sizes.
+        unit: items of the axis, for the message.
+
+    Raises:
+        CheckpointError: no such tensor, or another length.
+    """
+    value = tensors.get(name)
+    width = value.shape[0] if value is not None and value.ndim else None
+    if width is None or width not in known:
+        expected = " or ".join(map(str, known))
+        found = "no such tensor" if width is None else f"{width} {unit}"
+        raise CheckpointError(f"expected {name} with {expected} {unit}, found {found}")
+    return width
 
 
 def check_logit_scale(tensors: Mapping[str, Tensor], name: str) -> None:

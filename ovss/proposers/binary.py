@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ovss.structures import ImageFeatures, Proposals
 
-CONFIDENCE = 10.0
-"""Mask logit inside a binary mask; its sigmoid differs from 1 by 5e-5."""
+CONFIDENCE = 30.0
+"""Mask logit inside a binary mask. Its negative has a sigmoid of 1e-13, so that a pixel outside of
+all masks has a score below `ovss.layers.region_maps.COVERED`."""
 
 
 def binary_proposals(masks: Sequence[Tensor], features: ImageFeatures) -> Proposals:

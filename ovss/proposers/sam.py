@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from ovss.interfaces import Proposer
+from ovss.io.deferred import weights_are_deferred
 from ovss.io.excerpts import excerpt, some_of
+from ovss.io.names import printable
 from ovss.io.option_values import check_range
 from ovss.io.weight_files import read_weights
 from ovss.registry import PROPOSERS
@@ -70,7 +74,7 @@ class SAMProposer(Proposer):
                 f"Choose the architecture of your checkpoint."
             )
         self.sam = known[model]()
-        if checkpoint is not None:
+        if checkpoint is not None and not weights_are_deferred():
             _load(self.sam, checkpoint, model)
         self.sam.requires_grad_(False)
         self.generator = package.SamAutomaticMaskGenerator
@@ -101,6 +105,12 @@ class SAMProposer(Proposer):
 
 def _load(sam: torch.nn.Module, checkpoint: str, model: str) -> None:
     """Loads weights of the same architecture."""
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(
+            f"Checkpoint {printable(checkpoint)} of SAMProposer does not exist. Correct its path."
+        )
+    if next(sam.parameters()).is_meta:  # a config is checked, and nothing computed
+        return
     tensors, _ = read_weights(checkpoint)
     own = {name: value.shape for name, value in sam.state_dict().items()}
     wrong = [name for name in own if name not in tensors or tensors[name].shape != own[name]]

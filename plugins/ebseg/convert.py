@@ -6,8 +6,14 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from ovss.models.checkpoint import CheckpointError
-from ovss.models.conversion import Conversion, check_logit_scale, rename, split_projections
+from ovss.models.clip_names import split_image_tower_names, text_tower_names
+from ovss.models.conversion import (
+    Conversion,
+    check_logit_scale,
+    published_width,
+    rename,
+    split_projections,
+)
 from ovss.models.mask2former_names import pixel_decoder_names, query_decoder_names
 
 from .sam import sam_name
@@ -17,25 +23,9 @@ _HEAD = "sem_seg_head"
 _BLOCKS = {768: (2, 9, 12), 1024: (4, 18, 24)}
 """Width of the image tower -> first block with the names of CLIP Surgery, blocks before the region
 tokens, and all blocks."""
-_TEXT_BLOCKS, _SAM_BLOCKS, _TAPS = 12, 12, 3
+_SAM_BLOCKS, _TAPS = 12, 3
 
 _LEAVES = ("weight", "bias")
-_FUSED = "in_proj_weight"
-_ATTENTION = {
-    f"attn.{_FUSED}": f"attn.{_FUSED}",
-    "attn.in_proj_bias": "attn.in_proj_bias",
-    "attn.out_proj.weight": "attn.out_proj.weight",
-    "attn.out_proj.bias": "attn.out_proj.bias",
-}
-_SURGERY = {
-    "attn.qkv.weight": f"attn.{_FUSED}",
-    "attn.qkv.bias": "attn.in_proj_bias",
-    "attn.proj.weight": "attn.out_proj.weight",
-    "attn.proj.bias": "attn.out_proj.bias",
-}
-_REST = [
-    f"{part}.{leaf}" for part in ("ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj") for leaf in _LEAVES
-]
 _SAM_BLOCK = [
     "attn.rel_pos_h",
     "attn.rel_pos_w",
@@ -63,14 +53,7 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
         CheckpointError: the tensors are not those of EBSeg in one of its two sizes, or their factor
             from cosines to logits is not CLIP's 100.
     """
-    name = f"{_FIRST}.class_embedding"
-    width = tensors[name].shape[0] if name in tensors and tensors[name].ndim == 1 else None
-    if width not in _BLOCKS:
-        known = " or ".join(map(str, _BLOCKS))
-        raise CheckpointError(
-            f"expected {name} with {known} values, found "
-            f"{'no such tensor' if width is None else f'{width} values'}"
-        )
+    width = published_width(tensors, f"{_FIRST}.class_embedding", _BLOCKS)
     check_logit_scale(tensors, f"{_TEXT}.logit_scale")
     conversion = rename(tensors, official_names(*_BLOCKS[width]), _DROPS)
     split_projections(conversion)
@@ -92,30 +75,10 @@ def official_names(surgery: int, split: int, blocks: int) -> dict[str, str]:
 
 
 def _clip_names(surgery: int, split: int, blocks: int) -> Iterator[tuple[str, str]]:
-    visual, text = "encoder.clip.visual", "encoder.clip"
-    for name in ("class_embedding", "positional_embedding", "conv1.weight"):
-        yield f"{_FIRST}.{name}", f"{visual}.{name}"
-    yield f"{_SECOND}.proj", f"{visual}.proj"
-    for name in ("positional_embedding", "text_projection", "logit_scale"):
-        yield f"{_TEXT}.{name}", f"{text}.{name}"
-    yield f"{_TEXT}.token_embedding.weight", f"{text}.token_embedding.weight"
+    for theirs, ours in split_image_tower_names(_FIRST, _SECOND, split, blocks, surgery):
+        yield theirs, f"encoder.clip.visual.{ours}"
+    yield from ((f"{_TEXT}.{name}", f"encoder.clip.{name}") for name in text_tower_names())
     yield f"{_TEXT}.bg_embed", "head.void"
-    for leaf in _LEAVES:
-        yield f"{_FIRST}.ln_pre.{leaf}", f"{visual}.ln_pre.{leaf}"
-        yield f"{_SECOND}.ln_post.{leaf}", f"{visual}.ln_post.{leaf}"
-        yield f"{_TEXT}.ln_final.{leaf}", f"{text}.ln_final.{leaf}"
-    for index in range(blocks):
-        own, root = (index, _FIRST) if index < split else (index - split, _SECOND)
-        parts = _ATTENTION if index < surgery else _SURGERY
-        for theirs, part in (parts | {name: name for name in _REST}).items():
-            yield (
-                f"{root}.resblocks.{own}.{theirs}",
-                f"{visual}.transformer.resblocks.{index}.{part}",
-            )
-    for index in range(_TEXT_BLOCKS):
-        for part in (*_ATTENTION, *_REST):
-            name = f"transformer.resblocks.{index}.{part}"
-            yield f"{_TEXT}.{name}", f"{text}.{name}"
 
 
 def _sam_names() -> Iterator[tuple[str, str]]:

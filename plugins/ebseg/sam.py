@@ -129,7 +129,10 @@ def load_sam(sam: SAMPyramid, pretrained: str | None) -> None:
             f"sam_vit_b_01ec64.pth and give its path."
         )
     if not Path(pretrained).is_file():
-        raise FileNotFoundError(f"Weight file {pretrained} of SAM does not exist. Check the path.")
+        raise FileNotFoundError(
+            f"Weight file {pretrained} of SAM does not exist. Download the published ViT-B and set "
+            f"model.encoder.sam.pretrained to its path."
+        )
     tensors = {sam_name(name): value for name, value in read_weights(pretrained)[0].items()}
     expected = sam.trunk.state_dict()
     found = {name: tensors[name] for name in expected if name in tensors}

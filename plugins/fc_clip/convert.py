@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from ovss.models.checkpoint import CheckpointError
-from ovss.models.conversion import Conversion, rename
+from ovss.models.clip_names import text_tower_names
+from ovss.models.conversion import Conversion, published_width, rename, split_projections
 from ovss.models.mask2former_names import pixel_decoder_names, query_decoder_names
 
 _CLIP = "backbone.clip_model"
@@ -22,16 +23,6 @@ _HEADS = {
     192: ("head.mlp.fc1.weight", "head.mlp.fc1.bias", "head.mlp.fc2.weight"),
 }
 _LEAVES = ("weight", "bias")
-_FUSED = "attn.in_proj_weight"
-_TEXT_BLOCK = (
-    _FUSED,
-    "attn.in_proj_bias",
-    *(
-        f"{part}.{leaf}"
-        for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
-        for leaf in _LEAVES
-    ),
-)
 _IMAGE_BLOCK = (
     "gamma",
     *(f"{part}.{leaf}" for part in ("conv_dw", "norm", "mlp.fc1", "mlp.fc2") for leaf in _LEAVES),
@@ -53,25 +44,17 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
     Raises:
         CheckpointError: the tensors are not those of FC-CLIP in one of its two ConvNeXt sizes.
     """
-    stem = tensors.get(f"{_CLIP}.visual.trunk.stem.0.weight")
-    width = None if stem is None else stem.shape[0]
-    if width not in _TEXT_BLOCKS:
-        known = " or ".join(map(str, _TEXT_BLOCKS))
+    name = f"{_CLIP}.visual.trunk.stem.0.weight"
+    try:
+        width = published_width(tensors, name, _TEXT_BLOCKS, "rows")
+    except CheckpointError as error:
         raise CheckpointError(
-            f"expected {_CLIP}.visual.trunk.stem.0.weight with {known} rows, found "
-            f"{'no such tensor' if width is None else f'{width} rows'}; only ConvNeXt models of "
-            f"FC-CLIP can be converted"
-        )
+            f"{error}; only ConvNeXt models of FC-CLIP can be converted"
+        ) from None
     table = {f"{_CLIP}.{name}": f"encoder.encoder.clip.{name}" for name in _clip_names(width)}
     conversion = rename(tensors, table | proposer_table() | head_table(), _DROPPED)
     _check_scale(conversion.tensors["encoder.encoder.clip.logit_scale"])
-    for name in [name for name in conversion.tensors if name.endswith(_FUSED)]:
-        parts = conversion.tensors.pop(name).chunk(3)
-        published = conversion.source.pop(name)
-        for letter, part in zip("qkv", parts, strict=True):
-            ours = name.replace("in_proj", f"{letter}_proj")
-            conversion.tensors[ours] = part.contiguous()
-            conversion.source[ours] = published
+    split_projections(conversion)
     conversion.tensors["head.void"] = conversion.tensors["head.void"].flatten()
     return conversion
 
@@ -98,10 +81,7 @@ def head_table() -> dict[str, str]:
 
 
 def _clip_names(width: int) -> Iterator[str]:
-    yield from ("positional_embedding", "text_projection", "logit_scale", "token_embedding.weight")
-    yield from (f"ln_final.{leaf}" for leaf in _LEAVES)
-    for block in range(_TEXT_BLOCKS[width]):
-        yield from (f"transformer.resblocks.{block}.{part}" for part in _TEXT_BLOCK)
+    yield from text_tower_names(_TEXT_BLOCKS[width])
     for stage, depth in enumerate(_DEPTHS):
         first = "stem" if stage == 0 else f"stages.{stage}.downsample"
         yield from (f"visual.trunk.{first}.{i}.{leaf}" for i in (0, 1) for leaf in _LEAVES)

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from ovss.models.checkpoint import CheckpointError
-from ovss.models.conversion import Conversion, rename
+from ovss.models.clip_names import split_image_tower_names, text_tower_names
+from ovss.models.conversion import (
+    Conversion,
+    check_logit_scale,
+    published_width,
+    rename,
+    split_projections,
+)
 
 _FIRST, _SECOND = "clip_visual_extractor", "clip_rec_head"
 _SIDE, _TEXT = "side_adapter_network", "ov_classifier"
 _BLOCKS = {768: (9, 12), 1024: (18, 24)}
 """Width of the image tower -> blocks before the region tokens, and all blocks."""
-_TEXT_BLOCKS = 12
 _SIDE_BLOCKS, _FUSIONS, _LAYERS = 8, 4, 3
 
 _LEAVES = ("weight", "bias")
-_FUSED = "in_proj_weight"
-_CLIP_BLOCK = [
-    f"attn.{_FUSED}",
-    "attn.in_proj_bias",
-    *(
-        f"{part}.{leaf}"
-        for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
-        for leaf in _LEAVES
-    ),
-]
 _SIDE_BLOCK = {
     "norm1.weight": "norm1.weight",
     "norm1.bias": "norm1.bias",
-    "attn.qkv.weight": f"attention.{_FUSED}",
+    "attn.qkv.weight": "attention.in_proj_weight",
     "attn.qkv.bias": "attention.in_proj_bias",
     "attn.proj.weight": "attention.out_proj.weight",
     "attn.proj.bias": "attention.out_proj.bias",
@@ -60,25 +54,12 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
         CheckpointError: the tensors are not those of SAN in one of its two sizes, or their factor
             from cosines to logits is not CLIP's 100.
     """
-    name = f"{_FIRST}.class_embedding"
-    width = tensors[name].shape[0] if name in tensors and tensors[name].ndim == 1 else None
-    if width not in _BLOCKS:
-        known = " or ".join(map(str, _BLOCKS))
-        raise CheckpointError(
-            f"expected {name} with {known} values, found "
-            f"{'no such tensor' if width is None else f'{width} values'}"
-        )
-    scale = tensors.get(f"{_TEXT}.logit_scale")
-    if scale is not None and not abs(float(scale.float().mean()) - math.log(100)) < 1e-2:
-        raise CheckpointError(
-            f"expected {_TEXT}.logit_scale of log(100) = 4.605, found {float(scale.mean()):.4g}"
-        )
+    width = published_width(tensors, f"{_FIRST}.class_embedding", _BLOCKS)
+    check_logit_scale(tensors, f"{_TEXT}.logit_scale")
     conversion = rename(tensors, official_table(*_BLOCKS[width]), _DROPS)
-    for ours in list(conversion.tensors):
-        value = conversion.tensors[ours]
-        if ours.endswith(_FUSED):
-            _split(conversion, ours)
-        elif ours.startswith(_ONE_ROW):
+    split_projections(conversion, ("attn", "attention"))
+    for ours, value in conversion.tensors.items():
+        if ours.startswith(_ONE_ROW):
             conversion.tensors[ours] = value.squeeze(0)
         elif value.ndim == 4 and value.shape[2:] == (1, 1):
             conversion.tensors[ours] = value.flatten(1)
@@ -95,39 +76,11 @@ def official_table(split: int, blocks: int) -> dict[str, str]:
     return dict([*_clip_names(split, blocks), *_side_names()])
 
 
-def _split(conversion: Conversion, ours: str) -> None:
-    """Splits a fused projection into query, key and value."""
-    parts = conversion.tensors.pop(ours).chunk(3)
-    published = conversion.source.pop(ours)
-    for letter, part in zip("qkv", parts, strict=True):
-        name = ours.replace(_FUSED, f"{letter}_proj_weight")
-        conversion.tensors[name] = part.contiguous()
-        conversion.source[name] = published
-
-
 def _clip_names(split: int, blocks: int) -> Iterator[tuple[str, str]]:
-    for name in ("class_embedding", "positional_embedding", "conv1.weight"):
-        yield f"{_FIRST}.{name}", f"encoder.clip.visual.{name}"
-    yield f"{_SECOND}.proj", "encoder.clip.visual.proj"
-    for name in ("positional_embedding", "text_projection", "logit_scale"):
-        yield f"{_TEXT}.{name}", f"encoder.clip.{name}"
-    yield f"{_TEXT}.token_embedding.weight", "encoder.clip.token_embedding.weight"
+    for theirs, ours in split_image_tower_names(_FIRST, _SECOND, split, blocks):
+        yield theirs, f"encoder.clip.visual.{ours}"
+    yield from ((f"{_TEXT}.{name}", f"encoder.clip.{name}") for name in text_tower_names())
     yield f"{_TEXT}.bg_embed", "head.void"
-    for leaf in _LEAVES:
-        yield f"{_FIRST}.ln_pre.{leaf}", f"encoder.clip.visual.ln_pre.{leaf}"
-        yield f"{_SECOND}.ln_post.{leaf}", f"encoder.clip.visual.ln_post.{leaf}"
-        yield f"{_TEXT}.ln_final.{leaf}", f"encoder.clip.ln_final.{leaf}"
-    for part in _CLIP_BLOCK:
-        for index in range(blocks):
-            own = index if index < split else index - split
-            root = _FIRST if index < split else _SECOND
-            yield (
-                f"{root}.resblocks.{own}.{part}",
-                f"encoder.clip.visual.transformer.resblocks.{index}.{part}",
-            )
-        for index in range(_TEXT_BLOCKS):
-            name = f"transformer.resblocks.{index}.{part}"
-            yield f"{_TEXT}.{name}", f"encoder.clip.{name}"
 
 
 def _side_names() -> Iterator[tuple[str, str]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.embedders.crops import nearest_crops, visible_patches
 from ovss.encoders.last_block import LastBlock
 from ovss.io.excerpts import excerpt
+from ovss.layers.crops import bicubic_taps, cut, mask_extents
 from ovss.layers.patches import embed_patches
 from ovss.layers.region_tokens import project_tokens, run_block
 from ovss.ops import resize
@@ -101,40 +102,47 @@ class ShiftedCrops(nn.Module):
             Embeddings (B, Q, C), not normalised, 0 for masks without pixels; and a boolean (B, Q),
             False for these.
         """
-        batch, queries = mask_BQhw.shape[:2]
         embeds, filled = [], []
-        for i in range(batch):
+        for i, image_3HW in enumerate(image_B3HW):
             mask_QHW = self._masks(mask_BQhw[i], padding)
-            filled.append(mask_QHW.flatten(1).any(1))
-            pixels_3HW = (image_B3HW[i] - mean_311) / std_311
+            filled_Q = mask_QHW.flatten(1).any(1)
+            pixels_HW3 = ((image_3HW - mean_311) / std_311).permute(1, 2, 0)
             class_RD = torch.stack([class_BD[i] for class_BD in class_RBD]) if class_RBD else None
-            embed_QC = pixels_3HW.new_zeros(queries, self.visual.output_dim)
-            boxes = _boxes(mask_QHW)
-            for start in range(0, len(boxes), self.chunk):
-                some = boxes[start : start + self.chunk]
-                number_N = torch.tensor([box[0] for box in some], device=mask_QHW.device)
-                cut = list(_cut(pixels_3HW, mask_QHW, some))
-                crop_N3SS = torch.stack([self._sized(crop, "bicubic") for crop, _ in cut])
-                inside_N1SS = torch.stack([self._sized(mask, "nearest") for _, mask in cut])
-                embed_NC = self.embed(crop_N3SS, inside_N1SS, class_RD, number_N)
+            embed_QC = pixels_HW3.new_zeros(len(filled_Q), self.visual.output_dim)
+            kept_N = _numbers(filled_Q)
+            for start in range(0, kept_N.shape[0], self.chunk):
+                number_N = kept_N[start : start + self.chunk]
+                crop_N3SS, inside_NP = self._crops(pixels_HW3, mask_QHW[number_N])
+                embed_NC = self._embed(crop_N3SS, inside_NP, class_RD, number_N)
                 embed_QC[number_N] = embed_NC.to(embed_QC)
             embeds.append(embed_QC)
+            filled.append(filled_Q)
         return torch.stack(embeds), torch.stack(filled)
 
-    def embed(
-        self, crop_N3SS: Tensor, inside_N1SS: Tensor, class_RD: Tensor | None, number_N: Tensor
+    def _crops(self, pixels_HW3: Tensor, mask_NHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Crops (N, 3, *size) with the mean colour outside the masks; True for patches inside."""
+        rows, columns = mask_extents(mask_NHW, 1), mask_extents(mask_NHW, 2)
+        row_taps, column_taps = (
+            bicubic_taps(first_N, last_N, side, pixels_HW3.dtype)
+            for (first_N, last_N, _), side in zip((rows, columns), self.size, strict=True)
+        )
+        crop_N3SS = cut(pixels_HW3 * mask_NHW[..., None], row_taps, column_taps)
+        inside_NSS = nearest_crops(mask_NHW, rows, columns, self.size)
+        return crop_N3SS, visible_patches(inside_NSS, self.visual.patch_size) > 0  # type: ignore[arg-type]
+
+    def _embed(
+        self, crop_N3SS: Tensor, inside_NP: Tensor, class_RD: Tensor | None, number_N: Tensor
     ) -> Tensor:
         """Embeddings (N, C) of crops of one image, not normalised.
 
         Args:
             crop_N3SS: normalised pixels of the size of pre-training.
-            inside_N1SS: 1 for pixels of the mask, 0 for others.
+            inside_NP: True for patches with a pixel of the mask.
             class_RD: class token of the whole image after each of `replaced`.
             number_N: proposal of each crop.
         """
         visual = self.visual
         tokens_NPD, grid = embed_patches(visual, crop_N3SS)
-        inside_NP = F.max_pool2d(inside_N1SS, visual.patch_size).flatten(1) > 0
         blocks = visual.transformer.resblocks  # type: ignore[union-attr]
         for index, block in enumerate(blocks[:-1], 1):  # type: ignore[arg-type, index]
             tokens_NPD = run_block(block, tokens_NPD)
@@ -164,10 +172,6 @@ class ShiftedCrops(nn.Module):
         ]
         return torch.cat(parts)
 
-    def _sized(self, map_cHW: Tensor, mode: str) -> Tensor:
-        """Map resized to the size of pre-training."""
-        return F.interpolate(map_cHW[None], size=self.size, mode=mode)[0]
-
 
 def _order(order: str, seed: int, shape: tuple[int, int, int]) -> Tensor:
     """Numbers whose order says which patches are replaced first."""
@@ -179,29 +183,8 @@ def _order(order: str, seed: int, shape: tuple[int, int, int]) -> Tensor:
     return order_RQP.clone().to(torch.get_default_device())
 
 
-Box = tuple[int, int, int, int, int]
-"""Number of a mask; top, bottom, left and right of its box, the ends exclusive."""
-
-
-def _boxes(mask_QHW: Tensor) -> list[Box]:
-    """Boxes of the masks that have a pixel. On the meta device every mask is the whole image."""
-    queries, height, width = mask_QHW.shape
-    if mask_QHW.is_meta:
-        return [(i, 0, height, 0, width) for i in range(queries)]
-    sides = []
-    for dim in (2, 1):
-        has_QL = mask_QHW.any(dim).int()
-        last_Q = has_QL.shape[1] - has_QL.flip(1).argmax(1)
-        sides += [has_QL.argmax(1), torch.where(has_QL.any(1), last_Q, 0)]
-    found = torch.stack(sides, dim=1).tolist()
-    return [(number, *box) for number, box in enumerate(found) if box[1]]
-
-
-def _cut(
-    pixels_3HW: Tensor, mask_QHW: Tensor, boxes: Sequence[Box]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields the pixels of each box, the mean colour outside the mask; and the mask (1, h, w)."""
-    for number, top, bottom, left, right in boxes:
-        inside_1hw = mask_QHW[number, top:bottom, left:right][None]
-        crop_3hw = pixels_3HW[:, top:bottom, left:right] * inside_1hw
-        yield crop_3hw, inside_1hw.to(crop_3hw.dtype)
+def _numbers(filled_Q: Tensor) -> Tensor:
+    """Numbers (N,) of the masks with a pixel. On the meta device they are all masks."""
+    if filled_Q.is_meta:
+        return torch.arange(filled_Q.shape[0], device=filled_Q.device)
+    return filled_Q.nonzero()[:, 0]

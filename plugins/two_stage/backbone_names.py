@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from ovss.models.checkpoint import CheckpointError
+from ovss.models.swin_names import swin_names
 
 _STAGES = (3, 4, 23, 3)
-_SWIN_STAGES = (2, 2, 18, 2)
-_SWIN_BLOCK = ("norm1", "norm2", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -26,7 +25,7 @@ def backbone_names(state: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
         depths[2] = 23 if "backbone.res4.22.conv1.weight" in state else 6
         return _resnet(depths, deep_stem=stem.shape[-1] == 3)
     if "backbone.patch_embed.proj.weight" in state:
-        return _swin(list(_SWIN_STAGES))
+        return ((name, name) for name in swin_names())
     raise CheckpointError(
         "expected backbone.stem.conv1.weight of a ResNet or backbone.patch_embed.proj.weight of a "
         "Swin, found neither"
@@ -52,29 +51,3 @@ def _conv(published: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
     yield f"{published}.weight", f"{conv}.weight"
     for leaf in _NORM:
         yield f"{published}.norm.{leaf}", f"{norm}.{leaf}"
-
-
-def _swin(depths: list[int]) -> Iterator[tuple[str, str]]:
-    """Names of a Swin transformer, which are ours too."""
-    modules = ["patch_embed.proj", "patch_embed.norm", *(f"norm{i}" for i in range(len(depths)))]
-    names = []
-    for stage, blocks in enumerate(depths):
-        for block in range(blocks):
-            own = f"layers.{stage}.blocks.{block}"
-            names.append(f"{own}.attn.relative_position_bias_table")
-            modules += [f"{own}.{part}" for part in _SWIN_BLOCK]
-        if stage < len(depths) - 1:
-            names.append(f"layers.{stage}.downsample.reduction.weight")
-            modules.append(f"layers.{stage}.downsample.norm")
-    names += [f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")]
-    yield from ((name, name) for name in names)
-
-
-def swin_drops() -> dict[str, str]:
-    """Published names of a Swin-B that are not weights -> reason."""
-    reason = "the places of cells in a window follow from its size"
-    return {
-        f"backbone.layers.{stage}.blocks.{block}.attn.relative_position_index": reason
-        for stage, blocks in enumerate(_SWIN_STAGES)
-        for block in range(blocks)
-    }

@@ -6,46 +6,21 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from ovss.models.checkpoint import CheckpointError
-from ovss.models.conversion import Conversion, rename
+from ovss.models.clip_names import image_tower_names, text_tower_names
+from ovss.models.conversion import Conversion, published_width, rename, split_projections
+from ovss.models.swin_names import swin_places
 
-from .backbone_names import backbone_names, swin_drops
+from .backbone_names import backbone_names
 
 _HEAD = "sem_seg_head"
 _PREDICTOR = f"{_HEAD}.predictor"
 _ADAPTER = "clip_adapter"
 _VISION_BLOCKS = {768: 12, 1024: 24}
 """Width of the vision tower -> number of its blocks. The text tower has 12 blocks in both."""
-_TEXT_BLOCKS = 12
 _QUERY_LAYERS = 6
 _LEVELS = 4
 
 _LEAVES = ("weight", "bias")
-_FUSED = "attn.in_proj_weight"
-_CLIP = [
-    "positional_embedding",
-    "text_projection",
-    "logit_scale",
-    "token_embedding.weight",
-    "visual.class_embedding",
-    "visual.positional_embedding",
-    "visual.proj",
-    "visual.conv1.weight",
-    *(
-        f"{norm}.{leaf}"
-        for norm in ("ln_final", "visual.ln_pre", "visual.ln_post")
-        for leaf in _LEAVES
-    ),
-]
-_CLIP_BLOCK = [
-    _FUSED,
-    "attn.in_proj_bias",
-    *(
-        f"{part}.{leaf}"
-        for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
-        for leaf in _LEAVES
-    ),
-]
 _QUERY_PARTS = ("linear1", "linear2", "norm1", "norm2", "norm3")
 _ATTENTIONS = ("self_attn", "multihead_attn")
 _DROPS = {
@@ -76,14 +51,8 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
         **{n: f"encoder.proposer.{o}" for n, o in proposer_names(state)},
         **dict(_method_names(state)),
     }
-    conversion = rename(state, table, {**_DROPS, **swin_drops()})
-    for ours in [n for n in conversion.tensors if ".clip." in n and n.endswith(_FUSED)]:
-        parts = conversion.tensors.pop(ours).chunk(3)
-        published = conversion.source.pop(ours)
-        for letter, part in zip("qkv", parts, strict=True):
-            name = ours.replace("in_proj", f"{letter}_proj")
-            conversion.tensors[name] = part.contiguous()
-            conversion.source[name] = published
+    conversion = rename(state, table, {**_DROPS, **swin_places("backbone")})
+    split_projections(conversion)
     conversion.tensors["head.void"] = conversion.tensors["head.void"].flatten()
     return Conversion(
         conversion.tensors,
@@ -147,17 +116,7 @@ def _method_names(state: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
     clip = f"{_PREDICTOR if is_zegformer else _ADAPTER}.clip_model"
     if is_zegformer and not any(name.startswith(clip) for name in state):
         return  # this CLIP is the published one, and not part of the file
-    projection = state.get(f"{clip}.visual.proj")
-    width = None if projection is None else projection.shape[0]
-    if width not in _VISION_BLOCKS:
-        known = " or ".join(map(str, _VISION_BLOCKS))
-        raise CheckpointError(
-            f"expected {clip}.visual.proj with {known} rows, found "
-            f"{'no such tensor' if width is None else f'{width} rows'}"
-        )
-    names = list(_CLIP)
-    for tower, blocks in (("visual.", _VISION_BLOCKS[width]), ("", _TEXT_BLOCKS)):
-        for block in range(blocks):
-            names += [f"{tower}transformer.resblocks.{block}.{part}" for part in _CLIP_BLOCK]
-    for name in names:
+    width = published_width(state, f"{clip}.visual.proj", _VISION_BLOCKS, "rows")
+    names = [f"visual.{name}" for name in image_tower_names(_VISION_BLOCKS[width])]
+    for name in (*names, *text_tower_names()):
         yield f"{clip}.{name}", f"encoder.encoder.clip.{name}"

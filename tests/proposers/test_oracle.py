@@ -14,6 +14,7 @@ from ovss.benchmark.table_text import benchmark_text
 from ovss.interfaces import Encoder
 from ovss.models.configs import load_config
 from ovss.models.parts import is_upper_bound
+from ovss.proposers.binary import CONFIDENCE
 from ovss.proposers.current import (
     CurrentImage,
     current_images,
@@ -42,7 +43,7 @@ def test_each_category_of_the_label_map_is_a_region():
     assert found.valid_BQ.tolist() == [[True] * 3, [True, False, False]]
     expected = torch.stack([LABELS == 0, LABELS == 2, LABELS == 4])
     assert torch.equal(found.mask_BQhw[0] > 0, expected)
-    assert (found.mask_BQhw.abs() == 10).all()
+    assert (found.mask_BQhw.abs() == CONFIDENCE).all()
 
 
 def test_components_can_be_regions_of_their_own():

@@ -77,3 +77,13 @@ def test_masks_are_those_of_the_generator_by_descending_quality():
 def test_an_unknown_architecture_is_refused():
     with pytest.raises(ValueError, match=r"model of default, tiny, vit_b, .*got 'vit_x'"):
         SAMProposer("vit_x")
+
+
+def test_checking_a_config_reads_no_weights(tmp_path, recwarn):
+    (tmp_path / "sam.pth").write_bytes(b"not read")
+    with torch.device("meta"):
+        proposer = SAMProposer("tiny", str(tmp_path / "sam.pth"))
+        with pytest.raises(FileNotFoundError, match=r"none.pth of SAMProposer does not exist"):
+            SAMProposer("tiny", str(tmp_path / "none.pth"))
+    assert next(proposer.parameters()).is_meta
+    assert not recwarn.list

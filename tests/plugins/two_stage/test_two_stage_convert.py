@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from ovss_plugins.two_stage.backbone_names import backbone_names, swin_drops
+from ovss_plugins.two_stage.backbone_names import backbone_names
 from ovss_plugins.two_stage.convert import convert, proposer_names
 from torch import Tensor
 
 from ovss.benchmark.complexity import on_meta
 from ovss.models.checkpoint import CheckpointError
 from ovss.models.configs import load_config
+from ovss.models.swin_names import swin_places
 
 CASE = Path(__file__).parents[2] / "parity" / "data" / "ovseg_r101c.json"
 PREDICTOR, ADAPTER = "sem_seg_head.predictor", "clip_adapter"
@@ -66,7 +67,7 @@ def published(config: str, with_clip: bool = True) -> dict[str, Tensor]:
             f"{ADAPTER}.clip_model.visual.mask_embedding": own.get(
                 "encoder.embedders.0.prompt_LND"
             ),
-            **dict.fromkeys(swin_drops(), meta(144, 144)),
+            **dict.fromkeys(swin_places("backbone"), meta(144, 144)),
         },
     }
     return {**state, **extra[config]}
