@@ -63,9 +63,7 @@ class Answer:
         return {"subject": self.subject, "parts": rows}
 
 
-def compatible_with(
-    name: str, log: Callable[[str], None] = lambda line: None
-) -> list[Answer]:
+def compatible_with(name: str, log: Callable[[str], None] = lambda line: None) -> list[Answer]:
     """Finds the parts that fit a component, as each config has it, or a method.
 
     For a component, every part of another kind is compared with it alone. For a method, every part
