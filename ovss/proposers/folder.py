@@ -128,8 +128,8 @@ def _of_array(path: Path) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a file with objects, or a damaged one
         raise ImageError(
-            f"{printable(path)}: expected a file .npy with an array and without Python objects, "
-            f"which is damaged or another file. Save numpy.stack(masks).astype(bool)"
+            f"{printable(path)}: expected an array without Python objects in a .npy file, got a "
+            f"damaged file or another format. Save numpy.stack(masks).astype(bool)"
         ) from error
     if not isinstance(array, np.ndarray):
         raise ImageError(

@@ -89,7 +89,7 @@ MASKS = np.arange(2 * 3 * 4).reshape(2, 3, 4) % 3 == 0
 
 @IMAGES.each(
     [
-        MASKS, MASKS[:0], MASKS.astype(np.uint8) * 255, np.asfortranarray(MASKS), ~MASKS[:1] & False,
+        MASKS, MASKS[:0], MASKS.astype(np.uint8) * 255, np.asfortranarray(MASKS), MASKS & False,
         np.ones((1, 1, 1), bool), np.ones((5, 200, 3), np.uint8), MASKS[:, ::2],
     ]
 )  # fmt: skip
