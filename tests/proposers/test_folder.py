@@ -108,7 +108,7 @@ def test_files_that_hold_no_array_are_refused(tmp_path, monkeypatch):
     masks = np.ones((2, 3, 4), bool)
     with (tmp_path / "a.npy").open("wb") as file:
         np.savez(file, masks=masks)
-    with pytest.raises(ImageError, match="one array, got an archive of numpy.savez. Save"):
+    with pytest.raises(ImageError, match="one array, got an archive of numpy"):
         read_regions(tmp_path / "a.npy")
     np.save(tmp_path / "a.npy", masks)
     cut = (tmp_path / "a.npy").read_bytes()[:-1]
