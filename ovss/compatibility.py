@@ -25,7 +25,8 @@ class Rule:
         needs: attribute of `part` that holds the required value, or a function of `part` and
             `source` that returns it; None means the attribute `dim`. A required value of None or
             False imposes nothing.
-        gives: attribute of `source` that holds the provided value; None means the attribute `dim`.
+        gives: attribute of `source` that holds the provided value, or a function of `source` that
+            returns it; None means the attribute `dim`.
         advice: imperative sentence without its full stop, added to the error message.
     """
 
@@ -33,7 +34,7 @@ class Rule:
     part: str
     source: str
     needs: str | Callable[[Any, Any], Any] | None = None
-    gives: str | None = None
+    gives: str | Callable[[Any], Any] | None = None
     advice: str = ""
 
     def required(self, part: Any, source: Any) -> Any:
@@ -44,6 +45,8 @@ class Rule:
 
     def provided(self, source: Any) -> Any:
         """Value that `source` provides."""
+        if callable(self.gives):
+            return self.gives(source)
         return getattr(source, self.gives or self.dim)
 
 
@@ -60,10 +63,21 @@ def _activation(decoder: Any, inference: Any) -> str | None:
     return "sigmoid" if inference.activation == "none" else None
 
 
+def _sources(head: Any, encoder: Any) -> int | None:
+    """Required number of sources; an encoder without proposals breaks another rule already."""
+    return head.proposal_sources if encoder.gives_proposals else None
+
+
 def _training_sources(head: Any, encoder: Any) -> int | None:
     """Required number of sources in training if the encoder gives fewer then."""
-    given = encoder.training_sources or encoder.proposal_sources
-    return head.training_sources if head.training_sources > given else None
+    if not encoder.gives_proposals or head.training_sources <= _sources_in_training(encoder):
+        return None
+    return head.training_sources
+
+
+def _sources_in_training(encoder: Any) -> int:
+    """Number of sources that an encoder gives in training."""
+    return encoder.training_sources or encoder.proposal_sources
 
 
 RULES = (
@@ -87,13 +101,20 @@ RULES = (
         "gives_proposals",
         "Wrap the encoder in WithProposals, or choose a head that compares cells",
     ),
-    Rule("proposal_sources", "head", "encoder"),
+    Rule(
+        "proposal_sources",
+        "head",
+        "encoder",
+        _sources,
+        advice="Give the head one of `scales` for each source of the proposals",
+    ),
     Rule(
         "training_sources",
         "head",
         "encoder",
         _training_sources,
-        advice="Set embed_in_training=True in WithProposals, or let the head train fewer sources",
+        _sources_in_training,
+        "Set embed_in_training=True in WithProposals, or let the head train fewer sources",
     ),
     Rule(
         "alignment",
@@ -111,8 +132,22 @@ RULES = (
         "gives",
         "set_matching trains masks of regions; bce and cross_entropy train maps of categories",
     ),
-    Rule("activation", "decoder", "inference", _activation),
-    Rule("one_view", "encoder", "inference", "needs_whole_image", "is_one_view"),
+    Rule(
+        "activation",
+        "decoder",
+        "inference",
+        _activation,
+        advice="Set the activation of inference to none for masks of regions and to sigmoid or "
+        "softmax for maps of categories",
+    ),
+    Rule(
+        "one_view",
+        "encoder",
+        "inference",
+        "needs_whole_image",
+        "is_one_view",
+        "Set the mode of inference to whole",
+    ),
     Rule("cost_dim", "decoder", "head"),
     Rule("raw_dim", "decoder", "head"),
     Rule("num_templates", "head", "prompts", gives="count"),
@@ -174,4 +209,4 @@ def check_dimensions(
         }
     )
     if messages:
-        raise ValueError(f"Incompatible components: {'; '.join(messages)}.")
+        raise ValueError(f"Incompatible components: {'. '.join(messages)}.")

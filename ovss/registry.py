@@ -93,15 +93,15 @@ class ComponentRegistry(Registry):
             return cfg
         if not isinstance(cfg, dict) or "type" not in cfg:
             raise KeyError(
-                f"A {self.name} config must be dict(type=..., ...), got {excerpt(cfg)}. Set `type` "
-                f"to a registered name."
+                f"The config of the {self.name} must be dict(type=..., ...), got {excerpt(cfg)}. "
+                f"Set `type` to a registered name."
             )
         arguments = {**defaults, **cfg}
         cls = arguments.pop("type")
         arguments.pop("_scope_", None)
         cls = self.find(cls) if isinstance(cls, str) else cls
         if not (inspect.isclass(cls) and issubclass(cls, self.kind)):
-            raise TypeError(f"A {self.name} must be a {self.kind.__name__}, got {excerpt(cls)}.")
+            raise TypeError(f"The {self.name} must be a {self.kind.__name__}, got {excerpt(cls)}.")
         check_arguments(cls, arguments)
         return cls(**arguments)
 
@@ -117,15 +117,23 @@ def check_arguments(cls: Callable, arguments: dict) -> None:
     signature = inspect.signature(cls)
     try:
         signature.bind(**arguments)
-    except TypeError as error:
+    except TypeError:
         unknown = [key for key in arguments if key not in signature.parameters]
+        missing = [
+            repr(key)
+            for key, parameter in signature.parameters.items()
+            if parameter.default is parameter.empty and key not in arguments
+        ]
+        refused = f"does not take {excerpt(unknown)}" if unknown else ""
+        lacking = f"is missing {' and '.join(missing)}" if missing else ""
         close = [
             f"Did you mean {match[0]!r} instead of {key!r}?"
             for key in unknown
             if (match := difflib.get_close_matches(key, signature.parameters, n=1))
         ]
         name = getattr(cls, "__name__", str(cls))
-        parts = [f"{name}: {error}.", *close, f"The signature is {name}{signature}."]
+        wrong = " and ".join(filter(None, (refused, lacking)))
+        parts = [f"{name} {wrong}.", *close, f"The signature is {name}{signature}."]
         raise TypeError(" ".join(parts)) from None
     check_values(cls, arguments, getattr(cls, "__name__", str(cls)))
 

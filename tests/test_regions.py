@@ -211,8 +211,8 @@ def test_components_that_do_not_fit_are_named():
         decoder=dict(type="ComposeDecoder"),
         inference=dict(activation="none"),
     )
-    with pytest.raises(ValueError, match=r"RegionHead expects proposals=True.*WithProposals"):
-        build_model(parts)
+    with pytest.raises(ValueError, match=r"RegionHead expects proposals=True.*compares cells\.$"):
+        build_model(parts)  # and nothing about the sources of proposals, which follows from this
     tiny = dict(type="TinyEncoder", proposals=3)
     with pytest.raises(ValueError, match="ComposeDecoder expects alignment=RegionAlignment, but "
                        "CosineHead produces alignment=Alignment"):  # fmt: skip
@@ -226,6 +226,17 @@ def test_components_that_do_not_fit_are_named():
     two = dict(type="TinyEncoder", proposals=3, sources=2)
     with pytest.raises(ValueError, match="expects proposal_sources=1"):
         build_model({**parts, "encoder": two})
+    more = dict(type="RegionHead", joint_dim=16, scales=(9.0, 9.0), trained=2)
+    with pytest.raises(ValueError, match="training_sources=2, but TinyEncoder produces training_s"):
+        build_model({**parts, "encoder": tiny, "head": more})
+    query = dict(type="QueryProposer", joint_dim=16, level_dims=(), dim=8, queries=2, layers=1)
+    wrapped = dict(
+        type="WithProposals",
+        encoder=dict(type="TinyEncoder", level_dims=(4,)),
+        proposer=dict(**query, heads=2, expand=1),
+    )
+    with pytest.raises(ValueError, match=r"QueryProposer expects level_dims=\(\), but TinyEnco"):
+        build_model({**parts, "encoder": wrapped})
     dense = dict(head=dict(type="CosineHead"), decoder=dict(type="UpsampleDecoder"))
     with pytest.raises(ValueError, match="expects activation=sigmoid, but InferenceConfig"):
         build_model({**parts, **dense})

@@ -17,7 +17,7 @@ from ovss.io.arguments import typed_arguments
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
-from ovss.models.parts import pretrained_block
+from ovss.models.parts import is_upper_bound, pretrained_block
 from ovss.models.provenance import weights_note
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.vocabularies.prompts import PromptConfig
@@ -88,8 +88,18 @@ def load_method(
     device: torch.device,
     overrides: Mapping[str, Any],
 ) -> Method:
-    """Builds a method; the arguments are those of `ovss.api.inferencer.Inferencer`."""
+    """Builds a method; the arguments are those of `ovss.api.inferencer.Inferencer`.
+
+    Raises:
+        ValueError: a method that reads label maps, which images to segment do not have.
+    """
     config = load_config(PHOTO_METHOD if model is None else model, dict(overrides))
+    if is_upper_bound(config.model.to_dict()):
+        bound = ValueError(
+            f"{Path(str(model)).stem} takes its regions from label maps, as an upper bound, and "
+            f"images to segment have none. Evaluate it on a dataset with label maps."
+        )
+        raise advised(bound, "upper_bound")
     if pretrained is not None:
         pretrained_block(config.model.encoder)["pretrained"] = str(pretrained)
     prompts = PromptConfig(**(config.model.get("prompts") or {}))

@@ -77,8 +77,16 @@ def step_case(
         vocabulary: see `Case`.
         batches: `inputs` and `data_samples` of each step.
         text: text features to use; None to let the step encode the vocabulary.
+
+    Raises:
+        ValueError: a method without parameters to train.
     """
     model = one.model
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            f"{one.name} has no parameters to train, so that it has no training step. Measure its "
+            f"inference."
+        )
 
     def run(clock: Clock) -> None:
         for batch in batches:
@@ -102,7 +110,9 @@ def fixed_text(
     return replaced(model.encoder, "encode_text", lambda vocabulary: text)
 
 
-def encoder_case(one: Contender, image_size: tuple[int, int], repeats: int = 1) -> Case:
+def encoder_case(
+    one: Contender, image_size: tuple[int, int], repeats: int = 1, sample: Any = None
+) -> Case:
     """Case of the encoder alone, the lower bound of inference.
 
     It encodes all views of an image, as many at once as the method does.
@@ -111,26 +121,31 @@ def encoder_case(one: Contender, image_size: tuple[int, int], repeats: int = 1) 
         one: method in evaluation mode.
         image_size: (height, width).
         repeats: number of images.
+        sample: data sample of an image of a dataset, for proposers that look images up; None if
+            there is none.
     """
+    samples = [] if sample is None else [sample]
     inference, device = one.model.inference, device_of(one.model)
     count, size = views_of(inference, *image_size)
     views_V3HW = torch.stack([random_image(size, device) for _ in range(count)]).float()
 
     @torch.inference_mode()
     def run(clock: Clock) -> None:
-        for _ in range(repeats):
-            for part_V3HW in views_V3HW.split(inference.views_at_once(device)):
-                one.model.encoder.encode_image(part_V3HW)
+        with current_samples(samples, one.model.encoder.reads_labels):
+            for _ in range(repeats):
+                for part_V3HW in views_V3HW.split(inference.views_at_once(device)):
+                    one.model.encoder.encode_image(part_V3HW)
 
     return Case(one.name, ENCODER_ALONE, run, repeats)
 
 
 def encoder_step_case(one: Contender, image_size: tuple[int, int], batch: int) -> Case:
     """Case of the encoder's forward and backward on a batch, the lower bound of training."""
-    images_B3HW, _ = random_batch(one.model, ("category",), image_size, batch)
+    images_B3HW, samples = random_batch(one.model, ("category",), image_size, batch)
 
     def run(clock: Clock) -> None:
-        image = one.model.encoder.encode_image(images_B3HW)
+        with current_samples(samples, one.model.encoder.reads_labels):
+            image = one.model.encoder.encode_image(images_B3HW)
         outputs = (image.dense_BChw, image.pooled_BC, *image.levels)
         total = torch.stack([x.mean() for x in outputs]).sum()
         if total.requires_grad:

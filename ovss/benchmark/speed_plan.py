@@ -137,11 +137,12 @@ def _scene_cases(plan: SpeedPlan, contenders: list[Contender]) -> list[Case]:
     cases = []
     for one in contenders:
         data = open_dataset(one.config, plan.datasets[0], 1, plan.step)
-        height, width = data[0]["inputs"].shape[-2:]
+        first = data[0]
+        height, width = first["inputs"].shape[-2:]
         if plan.step:
             cases.append(encoder_step_case(one, (height, width), plan.batch))
         else:
-            cases.append(encoder_case(one, (height, width), plan.scenes))
+            cases.append(encoder_case(one, (height, width), plan.scenes, first["data_samples"]))
     for name in plan.datasets:
         for one in contenders:
             count = plan.scenes * (plan.batch if plan.step else 1)
@@ -152,11 +153,13 @@ def _scene_cases(plan: SpeedPlan, contenders: list[Contender]) -> list[Case]:
                 cases.append(step_case(one, name, batches, None))
             else:
                 text = one.model.encode_vocabulary(data.names)
+                found = samples_of(data, count)
+                records = [sample["data_samples"].to(plan.device) for sample in found]
                 images = [
-                    (sample["inputs"].to(plan.device), sample["data_samples"].ori_shape)
-                    for sample in samples_of(data, count)
+                    (sample["inputs"].to(plan.device), record.ori_shape)
+                    for sample, record in zip(found, records, strict=True)
                 ]
-                cases.append(image_case(one, name, text, images))
+                cases.append(image_case(one, name, text, images, records))
     return cases
 
 

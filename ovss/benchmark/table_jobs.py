@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mmengine.config import Config
@@ -12,6 +12,7 @@ from mmengine.config import Config
 from ovss.io.weight_files import file_sha256
 from ovss.models.configs import load_config, shipped_configs, use_dataset
 from ovss.models.weights import find_weights, named_weights, random_parts
+from ovss.proposers.extras import MissingExtraError
 
 from .arguments import parse_method
 from .complexity import on_meta
@@ -47,10 +48,25 @@ def config_of(method: str) -> Config:
     return load_config(name, settings)
 
 
-def methods_with_weights() -> list[str]:
-    """Bundled methods at mini scale that need no training or have bundled weights."""
+def methods_with_weights(log: Callable[[str], None] = lambda line: None) -> list[str]:
+    """Bundled methods at mini scale that need no training or have bundled weights.
+
+    Args:
+        log: callback for a sentence on each method that is left out, because it needs a package
+            that is not installed.
+    """
     names = [name for name in shipped_configs() if name.endswith("_mini")]
-    return [name for name in names if not _lacks_weights(load_config(name))]
+    return [name for name in names if _is_ready(name, log)]
+
+
+def _is_ready(name: str, log: Callable[[str], None]) -> bool:
+    config = load_config(name)
+    try:
+        model = on_meta(config)
+    except MissingExtraError as error:
+        log(f"{name} is left out: {error}")
+        return False
+    return config.get("weights") is not None or not random_parts(model)
 
 
 def _lacks_weights(config: Config) -> bool:
@@ -76,6 +92,7 @@ def plan(
 
     Raises:
         ValueError: a method without weights.
+        MissingExtraError: a method that needs a package that is not installed.
         FileNotFoundError: an unknown method or dataset, or a missing checkpoint.
     """
     for name in data if methods else ():  # before a process is started

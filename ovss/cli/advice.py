@@ -77,6 +77,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "memory": "Use a smaller --batch, or --tile 2048 for a large image.",
         "large": "Use --large to read it; it is segmented in tiles.",
         "out": "Choose another output folder with --out DIR.",
+        "upper_bound": "Use `ovss test` with this model.",
     },
     "reproduce": {
         **_EVALUATION,
@@ -86,6 +87,10 @@ ADVICE: dict[str, dict[str, str]] = {
         "data_root": "Give the folder of the data with --data-root DIR.",
         "no_data_root": "Leave --data-root out.",
         "anyway": "Use --anyway to run nevertheless.",
+    },
+    "benchmark": {
+        "known_images": "Random images have neither names nor label maps; `ovss benchmark speed "
+        "--scenes N` and `ovss benchmark table` measure on images of a dataset.",
     },
     "demo": {"weights": f"Give a checkpoint with --weights FILE. {_CONVERT}"},
     "prepare": {

@@ -26,6 +26,7 @@ from .benchmark_flags import (
     add_speed_flags,
     add_table_flags,
 )
+from .progress import print_note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +65,7 @@ def _table(args: argparse.Namespace) -> None:
     from ovss.benchmark.table_text import benchmark_markdown, benchmark_text
     from ovss.io.files import write_text
 
-    methods = list(dict.fromkeys(args.methods)) or methods_with_weights()
+    methods = list(dict.fromkeys(args.methods)) or methods_with_weights(print_note)
     weights = by_method(args.weights, methods)
     jobs = plan(methods, list(dict.fromkeys(args.on)), args.scenes, weights, args.device)
     rows = run(jobs, args.json, args.again, partial(print, flush=True))

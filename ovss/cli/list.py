@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ovss.io.json_text import json_text
 
 from .list_tables import TABLES, add_titles, components, protocols
+from .progress import print_note
 
 if TYPE_CHECKING:
     from ovss.models.compatible import Answer, Verdict
@@ -121,7 +122,7 @@ def _compatible(args: argparse.Namespace) -> int:
 
     if args.sections:
         raise ValueError("--compatible-with cannot be combined with sections. Leave them out")
-    answers = compatible_with(args.compatible_with)
+    answers = compatible_with(args.compatible_with, print_note)
     if args.json:
         print(json_text([answer.as_dict() for answer in answers]), end="")
         return 0

@@ -25,3 +25,8 @@ def announced_if_slow(text: str, seconds: float = SECONDS) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def print_note(line: str) -> None:
+    """Prints a sentence for the user on standard error."""
+    print(f"note: {line}", file=sys.stderr, flush=True)

@@ -89,7 +89,7 @@ class WithProposals(Encoder):
         """Checks that the proposer and the embedders fit the encoder."""
         encoder, proposer = self.encoder, self.proposer
         scales = encoder.level_scales or (1,) * len(encoder.level_dims)
-        needs_grid = proposer.level_dims and not proposer.any_level_scale
+        needs_grid = bool(proposer.level_dims) and not proposer.any_level_scale
         on_grid = (1,) * len(scales)
         wrong = [
             f"{type(proposer).__name__} expects {name}={needs}, but {type(encoder).__name__} "
@@ -99,7 +99,7 @@ class WithProposals(Encoder):
                 ("level_dims", proposer.level_dims, encoder.level_dims),
                 ("level_scales", on_grid if needs_grid else None, scales),
             )
-            if needs and needs != gives
+            if needs is not None and needs != gives
         ]
         embedder: RegionEmbedder
         for embedder in self.embedders:  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,8 +71,12 @@ class Ensemble:
                 f"ensemble expects softmax of {SOFTMAXES} and empty of {EMPTY}, got "
                 f"{excerpt(list(self.softmax))} and {excerpt(self.empty)}."
             )
-        if min(*self.seen, *self.unseen, self.product_floor, self.floor) < 0:
-            raise ValueError("ensemble expects exponents and floors of at least 0.")
+        numbers = (*self.seen, *self.unseen, self.product_floor, self.floor)
+        if not all(0 <= number < math.inf for number in numbers):
+            raise ValueError(
+                f"ensemble expects finite exponents and floors of at least 0, got "
+                f"{excerpt([number for number in numbers if not 0 <= number < math.inf])}."
+            )
 
     def log_shares(
         self,

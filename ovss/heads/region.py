@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,11 +82,13 @@ class RegionHead(AlignmentHead):
         super().__init__()
         check_range("RegionHead", 1, joint_dim=joint_dim, trained=trained)
         sources = len(scales)
-        if not scales or min(*scales, max_scale) <= 0 or void_std < 0:
+        if not scales or not all(0 < each < math.inf for each in (*scales, max_scale)):
             raise ValueError(
-                f"RegionHead expects scales and max_scale above 0 and void_std of at least 0, got "
-                f"{excerpt(list(scales))}, {max_scale} and {void_std}."
+                f"RegionHead expects finite scales and max_scale above 0, got "
+                f"{excerpt(list(scales))} and {max_scale}."
             )
+        if not 0 <= void_std < math.inf:
+            raise ValueError(f"RegionHead expects a finite void_std of at least 0, got {void_std}.")
         if void not in VOIDS:
             raise ValueError(f"RegionHead.void must be one of {VOIDS}, got {excerpt(void)}.")
         if len(normalize) not in (1, sources) or trained > sources:

@@ -58,6 +58,10 @@ class PixelDecoder(nn.Module):
             raise ValueError(f"PixelDecoder expects two levels or more, got {excerpt(in_dims)}.")
         check_range("PixelDecoder", 1, in_dims=min(in_dims), feedforward=feedforward, groups=groups)
         check_range("PixelDecoder", 0, layers=layers)
+        if dim % groups:
+            raise ValueError(
+                f"PixelDecoder expects dim to be a multiple of groups={groups}, got {dim}."
+            )
         fine, *coarse = in_dims
         self.embeds = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, dim, 1), nn.GroupNorm(groups, dim))

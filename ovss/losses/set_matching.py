@@ -20,6 +20,9 @@ from .matching import Pairs, TargetRegions, find_targets, match
 from .predictions import LayerPrediction, layer_predictions
 from .similarity import similarity_loss
 
+LARGEST, LARGEST_OVERSAMPLE = 1e6, 1000
+"""Largest weight and largest number of candidates for a point; infinity would give NaN."""
+
 MASK_LOSSES = {"bce": (bce_cost, bce_loss), "focal": (focal_cost, focal_loss)}
 
 
@@ -81,12 +84,12 @@ class SetMatching(Criterion):
         self.weights = {"class": class_weight, "mask": mask_weight, "dice": dice_weight}
         costs = {"class": class_cost, "mask": mask_cost, "dice": dice_cost}
         self.costs = {k: self.weights[k] if cost is None else cost for k, cost in costs.items()}
-        lowest = min(*self.weights.values(), *self.costs.values(), no_object, similarity_weight)
-        if lowest < 0 or oversample < 1 or not 0 <= importance <= 1:
-            raise ValueError(
-                f"set_matching expects weights of at least 0, oversample of at least 1 and "
-                f"importance in 0..1, got a weight of {lowest}, {oversample} and {importance}."
-            )
+        amounts = {"no_object": no_object, "similarity_weight": similarity_weight}
+        amounts |= {f"{name}_weight": value for name, value in self.weights.items()}
+        amounts |= {f"{name}_cost": value for name, value in self.costs.items()}
+        check_range("set_matching", 0, LARGEST, **amounts)
+        check_range("set_matching", 1, LARGEST_OVERSAMPLE, oversample=oversample)
+        check_range("set_matching", 0, 1, importance=importance)
         self.no_object, self.points = no_object, points
         self.similarity_weight = similarity_weight
         self.oversample, self.importance = oversample, importance

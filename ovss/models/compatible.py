@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from ovss.registry import register_all
+from ovss.proposers.extras import MissingExtraError
+from ovss.registry import EMBEDDERS, LOSSES, PROPOSERS, register_all
 
 from .configs import list_configs, load_config
 from .parts import KINDS, Part, find_parts, parts_misfit
@@ -62,7 +63,7 @@ class Answer:
         return {"subject": self.subject, "parts": rows}
 
 
-def compatible_with(name: str) -> list[Answer]:
+def compatible_with(name: str, log: Callable[[str], None] = lambda line: None) -> list[Answer]:
     """Finds the parts that fit a component, as each config has it, or a method.
 
     For a component, every part of another kind is compared with it alone. For a method, every part
@@ -70,8 +71,11 @@ def compatible_with(name: str) -> list[Answer]:
 
     Args:
         name: name of a registered class or of a config, or a config file.
+        log: callback for a sentence on each config of which a part is left out, because it needs a
+            package that is not installed.
 
     Raises:
+        MissingExtraError: the method itself needs such a package.
         LookupError: the name is unknown, or no config shows how to build the component.
     """
     register_all()
@@ -80,7 +84,13 @@ def compatible_with(name: str) -> list[Answer]:
     kinds = [kind for kind, registry in KINDS.items() if name in registry.module_dict]
     if name not in configs and not kinds:
         raise LookupError(_unknown(name, configs))
-    parts = find_parts(configs)
+
+    def leave_out(other: str, error: MissingExtraError) -> None:
+        if other == name:
+            raise error
+        log(f"{other} is left out: {error}")
+
+    parts = find_parts(configs, leave_out)
     if name in configs:
         return [_of_method(name, parts)]
     instances = [part for part in parts if part.name == name] or [_by_itself(kinds[0], name)]
@@ -135,6 +145,12 @@ def _by_itself(kind: str, name: str) -> Part:
 
 
 def _unknown(name: str, configs: Mapping[str, Config]) -> str:
+    inner = [registry for registry in (PROPOSERS, EMBEDDERS, LOSSES) if name in registry.names()]
+    if inner:
+        return (
+            f"{name} is a {inner[0].name}, which is part of another component and declares no "
+            f"dimensions alone. Name a config that has it."
+        )
     names = [*configs, *(n for registry in KINDS.values() for n in registry.names())]
     close = difflib.get_close_matches(name, names, n=3)
     hint = f"Did you mean {' or '.join(close)}?" if close else "`ovss list` shows all names."

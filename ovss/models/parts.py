@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import nn
 
 from ovss.compatibility import misfits
 from ovss.inference import InferenceConfig
+from ovss.proposers.extras import MissingExtraError
 from ovss.registry import (
     DECODERS,
     EMBEDDERS,
@@ -137,11 +138,16 @@ def _blocks(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((f".{i}", item) for i, item in enumerate(value) if isinstance(item, dict))
 
 
-def find_parts(configs: Mapping[str, Config]) -> list[Part]:
+def find_parts(
+    configs: Mapping[str, Config],
+    leave_out: Callable[[str, MissingExtraError], None] | None = None,
+) -> list[Part]:
     """Lists every distinct component of some configs, by kind, in the order of the figure.
 
     Args:
         configs: name -> config, its plugins imported.
+        leave_out: callback for the name of a config with a component that needs a package that is
+            not installed; this component is left out. None: the error passes through.
     """
     found: dict[str, Part] = {}
     for kind, (name, config) in itertools.product(KINDS, configs.items()):
@@ -150,8 +156,14 @@ def find_parts(configs: Mapping[str, Config]) -> list[Part]:
         key = f"{kind} {sorted(options.items())}"
         known = found.get(key)
         if known is None:
-            with torch.device("meta"):
-                module = KINDS[kind].build(options)
+            try:
+                with torch.device("meta"):
+                    module = KINDS[kind].build(options)
+            except MissingExtraError as error:
+                if leave_out is None:
+                    raise
+                leave_out(name, error)
+                continue
             found[key] = Part(kind, options, (name,), module, block)
         else:
             found[key] = Part(kind, options, (*known.configs, name), known.module, known.block)

@@ -16,6 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ovss.io.advice import advised
+
 __all__ = ["CurrentImage", "current_images", "current_labels", "current_names", "current_samples"]
 
 
@@ -72,10 +74,11 @@ def current_names(count: int, reader: str) -> list[str]:
     """
     names = [image.name for image in _CURRENT.get()]
     if len(names) != count or not all(names):
-        raise LookupError(
+        missing = LookupError(
             f"{reader} expects the name of each of {count} images, got {names or 'none'}. Segment "
             f"image files or a dataset, with inference mode 'whole'."
         )
+        raise advised(missing, "known_images")
     return names
 
 
@@ -88,8 +91,9 @@ def current_labels(count: int, reader: str) -> list[Tensor]:
     maps = [image.labels_HW for image in _CURRENT.get()]
     found = [labels_HW for labels_HW in maps if labels_HW is not None]
     if len(maps) != count or len(found) != count:
-        raise LookupError(
+        missing = LookupError(
             f"{reader} expects the label map of each of {count} images, got {len(found)}. Evaluate "
             f"it on a dataset with label maps; it cannot segment other images."
         )
+        raise advised(missing, "known_images")
     return found

@@ -6,6 +6,10 @@ import importlib
 from types import ModuleType
 
 
+class MissingExtraError(ImportError):
+    """Raised when a component needs a package of an extra that is not installed."""
+
+
 def proposer_extra(module: str, extra: str, user: str) -> ModuleType:
     """Imports a package of an extra.
 
@@ -15,12 +19,12 @@ def proposer_extra(module: str, extra: str, user: str) -> ModuleType:
         user: class that needs the module, for the message.
 
     Raises:
-        ImportError: the package is not installed.
+        MissingExtraError: the package is not installed.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(
+        raise MissingExtraError(
             f"{user} needs the package {module.partition('.')[0]}, which cannot be imported "
             f"({error}). Install it with `pip install 'ovss[{extra}]'`"
         ) from error

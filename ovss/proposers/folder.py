@@ -127,12 +127,21 @@ def _of_array(path: Path) -> np.ndarray:
         # mapped, so that a header that claims more values than the file has is an error
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a file with objects, or a damaged one
-        raise ImageError(f"{printable(path)}: cannot be read as an array ({error})") from error
+        raise ImageError(
+            f"{printable(path)}: expected an array without Python objects in a .npy file, got a "
+            f"damaged file or another format. Save numpy.stack(masks).astype(bool)"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise ImageError(
+            f"{printable(path)}: expected one array, got an archive of numpy.savez. Save "
+            f"numpy.stack(masks).astype(bool) with numpy.save"
+        )
     if array.ndim != 3 or array.dtype not in (np.bool_, np.uint8) or 0 in array.shape[1:]:
         raise ImageError(
             f"{printable(path)}: expected a boolean or uint8 array (regions, height, width), got "
             f"{array.dtype} of shape {array.shape}. Save numpy.stack(masks).astype(bool)"
         )
+    _check_amount(path, len(array), array[0].size if len(array) else 0)
     return np.array(array) != 0
 
 
@@ -150,9 +159,14 @@ def _of_image(path: Path) -> np.ndarray:
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
         raise ImageError(f"{printable(path)}: cannot be read ({error})") from error
     values = np.unique(number_HW)
-    if len(values) * number_HW.size > MAX_VALUES:
+    _check_amount(path, len(values), number_HW.size)
+    return number_HW[None] == values[values != 0][:, None, None]
+
+
+def _check_amount(path: Path, regions: int, pixels: int) -> None:
+    """Refuses masks that would need too much memory."""
+    if regions * pixels > MAX_VALUES:
         raise ImageError(
             f"{printable(path)}: expected at most {MAX_VALUES:,} values in all masks, got "
-            f"{len(values):,} regions of {number_HW.size:,} pixels. Save fewer or coarser regions"
+            f"{regions:,} regions of {pixels:,} pixels. Save fewer or coarser regions"
         )
-    return number_HW[None] == values[values != 0][:, None, None]

@@ -75,6 +75,7 @@ class Mask2FormerProposer(Proposer):
     ) -> None:
         super().__init__()
         check_range("Mask2FormerProposer", 1, joint_dim=joint_dim, mask_scale=mask_scale)
+        check_range("Mask2FormerProposer", 1, class_hidden=min(class_hidden, default=1))
         if class_embedding not in CLASS_EMBEDDINGS:
             raise ValueError(
                 f"Mask2FormerProposer.class_embedding must be one of {CLASS_EMBEDDINGS}, got "

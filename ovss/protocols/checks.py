@@ -141,7 +141,7 @@ def check_compatible(
     ]
     raise ProtocolError(
         f"{f'The protocol {name}' if name else 'This protocol'} cannot run with this method: "
-        f"{'; '.join(problems)}. "
+        f"{'. '.join(problems)}. "
         + (f"Choose one that can: {', '.join(usable)}" if usable else "Use another method")
     )
 

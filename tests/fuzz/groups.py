@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import regions  # noqa: F401  adds recipes to the groups
 from .api_calls import CALLS
 from .benchmarks import BENCHMARKS
 from .cases import Case, Group

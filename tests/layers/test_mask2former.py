@@ -176,9 +176,13 @@ def test_a_query_with_an_empty_mask_attends_to_all_cells():
         decoder.mask_embedding[4].weight.zero_()
         decoder.mask_embedding[4].bias.copy_(-fine.mean((0, 2, 3)))
     fine = fine.mean((0, 2, 3))[None, :, None, None].expand_as(fine).contiguous()
-    masks = decoder(fine, levels)[0].mask_BQhw
-    assert (masks < 0).all()
-    assert decoder(fine, levels)[-1].query_BQD.isfinite().all()
+    first, last = decoder(fine, levels)
+    assert (first.mask_BQhw < 0).all()
+    with torch.no_grad():
+        decoder.mask_embedding[4].bias.neg_()
+    full, expected = decoder(fine, levels)
+    assert (full.mask_BQhw > 0).all()
+    torch.testing.assert_close(last.query_BQD, expected.query_BQD)
 
 
 def test_every_parameter_gets_a_gradient():
@@ -240,5 +244,7 @@ def test_wrong_numbers_of_levels():
         pixels(maps[:3])
     with pytest.raises(ValueError, match="two levels or more"):
         PixelDecoder((8,))
+    with pytest.raises(ValueError, match="multiple of groups=32, got 30"):
+        PixelDecoder((8, 8), dim=30)
     with pytest.raises(ValueError, match="multiple of heads=5"):
         DeformableAttention(8, heads=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 from pathlib import Path
 
@@ -241,6 +242,9 @@ def test_a_head_without_void_trains_matched_proposals_only():
         dict(importance=1.5),
         dict(dice_weight=-1.0),
         dict(mask_cost=-0.1),
+        dict(class_weight=math.inf),
+        dict(no_object=math.inf),
+        dict(oversample=math.inf),
     ],
 )
 def test_options_out_of_range(options):

@@ -7,11 +7,13 @@ import json
 import pytest
 
 import ovss.testing  # noqa: F401  registers TinyEncoder
+from ovss.benchmark.table_jobs import methods_with_weights
 from ovss.cli import main
 from ovss.models.build import build_model
 from ovss.models.compatible import compatible_with
 from ovss.models.configs import load_config, shipped_configs
 from ovss.models.parts import KINDS, find_parts, parts_misfit
+from ovss.proposers.extras import MissingExtraError
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +118,32 @@ def test_a_config_file_is_a_method_too(tmp_path):
     file.write_text(f"_base_ = {str(shipped_configs()['maskclip_mini'])!r}\n")
     (answer,) = compatible_with(str(file))
     assert answer.subject == str(file)
+
+
+@pytest.fixture
+def without_scikit_image(monkeypatch):
+    def missing(module: str, extra: str, user: str):
+        raise MissingExtraError(f"{user} needs {module}. Install it with `pip install {extra}`")
+
+    monkeypatch.setattr("ovss.proposers.superpixels.proposer_extra", missing)
+    names = ("maskclip_mini", "superpixels_mini")
+    few = {name: path for name, path in shipped_configs().items() if name in names}
+    monkeypatch.setattr("ovss.models.compatible.list_configs", lambda: dict(few))
+    monkeypatch.setattr("ovss.benchmark.table_jobs.shipped_configs", lambda: dict(few))
+
+
+def test_a_part_whose_package_is_missing_is_left_out(without_scikit_image, capsys):
+    assert main(["list", "--compatible-with", "maskclip_mini"]) == 0
+    shown = capsys.readouterr()
+    assert "note: superpixels_mini is left out: SuperpixelProposer needs skimage" in shown.err
+    assert "no    RegionHead " in shown.out
+    assert main(["list", "--compatible-with", "superpixels_mini"]) == 1
+    assert "error: SuperpixelProposer needs" in capsys.readouterr().err
+    notes = []
+    assert methods_with_weights(notes.append) == ["maskclip_mini"]
+    assert [note.partition(":")[0] for note in notes] == ["superpixels_mini is left out"]
+
+
+def test_parts_of_encoders_have_no_dimensions_alone():
+    with pytest.raises(LookupError, match="SuperpixelProposer is a proposer, which is part of"):
+        compatible_with("SuperpixelProposer")

@@ -158,7 +158,7 @@ def test_what_does_not_fit_says_why(workshop):
     for chosen, problems in workshop.refused:
         with pytest.raises(ValueError, match="Incompatible components") as refusal:
             workshop.model(chosen)
-        assert "; ".join(problems) in str(refusal.value), told(chosen)
+        assert ". ".join(problems) in str(refusal.value), told(chosen)
         for problem in problems:
             assert sum(f"{part.name} " in problem for part in chosen) == 2, problem
 

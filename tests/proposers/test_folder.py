@@ -82,7 +82,7 @@ def test_a_missing_file_or_folder_is_named(tmp_path):
     [
         (np.zeros((4, 6), bool), "got bool of shape"),
         (np.zeros((1, 4, 6), float), "got float64"),
-        (np.array([{}]), "cannot be read as an array"),
+        (np.array([{}]), "without Python objects"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path, array, message):
@@ -102,3 +102,21 @@ def test_damaged_and_coloured_images_are_refused(tmp_path, monkeypatch):
     Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).save(tmp_path / "c.png")
     with pytest.raises(ImageError, match="got 16 regions of 16 pixels"):
         read_regions(tmp_path / "c.png")
+
+
+def test_files_that_hold_no_array_are_refused(tmp_path, monkeypatch):
+    masks = np.ones((2, 3, 4), bool)
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.savez(file, masks=masks)
+    with pytest.raises(ImageError, match="one array, got an archive of numpy"):
+        read_regions(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", masks)
+    cut = (tmp_path / "a.npy").read_bytes()[:-1]
+    for content in (b"", b"text", cut):
+        (tmp_path / "a.npy").write_bytes(content)
+        with pytest.raises(ImageError, match="damaged file or another format"):
+            read_regions(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", masks)
+    monkeypatch.setattr("ovss.proposers.folder.MAX_VALUES", 23)
+    with pytest.raises(ImageError, match="at most 23 values in all masks, got 2 regions of 12 pi"):
+        read_regions(tmp_path / "a.npy")

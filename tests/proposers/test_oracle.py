@@ -11,6 +11,7 @@ from composed import region_method
 
 import ovss
 from ovss.benchmark.table_text import benchmark_text
+from ovss.cli import main
 from ovss.interfaces import Encoder
 from ovss.models.configs import load_config
 from ovss.models.parts import is_upper_bound
@@ -92,6 +93,26 @@ def test_nobody_else_sees_label_maps():
     assert sorted(readers) == ["current.py", "oracle.py"]
     assert oracle().encoder.reads_labels
     labels_have_no_influence_at_inference(oracle())  # a bound is exempt
+
+
+def test_bounds_are_refused_before_the_first_image(tmp_path, capsys):
+    photo = tmp_path / "photo.png"
+    photo.touch()
+    assert main(["segment", str(photo), "--words", "a, b", "--model", "oracle_mini"]) == 1
+    error = capsys.readouterr().err
+    assert "Use `ovss test` with this model." in error
+    with pytest.raises(ValueError, match="oracle_mini takes its regions from label maps"):
+        ovss.Inferencer("oracle_mini", device="cpu")
+
+
+def test_times_of_a_bound_are_those_of_images_of_a_dataset(capsys):
+    speed = ["benchmark", "speed", "oracle_mini", "--rounds", "1", "--warm-up", "0"]
+    assert main([*speed, "--scenes", "1"]) == 0
+    assert "encoder alone" in capsys.readouterr().out
+    assert main(speed) == 1
+    assert "Random images have neither names nor label maps" in capsys.readouterr().err
+    assert main([*speed, "--step"]) == 1
+    assert "oracle_mini has no parameters to train" in capsys.readouterr().err
 
 
 def test_tables_mark_upper_bounds():

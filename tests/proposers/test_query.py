@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from composed import region_method
 
 from ovss.proposers import QueryProposer
-from ovss.proposers.query import MaskedLayer
+from ovss.proposers.query import MaskedLayer, _inside
 from ovss.structures import ImageFeatures, Padding
 from ovss.testing import LAWS, loss_and_prediction_work
 from ovss.testing.tiny import make_images
@@ -76,6 +76,12 @@ def test_queries_attend_inside_their_masks_only():
     changed[:, :, 5:] = 100.0
     one = layer(query, place, cells, allowed)
     assert torch.allclose(one, layer(query, place, changed.view(1, 16, 4, 4), allowed), atol=1e-6)
+
+
+def test_cells_of_positive_logits_are_inside_and_all_if_there_is_none():
+    logits = torch.tensor([[[[1.0, -1.0], [-2.0, 3.0]], [[-1.0, -1.0], [0.0, -4.0]]]])
+    allowed = _inside(logits, torch.zeros(1, 16, 2, 2))
+    assert allowed.tolist() == [[[True, False, False, True], [True] * 4]]
 
 
 def test_a_mask_without_a_cell_leaves_the_attention_open():

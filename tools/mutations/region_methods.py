@@ -2,6 +2,8 @@
 
 MASK2FORMER = ("tests/layers/test_mask2former.py",)
 TOKENS = ("tests/layers/test_region_tokens.py",)
+QUERY = ("tests/proposers/test_query.py",)
+SIMILARITY = ("tests/losses/test_similarity.py",)
 CROPS = ("tests/layers/test_crops.py",)
 
 BUGS = [
@@ -102,5 +104,131 @@ BUGS = [
         old="F.interpolate(x_BDhw, size=level_BDhw.shape[2:])",
         new='F.interpolate(x_BDhw, size=level_BDhw.shape[2:], mode="bilinear")',
         tests=("tests/proposers/test_maskformer_proposer.py",),
+    ),
+    dict(
+        name="Swin joins the cells of a row before those of a column",
+        file="ovss/layers/swin.py",
+        old="for column in (0, 1) for row in (0, 1)]",
+        new="for row in (0, 1) for column in (0, 1)]",
+        tests=("tests/layers/test_swin.py",),
+    ),
+    dict(
+        name="Swin pads an odd grid at the top",
+        file="ovss/layers/swin.py",
+        old="(0, 0, 0, x_BhwD.shape[2] % 2, 0, x_BhwD.shape[1] % 2)",
+        new="(0, 0, 0, x_BhwD.shape[2] % 2, x_BhwD.shape[1] % 2, 0)",
+        tests=("tests/layers/test_swin.py",),
+    ),
+    dict(
+        name="the similarity loss is a sum over the images",
+        file="ovss/losses/similarity.py",
+        old="return total / len(pairs)",
+        new="return total",
+        tests=SIMILARITY,
+    ),
+    dict(
+        name="the similarity loss normalises embeddings",
+        file="ovss/losses/similarity.py",
+        old="embed_QC[query_N], unit_TC",
+        new="F.normalize(embed_QC[query_N], dim=1), unit_TC",
+        tests=SIMILARITY,
+    ),
+    dict(
+        name="the similarity loss reads slots as categories",
+        file="ovss/losses/set_matching.py",
+        old="(query_N, index_K[target.slot_G[region_N]])",
+        new="(query_N, target.slot_G[region_N])",
+        tests=SIMILARITY,
+    ),
+    dict(
+        name="seen categories get the exponents of unseen ones",
+        file="ovss/heads/region.py",
+        old="first.selection.gather(self._seen_T(first.text))",
+        new="first.selection.gather(~self._seen_T(first.text))",
+        tests=("tests/heads/test_region_head.py",),
+    ),
+    dict(
+        name="a softmax comes before the maximum over synonyms",
+        file="ovss/heads/region.py",
+        old="narrow, logits_BKQ = merge_synonyms(logits_BKQ, text",
+        new="narrow, logits_BKQ = merge_synonyms(logits_BKQ.log_softmax(1), text",
+        tests=("tests/test_regions.py",),
+    ),
+    dict(
+        name="further sources take the maximum over synonyms of probabilities",
+        file="ovss/heads/region.py",
+        old="merge_synonyms(logits_BKQ, first.text",
+        new="merge_synonyms(logits_BKQ.softmax(1), first.text",
+        tests=("tests/heads/test_region_head.py",),
+    ),
+    dict(
+        name="queries of the small proposer attend outside of their masks",
+        file="ovss/proposers/query.py",
+        old=".flatten(2) > 0",
+        new=".flatten(2) < 0",
+        tests=QUERY,
+    ),
+    dict(
+        name="a query without a cell attends to nothing",
+        file="ovss/proposers/query.py",
+        old="return inside_BQM | ~inside_BQM.any(2, keepdim=True)",
+        new="return inside_BQM",
+        tests=QUERY,
+    ),
+    dict(
+        name="void competes in every source of an ensemble",
+        file="ovss/heads/ensemble.py",
+        old='if kind == "void" else None',
+        new="if kind else None",
+        tests=("tests/heads/test_ensemble_oracle.py",),
+    ),
+    dict(
+        name="void competes in no source of an ensemble",
+        file="ovss/heads/ensemble.py",
+        old='if kind == "void" else None',
+        new='if kind == "x" else None',
+        tests=("tests/heads/test_ensemble_oracle.py",),
+    ),
+    dict(
+        name="proposals without a region should show the first category",
+        file="ovss/losses/set_matching.py",
+        old="torch.full_like(layer.valid_BQ, void, dtype",
+        new="torch.full_like(layer.valid_BQ, 0, dtype",
+        tests=("tests/losses/test_set_matching.py",),
+    ),
+    dict(
+        name="infinite weights of a loss are accepted",
+        file="ovss/losses/set_matching.py",
+        old='check_range("set_matching", 0, LARGEST, **amounts)',
+        new='check_range("set_matching", 0, **amounts)',
+        tests=("tests/losses/test_set_matching.py",),
+    ),
+    dict(
+        name="infinite scales of a head are accepted",
+        file="ovss/heads/region.py",
+        old="not all(0 < each < math.inf for",
+        new="not all(0 < each for",
+        tests=("tests/heads/test_region_head.py",),
+    ),
+    dict(
+        name="a proposer without levels fits every encoder",
+        file="ovss/encoders/with_proposals.py",
+        old="if needs is not None and needs != gives",
+        new="if needs and needs != gives",
+        tests=("tests/test_regions.py",),
+    ),
+    dict(
+        name="an archive is taken for an array of masks",
+        file="ovss/proposers/folder.py",
+        old="if not isinstance(array, np.ndarray):",
+        new="if array is None:",
+        tests=("tests/proposers/test_folder.py",),
+    ),
+    dict(
+        name="a head without proposals is blamed for their sources",
+        file="ovss/compatibility.py",
+        old="return head.proposal_sources if encoder.gives_proposals else None",
+        new="return head.proposal_sources",
+        tests=("tests/test_regions.py",),
     ),
 ]
