@@ -40,15 +40,15 @@ GROUPS: dict[str, Group] = {
 }
 DEFAULT_SEED = 12
 QUICK = {
-    "images": 36, "paths": 40, "words": 28, "classes": 20, "datasets": 32, "configs": 40,
-    "overrides": 32, "weights": 16, "resuming": 4, "results": 40, "benchmarks": 12,
+    "images": 44, "paths": 40, "words": 28, "classes": 20, "datasets": 32, "configs": 56,
+    "overrides": 38, "weights": 16, "resuming": 4, "results": 40, "benchmarks": 12,
     "preparing": 32, "flags": 48, "api": 60,
 }  # fmt: skip
 """Cases of each class in the default test suite, about 25 seconds of processor time."""
 
 FULL = {
-    "images": 100, "paths": 140, "words": 100, "classes": 60, "datasets": 160, "configs": 190,
-    "overrides": 160, "weights": 80, "resuming": 24, "results": 190, "benchmarks": 60,
+    "images": 140, "paths": 140, "words": 100, "classes": 60, "datasets": 170, "configs": 280,
+    "overrides": 200, "weights": 80, "resuming": 24, "results": 190, "benchmarks": 60,
     "preparing": 98, "flags": 320, "api": 330,
 }  # fmt: skip
 """Cases of each class with `--slow`, about 80 seconds of processor time."""
