@@ -89,8 +89,8 @@ ADVICE: dict[str, dict[str, str]] = {
         "anyway": "Use --anyway to run nevertheless.",
     },
     "benchmark": {
-        "known_images": "Random images have neither names nor label maps; `ovss benchmark speed "
-        "--scenes N` and `ovss benchmark table` measure on images of a dataset.",
+        "known_images": "Random images have neither names nor label maps. Use `ovss benchmark "
+        "table`, or a number of scenes in `ovss benchmark speed`, to measure on a dataset.",
     },
     "demo": {"weights": f"Give a checkpoint with --weights FILE. {_CONVERT}"},
     "prepare": {
