@@ -136,29 +136,29 @@ BUGS = [
     dict(
         name="the similarity loss reads slots as categories",
         file="ovss/losses/set_matching.py",
-        old="(query_N, index_K[target.slot_G[region_N]])",
-        new="(query_N, target.slot_G[region_N])",
+        old="= aligned.selection.index_BK[pairs.image_N, targets.slot_R[pairs.region_N]]",
+        new="= targets.slot_R[pairs.region_N]",
         tests=SIMILARITY,
     ),
     dict(
         name="seen categories get the exponents of unseen ones",
         file="ovss/heads/region.py",
-        old="first.selection.gather(self._seen_T(first.text))",
-        new="first.selection.gather(~self._seen_T(first.text))",
+        old="selection.gather(self._seen_T(first.text))",
+        new="selection.gather(~self._seen_T(first.text))",
         tests=("tests/heads/test_region_head.py",),
     ),
     dict(
         name="a softmax comes before the maximum over synonyms",
         file="ovss/heads/region.py",
-        old="narrow, logits_BKQ = merge_synonyms(logits_BKQ, text",
-        new="narrow, logits_BKQ = merge_synonyms(logits_BKQ.log_softmax(1), text",
+        old="groups.highest(logits_BKQ),\n            void_BQ",
+        new="groups.highest(logits_BKQ.log_softmax(1)),\n            void_BQ",
         tests=("tests/test_regions.py",),
     ),
     dict(
         name="further sources take the maximum over synonyms of probabilities",
         file="ovss/heads/region.py",
-        old="merge_synonyms(logits_BKQ, first.text",
-        new="merge_synonyms(logits_BKQ.softmax(1), first.text",
+        old="logits.append(groups.highest(logits_BKQ))",
+        new="logits.append(groups.highest(logits_BKQ.softmax(1)))",
         tests=("tests/heads/test_region_head.py",),
     ),
     dict(
@@ -192,8 +192,8 @@ BUGS = [
     dict(
         name="proposals without a region should show the first category",
         file="ovss/losses/set_matching.py",
-        old="torch.full_like(layer.valid_BQ, void, dtype",
-        new="torch.full_like(layer.valid_BQ, 0, dtype",
+        old="torch.full_like(valid_BQ, void, dtype",
+        new="torch.full_like(valid_BQ, 0, dtype",
         tests=("tests/losses/test_set_matching.py",),
     ),
     dict(
