@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ovss.layers.patches import embed_patches
+from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.structures import ImageFeatures
 
 from .dense import DenseMode, LastBlock
@@ -55,17 +55,17 @@ def image_features(
         tokens_BND = tokens_BND + block.ls_1(output_BND)
         tokens_BND = tokens_BND + block.ls_2(block.mlp(block.ln_2(tokens_BND)))
         if index in levels:
-            outputs[index] = _as_map(tokens_BND[:, 1:], grid)
+            outputs[index] = tokens_as_map(tokens_BND[:, 1:], grid)
     last = LastBlock(last_block, tokens_BND, grid, tuple(before))
     if len(blocks) in levels:
-        outputs[len(blocks)] = _as_map(last.ordinary_BND[:, 1:], grid)
+        outputs[len(blocks)] = tokens_as_map(last.ordinary_BND[:, 1:], grid)
     if len(blocks) in attention:
         weights_BNN.append(last.attention_BNN()[:, 1:, 1:])
     if len(blocks) in class_attention:
         class_BHN[len(blocks)] = last_block.attn.weights_from_first(last.normed_BND)[..., 1:]
     class_maps = [class_BHN[index].unflatten(2, grid) for index in class_attention]
     return ImageFeatures(
-        dense_BChw=_as_map(visual.ln_post(dense(last)) @ visual.proj, grid),
+        dense_BChw=tokens_as_map(visual.ln_post(dense(last)) @ visual.proj, grid),
         pooled_BC=_pool(visual, last),
         levels=tuple(outputs[index] for index in levels),
         attention_BNN=torch.stack(weights_BNN).mean(0) if weights_BNN else None,
@@ -81,7 +81,3 @@ def _pool(visual: nn.Module, last: LastBlock) -> Tensor:
     if visual.final_ln_after_pool:
         return visual.ln_post(patches_BND.mean(1)) @ visual.proj
     return visual.ln_post(patches_BND).mean(1) @ visual.proj
-
-
-def _as_map(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
-    return tokens_BND.transpose(1, 2).unflatten(2, grid)

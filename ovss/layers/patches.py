@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["embed_patches", "resize_positions"]
+__all__ = ["embed_patches", "resize_positions", "tokens_as_map"]
 
 
 def resize_positions(positions_ND: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
@@ -40,3 +40,13 @@ def embed_patches(visual: Any, image_B3HW: Tensor) -> tuple[Tensor, tuple[int, i
     tokens_BND = torch.cat([class_B1D, patches_BDhw.flatten(2).transpose(1, 2)], dim=1)
     positions_ND = resize_positions(visual.positional_embedding, visual.grid_size, grid)
     return visual.ln_pre(tokens_BND + positions_ND.to(tokens_BND.dtype)), grid
+
+
+def tokens_as_map(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Tokens of patches, in reading order, as a map (B, D, h, w).
+
+    Args:
+        tokens_BND: tokens without the class token, N = h * w.
+        grid: (h, w).
+    """
+    return tokens_BND.transpose(1, 2).unflatten(2, grid)

@@ -6,42 +6,15 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from ovss.models.checkpoint import CheckpointError
-from ovss.models.conversion import Conversion, rename
+from ovss.models.clip_names import SPLIT_BLOCK, image_tower_names, text_tower_names
+from ovss.models.conversion import Conversion, published_width, rename
 
 _PREDICTOR = "sem_seg_head.predictor"
 _VISION_BLOCKS = {768: 12, 1024: 24}
 """Width of the vision tower -> number of its blocks. The text tower has 12 blocks in both."""
-_TEXT_BLOCKS = 12
 _LAYERS = 2
 
 _LEAVES = ("weight", "bias")
-_CLIP = [
-    "positional_embedding",
-    "text_projection",
-    "logit_scale",
-    "token_embedding.weight",
-    "visual.class_embedding",
-    "visual.positional_embedding",
-    "visual.proj",
-    "visual.conv1.weight",
-    *(
-        f"{norm}.{leaf}"
-        for norm in ("ln_final", "visual.ln_pre", "visual.ln_post")
-        for leaf in _LEAVES
-    ),
-]
-_CLIP_BLOCK = [
-    "attn.q_proj_weight",
-    "attn.k_proj_weight",
-    "attn.v_proj_weight",
-    "attn.in_proj_bias",
-    *(
-        f"{part}.{leaf}"
-        for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
-        for leaf in _LEAVES
-    ),
-]
 _SWIN_BLOCK = {
     "norm1": "norm1",
     "attn.q": "attention.query",
@@ -69,14 +42,7 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
     Raises:
         CheckpointError: the tensors are not those of CAT-Seg (2024 code) in one of its two sizes.
     """
-    projection = tensors.get(f"{_PREDICTOR}.clip_model.visual.proj")
-    width = None if projection is None else projection.shape[0]
-    if width not in _VISION_BLOCKS:
-        known = " or ".join(map(str, _VISION_BLOCKS))
-        raise CheckpointError(
-            f"expected {_PREDICTOR}.clip_model.visual.proj with {known} rows, found "
-            f"{'no such tensor' if width is None else f'{width} rows'}"
-        )
+    width = published_width(tensors, f"{_PREDICTOR}.clip_model.visual.proj", _VISION_BLOCKS, "rows")
     table = dict(_clip_names(_VISION_BLOCKS[width])) | aggregator_table()
     drops = {
         f"{_PREDICTOR}.transformer.layers.{layer}.swin_block.block_2.attn_mask": (
@@ -92,10 +58,8 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
 
 
 def _clip_names(vision_blocks: int) -> Iterator[tuple[str, str]]:
-    names = list(_CLIP)
-    for tower, blocks in (("visual.", vision_blocks), ("", _TEXT_BLOCKS)):
-        for block in range(blocks):
-            names += [f"{tower}transformer.resblocks.{block}.{part}" for part in _CLIP_BLOCK]
+    names = text_tower_names(block=SPLIT_BLOCK)
+    names += [f"visual.{name}" for name in image_tower_names(vision_blocks, SPLIT_BLOCK)]
     for name in names:
         yield f"{_PREDICTOR}.clip_model.{name}", f"encoder.clip.{name}"
 

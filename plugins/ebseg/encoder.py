@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from ovss.interfaces import Encoder
 from ovss.io.option_values import check_range
 from ovss.layers.hard_pool import hard_pool
 from ovss.layers.mask_queries import MaskQueries, MaskQueryDecoder
-from ovss.layers.patches import embed_patches
+from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.layers.pixel_decoder import PixelDecoder
 from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
 from ovss.layers.region_tokens import TokenSight, project_tokens, run_block, run_with_regions
@@ -171,7 +170,7 @@ class EBSegEncoder(Encoder):
             steps.append(LastBlock(block, tokens_BND, grid))
             tokens_BND = run_block(block, tokens_BND)
             if index + 1 in self.taps:
-                fused[index + 1] = _as_map(tokens_BND[:, 1:], grid)
+                fused[index + 1] = tokens_as_map(tokens_BND[:, 1:], grid)
         levels = self.fusion(self.sam(sam_B3HW), [fused[tap] for tap in self.taps])
         fine_BDhw, coarse = self.pixels(levels)
         layers = self.queries(fine_BDhw, coarse)
@@ -181,10 +180,11 @@ class EBSegEncoder(Encoder):
         embeds = F.normalize(token_BMC, dim=2).chunk(len(layers), 1)
         unit_BChw = None if self.training else F.normalize(dense_BChw, dim=1)
         made = [
-            _proposals(layer, embed_BQC, unit_BChw, padding)
+            (layer.mask_BQhw, _sources(layer, embed_BQC, unit_BChw))
             for layer, embed_BQC in zip(layers, embeds, strict=True)
         ]
-        return ImageFeatures(dense_BChw, pooled_BC, proposals=_with_earlier(made), padding=padding)
+        proposals = Proposals.of_layers(made, padding)
+        return ImageFeatures(dense_BChw, pooled_BC, proposals=proposals, padding=padding)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.
@@ -223,31 +223,19 @@ class EBSegEncoder(Encoder):
         region_BMC = project_tokens(visual, region_BMD)
         if output_BND is not None:
             tokens_BNC = project_tokens(visual, output_BND)
-            return _as_map(tokens_BNC[:, 1:], grid), tokens_BNC[:, 0], region_BMC
+            return tokens_as_map(tokens_BNC[:, 1:], grid), tokens_BNC[:, 0], region_BMC
         last = LastBlock(steps[-1].block, steps[-1].tokens_BND, grid, tuple(steps[:-1]))
         dense_BND = clip_surgery(last, depth=len(steps) - self.surgery)
         pooled_BC = project_tokens(visual, last.class_token_BD())
-        return _as_map(project_tokens(visual, dense_BND), grid), pooled_BC, region_BMC
+        return tokens_as_map(project_tokens(visual, dense_BND), grid), pooled_BC, region_BMC
 
 
-def _as_map(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
-    return tokens_BND.transpose(1, 2).unflatten(2, grid)
-
-
-def _proposals(
-    layer: MaskQueries, token_BQC: Tensor, unit_BChw: Tensor | None, padding: Padding
-) -> Proposals:
-    """Proposals of one layer. The mean of the unit dense tokens keeps its length.
+def _sources(layer: MaskQueries, token_BQC: Tensor, unit_BChw: Tensor | None) -> Tensor:
+    """Embeddings (B, Q, S, C) of one layer. The mean of the unit dense tokens keeps its length.
 
     Without dense tokens a proposal has two embeddings.
     """
     sources = [layer.class_BQC, token_BQC.to(layer.class_BQC)]
     if unit_BChw is not None:
         sources.append(hard_pool(unit_BChw, layer.mask_BQhw)[0].to(layer.class_BQC))
-    valid_BQ = torch.ones_like(layer.mask_BQhw[:, :, 0, 0], dtype=torch.bool)
-    return Proposals(layer.mask_BQhw, torch.stack(sources, dim=2), valid_BQ, padding=padding)
-
-
-def _with_earlier(layers: list[Proposals]) -> Proposals:
-    """Proposals of the last layer, which hold those of the earlier ones."""
-    return replace(layers[-1], earlier=tuple(layers[:-1]))
+    return torch.stack(sources, dim=2)

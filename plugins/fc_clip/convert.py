@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from ovss.models.checkpoint import CheckpointError
-from ovss.models.clip_names import text_tower_names
+from ovss.models.clip_names import CONVNEXT_TEXT_BLOCKS, convnext_clip_names
 from ovss.models.conversion import Conversion, published_width, rename, split_projections
 from ovss.models.mask2former_names import pixel_decoder_names, query_decoder_names
 
@@ -15,18 +15,7 @@ _CLIP = "backbone.clip_model"
 _PIXELS = "sem_seg_head.pixel_decoder"
 _QUERIES = "sem_seg_head.predictor"
 _PROPOSER = "encoder.proposer"
-_TEXT_BLOCKS = {128: 12, 192: 16}
-"""Channels of the image tower's stem -> number of blocks of the text tower."""
-_DEPTHS = (3, 3, 27, 3)
-_HEADS = {
-    128: ("head.proj.weight",),
-    192: ("head.mlp.fc1.weight", "head.mlp.fc1.bias", "head.mlp.fc2.weight"),
-}
 _LEAVES = ("weight", "bias")
-_IMAGE_BLOCK = (
-    "gamma",
-    *(f"{part}.{leaf}" for part in ("conv_dw", "norm", "mlp.fc1", "mlp.fc2") for leaf in _LEAVES),
-)
 _DROPPED = {
     "criterion.empty_weight": "weights of the loss, which the config holds",
     "pixel_mean": "statistics of the pixels, which the encoder holds",
@@ -46,12 +35,14 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
     """
     name = f"{_CLIP}.visual.trunk.stem.0.weight"
     try:
-        width = published_width(tensors, name, _TEXT_BLOCKS, "rows")
+        width = published_width(tensors, name, CONVNEXT_TEXT_BLOCKS, "rows")
     except CheckpointError as error:
         raise CheckpointError(
             f"{error}; only ConvNeXt models of FC-CLIP can be converted"
         ) from None
-    table = {f"{_CLIP}.{name}": f"encoder.encoder.clip.{name}" for name in _clip_names(width)}
+    table = {
+        f"{_CLIP}.{name}": f"encoder.encoder.clip.{name}" for name in convnext_clip_names(width)
+    }
     conversion = rename(tensors, table | proposer_table() | head_table(), _DROPPED)
     _check_scale(conversion.tensors["encoder.encoder.clip.logit_scale"])
     split_projections(conversion)
@@ -78,19 +69,6 @@ def proposer_table() -> dict[str, str]:
 def head_table() -> dict[str, str]:
     """Published name -> our name, for the comparison with the categories."""
     return {f"{_QUERIES}.logit_scale": "head.log_scale", "void_embedding.weight": "head.void"}
-
-
-def _clip_names(width: int) -> Iterator[str]:
-    yield from text_tower_names(_TEXT_BLOCKS[width])
-    for stage, depth in enumerate(_DEPTHS):
-        first = "stem" if stage == 0 else f"stages.{stage}.downsample"
-        yield from (f"visual.trunk.{first}.{i}.{leaf}" for i in (0, 1) for leaf in _LEAVES)
-        for block in range(depth):
-            yield from (
-                f"visual.trunk.stages.{stage}.blocks.{block}.{part}" for part in _IMAGE_BLOCK
-            )
-    yield from (f"visual.trunk.head.norm.{leaf}" for leaf in _LEAVES)
-    yield from (f"visual.{part}" for part in _HEADS[width])
 
 
 def _check_scale(log_scale: Tensor) -> None:

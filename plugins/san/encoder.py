@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, load_pretrained, preprocess_of
 from ovss.interfaces import Encoder
 from ovss.io.option_values import check_range
-from ovss.layers.patches import embed_patches
+from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
 from ovss.layers.region_tokens import TokenSight, project_tokens, run_block, run_with_regions
 from ovss.registry import ENCODERS
@@ -146,14 +145,14 @@ class SANEncoder(Encoder):
         tokens_BND, embed_BMC = self._recognise(
             tokens_BND, [_pooled(bias_BHQL, grid, cells) for _, bias_BHQL in decoded]
         )
-        proposals = [
-            _proposals(mask_BQL.unflatten(2, grid), embed_BQC, padding)
+        layers = [
+            (mask_BQL.unflatten(2, grid), embed_BQC[:, :, None])
             for (mask_BQL, _), embed_BQC in zip(decoded, embed_BMC.chunk(len(taps), 1), strict=True)
         ]
         return ImageFeatures(
-            dense_BChw=_as_map(tokens_BND[:, 1:], cells),
+            dense_BChw=tokens_as_map(tokens_BND[:, 1:], cells),
             pooled_BC=tokens_BND[:, 0],
-            proposals=replace(proposals[-1], earlier=tuple(proposals[:-1])),
+            proposals=Proposals.of_layers(layers, padding),
             padding=padding,
         )
 
@@ -172,7 +171,7 @@ class SANEncoder(Encoder):
         inner = {0: tokens_BND}
         for index, block in enumerate(visual.transformer.resblocks[: self.split], 1):
             inner[index] = tokens_BND = run_block(block, tokens_BND)
-        return tokens_BND, [_as_map(inner[i][:, 1:], cells) for i in self.fused_blocks], cells
+        return tokens_BND, [tokens_as_map(inner[i][:, 1:], cells) for i in self.fused_blocks], cells
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.
@@ -199,17 +198,8 @@ class SANEncoder(Encoder):
         return project_tokens(visual, output_BND), project_tokens(visual, region_BMD)
 
 
-def _as_map(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
-    return tokens_BND.transpose(1, 2).unflatten(2, grid)
-
-
 def _pooled(bias_BHQL: Tensor, grid: tuple[int, int], cells: tuple[int, int]) -> Tensor:
     """Largest bias in each cell of CLIP, (B, heads, Q, h * w)."""
     maps_BMhw = bias_BHQL.flatten(1, 2).unflatten(2, grid)
     pooled_BMhw = F.adaptive_max_pool2d(maps_BMhw, cells)
     return pooled_BMhw.flatten(2).unflatten(1, bias_BHQL.shape[1:3])
-
-
-def _proposals(mask_BQhw: Tensor, embed_BQC: Tensor, padding: Padding) -> Proposals:
-    valid_BQ = torch.ones(mask_BQhw.shape[:2], dtype=torch.bool, device=mask_BQhw.device)
-    return Proposals(mask_BQhw, embed_BQC[:, :, None], valid_BQ, padding=padding)

@@ -21,12 +21,12 @@ from ovss.io.weight_files import read_weights
 from ovss.layers.backbones import build_backbone
 from ovss.layers.class_embedding import QueryClassEmbedding
 from ovss.layers.mask_queries import MaskQueryDecoder
-from ovss.layers.patches import embed_patches
+from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.layers.pixel_decoder import PixelDecoder
 from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
 from ovss.layers.region_tokens import project_tokens, run_block
 from ovss.registry import ENCODERS, check_arguments
-from ovss.structures import ImageFeatures, Padding, Proposals, TextFeatures, Vocabulary
+from ovss.structures import ImageFeatures, Proposals, TextFeatures, Vocabulary
 
 from .context import ContextCalibration
 from .options import check_context
@@ -150,21 +150,21 @@ class SCANEncoder(Encoder):
         clip_B3HW = pad_to_multiple(image_B3HW, self.mean_311, self.std_311, padding)
         inner, grid = self.inner_tokens(clip_B3HW)
         tokens_BNC = project_tokens(self.clip.visual, inner[-1])
-        maps = [_as_map(inner[tap][:, 1:], grid) for tap in self.taps]
+        maps = [tokens_as_map(inner[tap][:, 1:], grid) for tap in self.taps]
         memory_BNC, pooled_BC = self.context.memory(maps), tokens_BNC[:, 0]
         *earlier, last = self.queries(*self.pixels(self.backbone(own_B3HW)))
         layers = (*earlier[: self.supervised], last)
         embed_BMC = torch.cat([layer.class_BQC for layer in layers], dim=1)
         embeds = self.context(embed_BMC, memory_BNC, pooled_BC).chunk(len(layers), 1)
         made = [
-            _proposals(layer.mask_BQhw, embed_BQC, padding)
+            (layer.mask_BQhw, embed_BQC[:, :, None])
             for layer, embed_BQC in zip(layers, embeds, strict=True)
         ]
-        proposals = replace(made[-1], earlier=tuple(made[:-1]))
+        proposals = Proposals.of_layers(made, padding)
         if not self.training:
             tokens = [inner[block][:, 0] for block in self.regions.replaced]
             proposals = self.with_regions(proposals, image_B3HW, tokens)
-        dense_BChw = _as_map(tokens_BNC[:, 1:], grid)
+        dense_BChw = tokens_as_map(tokens_BNC[:, 1:], grid)
         return ImageFeatures(dense_BChw, pooled_BC, proposals=proposals, padding=padding)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
@@ -223,12 +223,3 @@ class SCANEncoder(Encoder):
         arguments = {"visual": visual, "queries": queries, **arguments}
         check_arguments(ShiftedCrops, arguments)
         return ShiftedCrops(**arguments)
-
-
-def _as_map(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:
-    return tokens_BND.transpose(1, 2).unflatten(2, grid)
-
-
-def _proposals(mask_BQhw: Tensor, embed_BQC: Tensor, padding: Padding) -> Proposals:
-    valid_BQ = torch.ones_like(mask_BQhw[:, :, 0, 0], dtype=torch.bool)
-    return Proposals(mask_BQhw, embed_BQC[:, :, None], valid_BQ, padding=padding)

@@ -12,6 +12,7 @@ from ovss.encoders.last_block import LastBlock
 from ovss.io.excerpts import excerpt
 from ovss.layers.crops import bicubic_taps, cut, mask_extents
 from ovss.layers.patches import embed_patches
+from ovss.layers.pixels import normalize_pixels
 from ovss.layers.region_tokens import project_tokens, run_block
 from ovss.ops import resize
 from ovss.structures import Padding
@@ -106,7 +107,7 @@ class ShiftedCrops(nn.Module):
         for i, image_3HW in enumerate(image_B3HW):
             mask_QHW = self._masks(mask_BQhw[i], padding)
             filled_Q = mask_QHW.flatten(1).any(1)
-            pixels_HW3 = ((image_3HW - mean_311) / std_311).permute(1, 2, 0)
+            pixels_HW3 = normalize_pixels(image_3HW, mean_311, std_311).permute(1, 2, 0)
             class_RD = torch.stack([class_BD[i] for class_BD in class_RBD]) if class_RBD else None
             embed_QC = pixels_HW3.new_zeros(len(filled_Q), self.visual.output_dim)
             kept_N = _numbers(filled_Q)

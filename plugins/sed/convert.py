@@ -7,35 +7,14 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from ovss.models.checkpoint import CheckpointError
-from ovss.models.conversion import Conversion, rename
+from ovss.models.clip_names import CONVNEXT_TEXT_BLOCKS, convnext_clip_names
+from ovss.models.conversion import Conversion, published_width, rename, split_projections
 
 _CLIP = "sem_seg_head.predictor.clip_model"
 _ROOT = "sem_seg_head.predictor.transformer"
-_TEXT_BLOCKS = {128: 12, 192: 16}
-"""Channels of the image tower's stem -> number of blocks of the text tower."""
-_DEPTHS = (3, 3, 27, 3)
-_HEADS = {
-    128: ("head.proj.weight",),
-    192: ("head.mlp.fc1.weight", "head.mlp.fc1.bias", "head.mlp.fc2.weight"),
-}
 _STAGES = 3
 
 _LEAVES = ("weight", "bias")
-_FUSED = "attn.in_proj_weight"
-_TEXT_BLOCK = [
-    _FUSED,
-    "attn.in_proj_bias",
-    *(
-        f"{part}.{leaf}"
-        for part in ("attn.out_proj", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
-        for leaf in _LEAVES
-    ),
-]
-_IMAGE_BLOCK = [
-    "gamma",
-    *(f"{part}.{leaf}" for part in ("conv_dw", "norm", "mlp.fc1", "mlp.fc2") for leaf in _LEAVES),
-]
 _STAGE = {
     "up": "upsample.enlarge",
     "conv.double_conv.1": "upsample.norm1",
@@ -62,23 +41,11 @@ def convert(tensors: Mapping[str, Tensor]) -> Conversion:
     Raises:
         CheckpointError: the tensors are not those of SED in one of its two sizes.
     """
-    stem = tensors.get(f"{_CLIP}.visual.trunk.stem.0.weight")
-    width = None if stem is None else stem.shape[0]
-    if width not in _TEXT_BLOCKS:
-        known = " or ".join(map(str, _TEXT_BLOCKS))
-        raise CheckpointError(
-            f"expected {_CLIP}.visual.trunk.stem.0.weight with {known} rows, found "
-            f"{'no such tensor' if width is None else f'{width} rows'}"
-        )
-    table = {f"{_CLIP}.{name}": f"encoder.clip.{name}" for name in _clip_names(width)}
+    stem = f"{_CLIP}.visual.trunk.stem.0.weight"
+    width = published_width(tensors, stem, CONVNEXT_TEXT_BLOCKS, "rows")
+    table = {f"{_CLIP}.{name}": f"encoder.clip.{name}" for name in convnext_clip_names(width)}
     conversion = rename(tensors, table | decoder_table())
-    for name in [name for name in conversion.tensors if name.endswith(_FUSED)]:
-        parts = conversion.tensors.pop(name).chunk(3)
-        published = conversion.source.pop(name)
-        for letter, part in zip("qkv", parts, strict=True):
-            ours = name.replace("in_proj", f"{letter}_proj")
-            conversion.tensors[ours] = part.contiguous()
-            conversion.source[ours] = published
+    split_projections(conversion)
     for index in range(_STAGES):
         name = f"decoder.stages.{index}.upsample.conv1.weight"
         guide = len(conversion.tensors[f"decoder.level_guides.{index}.bias"])
@@ -103,22 +70,6 @@ def own_before_guide(weight: Tensor, guide: int) -> Tensor:
 def decoder_table() -> dict[str, str]:
     """Published name -> our name, for all tensors outside CLIP."""
     return dict(_decoder_names())
-
-
-def _clip_names(width: int) -> Iterator[str]:
-    yield from ("positional_embedding", "text_projection", "logit_scale", "token_embedding.weight")
-    yield from (f"ln_final.{leaf}" for leaf in _LEAVES)
-    for block in range(_TEXT_BLOCKS[width]):
-        yield from (f"transformer.resblocks.{block}.{part}" for part in _TEXT_BLOCK)
-    for stage, depth in enumerate(_DEPTHS):
-        first = "stem" if stage == 0 else f"stages.{stage}.downsample"
-        yield from (f"visual.trunk.{first}.{i}.{leaf}" for i in (0, 1) for leaf in _LEAVES)
-        for block in range(depth):
-            yield from (
-                f"visual.trunk.stages.{stage}.blocks.{block}.{part}" for part in _IMAGE_BLOCK
-            )
-    yield from (f"visual.trunk.head.norm.{leaf}" for leaf in _LEAVES)
-    yield from (f"visual.{part}" for part in _HEADS[width])
 
 
 def _decoder_names() -> Iterator[tuple[str, str]]:

@@ -16,10 +16,11 @@ from ovss.interfaces import RegionEmbedder
 from ovss.io.option_values import check_range
 from ovss.layers.maskformer import DETRLayer
 from ovss.layers.patches import resize_positions
+from ovss.layers.pixels import pad_to_multiple, place_in_multiple
 from ovss.ops import resize
 from ovss.proposers.maskformer import CELL, MEAN, STD
 from ovss.registry import EMBEDDERS
-from ovss.structures import ImageFeatures, Padding, Proposals
+from ovss.structures import ImageFeatures, Proposals
 
 
 @EMBEDDERS.register_module()
@@ -90,10 +91,9 @@ class OnePassEmbedder(RegionEmbedder):
         Returns:
             Embeddings (B, Q, C), not normalised, and True for all.
         """
-        padding = proposals.padding or _whole_cells(image_B3HW)
-        below, right = (w - o for w, o in zip(padding.padded, padding.image, strict=True))
-        pixels_B3HW = (image_B3HW.to(self.place_LND) - self.mean_311) / self.std_311
-        pixels_B3HW = F.pad(pixels_B3HW, (0, right, 0, below))
+        padding = proposals.padding or place_in_multiple(image_B3HW, CELL)
+        own_B3HW = image_B3HW.to(self.place_LND)
+        pixels_B3HW = pad_to_multiple(own_B3HW, self.mean_311, self.std_311, padding)
         valid_BQ11 = proposals.valid_BQ[:, :, None, None]
         mask_BQhw = proposals.mask_BQhw.masked_fill(~valid_BQ11, 0.0)
         dense_BNC, share_BQN = self._dense(encoder.clip.visual, pixels_B3HW, mask_BQhw, valid_BQ11)
@@ -174,9 +174,3 @@ class RegionPooling(nn.Module):
         weight_BHQN = (query @ key.transpose(2, 3) * query.shape[3] ** -0.5).softmax(3)
         pooled_BHQc = (weight_BHQN * share_BQN[:, None]) @ value
         return pooled_BHQc.transpose(1, 2).flatten(2)
-
-
-def _whole_cells(image_B3HW: Tensor) -> Padding:
-    """Padding to a multiple of 32, as the proposer pads."""
-    height, width = image_B3HW.shape[-2:]
-    return Padding((height + -height % CELL, width + -width % CELL), (height, width))
