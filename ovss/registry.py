@@ -117,7 +117,7 @@ def check_arguments(cls: Callable, arguments: dict) -> None:
     signature = inspect.signature(cls)
     try:
         signature.bind(**arguments)
-    except TypeError:
+    except TypeError as error:
         unknown = [key for key in arguments if key not in signature.parameters]
         missing = [
             repr(key)
@@ -132,7 +132,7 @@ def check_arguments(cls: Callable, arguments: dict) -> None:
             if (match := difflib.get_close_matches(key, signature.parameters, n=1))
         ]
         name = getattr(cls, "__name__", str(cls))
-        wrong = " and ".join(filter(None, (refused, lacking)))
+        wrong = " and ".join(filter(None, (refused, lacking))) or f"refuses its options: {error}"
         parts = [f"{name} {wrong}.", *close, f"The signature is {name}{signature}."]
         raise TypeError(" ".join(parts)) from None
     check_values(cls, arguments, getattr(cls, "__name__", str(cls)))

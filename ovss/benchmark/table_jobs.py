@@ -62,15 +62,15 @@ def methods_with_weights(log: Callable[[str], None] = lambda line: None) -> list
 def _is_ready(name: str, log: Callable[[str], None]) -> bool:
     config = load_config(name)
     try:
-        model = on_meta(config)
+        return not _lacks_weights(config)
     except MissingExtraError as error:
         log(f"{name} is left out: {error}")
         return False
-    return config.get("weights") is not None or not random_parts(model)
 
 
 def _lacks_weights(config: Config) -> bool:
-    return config.get("weights") is None and bool(random_parts(on_meta(config)))
+    model = on_meta(config)  # also with weights, because it may need a package
+    return config.get("weights") is None and bool(random_parts(model))
 
 
 def plan(

@@ -119,7 +119,7 @@ def labels_an_image(model: OpenVocabSegmentor) -> None:
     assert set(labels_HW.unique().tolist()) <= set(range(5))
 
 
-def told(chosen: Chosen) -> str:
+def in_words(chosen: Chosen) -> str:
     return " + ".join(map(str, chosen))
 
 
@@ -129,7 +129,7 @@ def failures_of(check: Callable, workshop: Workshop, compositions: list[Chosen])
         try:
             check(workshop.model(chosen))
         except Exception as error:
-            found.append(f"{told(chosen)}: {type(error).__name__}: {error}")
+            found.append(f"{in_words(chosen)}: {type(error).__name__}: {error}")
     return found
 
 
@@ -158,7 +158,7 @@ def test_what_does_not_fit_says_why(workshop):
     for chosen, problems in workshop.refused:
         with pytest.raises(ValueError, match="Incompatible components") as refusal:
             workshop.model(chosen)
-        assert ". ".join(problems) in str(refusal.value), told(chosen)
+        assert ". ".join(problems) in str(refusal.value), in_words(chosen)
         for problem in problems:
             assert sum(f"{part.name} " in problem for part in chosen) == 2, problem
 
