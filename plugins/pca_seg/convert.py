@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor
-
-from ovss.models.checkpoint import CheckpointError
-from ovss.models.conversion import Conversion, rename, split_projections
 from ovss_plugins.cat_seg.convert import (
     AGGREGATOR,
     MASK_REASON,
@@ -20,6 +16,10 @@ from ovss_plugins.cat_seg.convert import (
     vision_depth,
     volume_names,
 )
+from torch import Tensor
+
+from ovss.models.checkpoint import CheckpointError
+from ovss.models.conversion import Conversion, rename, split_projections
 
 from .eva_names import ROPE_REASON, is_rotary, open_clip_name
 

@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
-from ovss.interfaces import Decoder
-from ovss.io.option_values import check_range
-from ovss.layers.guided import map_chunks
-from ovss.registry import DECODERS
-from ovss.structures import Alignment, Masks
 from ovss_plugins.cat_seg.classes import ClassAggregation
 from ovss_plugins.cat_seg.spatial import SpatialAggregation
 from ovss_plugins.cat_seg.volume import (
@@ -18,6 +11,13 @@ from ovss_plugins.cat_seg.volume import (
     add_upsampling,
     decode_volume,
 )
+from torch import Tensor, nn
+
+from ovss.interfaces import Decoder
+from ovss.io.option_values import check_range
+from ovss.layers.guided import map_chunks
+from ovss.registry import DECODERS
+from ovss.structures import Alignment, Masks
 
 from .fusion import ExpertFusion
 
@@ -148,7 +148,8 @@ class PCADecoder(Decoder):
         check_range("PCADecoder", 0, overlap_weight=overlap_weight)
         check_range("PCADecoder", 1, heads=heads, window=window, expand=expand, chunk=chunk)
         check_range("PCADecoder", 1, pool=min(pool), experts=experts, gate_dim=gate_dim)
-        add_guidance(self, joint_dim, level_dims, cost_dim, dim, level_middle, level_guides, guide_dim)
+        sizes = (joint_dim, level_dims, cost_dim, dim, level_middle, level_guides, guide_dim)
+        add_guidance(self, *sizes)
         self.pool, self.chunk, self.overlap_weight = tuple(pool), chunk, overlap_weight
         self.layers = nn.ModuleList(
             ParallelBlock(
