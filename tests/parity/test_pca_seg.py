@@ -1,7 +1,7 @@
 """PCA-Seg's aggregator, through the converter, against what the authors' code computes.
 
-The authors' modules ran at a small size with random weights. The fusion of the two streams, with its
-weights, is in ``data/``; ``OVSS_GOLDEN`` may name the folder with the whole case.
+The authors' modules ran at a small size with random weights. The fusion of the two streams, with
+its weights, is in ``data/``; ``OVSS_GOLDEN`` may name the folder with the whole case.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def test_fusion():
 
 
 def decoder_of(state: dict[str, Tensor]) -> tuple[PCADecoder, Conversion]:
-    """Decoder whose enlarging of levels only moves channels into space, so that it can be undone."""
+    """Decoder that enlarges levels by moving channels into space, which the inputs undo."""
     for index, (size, scale) in enumerate(((12, 2), (10, 4))):
         weight = torch.eye(size * scale**2).view(-1, size, scale, scale)
         state |= {f"upsample{index + 1}.weight": weight}
