@@ -5,6 +5,7 @@ composition has its two losses and its way of composing masks (plugins/openseg_l
 
 Paper:  Scaling Open-Vocabulary Image Segmentation with Image-Level Labels (OpenSeg), ECCV 2022,
         arXiv 2112.12143.
+Run:    ovss segment photo.jpg --words "cat, grass" --model openseg_like_convnext-b --weights F
 Train:  ovss train openseg_like_convnext-b      (COCO-Stuff 164k in data/coco_stuff_171)
 mIoU:   OpenSeg with ALIGN, published: A-847 4.4, PC-459 7.9, A-150 17.5, PC-59 40.1 (ResNet-101).
         This composition has not been trained, so it has no numbers.
@@ -16,6 +17,7 @@ _base_ = [
     "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.openseg_like"])
+protocol = "fc_clip"  # OpenSeg's own is not known in full
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(
@@ -46,7 +48,7 @@ model = dict(
     post_processor=dict(type="Identity"),
     criterion=dict(type="grounding", scale=100.0, temperature=0.07, drop=0.25, mask_weight=1.0),
     prompts=dict(templates="vild_14", synonyms="max"),
-    inference=dict(mode="whole", size=640, keep_ratio=True, longest=1333, activation="none"),
+    inference=dict(mode="whole", size=800, keep_ratio=True, longest=1333, activation="none"),
 )
 train_dataloader = dict(batch_size=16)
 optim_wrapper = dict(optimizer=dict(lr=1e-4, weight_decay=0.05), clip_grad=dict(max_norm=1.0))

@@ -13,7 +13,7 @@ _base_ = [
     "../_base_/datasets/mini_150.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.pacl"])
-protocol = "mini_training_free"
+protocol = "mini"
 # Every step compares 8 scenes with all seen categories, whose texts are encoded once.
 train_dataloader = dict(batch_size=8, dataset=dict(vocabulary="mini_556"))
 model = dict(
@@ -28,11 +28,11 @@ model = dict(
     ),
     selector=dict(type="KeepAll"),
     head=dict(type="PatchAlignedHead", joint_dim=128, norm=True),
-    decoder=dict(type="UpsampleDecoder", scale=100.0),
+    decoder=dict(type="UpsampleDecoder", scale=10.0),
     post_processor=dict(type="Identity"),
-    criterion=dict(type="patch_contrastive", scale=100.0, sharpness=10.0, temperature=0.07),
+    criterion=dict(type="patch_contrastive", scale=10.0, sharpness=10.0, temperature=0.07),
     prompts=dict(templates=("a photo of a {}.",), synonyms="first"),
-    inference=dict(mode="whole", size=96, activation="softmax"),
+    inference=dict(mode="whole", size=96),
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.01), clip_grad=dict(max_norm=1.0))
 train_cfg = dict(max_iters=800, val_interval=800)

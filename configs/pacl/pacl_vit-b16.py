@@ -16,6 +16,7 @@ _base_ = [
     "../_base_/datasets/coco_stuff_171.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.pacl"])
+protocol = "sed"  # the paper's own is not known in full
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(
@@ -30,11 +31,11 @@ model = dict(
     ),
     selector=dict(type="KeepAll"),
     head=dict(type="PatchAlignedHead", joint_dim=512, level_dim=768, norm=True),
-    decoder=dict(type="UpsampleDecoder", scale=100.0),
+    decoder=dict(type="UpsampleDecoder", scale=10.0),
     post_processor=dict(type="Identity"),
-    criterion=dict(type="patch_contrastive", scale=100.0, sharpness=1.0, temperature=0.07),
-    prompts=dict(templates="imagenet_80", synonyms="first"),
-    inference=dict(mode="whole", size=224, activation="softmax"),
+    criterion=dict(type="patch_contrastive", scale=10.0, sharpness=1.0, temperature=0.07),
+    prompts=dict(templates="imagenet_80", synonyms="average"),
+    inference=dict(mode="whole", size=768),
 )
 train_dataloader = dict(batch_size=64)
 optim_wrapper = dict(optimizer=dict(lr=1e-4, weight_decay=0.01), clip_grad=dict(max_norm=1.0))

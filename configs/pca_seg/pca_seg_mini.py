@@ -60,4 +60,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(max_iters=1200, val_interval=1200)
+train_cfg = dict(max_iters=600, val_interval=600)

@@ -23,8 +23,7 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Pixel statistics of ImageNet, which the authors use."""
 
 SLOPE = 20.0
-"""Factor from shares to mask logits. The method reads only their order. A logit is above 0 where the
-group has more than half of a pixel."""
+"""Factor from shares to mask logits: above 0 where the group has more than half of a pixel."""
 
 
 class GroupViT(nn.Module):

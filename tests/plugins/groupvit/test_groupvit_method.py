@@ -37,9 +37,16 @@ def test_hugging_face_has_the_same_network():
 
     text = dict(vocab_size=49408, hidden_size=64, intermediate_size=256, num_hidden_layers=2,
                 num_attention_heads=1, max_position_embeddings=12)  # fmt: skip
-    vision = dict(hidden_size=24, intermediate_size=96, depths=[2, 1, 1],
-                  num_group_tokens=[6, 3, 0], num_output_groups=[6, 3, 0], num_attention_heads=2, image_size=64,
-                  patch_size=16)  # fmt: skip
+    vision = dict(
+        hidden_size=24,
+        intermediate_size=96,
+        depths=[2, 1, 1],
+        num_group_tokens=[6, 3, 0],
+        num_output_groups=[6, 3, 0],
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=16,
+    )
     torch.manual_seed(0)
     config = GroupViTConfig(text_config=text, vision_config=vision, projection_dim=16)
     theirs = modeling.GroupViTModel(config).eval()
