@@ -4,7 +4,9 @@ Paper: Open Vocabulary Semantic Segmentation with Patch Aligned Contrastive Lear
        arXiv 2212.04994; what differs: plugins/pacl/README.md.
 Train: ovss train pacl_mini --work-dir work_dirs/pacl_mini
 Test:  ovss test pacl_mini WEIGHTS [--on mini_556]
-mIoU:  not trained yet, so no weights are bundled.
+mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean, after 500 of the 800 steps:
+       48.2 / 41.8 / 44.8. Training-free (maskclip_mini) on the same scenes: 60.4 / 59.7 / 60.1.
+       So this training makes the mini CLIP worse, and no weights are bundled.
 """
 
 _base_ = [

@@ -4,7 +4,7 @@ Paper: PCA-Seg: Revisiting Cost Aggregation for Open-Vocabulary Semantic and Par
        CVPR 2026, arXiv 2603.17520.
 Train: ovss train pca_seg_mini --work-dir work_dirs/pca_seg_mini
 Test:  ovss test pca_seg_mini WEIGHTS [--on mini_556]
-mIoU:  not trained yet, so no weights are bundled.
+mIoU:  not trained to the end yet, so no weights are bundled.
 """
 
 _base_ = [
@@ -60,4 +60,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.01))),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(max_iters=600, val_interval=600)
+train_cfg = dict(max_iters=2500, val_interval=2500)
