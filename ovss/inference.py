@@ -215,6 +215,7 @@ def segment_whole(
             image_13HW,
             masks.padding,
             masks.merge_at_input,
+            masks.ownership,
         )
     logits_BKHW = crop_padding(masks.logits_BKHW, features.padding)
     probs_BKHW = activate(logits_BKHW, masks.selection, config.activation)

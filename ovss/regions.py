@@ -40,7 +40,14 @@ from .selection import Selection
 if TYPE_CHECKING:
     from .structures import ImageFeatures, TextFeatures
 
-__all__ = ["Padding", "Proposals", "RegionAlignment", "RegionMasks", "RegionScores"]
+__all__ = ["OWNERSHIPS", "Padding", "Proposals", "RegionAlignment", "RegionMasks", "RegionScores"]
+
+OWNERSHIPS = {
+    "sigmoid": "each mask by itself, so that proposals overlap",
+    "softmax": "proposals compete for each pixel",
+    "hard": "each pixel belongs to the proposal with the highest mask logit",
+}
+"""Weights of the proposals at a pixel, from their resized mask logits."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,7 @@ class RegionMasks:
         padding: as in `Proposals`.
         merge_at_input: True to merge at the size of the encoder's input and to resize the merged
             scores; False to resize the mask logits to the requested size and to merge there.
+        ownership: weight of a proposal at a pixel, a key of `OWNERSHIPS`.
         aligned: alignment from which the masks were decoded; in training only, for the losses.
     """
 
@@ -161,6 +169,7 @@ class RegionMasks:
     selection: Selection
     padding: Padding | None = None
     merge_at_input: bool = False
+    ownership: str = "sigmoid"
     aligned: RegionAlignment | None = None
 
     def __post_init__(self) -> None:
@@ -182,6 +191,7 @@ class RegionScores:
         canvas_B3YX: resized image from which the view was cut, RGB in 0..255.
         padding: as in `Proposals`.
         merge_at_input: as in `RegionMasks`.
+        ownership: as in `RegionMasks`.
     """
 
     share_BKQ: Tensor
@@ -192,6 +202,7 @@ class RegionScores:
     canvas_B3YX: Tensor
     padding: Padding | None = None
     merge_at_input: bool = False
+    ownership: str = "sigmoid"
 
     def __post_init__(self) -> None:
         check_axes(self, K=self.selection.index_BK.shape[1])

@@ -301,7 +301,7 @@ class OpenVocabSegmentor(BaseModel):
         owner_T = text.owner_T
         if owner_T is None:
             keep_BT = present_categories(labels_BHW, len(text.embeds_TPC))
-            return self.criterion(self.segment(image, text, keep_BT), labels_BHW)
+            return self._criterion_of(self.segment(image, text, keep_BT), labels_BHW)
         if not self.head.merges_synonyms:
             raise ValueError(
                 "synonyms='max' is a rule for inference, where each synonym gets a map of its own. "
@@ -310,7 +310,12 @@ class OpenVocabSegmentor(BaseModel):
         keep_BT = present_categories(labels_BHW, int(owner_T[-1]) + 1)[:, owner_T]
         first_T = torch.searchsorted(owner_T, torch.arange(int(owner_T[-1]) + 1).to(owner_T))
         named_BHW = torch.where(labels_BHW == IGNORE, IGNORE, first_T[labels_BHW.clamp(min=0)])
-        return self.criterion(self.segment(image, text, keep_BT), named_BHW)
+        return self._criterion_of(self.segment(image, text, keep_BT), named_BHW)
+
+    def _criterion_of(self, masks: Masks | RegionMasks, labels_BHW: Tensor) -> dict[str, Tensor]:
+        """Losses of the criterion, and those of the decoder itself."""
+        losses = self.criterion(masks, labels_BHW)
+        return {**losses, **masks.losses} if isinstance(masks, Masks) else losses
 
     def _predict(self, image_3HW: Tensor, sample: Any, text: TextFeatures) -> Any:
         size = sample.metainfo.get("ori_shape", image_3HW.shape[-2:])

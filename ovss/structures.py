@@ -34,7 +34,8 @@ have a record of their own in place of `Alignment`, `Masks` and `Scores`, see `o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -258,11 +259,14 @@ class Masks:
         logits_BKHW: logits at the decoder's resolution, before any sigmoid or softmax.
         selection: categories in the K slots; a decoder may keep fewer than the head did.
         aux: outputs of auxiliary layers for training, each (B, K, H', W').
+        losses: further training losses of the decoder, scalars by name, each name starting with
+            ``loss``; they are added to those of the criterion.
     """
 
     logits_BKHW: Tensor
     selection: Selection
     aux: tuple[Tensor, ...] = leading("BK")
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_axes(self, K=self.selection.index_BK.shape[1])

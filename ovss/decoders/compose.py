@@ -6,9 +6,14 @@ import torch
 from torch import Tensor
 
 from ovss.interfaces import Decoder
+from ovss.io.excerpts import excerpt
 from ovss.ops import at_least_single
+from ovss.regions import OWNERSHIPS
 from ovss.registry import DECODERS
 from ovss.structures import RegionAlignment, RegionMasks
+
+ABSENT = -1e4
+"""Mask logit of an invalid proposal where proposals compete; finite, so that it can be resized."""
 
 
 @DECODERS.register_module()
@@ -22,14 +27,26 @@ class ComposeDecoder(Decoder):
         merge_at_input: True to compute this sum at the size of the encoder's input and to resize
             the sums (SCAN, and FC-CLIP on datasets without panoptic evaluation); False to resize
             the mask logits first (SAN, EBSeg).
+        ownership: weight of a proposal at a pixel instead of the sigmoid, a key of
+            `ovss.regions.OWNERSHIPS`.
+
+    Raises:
+        ValueError: an unknown ownership.
     """
 
     reads = RegionAlignment
     gives = RegionMasks
 
-    def __init__(self, merge_at_input: bool = False) -> None:
+    def __init__(self, merge_at_input: bool = False, ownership: str = "sigmoid") -> None:
         super().__init__()
-        self.merge_at_input = merge_at_input
+        if ownership not in OWNERSHIPS:
+            raise ValueError(
+                f"ComposeDecoder.ownership must be one of {', '.join(OWNERSHIPS)}, got "
+                f"{excerpt(ownership)}. Correct the value"
+            )
+        self.merge_at_input, self.ownership = merge_at_input, ownership
+        # where proposals compete, an invalid one must lose everywhere
+        self.absent = 0.0 if ownership == "sigmoid" else ABSENT
 
     def forward(self, aligned: RegionAlignment) -> RegionMasks:
         proposals, selection = aligned.features.proposals, aligned.selection
@@ -42,13 +59,16 @@ class ComposeDecoder(Decoder):
             object_BQ = proposals.objectness_BQ.masked_fill(~proposals.valid_BQ, 0.0)
             share_BKQ = share_BKQ * object_BQ[:, None]
         # an invalid proposal may hold anything, also NaN, which a share of 0 would not remove
-        mask_BQhw = proposals.mask_BQhw.masked_fill(~proposals.valid_BQ[:, :, None, None], 0.0)
+        mask_BQhw = proposals.mask_BQhw.masked_fill(
+            ~proposals.valid_BQ[:, :, None, None], self.absent
+        )
         return RegionMasks(
             share_BKQ,
             mask_BQhw,
             selection,
             proposals.padding,
             self.merge_at_input,
+            self.ownership,
             aligned if self.training else None,
         )
 

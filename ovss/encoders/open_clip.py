@@ -55,6 +55,10 @@ class OpenCLIPEncoder(Encoder):
         prompt_vectors: number of learned vectors that follow the start mark of every prompt (CoOp,
             IJCV 2022); 0 for none.
         train_prompts: True to train these vectors.
+        stride: distance in pixels between neighbouring patches at inference; None for the patch
+            size. A smaller one gives finer dense tokens from overlapping patches (PACL's trick, for
+            any dense mode): half the distance means four times the tokens. It must divide the patch
+            size.
 
     Raises:
         TypeError: an argument that the dense mode does not have.
@@ -83,6 +87,7 @@ class OpenCLIPEncoder(Encoder):
         text_cache: str = "disk",
         prompt_vectors: int = 0,
         train_prompts: bool = False,
+        stride: int | None = None,
     ) -> None:
         super().__init__()
         config = read_model_config(model)
@@ -94,6 +99,7 @@ class OpenCLIPEncoder(Encoder):
         depth = len(visual.transformer.resblocks)
         self.patch_size: tuple[int, int] = visual.patch_size
         self.image_size = whole_cells(image_size, self.patch_size)
+        self.stride = _stride(stride, self.patch_size)
         self.levels = _block_indices("levels", levels, depth)
         layers = range(depth - 1) if attention is True else attention or ()
         self.attention = _block_indices("attention", layers, depth)
@@ -137,6 +143,7 @@ class OpenCLIPEncoder(Encoder):
             self.attention,
             self.class_attention,
             self.attention_gradient,
+            None if self.training else self.stride,
         )
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
@@ -158,3 +165,12 @@ def _block_indices(name: str, indices: Sequence[int], depth: int) -> tuple[int, 
     if wrong:
         raise ValueError(f"{name} names blocks {wrong}, but the image tower has 0..{depth - 1}.")
     return tuple(indices)
+
+
+def _stride(stride: int | None, patch_size: tuple[int, int]) -> int | None:
+    if stride is not None and (stride < 1 or any(side % stride for side in patch_size)):
+        raise ValueError(
+            f"OpenCLIPEncoder.stride must divide the patch size {patch_size}, got {stride}. Choose "
+            f"a divisor, such as {max(1, patch_size[0] // 2)}."
+        )
+    return stride

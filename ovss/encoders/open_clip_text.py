@@ -85,7 +85,7 @@ def embed_prompts(
     x_ND = tower.ln_final(x_NLD[rows_N, position_N])
     if tower.text_projection is None:
         return x_ND
-    if isinstance(tower.text_projection, nn.Linear):
+    if isinstance(tower.text_projection, nn.Module):
         return tower.text_projection(x_ND)
     return x_ND @ tower.text_projection
 

@@ -21,6 +21,7 @@ def image_features(
     attention: tuple[int, ...] = (),
     class_attention: tuple[int, ...] = (),
     attention_gradient: bool = True,
+    stride: int | None = None,
 ) -> ImageFeatures:
     """Computes the features of a batch of images in one pass.
 
@@ -33,8 +34,9 @@ def image_features(
         attention: 0-based blocks whose patch-to-patch attention is averaged; empty for none.
         class_attention: 0-based blocks whose attention from the class token is returned.
         attention_gradient: True to let gradients flow through the weights of `attention`.
+        stride: distance between patches, see `embed_patches`.
     """
-    tokens_BND, grid = embed_patches(visual, image_B3HW)
+    tokens_BND, grid = embed_patches(visual, image_B3HW, stride)
     *blocks, last_block = visual.transformer.resblocks
     outputs, weights_BNN, class_BHN = {}, [], {}
     before: list[LastBlock] = []

@@ -52,7 +52,7 @@ def region_blocks(regions: Regions, size: tuple[int, int], chunk: int | None = N
         yield from _merged_at_input(regions, size, chunk)
         return
     for rows in _bands(regions.mask_BQhw.shape[:2].numel() * size[1], size[0]):
-        prob_BQRW = _mask_rows(regions, size, rows).sigmoid()
+        prob_BQRW = _weights(_mask_rows(regions, size, rows), regions.ownership)
         for part in _chunks(regions, prob_BQRW.shape[2] * size[1], chunk):
             yield rows, part, _merge(regions.share_BKQ[:, part], prob_BQRW)
 
@@ -65,11 +65,22 @@ def _merged_at_input(regions: Regions, size: tuple[int, int], chunk: int | None)
     source = max(1, math.ceil(height / size[0]))  # rows of the input for a row of the result
     for rows in _bands(batch * queries * width * source, size[0]):
         needed = source_rows(height, size[0], rows)
-        prob_BQRw = _mask_rows(regions, (height, width), needed).sigmoid()
+        mask_BQRw = _mask_rows(regions, (height, width), needed)
+        prob_BQRw = _weights(mask_BQRw, regions.ownership)
         pixels = max(prob_BQRw.shape[2] * width, (rows.stop - rows.start) * size[1])
         for part in _chunks(regions, pixels, chunk):
             maps_BkRw = _merge(regions.share_BKQ[:, part], prob_BQRw)
             yield rows, part, resize_rows(maps_BkRw, size, rows, height, needed.start)
+
+
+def _weights(mask_BQRW: Tensor, ownership: str) -> Tensor:
+    """Weight of each proposal at each pixel, see `ovss.regions.OWNERSHIPS`."""
+    if ownership == "sigmoid":
+        return mask_BQRW.sigmoid()
+    if ownership == "softmax":
+        return mask_BQRW.softmax(1)
+    owner_B1RW = mask_BQRW.argmax(1, keepdim=True)
+    return torch.zeros_like(mask_BQRW).scatter_(1, owner_B1RW, 1.0)
 
 
 def _mask_rows(regions: Regions, size: tuple[int, int], rows: slice) -> Tensor:

@@ -184,6 +184,11 @@ def _published() -> tuple[NamedProtocol, ...]:
             "canvas": Canvas(512, keep_ratio=True, longest=2048),
         }
     )
+    groups = ProtocolTemplate(
+        Prompting(load_templates("single"), "first"),
+        canvas=Canvas(448, keep_ratio=True, longest=2048),
+        views=Views("slide", 448, 224, False, "probs", "none"),
+    )
     learned = Prompting(("{}.",), "verbatim")
     select = Prompting(load_templates("zegformer"), "average")
     return (
@@ -201,6 +206,7 @@ def _published() -> tuple[NamedProtocol, ...]:
         NamedProtocol("fc_clip", fc_clip, "code of FC-CLIP"),
         NamedProtocol("ovseg", ovseg, "code of OVSeg (R101c)"),
         NamedProtocol("zsseg", replace(ovseg, prompts=learned), "code of ZSSeg and DeOP"),
+        NamedProtocol("groupvit", groups, "code of GroupViT"),
         NamedProtocol("zegformer", replace(regions, prompts=select), "code of ZegFormer"),
     )
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
-from ovss.layers.guided import map_chunks
-from ovss.layers.linear import Linear
-from ovss.layers.upsample import GuidedUpsample, LevelGuide
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, Masks
 
 from .classes import ClassAggregation
 from .spatial import SpatialAggregation
+from .volume import EmbeddedVolume, add_guidance, add_upsampling, decode_volume
 
 
 class AggregationLayer(nn.Module):
@@ -89,21 +85,9 @@ class CATSegDecoder(Decoder):
         super().__init__()
         check_range("CATSegDecoder", 0, layers=layers, pad_length=pad_length)
         check_range("CATSegDecoder", 1, heads=heads, window=window, expand=expand, chunk=chunk)
-        check_range("CATSegDecoder", 1, joint_dim=joint_dim, cost_dim=cost_dim, dim=dim)
-        check_range("CATSegDecoder", 1, pool=min(pool), stage_dims=min(stage_dims))
-        if len(level_dims) != 2:
-            raise ValueError(
-                f"CATSegDecoder expects two tapped levels, but level_dims is {level_dims}. "
-                "Set level_dims to the channels of two levels of the encoder."
-            )
-        self.cost_dim, self.joint_dim, self.level_dims = cost_dim, joint_dim, tuple(level_dims)
+        check_range("CATSegDecoder", 1, pool=min(pool))
+        add_guidance(self, joint_dim, level_dims, cost_dim, dim, level_middle, level_guides)
         self.pool, self.chunk = tuple(pool), chunk
-        self.embed = nn.Conv2d(cost_dim, dim, 7, padding=3)
-        self.appearance = nn.Conv2d(joint_dim, dim, 3, padding=1)
-        self.text = Linear(joint_dim, dim)
-        self.guides = nn.ModuleList(
-            LevelGuide(*sizes) for sizes in zip(level_dims, (2, 4), level_middle, level_guides)
-        )
         self.layers = nn.ModuleList(
             AggregationLayer(
                 SpatialAggregation(dim, dim, heads, expand * dim, window),
@@ -111,63 +95,23 @@ class CATSegDecoder(Decoder):
             )
             for _ in range(layers)
         )
-        self.stages = nn.ModuleList()
-        for guide, out in zip(level_guides, stage_dims):
-            # The guidance takes the other quarter of the channels.
-            self.stages.append(GuidedUpsample(dim, dim * 3 // 4, guide, out))
-            dim = out
-        self.head = nn.Conv2d(dim, 1, 3, padding=1)
+        # The guidance takes the other quarter of the channels.
+        kept = tuple(size * 3 // 4 for size in (dim, *stage_dims[:-1]))
+        add_upsampling(self, dim, level_guides, stage_dims, kept)
 
     def forward(self, aligned: Alignment) -> Masks:
         """Predicts logits at four times the resolution of the feature grid.
 
         The selection is returned unchanged.
         """
-        image, selection = aligned.features, aligned.selection
-        appearance_Bhwc = F.relu(self.appearance(image.dense_BChw)).permute(0, 2, 3, 1)
-        width = image.dense_BChw.shape[-1]
-        offsets = [
-            stage.offset(guide(level_Bchw, level_Bchw.shape[-1] // width))
-            for stage, guide, level_Bchw in zip(self.stages, self.guides, image.levels)
-        ]
-        count_B = selection.valid_BK.sum(1).tolist()
-        cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
-        text_BKPC = selection.gather(aligned.text.embeds_TPC)
-        text_images = selection.pack(self._text_guidance(text_BKPC)).split(count_B)
-        logits_N = torch.cat(
-            [
-                self._one_image(cost_KDhw, appearance_hwc, text_Kc, offsets_chw)
-                for cost_KDhw, appearance_hwc, text_Kc, *offsets_chw in zip(
-                    cost_images, appearance_Bhwc, text_images, *offsets
-                )
-            ]
-        )
-        return Masks(selection.unpack(logits_N), selection)
+        return decode_volume(self, aligned, self._aggregate)
 
-    def _text_guidance(self, text_BKPC: Tensor) -> Tensor:
-        mean_BKC = F.normalize(text_BKPC.mean(2), dim=-1)
-        return F.relu(self.text(mean_BKC))
-
-    def _one_image(
-        self,
-        cost_KDhw: Tensor,
-        appearance_hwc: Tensor,
-        text_Kc: Tensor,
-        offsets_chw: list[Tensor],
-    ) -> Tensor:
-        """Decodes one image's valid categories: (K, D, h, w) -> (K, 4h, 4w)."""
+    def _aggregate(self, volumes: list[EmbeddedVolume]) -> list[Tensor]:
         pool = self.pool[0] if self.training else self.pool[1]
-        x_Khwc = map_chunks(self._embed, cost_KDhw, self.chunk)
-        for layer in self.layers:
-            x_Khwc = layer(x_Khwc, appearance_hwc, text_Kc, pool, self.chunk)
-
-        def masks(part_Nhwc: Tensor) -> Tensor:
-            part_Nchw = part_Nhwc.permute(0, 3, 1, 2)
-            for stage, offset_chw in zip(self.stages, offsets_chw):
-                part_Nchw = stage(part_Nchw, offset_chw)
-            return self.head(part_Nchw).squeeze(1)
-
-        return map_chunks(masks, x_Khwc, self.chunk)
-
-    def _embed(self, cost_NDhw: Tensor) -> Tensor:
-        return self.embed(cost_NDhw).permute(0, 2, 3, 1).contiguous()
+        outputs = []
+        for volume in volumes:
+            x_Khwc = volume.x_Khwc
+            for layer in self.layers:
+                x_Khwc = layer(x_Khwc, volume.appearance_hwc, volume.text_Kc, pool, self.chunk)
+            outputs.append(x_Khwc)
+        return outputs

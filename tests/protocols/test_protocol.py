@@ -46,6 +46,9 @@ PINNED = {
         512, 2048, WHOLE, "none", MIOU),
     "zsseg": ("72307674c1e9", "'{}.'", 1, "verbatim", {**EDGE, "short": 512, "longest": 2048}, 512,
         2048, WHOLE, "none", MIOU),
+    "groupvit": ("13384953cf50", "single", 1, "first", NO_EDGE, 448, 2048,
+        dict(mode="slide", window=448, stride=224, global_view=False, merge="probs"), "none",
+        MIOU),
     "mini_regions": ("cf2faa4a645e", "single", 1, "first", NO_EDGE, 96, False, WHOLE, "none", MIOU),
     "mini": ("03facd136bad", "single", 1, "first", NO_EDGE, 96, False, WHOLE, "sigmoid", MIOU),
     "mini_7":

@@ -31,9 +31,9 @@ BUGS = [
     ),
     dict(
         name="CAT-Seg uses its levels in reverse",
-        file="plugins/cat_seg/decoder.py",
-        old="zip(self.stages, self.guides, image.levels)",
-        new="zip(self.stages, self.guides, image.levels[::-1])",
+        file="plugins/cat_seg/volume.py",
+        old="zip(decoder.stages, decoder.guides, image.levels)",
+        new="zip(decoder.stages, decoder.guides, image.levels[::-1])",
         tests=(
             "tests/plugins/cat_seg/test_cat_seg_decoder.py",
             "tests/parity/test_cat_seg_plain.py",

@@ -22,7 +22,7 @@ BUGS = [
     dict(
         name="masks are merged before they are resized",
         file="ovss/layers/region_maps.py",
-        old="prob_BQRW = _mask_rows(regions, size, rows).sigmoid()",
+        old="prob_BQRW = _weights(_mask_rows(regions, size, rows), regions.ownership)",
         new="prob_BQRW = resize(regions.mask_BQhw.sigmoid(), size)[:, :, rows]",
         tests=CORE,
     ),
