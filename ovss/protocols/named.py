@@ -186,6 +186,13 @@ def _published() -> tuple[NamedProtocol, ...]:
     )
     learned = Prompting(("{}.",), "verbatim")
     select = Prompting(load_templates("zegformer"), "average")
+    zegclip = ProtocolTemplate(
+        Prompting(load_templates("zegclip"), "verbatim"),
+        canvas=Canvas(512, keep_ratio=True),
+        views=Views("slide", 512, 426, False, "probs"),
+        scores=Scoring(absent="union"),
+    )
+    one_prompt = Prompting(("a photo of a {}",), "verbatim")
     return (
         NamedProtocol("cat_seg", cat_seg, "paper and code of CAT-Seg"),
         NamedProtocol("sed", sed, "paper and code of SED"),
@@ -202,6 +209,8 @@ def _published() -> tuple[NamedProtocol, ...]:
         NamedProtocol("ovseg", ovseg, "code of OVSeg (R101c)"),
         NamedProtocol("zsseg", replace(ovseg, prompts=learned), "code of ZSSeg and DeOP"),
         NamedProtocol("zegformer", replace(regions, prompts=select), "code of ZegFormer"),
+        NamedProtocol("zegclip", zegclip, "code of ZegCLIP (COCO-Stuff)"),
+        NamedProtocol("zegclip_voc", replace(zegclip, prompts=one_prompt), "code of ZegCLIP (VOC)"),
     )
 
 

@@ -27,8 +27,12 @@ def installed(repo_root, tmp_path, monkeypatch):
     """The example package, as pip would lay it out."""
     info = tmp_path / "site" / "ovss_attention_masks-0.1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ovss-attention-masks\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text("[ovss.plugins]\nattention_masks = ovss_attention_masks\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: ovss-attention-masks\nVersion: 0.1.0\n"
+    )
+    (info / "entry_points.txt").write_text(
+        "[ovss.plugins]\nattention_masks = ovss_attention_masks\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.syspath_prepend(str(repo_root / "examples" / "third_party_method"))
     before = set(DECODERS.module_dict), set(sys.modules)
