@@ -7,6 +7,7 @@ are merged on the union of these selections, so a category that no view kept nev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -52,9 +53,10 @@ class InferenceConfig:
     """Geometric part of a protocol: how an image is cut into views, and how views are merged.
 
     Args:
-        mode: ``"whole"`` for one view, ``"slide"`` for overlapping windows.
+        mode: ``"whole"`` for one view, ``"slide"`` for overlapping windows, ``"multi_scale"`` for
+            windows at several `scales` (see `ovss.multi_scale`).
         size: size of the canvas, as one side or (height, width); None keeps the size of the image
-            (``"whole"`` only).
+            (``"whole"`` only). With ``"multi_scale"`` the length of the longer side at scale 1.
         keep_ratio: True if `size` is the shorter side and the image keeps its aspect ratio, up to
             `LONGEST_RATIO`; otherwise the image is squashed to the canvas.
         longest: largest longer side of the canvas, in pixels; only with `keep_ratio`. None sets no
@@ -68,6 +70,8 @@ class InferenceConfig:
             of regions, whose scores are sums.
         merge: values to average where windows overlap, ``"probs"`` or ``"logits"``. Logits suit
             training-free methods; each category is then averaged over the windows that kept it.
+        scales: factors on `size`; with ``"multi_scale"`` only.
+        mirror: True to average with mirrored windows; with ``"multi_scale"`` only.
         views_per_batch: number of views computed at once; None means `VIEWS_PER_BATCH`, or
             `VIEWS_ON_CPU` on a CPU.
 
@@ -85,6 +89,8 @@ class InferenceConfig:
     global_view: bool = True
     activation: str = "sigmoid"
     merge: str = "probs"
+    scales: tuple[float, ...] = ()
+    mirror: bool = False
     views_per_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -93,10 +99,12 @@ class InferenceConfig:
             sides = (self.size,) if isinstance(self.size, int) else self.size
             check_range("inference", 1, size=min(sides))
             check_range("inference", 1, _LARGEST_SIDE, size=max(sides))
-        if self.mode not in ("whole", "slide"):
+        if self.mode not in ("whole", "slide", "multi_scale"):
             raise ValueError(
-                f"inference mode must be 'whole' or 'slide', got {excerpt(self.mode)}."
+                f"inference mode must be 'whole', 'slide' or 'multi_scale', got "
+                f"{excerpt(self.mode)}."
             )
+        _check_scales(self)
         if self.activation not in ("sigmoid", "softmax", "none"):
             raise ValueError(
                 f"activation must be 'sigmoid', 'softmax' or 'none', got "
@@ -136,7 +144,7 @@ class InferenceConfig:
                 f"mode='slide' needs a canvas of at least the window of {self.window} pixels, got "
                 f"size={self.size}. Increase size or reduce window."
             )
-        if self.mode == "slide" and self.stride > self.window:
+        if self.mode != "whole" and self.stride > self.window:
             raise ValueError(
                 f"stride={self.stride} leaves gaps between windows of {self.window} pixels. Choose "
                 f"a stride of at most the window."
@@ -145,12 +153,17 @@ class InferenceConfig:
     @property
     def gives_whole_view(self) -> bool:
         """True if `Scores.features`, the features of the whole image, are provided."""
-        return self.mode == "whole" or self.global_view
+        return self.mode == "whole" or (self.mode == "slide" and self.global_view)
 
     @property
     def is_one_view(self) -> bool:
         """True if the only view is the whole image."""
         return self.mode == "whole"
+
+    def longest_side(self, scale: float) -> int:
+        """Length of the longer side at a scale, with ``"multi_scale"``."""
+        assert isinstance(self.size, int)
+        return math.ceil(self.size * scale)
 
     def views_at_once(self, device: torch.device | str) -> int:
         """Number of views computed at once on a device."""
@@ -179,6 +192,24 @@ class InferenceConfig:
         return min(height, longest), min(width, longest)
 
 
+def _check_scales(config: InferenceConfig) -> None:
+    """
+    Raises:
+        ValueError: `scales` or `mirror` without ``"multi_scale"``, or that without scales or size.
+    """
+    if config.mode != "multi_scale":
+        if config.scales or config.mirror:
+            raise ValueError(
+                f"scales and mirror need mode='multi_scale', got mode={excerpt(config.mode)}. "
+                f"Leave them out or change the mode."
+            )
+    elif not config.scales or min(config.scales) <= 0 or not isinstance(config.size, int):
+        raise ValueError(
+            f"mode='multi_scale' needs scales above 0 and a single number as size, got "
+            f"scales={excerpt(config.scales)} and size={config.size}."
+        )
+
+
 def merged_scores(
     image_3HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
 ) -> Scores | RegionScores:
@@ -194,6 +225,10 @@ def merged_scores(
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
         return segment_whole(resize(image_13HW, canvas), text, segment, config)
+    if config.mode == "multi_scale":
+        from .multi_scale import multi_scale
+
+        return multi_scale(image_13HW, text, segment, config)
     return slide(image_13HW, text, segment, config)
 
 
@@ -236,7 +271,7 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
         views.append(resize(image_13HW, (window, window)))
 
     at_once = config.views_at_once(image_13HW.device)
-    results = list(_segment_views(torch.cat(views), segment, at_once))
+    results = list(segment_views(torch.cat(views), segment, at_once))
     selection = union([masks.selection for _, masks in results])
     device = selection.index_BK.device
     # Localizing the labels 0..T - 1 gives a table: slot in the union for each category.
@@ -246,10 +281,10 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     merged_KHW = image_13HW.new_zeros(shape_KHW, dtype=_dtype(results[0][1]))
     # Logits are averaged over the windows that kept a category. One count serves all categories
     # if every window kept the same ones, and for probabilities, where other windows count as 0.
-    per_category = config.merge == "logits" and _differ(results, selection)
+    per_category = config.merge == "logits" and views_differ(results, selection)
     count_NHW = merged_KHW.new_zeros(len(merged_KHW) if per_category else 1, height, width)
     for (view, masks), (y, x) in zip(results, origins, strict=False):
-        maps_KHW, slots = _window_maps(view, masks, slot_T, (window, window), config)
+        maps_KHW, slots = window_maps(view, masks, slot_T, (window, window), config)
         merged_KHW[slots, y : y + window, x : x + window] += maps_KHW
         count_NHW[slots if per_category else slice(1), y : y + window, x : x + window] += 1
     merged_KHW /= count_NHW.clamp(min=1)
@@ -260,7 +295,7 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     features = None
     if config.global_view:
         features, masks = results[-1]
-        probs_KHW, slots = _window_maps(features, masks, slot_T, (window, window), config)
+        probs_KHW, slots = window_maps(features, masks, slot_T, (window, window), config)
         merged_KHW *= 0.5
         for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
             merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
@@ -373,7 +408,7 @@ def _dtype(scores: Scores | RegionScores | Masks | RegionMasks) -> torch.dtype:
     return scores.logits_BKHW.dtype if isinstance(scores, Masks) else scores.share_BKQ.dtype
 
 
-def _segment_views(
+def segment_views(
     views_V3HW: Tensor, segment: Segment, batch: int
 ) -> Iterator[tuple[ImageFeatures, Masks | RegionMasks]]:
     """Computes the views in batches and yields their results one by one."""
@@ -384,13 +419,15 @@ def _segment_views(
             yield take(features, B=one), take(masks, B=one)
 
 
-def _differ(results: list[tuple[ImageFeatures, Masks | RegionMasks]], selection: Selection) -> bool:
+def views_differ(
+    results: list[tuple[ImageFeatures, Masks | RegionMasks]], selection: Selection
+) -> bool:
     """True if some view kept fewer categories than all views together."""
     kept = selection.index_BK.shape[1]
     return any(int(masks.selection.valid_BK.sum()) < kept for _, masks in results)
 
 
-def _window_maps(
+def window_maps(
     features: ImageFeatures,
     masks: Masks | RegionMasks,
     slot_T: Tensor,
