@@ -11,7 +11,7 @@ _base_ = [
     "../_base_/datasets/mini_150.py",
 ]
 custom_imports = dict(imports=["ovss_plugins.lseg"])
-protocol = "mini_training_free"  # softmax over the categories
+protocol = "mini"
 data_preprocessor = dict(sample_words=64)
 train_dataloader = dict(batch_size=4, dataset=dict(vocabulary="mini_556"))
 model = dict(
@@ -35,8 +35,8 @@ model = dict(
     decoder=dict(type="SpatialBlockDecoder", scale=1 / 0.07, block="none"),
     post_processor=dict(type="Identity"),
     criterion=dict(type="cross_entropy"),
-    prompts=dict(templates=("a photo of a {}.",), synonyms="max"),
-    inference=dict(mode="whole", size=96, activation="softmax"),
+    prompts=dict(templates=("a photo of a {}.",), synonyms="first"),
+    inference=dict(mode="whole", size=96),  # the label map is that of softmax
 )
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3, weight_decay=1e-4),
