@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,8 @@ class TimmViT(nn.Module):
         ValueError: a model that is not a vision transformer with class token, or blocks that it
             does not have.
     """
+
+    trunk: Any
 
     def __init__(self, model: str, blocks: Sequence[int]) -> None:
         super().__init__()
@@ -74,7 +77,7 @@ class TimmViT(nn.Module):
         return outputs, grid
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
-        positions_1ND = self.trunk.pos_embed
+        positions_1ND: Tensor = self.trunk.pos_embed
         old = self.trunk.patch_embed.grid_size
         if grid == tuple(old):
             return positions_1ND
