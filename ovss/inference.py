@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import take
 from .io.excerpts import excerpt
 from .io.option_values import check_range, check_values
 from .layers.region_maps import Blocks, region_blocks, region_maps
+from .layers.scale_views import MapMean, open_starts, resize_aligned, scaled_size
 from .ops import crop_padding, resize
 from .structures import (
     ImageFeatures,
@@ -54,7 +56,7 @@ class InferenceConfig:
 
     Args:
         mode: ``"whole"`` for one view, ``"slide"`` for overlapping windows, ``"multi_scale"`` for
-            windows at several `scales` (see `ovss.multi_scale`).
+            windows at several `scales` (see `ovss.layers.scale_views`).
         size: size of the canvas, as one side or (height, width); None keeps the size of the image
             (``"whole"`` only). With ``"multi_scale"`` the length of the longer side at scale 1.
         keep_ratio: True if `size` is the shorter side and the image keeps its aspect ratio, up to
@@ -226,8 +228,6 @@ def merged_scores(
         canvas = config.canvas(*image_3HW.shape[-2:])
         return segment_whole(resize(image_13HW, canvas), text, segment, config)
     if config.mode == "multi_scale":
-        from .multi_scale import multi_scale
-
         return multi_scale(image_13HW, text, segment, config)
     return slide(image_13HW, text, segment, config)
 
@@ -271,7 +271,7 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
         views.append(resize(image_13HW, (window, window)))
 
     at_once = config.views_at_once(image_13HW.device)
-    results = list(segment_views(torch.cat(views), segment, at_once))
+    results = list(_segment_views(torch.cat(views), segment, at_once))
     selection = union([masks.selection for _, masks in results])
     device = selection.index_BK.device
     # Localizing the labels 0..T - 1 gives a table: slot in the union for each category.
@@ -281,10 +281,10 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     merged_KHW = image_13HW.new_zeros(shape_KHW, dtype=_dtype(results[0][1]))
     # Logits are averaged over the windows that kept a category. One count serves all categories
     # if every window kept the same ones, and for probabilities, where other windows count as 0.
-    per_category = config.merge == "logits" and views_differ(results, selection)
+    per_category = config.merge == "logits" and _differ(results, selection)
     count_NHW = merged_KHW.new_zeros(len(merged_KHW) if per_category else 1, height, width)
     for (view, masks), (y, x) in zip(results, origins, strict=False):
-        maps_KHW, slots = window_maps(view, masks, slot_T, (window, window), config)
+        maps_KHW, slots = _window_maps(view, masks, slot_T, (window, window), config)
         merged_KHW[slots, y : y + window, x : x + window] += maps_KHW
         count_NHW[slots if per_category else slice(1), y : y + window, x : x + window] += 1
     merged_KHW /= count_NHW.clamp(min=1)
@@ -295,11 +295,69 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     features = None
     if config.global_view:
         features, masks = results[-1]
-        probs_KHW, slots = window_maps(features, masks, slot_T, (window, window), config)
+        probs_KHW, slots = _window_maps(features, masks, slot_T, (window, window), config)
         merged_KHW *= 0.5
         for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
             merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
     return Scores(merged_KHW[None], selection, features, text, canvas_13HW)
+
+
+def multi_scale(
+    image_13HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
+) -> Scores:
+    """Scores of an image at its own size, averaged over scales and mirrored windows.
+
+    A window is mirrored together with the black pixels that fill it up.
+    """
+    size = (image_13HW.shape[2], image_13HW.shape[3])
+    mean = MapMean()
+    for scale in config.scales:
+        canvas_13YX = resize_aligned(image_13HW, scaled_size(size, config.longest_side(scale)))
+        maps_KYX, weight_KYX, selection = _scale_maps(canvas_13YX, segment, config)
+        if weight_KYX.shape[1:] != (1, 1):
+            weight_KYX = resize_aligned(weight_KYX[None], size)[0]
+        mean.add(resize_aligned(maps_KYX[None], size)[0], weight_KYX, selection)
+    maps_KHW, selection = mean.result()
+    if config.merge == "logits":
+        maps_KHW = activate(maps_KHW[None], selection, config.activation)[0]
+    return Scores(maps_KHW[None], selection, None, text, image_13HW)
+
+
+def _scale_maps(
+    canvas_13YX: Tensor, segment: Segment, config: InferenceConfig
+) -> tuple[Tensor, Tensor, Selection]:
+    """Mean maps (K, Y, X) of the windows of a canvas, their weights, and their categories.
+
+    Weights are 1, and 0 where no window kept the category; then the map is 0.
+    """
+    height, width = canvas_13YX.shape[2:]
+    rows, columns = (open_starts(side, config.window, config.stride) for side in (height, width))
+    bottom, right = (starts[-1] + config.window for starts in (rows, columns))
+    padded_13YX = F.pad(canvas_13YX, (0, right - width, 0, bottom - height))
+    places = [
+        (slice(y, y + config.window), slice(x, x + config.window)) for y in rows for x in columns
+    ]
+    views_V3YX = torch.cat([padded_13YX[..., y, x] for y, x in places])
+    if config.mirror:
+        views_V3YX = torch.cat([views_V3YX, views_V3YX.flip(3)])
+    results = list(_segment_views(views_V3YX, segment, config.views_at_once(canvas_13YX.device)))
+    selection = union([masks.selection for _, masks in results])
+    every_11T = torch.arange(selection.num_categories, device=selection.index_BK.device)[None, None]
+    slot_T, kept = selection.localize(every_11T)[0, 0], selection.index_BK.shape[1]
+    per_category = config.merge == "logits" and _differ(results, selection)
+    total_KYX = canvas_13YX.new_zeros(kept, bottom, right, dtype=_dtype(results[0][1]))
+    count_KYX = total_KYX.new_zeros(kept if per_category else 1, bottom, right)
+    size = (config.window, config.window)
+    for index, (features, masks) in enumerate(results):
+        y, x = places[index % len(places)]
+        maps_KYX, slots = _window_maps(features, masks, slot_T, size, config)
+        total_KYX[slots, y, x] += maps_KYX.flip(2) if index >= len(places) else maps_KYX
+        count_KYX[slots if per_category else slice(1), y, x] += 1
+    count_KYX = count_KYX[:, :height, :width]
+    maps_KYX = total_KYX[:, :height, :width] / count_KYX.clamp(min=1)
+    if not per_category:
+        return maps_KYX, maps_KYX.new_ones(kept, 1, 1), selection
+    return maps_KYX, (count_KYX > 0).to(maps_KYX.dtype), selection
 
 
 def window_origins(length: int, window: int, stride: int) -> list[int]:
@@ -408,7 +466,7 @@ def _dtype(scores: Scores | RegionScores | Masks | RegionMasks) -> torch.dtype:
     return scores.logits_BKHW.dtype if isinstance(scores, Masks) else scores.share_BKQ.dtype
 
 
-def segment_views(
+def _segment_views(
     views_V3HW: Tensor, segment: Segment, batch: int
 ) -> Iterator[tuple[ImageFeatures, Masks | RegionMasks]]:
     """Computes the views in batches and yields their results one by one."""
@@ -419,15 +477,13 @@ def segment_views(
             yield take(features, B=one), take(masks, B=one)
 
 
-def views_differ(
-    results: list[tuple[ImageFeatures, Masks | RegionMasks]], selection: Selection
-) -> bool:
+def _differ(results: list[tuple[ImageFeatures, Masks | RegionMasks]], selection: Selection) -> bool:
     """True if some view kept fewer categories than all views together."""
     kept = selection.index_BK.shape[1]
     return any(int(masks.selection.valid_BK.sum()) < kept for _, masks in results)
 
 
-def window_maps(
+def _window_maps(
     features: ImageFeatures,
     masks: Masks | RegionMasks,
     slot_T: Tensor,

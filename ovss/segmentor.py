@@ -8,6 +8,7 @@ images of any size, and to mmengine. The records that flow between the component
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -296,7 +297,7 @@ class OpenVocabSegmentor(BaseModel):
         owner_T = text.owner_T
         if owner_T is None:
             keep_BT = present_categories(labels_BHW, len(text.embeds_TPC))
-            return self.criterion(self.segment(image, text, keep_BT), labels_BHW)
+            return self.criterion(self._named(image, text, keep_BT), labels_BHW)
         if not self.head.merges_synonyms:
             raise ValueError(
                 "synonyms='max' is a rule for inference, where each synonym gets a map of its own. "
@@ -305,7 +306,16 @@ class OpenVocabSegmentor(BaseModel):
         keep_BT = present_categories(labels_BHW, int(owner_T[-1]) + 1)[:, owner_T]
         first_T = torch.searchsorted(owner_T, torch.arange(int(owner_T[-1]) + 1).to(owner_T))
         named_BHW = torch.where(labels_BHW == IGNORE, IGNORE, first_T[labels_BHW.clamp(min=0)])
-        return self.criterion(self.segment(image, text, keep_BT), named_BHW)
+        return self.criterion(self._named(image, text, keep_BT), named_BHW)
+
+    def _named(
+        self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor
+    ) -> Masks | RegionMasks:
+        """Masks of a training step, with the names of their categories."""
+        masks = self.segment(image, text, keep_BT)
+        if isinstance(masks, RegionMasks):
+            return masks
+        return replace(masks, vocabulary=text.vocabulary)
 
     def _predict(self, image_3HW: Tensor, sample: Any, text: TextFeatures) -> Any:
         size = sample.metainfo.get("ori_shape", image_3HW.shape[-2:])

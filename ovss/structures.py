@@ -258,11 +258,14 @@ class Masks:
         logits_BKHW: logits at the decoder's resolution, before any sigmoid or softmax.
         selection: categories in the K slots; a decoder may keep fewer than the head did.
         aux: outputs of auxiliary layers for training, each (B, K, H', W').
+        vocabulary: vocabulary of the categories, which the segmentor adds for losses that read
+            their names; None at inference.
     """
 
     logits_BKHW: Tensor
     selection: Selection
     aux: tuple[Tensor, ...] = leading("BK")
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         check_axes(self, K=self.selection.index_BK.shape[1])

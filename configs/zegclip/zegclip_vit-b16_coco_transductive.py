@@ -11,7 +11,7 @@ mIoU:   published, seen / unseen / harmonic mean: 40.7 / 59.9 / 48.5. Pixel accu
 _base_ = ["./zegclip_vit-b16_coco.py"]
 model = dict(
     post_processor=dict(_delete_=True, type="Identity"),
-    criterion=dict(unlabelled="coco_stuff_171", seen="coco_stuff_156"),
+    criterion=dict(seen="coco_stuff_156"),
 )
 train_dataloader = dict(dataset=dict(only_seen=False))
 param_scheduler = [

@@ -11,7 +11,7 @@ protocol = "zegclip_voc"
 model = dict(
     encoder=dict(prompts=10),
     post_processor=dict(_delete_=True, type="Identity"),
-    criterion=dict(unlabelled="pascal_voc_20", seen="pascal_voc_15"),
+    criterion=dict(seen="pascal_voc_15"),
     prompts=dict(templates=("a photo of a {}",)),
 )
 _root = "{{$OVSS_DATA:data}}/pascal_voc_20"

@@ -24,8 +24,9 @@ __all__ = ["LSegEncoder"]
 class LSegEncoder(Encoder):
     """Trained image tower with DPT's decoder, in the joint space of a frozen text tower of CLIP.
 
-    The dense tokens are twice as fine as the finest level. There is no image embedding in this
-    space; `ImageFeatures.pooled_BC` is the mean of the dense tokens, for selectors.
+    The dense tokens are twice as fine as the finest level. The tower has no
+    image embedding in this space; `ImageFeatures.pooled_BC` is the mean of the dense tokens, for
+    selectors.
 
     Args:
         model: open_clip architecture whose text tower is used, or bundled config (``mini_clip``).

@@ -27,27 +27,25 @@ class FocalDice(Criterion):
     Both are divided by the number of (image, category) pairs that are present in the batch, a mean
     over the ranks. Pixels without label are negatives of every category.
 
-    With `unlabelled`, the method trains itself on categories without labels (the transductive
-    setting). Pixels of categories that are not in `seen` lose their label and get one from the
-    model's own present output: the best category that is not in `seen`.
+    With `seen`, the method trains itself on categories without labels (the transductive setting).
+    Pixels of categories that are not in `seen` lose their label and get one from the model's own
+    present output: the best category that is not in `seen`.
 
     Args:
         focal_weight: weight of the focal loss.
         dice_weight: weight of the dice loss.
-        unlabelled: vocabulary of training, as a registered name, a text file or class names, for
-            the transductive setting; None for ordinary training.
-        seen: categories with labels in the transductive setting. A category counts as seen if it
-            shares a synonym with one of them.
+        seen: categories with labels in the transductive setting, as a registered vocabulary, a text
+            file or class names. A category counts as seen if it shares a synonym with one of them.
+            None for ordinary training.
 
     Raises:
-        ValueError: a negative weight, or only one of `unlabelled` and `seen`.
+        ValueError: a negative weight.
     """
 
     def __init__(
         self,
         focal_weight: float = 100.0,
         dice_weight: float = 1.0,
-        unlabelled: str | Sequence[str] | None = None,
         seen: str | Sequence[str] | None = None,
     ) -> None:
         super().__init__()
@@ -55,29 +53,22 @@ class FocalDice(Criterion):
             raise ValueError(
                 f"focal_dice expects weights of at least 0, got {focal_weight} and {dice_weight}."
             )
-        if (unlabelled is None) != (seen is None):
-            raise ValueError(
-                "focal_dice expects unlabelled and seen together, got only one of them. Name the "
-                "vocabulary of training and the categories with labels."
-            )
         self.focal_weight, self.dice_weight = focal_weight, dice_weight
-        self.has_label_T: Tensor | None = None
-        if unlabelled is not None and seen is not None:
-            self.has_label_T = torch.from_numpy(seen_mask(load_names(unlabelled), load_names(seen)))
+        self.seen = None if seen is None else load_names(seen)
 
     def forward(self, masks: Masks, labels_BHW: Tensor) -> dict[str, Tensor]:
         """Computes ``loss_mask`` and ``loss_dice``.
 
         Raises:
-            ValueError: another vocabulary than that of `unlabelled`.
+            ValueError: `seen` and masks without the names of their categories.
         """
         selection = masks.selection
         size = (labels_BHW.shape[1], labels_BHW.shape[2])
         logits_BKM = resize(masks.logits_BKHW.float(), size).flatten(2)
         slot_BM = selection.localize(labels_BHW).flatten(1)
-        if self.has_label_T is not None:
-            has_label_T = self._labelled(selection).to(labels_BHW.device)
-            slot_BM = _own_labels(logits_BKM, slot_BM, selection.gather(has_label_T), selection)
+        if self.seen is not None:
+            has_label_BK = selection.gather(self._labelled(masks).to(labels_BHW.device))
+            slot_BM = _own_labels(logits_BKM, slot_BM, has_label_BK, selection)
         labelled_BM = slot_BM != IGNORE
         slot_B1M = slot_BM.clamp(min=0)[:, None]
         count_BK = _sum_by_slot(labelled_BM.to(logits_BKM.dtype), slot_B1M, logits_BKM)
@@ -90,16 +81,14 @@ class FocalDice(Criterion):
             "loss_dice": self.dice_weight * dice_BK.sum() / number,
         }
 
-    def _labelled(self, selection: Selection) -> Tensor:
+    def _labelled(self, masks: Masks) -> Tensor:
         """True for categories with labels, (T,)."""
-        assert self.has_label_T is not None
-        if self.has_label_T.shape[0] != selection.num_categories:
+        if masks.vocabulary is None or self.seen is None:
             raise ValueError(
-                f"focal_dice expects the {self.has_label_T.shape[0]} categories of its vocabulary "
-                f"`unlabelled`, got {selection.num_categories}. Train with that vocabulary, and "
-                f"without sample_words."
+                "focal_dice(seen=...) expects Masks.vocabulary, which the segmentor sets in "
+                "training. Compute the loss through the segmentor."
             )
-        return self.has_label_T
+        return torch.from_numpy(seen_mask(masks.vocabulary.names, self.seen))
 
 
 def _own_labels(

@@ -330,7 +330,7 @@ def test_a_background_that_is_not_there_is_refused():
         (
             None,
             {"views.mode": "tiles"},
-            "views.mode must be one of whole, slide, multi_scale, got 'tiles'",
+            "views.mode must be one of whole, slide, multi_scale",
         ),
         (None, {"views.window": 1000, "views.mode": "slide"}, "do not fit together"),
         (None, {"canvas.size": -1}, "canvas.size must be a positive number of pixels"),

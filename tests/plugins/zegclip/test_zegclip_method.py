@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from ovss.losses.mask_losses import dice_loss, focal_loss
 from ovss.models.build import build_model
 from ovss.models.configs import load_config
 from ovss.ops import resize
-from ovss.structures import ImageFeatures, Masks, Selection, TextFeatures
+from ovss.structures import ImageFeatures, Masks, Selection, TextFeatures, Vocabulary
 from ovss.testing import LAWS
 from ovss.testing.tiny import make_images, make_sample
 from ovss.training.optim import NamedRules
@@ -137,16 +139,16 @@ def test_losses_pair_by_pair():
 def test_unlabelled_categories_label_themselves():
     """Pixels of categories 1 and 4 get the better of the two, other pixels keep their label."""
     masks, labels = case(1)
-    names = ["a", "b", "c", "d", "e"]
-    losses = FocalDice(unlabelled=names, seen=["a", "c", "d"])(masks, labels)
+    loss = FocalDice(seen=["a", "c", "d"])
+    losses = loss(replace(masks, vocabulary=Vocabulary(("a", "b", "c", "d", "e"))), labels)
     logits_BTHW = masks.selection.scatter(resize(masks.logits_BKHW, (8, 12)), fill=-1e9).detach()
     best = torch.where(logits_BTHW[:, 1] >= logits_BTHW[:, 4], 1, 4)
     own = torch.where((labels == 1) | (labels == 4), best, labels)
     assert (own != labels).any()
     for found, expected in zip(losses.values(), slow_losses(masks, own), strict=True):
         torch.testing.assert_close(found, expected)
-    with pytest.raises(ValueError, match=r"expects the 2 categories.*got 5"):
-        FocalDice(unlabelled=["a", "b"], seen=["a"])(masks, labels)
+    with pytest.raises(ValueError, match=r"expects Masks\.vocabulary"):
+        loss(masks, labels)
 
 
 def test_every_trained_parameter_gets_a_gradient(model):
@@ -171,7 +173,6 @@ def test_every_trained_parameter_gets_a_gradient(model):
         (lambda: RelationshipHead(joint_dim=10, heads=4), "heads that divide joint_dim"),
         (lambda: RelationshipHead(joint_dim=8, layers=0), "layers must be at least 1"),
         (lambda: FocalDice(focal_weight=-1.0), "weights of at least 0"),
-        (lambda: FocalDice(unlabelled=["a"]), "unlabelled and seen together"),
     ],
 )
 def test_options_that_do_not_fit_are_named(build, message):
