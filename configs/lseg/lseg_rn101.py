@@ -1,7 +1,7 @@
 """LSeg ResNet-101, the zero-shot network; for paper, commands and recipe see lseg_vit-l16.
 
 Weights: the authors' checkpoint, converted:
-        ovss convert lseg pascal_fold0.ckpt lseg_rn101.safetensors
+        ovss convert lseg CHECKPOINT.ckpt lseg_rn101.safetensors
 Run:    ovss segment photo.jpg --words "others, boat" --model lseg_rn101 --weights F
         The authors compare one class with `others`, on images squashed to 480 x 480.
 mIoU:   published, two names an image: PASCAL-5i folds 52.8 / 53.8 / 44.4 / 38.5; COCO-20i folds

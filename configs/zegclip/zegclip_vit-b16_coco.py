@@ -3,7 +3,7 @@
 Paper:  ZegCLIP: Towards Adapting CLIP for Zero-shot Semantic Segmentation, CVPR 2023,
         arXiv 2212.03588. Outputs equal those of the authors' code (see plugins/zegclip/README.md).
 Weights: the authors' checkpoint, converted:
-        ovss convert zegclip coco_inductive_512_vit_base.pth zegclip_vit-b16_coco.safetensors
+        ovss convert zegclip iter_80000.pth zegclip_vit-b16_coco.safetensors
 Run:    ovss segment photo.jpg --words "cat, grass" --model zegclip_vit-b16_coco --weights F
 Train:  ovss train zegclip_vit-b16_coco      (COCO-Stuff 164k in data/coco_stuff_171)
 mIoU:   published, seen / unseen / harmonic mean: 40.2 / 41.1 / 40.8 (README; the harmonic mean of

@@ -1,6 +1,6 @@
 """ZegCLIP ViT-B/16 on PASCAL VOC 15/5, inductive; for paper and recipe see zegclip_vit-b16_coco.
 
-Weights: ovss convert zegclip voc_inductive_512_vit_base.pth zegclip_vit-b16_voc.safetensors
+Weights: ovss convert zegclip iter_20000.pth zegclip_vit-b16_voc.safetensors
 Run:    ovss segment photo.jpg --words "cat, dog" --model zegclip_vit-b16_voc --weights F
 Data:   ovss prepare pascal_voc_20 --splits val,trainaug
 Train:  ovss train zegclip_vit-b16_voc

@@ -19,7 +19,7 @@ _classes = (
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
     "tvmonitor",
 )  # fmt: skip
-custom_imports = dict(imports=["ovss_plugins.zs3net"])
+custom_imports = dict(imports=["ovss_plugins.zs3net", "ovss_plugins.spnet"])
 protocol = "spnet"
 model = dict(
     type="OpenVocabSegmentor",
