@@ -1,7 +1,10 @@
 """ZegCLIP at mini scale: mini CLIP with 8 prompts a block, three layers of attention, mini world.
 
 Train: ovss train zegclip_mini --work-dir work_dirs/zegclip_mini
-Test:  ovss test zegclip_mini [--on mini_556]
+Test:  ovss test zegclip_mini WEIGHTS [--on mini_556]
+mIoU:  not trained yet, so no weights are bundled. With unit_scale=1 as in the published head, 1,000
+       steps of 4 scenes are far too few: seen / unseen / harmonic mean 23.7 / 21.9 / 22.8 on 200
+       scenes of 150 categories.
 """
 
 _base_ = [
@@ -24,7 +27,7 @@ model = dict(
         class_embeddings=2,
     ),
     selector=dict(type="KeepAll"),
-    head=dict(type="RelationshipHead", joint_dim=128, layers=3, heads=4),
+    head=dict(type="RelationshipHead", joint_dim=128, layers=3, heads=4, unit_scale=128**0.5),
     decoder=dict(type="UpsampleDecoder", scale=1.0, factor=8),
     post_processor=dict(type="Identity"),
     criterion=dict(type="focal_dice", focal_weight=100.0, dice_weight=1.0),
@@ -35,4 +38,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(max_iters=1000, val_interval=1000)
+train_cfg = dict(max_iters=1500, val_interval=1500)

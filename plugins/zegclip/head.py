@@ -82,6 +82,9 @@ class RelationshipHead(AlignmentHead):
         heads: number of attention heads.
         expand: width of the MLPs, in multiples of `joint_dim`.
         dropout: dropout rate in training.
+        unit_scale: factor on unit vectors before linear maps read them; 1 in the authors' code.
+            With the square root of `joint_dim`, cells and descriptor have entries of order 1, which
+            a short training with a high rate needs.
 
     Raises:
         ValueError: a value out of range, or heads that do not divide `joint_dim`.
@@ -97,6 +100,7 @@ class RelationshipHead(AlignmentHead):
         heads: int = 8,
         expand: int = 4,
         dropout: float = 0.1,
+        unit_scale: float = 1.0,
     ) -> None:
         super().__init__()
         check_range("RelationshipHead", 1, layers=layers, heads=heads, expand=expand)
@@ -106,7 +110,11 @@ class RelationshipHead(AlignmentHead):
                 f"RelationshipHead expects heads that divide joint_dim, got heads={heads} and "
                 f"joint_dim={joint_dim}. Change one of them."
             )
-        self.joint_dim = joint_dim
+        if not unit_scale > 0:
+            raise ValueError(
+                f"RelationshipHead.unit_scale must be above 0, got {unit_scale}. Correct it."
+            )
+        self.joint_dim, self.unit_scale = joint_dim, unit_scale
         self.describe = nn.Linear(2 * joint_dim, joint_dim)
         self.updates = nn.ModuleList(
             QueryUpdate(joint_dim, heads, expand, dropout) for _ in range(layers - 1)
@@ -116,7 +124,8 @@ class RelationshipHead(AlignmentHead):
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
         unit_TC = F.normalize(text.embeds_TPC.mean(1), dim=1)
         queries_BKC = self.queries(image.pooled_BC, selection.gather(unit_TC))
-        cells_BNC = F.normalize(image.dense_BChw.flatten(2).transpose(1, 2), dim=2)
+        dense_BNC = image.dense_BChw.flatten(2).transpose(1, 2)
+        cells_BNC = self.unit_scale * F.normalize(dense_BNC, dim=2)
         for update in self.updates:
             queries_BKC = update(queries_BKC, cells_BNC)
         logits_BKN = self.masks(queries_BKC, cells_BNC)
@@ -130,5 +139,6 @@ class RelationshipHead(AlignmentHead):
             pooled_BC: image embeddings.
             unit_BKC: unit text embeddings of the kept categories.
         """
-        related_BKC = unit_BKC * F.normalize(pooled_BC, dim=1)[:, None]
-        return self.describe(torch.cat([related_BKC, unit_BKC], dim=2))
+        text_BKC = self.unit_scale * unit_BKC
+        related_BKC = text_BKC * (self.unit_scale * F.normalize(pooled_BC, dim=1))[:, None]
+        return self.describe(torch.cat([related_BKC, text_BKC], dim=2))

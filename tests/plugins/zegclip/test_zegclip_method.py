@@ -99,6 +99,24 @@ def test_categories_do_not_see_each_other():
     torch.testing.assert_close(some.selection.pack(some.cost_BKDhw), whole[keep])
 
 
+def test_a_scale_of_unit_vectors_is_one_of_weights():
+    """The first matrices, divided by the scale, give the same volume."""
+    torch.manual_seed(0)
+    scaled, plain = RelationshipHead(8, heads=2, unit_scale=3.0), RelationshipHead(8, heads=2)
+    state = scaled.state_dict()
+    for name, value in state.items():
+        if name == "describe.weight":
+            state[name] = torch.cat([value[:, :8] * 9, value[:, 8:] * 3], dim=1)
+        elif name.endswith(("key.weight", "value.weight")):
+            state[name] = value * 3
+    plain.load_state_dict(state)
+    image = ImageFeatures(torch.randn(1, 8, 3, 4), torch.randn(1, 8))
+    text = TextFeatures(F.normalize(torch.randn(5, 1, 8), dim=2))
+    everything = Selection.everything(1, 5)
+    one, other = (h.eval()(image, text, everything).cost_BKDhw for h in (scaled, plain))
+    torch.testing.assert_close(one, other)
+
+
 def case(seed: int = 0) -> tuple[Masks, torch.Tensor]:
     """Two images of which one keeps fewer categories, and labels with ignored pixels."""
     torch.manual_seed(seed)
@@ -172,6 +190,7 @@ def test_every_trained_parameter_gets_a_gradient(model):
         (lambda: DeepPromptEncoder("RN50"), "ResNet"),
         (lambda: RelationshipHead(joint_dim=10, heads=4), "heads that divide joint_dim"),
         (lambda: RelationshipHead(joint_dim=8, layers=0), "layers must be at least 1"),
+        (lambda: RelationshipHead(joint_dim=8, unit_scale=0.0), "unit_scale must be above 0"),
         (lambda: FocalDice(focal_weight=-1.0), "weights of at least 0"),
     ],
 )
