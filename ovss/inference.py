@@ -7,16 +7,19 @@ are merged on the union of these selections, so a category that no view kept nev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import take
 from .io.excerpts import excerpt
 from .io.option_values import check_range, check_values
 from .layers.region_maps import Blocks, region_blocks, region_maps
+from .layers.scale_views import MapMean, open_starts, resize_aligned, scaled_size
 from .ops import crop_padding, resize
 from .structures import (
     ImageFeatures,
@@ -52,9 +55,10 @@ class InferenceConfig:
     """Geometric part of a protocol: how an image is cut into views, and how views are merged.
 
     Args:
-        mode: ``"whole"`` for one view, ``"slide"`` for overlapping windows.
+        mode: ``"whole"`` for one view, ``"slide"`` for overlapping windows, ``"multi_scale"`` for
+            windows at several `scales` (see `ovss.layers.scale_views`).
         size: size of the canvas, as one side or (height, width); None keeps the size of the image
-            (``"whole"`` only).
+            (``"whole"`` only). With ``"multi_scale"`` the length of the longer side at scale 1.
         keep_ratio: True if `size` is the shorter side and the image keeps its aspect ratio, up to
             `LONGEST_RATIO`; otherwise the image is squashed to the canvas.
         longest: largest longer side of the canvas, in pixels; only with `keep_ratio`. None sets no
@@ -68,6 +72,8 @@ class InferenceConfig:
             of regions, whose scores are sums.
         merge: values to average where windows overlap, ``"probs"`` or ``"logits"``. Logits suit
             training-free methods; each category is then averaged over the windows that kept it.
+        scales: factors on `size`; with ``"multi_scale"`` only.
+        mirror: True to average with mirrored windows; with ``"multi_scale"`` only.
         views_per_batch: number of views computed at once; None means `VIEWS_PER_BATCH`, or
             `VIEWS_ON_CPU` on a CPU.
 
@@ -85,6 +91,8 @@ class InferenceConfig:
     global_view: bool = True
     activation: str = "sigmoid"
     merge: str = "probs"
+    scales: tuple[float, ...] = ()
+    mirror: bool = False
     views_per_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -93,10 +101,12 @@ class InferenceConfig:
             sides = (self.size,) if isinstance(self.size, int) else self.size
             check_range("inference", 1, size=min(sides))
             check_range("inference", 1, _LARGEST_SIDE, size=max(sides))
-        if self.mode not in ("whole", "slide"):
+        if self.mode not in ("whole", "slide", "multi_scale"):
             raise ValueError(
-                f"inference mode must be 'whole' or 'slide', got {excerpt(self.mode)}."
+                f"inference mode must be 'whole', 'slide' or 'multi_scale', got "
+                f"{excerpt(self.mode)}."
             )
+        _check_scales(self)
         if self.activation not in ("sigmoid", "softmax", "none"):
             raise ValueError(
                 f"activation must be 'sigmoid', 'softmax' or 'none', got "
@@ -136,7 +146,7 @@ class InferenceConfig:
                 f"mode='slide' needs a canvas of at least the window of {self.window} pixels, got "
                 f"size={self.size}. Increase size or reduce window."
             )
-        if self.mode == "slide" and self.stride > self.window:
+        if self.mode != "whole" and self.stride > self.window:
             raise ValueError(
                 f"stride={self.stride} leaves gaps between windows of {self.window} pixels. Choose "
                 f"a stride of at most the window."
@@ -145,12 +155,17 @@ class InferenceConfig:
     @property
     def gives_whole_view(self) -> bool:
         """True if `Scores.features`, the features of the whole image, are provided."""
-        return self.mode == "whole" or self.global_view
+        return self.mode == "whole" or (self.mode == "slide" and self.global_view)
 
     @property
     def is_one_view(self) -> bool:
         """True if the only view is the whole image."""
         return self.mode == "whole"
+
+    def longest_side(self, scale: float) -> int:
+        """Length of the longer side at a scale, with ``"multi_scale"``."""
+        assert isinstance(self.size, int)
+        return math.ceil(self.size * scale)
 
     def views_at_once(self, device: torch.device | str) -> int:
         """Number of views computed at once on a device."""
@@ -179,6 +194,24 @@ class InferenceConfig:
         return min(height, longest), min(width, longest)
 
 
+def _check_scales(config: InferenceConfig) -> None:
+    """
+    Raises:
+        ValueError: `scales` or `mirror` without ``"multi_scale"``, or that without scales or size.
+    """
+    if config.mode != "multi_scale":
+        if config.scales or config.mirror:
+            raise ValueError(
+                f"scales and mirror need mode='multi_scale', got mode={excerpt(config.mode)}. "
+                f"Leave them out or change the mode."
+            )
+    elif not config.scales or min(config.scales) <= 0 or not isinstance(config.size, int):
+        raise ValueError(
+            f"mode='multi_scale' needs scales above 0 and a single number as size, got "
+            f"scales={excerpt(config.scales)} and size={config.size}."
+        )
+
+
 def merged_scores(
     image_3HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
 ) -> Scores | RegionScores:
@@ -194,6 +227,8 @@ def merged_scores(
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
         return segment_whole(resize(image_13HW, canvas), text, segment, config)
+    if config.mode == "multi_scale":
+        return multi_scale(image_13HW, text, segment, config)
     return slide(image_13HW, text, segment, config)
 
 
@@ -266,6 +301,64 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
         for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
             merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
     return Scores(merged_KHW[None], selection, features, text, canvas_13HW)
+
+
+def multi_scale(
+    image_13HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
+) -> Scores:
+    """Scores of an image at its own size, averaged over scales and mirrored windows.
+
+    A window is mirrored together with the black pixels that fill it up.
+    """
+    size = (image_13HW.shape[2], image_13HW.shape[3])
+    mean = MapMean()
+    for scale in config.scales:
+        canvas_13YX = resize_aligned(image_13HW, scaled_size(size, config.longest_side(scale)))
+        maps_KYX, weight_KYX, selection = _scale_maps(canvas_13YX, segment, config)
+        if weight_KYX.shape[1:] != (1, 1):
+            weight_KYX = resize_aligned(weight_KYX[None], size)[0]
+        mean.add(resize_aligned(maps_KYX[None], size)[0], weight_KYX, selection)
+    maps_KHW, selection = mean.result()
+    if config.merge == "logits":
+        maps_KHW = activate(maps_KHW[None], selection, config.activation)[0]
+    return Scores(maps_KHW[None], selection, None, text, image_13HW)
+
+
+def _scale_maps(
+    canvas_13YX: Tensor, segment: Segment, config: InferenceConfig
+) -> tuple[Tensor, Tensor, Selection]:
+    """Mean maps (K, Y, X) of the windows of a canvas, their weights, and their categories.
+
+    Weights are 1, and 0 where no window kept the category; then the map is 0.
+    """
+    height, width = canvas_13YX.shape[2:]
+    rows, columns = (open_starts(side, config.window, config.stride) for side in (height, width))
+    bottom, right = (starts[-1] + config.window for starts in (rows, columns))
+    padded_13YX = F.pad(canvas_13YX, (0, right - width, 0, bottom - height))
+    places = [
+        (slice(y, y + config.window), slice(x, x + config.window)) for y in rows for x in columns
+    ]
+    views_V3YX = torch.cat([padded_13YX[..., y, x] for y, x in places])
+    if config.mirror:
+        views_V3YX = torch.cat([views_V3YX, views_V3YX.flip(3)])
+    results = list(_segment_views(views_V3YX, segment, config.views_at_once(canvas_13YX.device)))
+    selection = union([masks.selection for _, masks in results])
+    every_11T = torch.arange(selection.num_categories, device=selection.index_BK.device)[None, None]
+    slot_T, kept = selection.localize(every_11T)[0, 0], selection.index_BK.shape[1]
+    per_category = config.merge == "logits" and _differ(results, selection)
+    total_KYX = canvas_13YX.new_zeros(kept, bottom, right, dtype=_dtype(results[0][1]))
+    count_KYX = total_KYX.new_zeros(kept if per_category else 1, bottom, right)
+    size = (config.window, config.window)
+    for index, (features, masks) in enumerate(results):
+        y, x = places[index % len(places)]
+        maps_KYX, slots = _window_maps(features, masks, slot_T, size, config)
+        total_KYX[slots, y, x] += maps_KYX.flip(2) if index >= len(places) else maps_KYX
+        count_KYX[slots if per_category else slice(1), y, x] += 1
+    count_KYX = count_KYX[:, :height, :width]
+    maps_KYX = total_KYX[:, :height, :width] / count_KYX.clamp(min=1)
+    if not per_category:
+        return maps_KYX, maps_KYX.new_ones(kept, 1, 1), selection
+    return maps_KYX, (count_KYX > 0).to(maps_KYX.dtype), selection
 
 
 def window_origins(length: int, window: int, stride: int) -> list[int]:

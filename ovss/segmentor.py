@@ -8,6 +8,7 @@ images of any size, and to mmengine. The records that flow between the component
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -301,7 +302,7 @@ class OpenVocabSegmentor(BaseModel):
         owner_T = text.owner_T
         if owner_T is None:
             keep_BT = present_categories(labels_BHW, len(text.embeds_TPC))
-            return self._criterion_of(self.segment(image, text, keep_BT), labels_BHW)
+            return self._losses(image, text, keep_BT, labels_BHW)
         if not self.head.merges_synonyms:
             raise ValueError(
                 "synonyms='max' is a rule for inference, where each synonym gets a map of its own. "
@@ -310,12 +311,17 @@ class OpenVocabSegmentor(BaseModel):
         keep_BT = present_categories(labels_BHW, int(owner_T[-1]) + 1)[:, owner_T]
         first_T = torch.searchsorted(owner_T, torch.arange(int(owner_T[-1]) + 1).to(owner_T))
         named_BHW = torch.where(labels_BHW == IGNORE, IGNORE, first_T[labels_BHW.clamp(min=0)])
-        return self._criterion_of(self.segment(image, text, keep_BT), named_BHW)
+        return self._losses(image, text, keep_BT, named_BHW)
 
-    def _criterion_of(self, masks: Masks | RegionMasks, labels_BHW: Tensor) -> dict[str, Tensor]:
+    def _losses(
+        self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor, labels_BHW: Tensor
+    ) -> dict[str, Tensor]:
         """Losses of the criterion, and those of the decoder itself."""
-        losses = self.criterion(masks, labels_BHW)
-        return {**losses, **masks.losses} if isinstance(masks, Masks) else losses
+        masks = self.segment(image, text, keep_BT)
+        if isinstance(masks, RegionMasks):
+            return self.criterion(masks, labels_BHW)
+        masks = replace(masks, vocabulary=text.vocabulary)
+        return {**self.criterion(masks, labels_BHW), **masks.losses}
 
     def _predict(self, image_3HW: Tensor, sample: Any, text: TextFeatures) -> Any:
         size = sample.metainfo.get("ori_shape", image_3HW.shape[-2:])

@@ -261,12 +261,15 @@ class Masks:
         aux: outputs of auxiliary layers for training, each (B, K, H', W').
         losses: further training losses of the decoder, scalars by name, each name starting with
             ``loss``; they are added to those of the criterion.
+        vocabulary: vocabulary of the categories, which the segmentor adds for losses that read
+            their names; None at inference.
     """
 
     logits_BKHW: Tensor
     selection: Selection
     aux: tuple[Tensor, ...] = leading("BK")
     losses: Mapping[str, Tensor] = field(default_factory=dict)
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         check_axes(self, K=self.selection.index_BK.shape[1])

@@ -41,7 +41,7 @@ def sample(names, labels_HW=None, **meta) -> BaseDataElement:
         (dict(criterion=dict(type="dice")), "Unknown loss 'dice'"),
         (dict(criterion=dict(type="bce", gamma=2)), "gamma"),
         (dict(prompts=dict(template="x")), "Did you mean 'templates'"),
-        (dict(inference=dict(mode="tiles")), "'whole' or 'slide'"),
+        (dict(inference=dict(mode="tiles")), "'whole', 'slide' or 'multi_scale'"),
         (dict(inference=dict(windw=3)), "Did you mean 'window'"),
         (dict(inference=dict(mode="slide", size=100)), "of at least the window"),
         (dict(inference=dict(mode="slide", size=400, stride=500)), "leaves gaps"),

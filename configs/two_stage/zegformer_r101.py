@@ -65,7 +65,7 @@ model = dict(
         ),
     ),
     decoder=dict(type="ComposeDecoder", merge_at_input=True),
-    post_processor=dict(type="SeenCalibration", amount=0.1, seen="coco_stuff_156"),
+    post_processor=dict(type="CalibratedStacking", gamma=0.1, seen="coco_stuff_156"),
     criterion=dict(
         type="set_matching",
         class_weight=1.0,

@@ -18,7 +18,7 @@ def transform_registry() -> Registry:
     """Returns mmseg's registry of transforms, which also finds those of mmcv and ovss by name."""
     with redirect_stdout(StringIO()):  # the import prints that an optional package is missing
         import_module("mmseg.datasets.transforms")
-    for module in ("color", "scale_jitter", "transforms"):
+    for module in ("color", "random_scale", "scale_jitter", "transforms"):
         import_module(f"ovss.data.{module}")
     return import_module("mmseg.registry").TRANSFORMS
 

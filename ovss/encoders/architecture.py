@@ -21,6 +21,7 @@ __all__ = [
     "build_clip",
     "check_architecture",
     "check_convnext",
+    "check_text",
     "read_model_config",
     "with_dropout",
 ]
@@ -141,6 +142,17 @@ def check_convnext(model: str, config: dict[str, Any]) -> None:
         raise ValueError(f"{model} cannot be used with OpenCLIPConvNeXtEncoder because {reason}.")
 
 
+def check_text(model: str, config: dict[str, Any]) -> None:
+    """Checks that the text tower of an architecture is supported, with any image tower.
+
+    Raises:
+        ValueError: an unsupported text tower. The message gives the reason.
+    """
+    reason = _text_problem(config)
+    if reason:
+        raise ValueError(f"The text tower of {model} cannot be used because {reason}.")
+
+
 def with_dropout(config: dict[str, Any], drop_path: float, dropout: float) -> dict[str, Any]:
     """Replaces the dropout rates in the config of a timm image tower.
 
@@ -180,7 +192,7 @@ def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
             if "transformer" in parts:
                 split_attention(parts["transformer"].resblocks)
                 speed_up_mlp(parts["transformer"].resblocks)
-            else:  # timm's ConvNeXt
+            elif "trunk" in parts:  # timm's ConvNeXt
                 for stage in parts["trunk"].stages:
                     speed_up_mlp(stage.blocks)
     if fill:

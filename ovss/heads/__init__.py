@@ -1,6 +1,7 @@
 """Generic alignment heads that do not belong to a particular method."""
 
 from .cosine import CosineHead
+from .dot_product import DotProductHead
 from .region import RegionHead
 
-__all__ = ["CosineHead", "RegionHead"]
+__all__ = ["CosineHead", "DotProductHead", "RegionHead"]

@@ -1,4 +1,4 @@
-"""Image backbones that a proposer owns: built from a config, filled with published weights."""
+"""Image backbones of proposers and encoders: built from a config, filled with published weights."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ from ovss.io.weight_files import read_weights
 
 from .resnet import ResNet
 from .swin import Swin
+from .timm_vit import TimmViT
 
 __all__ = ["BACKBONES", "build_backbone"]
 
-BACKBONES: dict[str, Callable[..., Any]] = {"ResNet": ResNet, "Swin": Swin}
+BACKBONES: dict[str, Callable[..., Any]] = {
+    "ResNet": ResNet,
+    "Swin": Swin,
+    "TimmViT": TimmViT,
+}
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 

@@ -1,8 +1,9 @@
-"""ResNets with frozen batch norms, as detection and segmentation frameworks use them."""
+"""ResNets as detection and segmentation frameworks use them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,12 @@ __all__ = ["FrozenNorm", "ResNet"]
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 DIMS = (256, 512, 1024, 2048)
+_DILATED = {
+    32: ((1, 1), (2, 1), (2, 1), (2, 1)),
+    16: ((1, 1), (2, 1), (2, 1), (1, 2)),
+    8: ((1, 1), (2, 1), (1, 2), (1, 4)),
+}
+"""Output stride -> stride and dilation of each stage."""
 
 
 class FrozenNorm(nn.Module):
@@ -38,22 +45,33 @@ class FrozenNorm(nn.Module):
         return F.batch_norm(x_BDhw, self.running_mean, self.running_var, self.weight, self.bias)
 
 
-class Bottleneck(nn.Module):
-    """Residual block with the stride and the dilation in its 3 x 3 convolution."""
+@dataclass(frozen=True)
+class _Kind:
+    """Variant of a block: its norms, and the place of its stride."""
 
-    def __init__(self, before: int, dim: int, stride: int, dilation: int) -> None:
+    norm: Callable[[int], nn.Module] = FrozenNorm
+    stride_first: bool = False
+
+
+class Bottleneck(nn.Module):
+    """Residual block with the dilation in its 3 x 3 convolution, and the stride there or before."""
+
+    def __init__(
+        self, before: int, dim: int, stride: int, dilation: int, kind: _Kind = _Kind()
+    ) -> None:
         super().__init__()
         middle = dim // 4
-        self.conv1 = nn.Conv2d(before, middle, 1, bias=False)
-        self.bn1 = FrozenNorm(middle)
-        self.conv2 = nn.Conv2d(middle, middle, 3, stride, dilation, dilation, bias=False)
-        self.bn2 = FrozenNorm(middle)
+        first, second = (stride, 1) if kind.stride_first else (1, stride)
+        self.conv1 = nn.Conv2d(before, middle, 1, first, bias=False)
+        self.bn1 = kind.norm(middle)
+        self.conv2 = nn.Conv2d(middle, middle, 3, second, dilation, dilation, bias=False)
+        self.bn2 = kind.norm(middle)
         self.conv3 = nn.Conv2d(middle, dim, 1, bias=False)
-        self.bn3 = FrozenNorm(dim)
+        self.bn3 = kind.norm(dim)
         self.downsample: nn.Module = nn.Identity()
         if before != dim:
             shortcut = nn.Conv2d(before, dim, 1, stride, bias=False)
-            self.downsample = nn.Sequential(shortcut, FrozenNorm(dim))
+            self.downsample = nn.Sequential(shortcut, kind.norm(dim))
 
     def forward(self, x_BDhw: Tensor) -> Tensor:
         """Computes the block."""
@@ -69,9 +87,14 @@ class ResNet(nn.Module):
         depth: 50 or 101.
         deep_stem: True for three 3 x 3 convolutions with 64, 64 and 128 channels in place of one of
             7 x 7 with 64 (DeepLab's R50c and R101c).
-        dilations: dilation in each block of the last stage, whose stride stays 32.
+        dilations: dilation in each block of the last stage, relative to that of `output_stride`.
         frozen_stages: number of parts that do not train, counted from the stem; 2 stands for the
             stem and the first stage.
+        output_stride: stride of the last stage: 32, 16 or 8. Smaller strides dilate the last stage,
+            or the last two, instead.
+        frozen_norms: False for batch norms that train, as in pre-training.
+        stride_first: True for the stride in the first 1 x 1 convolution of a block and a stem
+            that pools with rounding up, as in Caffe's models; False as in torchvision.
 
     Attributes:
         dims: number of channels of each output.
@@ -88,8 +111,13 @@ class ResNet(nn.Module):
         deep_stem: bool = False,
         dilations: Sequence[int] = (1, 1, 1),
         frozen_stages: int = 0,
+        output_stride: int = 32,
+        frozen_norms: bool = True,
+        stride_first: bool = False,
     ) -> None:
         super().__init__()
+        if output_stride not in _DILATED:
+            raise ValueError(f"ResNet expects output_stride of 32, 16 or 8, got {output_stride}.")
         if depth not in BLOCKS or not 0 <= frozen_stages <= 5:
             raise ValueError(
                 f"ResNet expects depth of {' or '.join(map(str, BLOCKS))} and frozen_stages in "
@@ -100,17 +128,19 @@ class ResNet(nn.Module):
                 f"ResNet expects one dilation of at least 1 for each of the {BLOCKS[depth][-1]} "
                 f"blocks of its last stage, got {list(dilations)}."
             )
-        self.deep_stem = deep_stem
-        self.stem = _stem(deep_stem)
+        self.deep_stem, self.frozen_norms = deep_stem, frozen_norms
+        kind = _Kind(FrozenNorm if frozen_norms else nn.BatchNorm2d, stride_first)
+        self.stem = _stem(deep_stem, kind)
         self.stages = nn.ModuleList()
         before = 128 if deep_stem else 64
         for stage, (dim, blocks) in enumerate(zip(DIMS, BLOCKS[depth])):
-            rates = dilations if stage == 3 else (1,) * blocks
-            strides = [1 if stage == 0 else 2, *(1,) * (blocks - 1)]
+            stride, dilation = _DILATED[output_stride][stage]
+            rates = [dilation * r for r in (dilations if stage == 3 else (1,) * blocks)]
+            strides = [stride, *(1,) * (blocks - 1)]
             befores = [before, *(dim,) * (blocks - 1)]
             self.stages.append(
                 nn.Sequential(
-                    *(Bottleneck(b, dim, s, r) for b, s, r in zip(befores, strides, rates))
+                    *(Bottleneck(b, dim, s, r, kind) for b, s, r in zip(befores, strides, rates))
                 )
             )
             before = dim
@@ -121,7 +151,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, image_B3HW: Tensor) -> list[Tensor]:
-        """Computes the maps of strides 4, 8, 16 and 32.
+        """Computes the maps of the four stages; their strides are 4, 8, 16 and 32 at most.
 
         Args:
             image_B3HW: normalised pixels.
@@ -140,7 +170,7 @@ class ResNet(nn.Module):
         found = {}
         for name, value in tensors.items():
             owner, _, leaf = name.rpartition(".")
-            if leaf == "num_batches_tracked" or owner == "fc":
+            if owner == "fc" or (leaf == "num_batches_tracked" and self.frozen_norms):
                 continue
             if owner.startswith("layer"):
                 number, _, rest = owner.removeprefix("layer").partition(".")
@@ -149,7 +179,7 @@ class ResNet(nn.Module):
         return found
 
 
-def _stem(deep: bool) -> nn.Sequential:
+def _stem(deep: bool, kind: _Kind) -> nn.Sequential:
     """Part before the first stage, with a stride of 4."""
     sizes: tuple[tuple[int, int, int, int], ...] = ((3, 64, 7, 2),)
     if deep:
@@ -157,5 +187,5 @@ def _stem(deep: bool) -> nn.Sequential:
     parts: list[nn.Module] = []
     for before, dim, kernel, stride in sizes:
         conv = nn.Conv2d(before, dim, kernel, stride, kernel // 2, bias=False)
-        parts += [conv, FrozenNorm(dim), nn.ReLU(inplace=True)]
-    return nn.Sequential(*parts, nn.MaxPool2d(3, 2, 1))
+        parts += [conv, kind.norm(dim), nn.ReLU(inplace=True)]
+    return nn.Sequential(*parts, nn.MaxPool2d(3, 2, 1, ceil_mode=kind.stride_first))

@@ -53,14 +53,14 @@ PASCAL_VOC_20 = Recipe(
     title="PASCAL VOC 2012, 20 classes (PAS-20)",
     vocabulary="pascal_voc_20",
     num_classes=_CLASSES,
-    splits={"val": 1449},
+    splits={"val": 1449, "trainaug": 10582},
     default_splits=("val",),
     ignored=(255,),
     find=_find,
     convert=index_maps(partial(_table, 255)),
     layout=(
         "VOCdevkit/VOC2012/JPEGImages/*.jpg",
-        "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt",
+        "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt (trainaug.txt for training)",
         "VOCdevkit/VOC2012/SegmentationClassAug/*.png (or SegmentationClass, the same for val)",
     ),
     homepage=(

@@ -82,6 +82,13 @@ def _side(value: Any) -> bool:
     return value is None or _positive(value)
 
 
+def _scales(value: Any) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0
+        for scale in value
+    )
+
+
 def _length(value: Any) -> bool:
     return value is None or _positive(value)
 
@@ -96,12 +103,14 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "canvas.size": (_side, f"{_PIXELS}, or two of them"),
     "canvas.keep_ratio": _FLAG,
     "canvas.longest": (_length, _PIXELS),
-    "views.mode": _one_of("whole", "slide"),
+    "views.mode": _one_of("whole", "slide", "multi_scale"),
     "views.window": (_length, _PIXELS),
     "views.stride": (_length, _PIXELS),
     "views.global_view": _FLAG,
     "views.merge": _one_of("probs", "logits", None),
     "views.activation": _one_of("sigmoid", "softmax", "none"),
+    "views.scales": (_scales, "numbers above 0"),
+    "views.mirror": _one_of(True, False),
     "accumulation": _one_of("float32", "autocast"),
     "background.threshold": (
         lambda value: isinstance(value, (int, float)) and 0 <= value <= 1,

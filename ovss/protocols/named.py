@@ -191,6 +191,20 @@ def _published() -> tuple[NamedProtocol, ...]:
     )
     learned = Prompting(("{}.",), "verbatim")
     select = Prompting(load_templates("zegformer"), "average")
+    zegclip = ProtocolTemplate(
+        Prompting(load_templates("zegclip"), "verbatim"),
+        canvas=Canvas(512, keep_ratio=True),
+        views=Views("slide", 512, 426, False, "probs"),
+        scores=Scoring(absent="union"),
+    )
+    scales = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    lseg = ProtocolTemplate(
+        Prompting(("{}",), "first"),
+        canvas=Canvas(520),
+        views=Views("multi_scale", 480, 320, None, "logits", "softmax", scales, True),
+    )
+    spnet = lseg.changed({"canvas": Canvas(513), "views": Views(activation="softmax")})
+    one_prompt = Prompting(("a photo of a {}",), "verbatim")
     return (
         NamedProtocol("cat_seg", cat_seg, "paper and code of CAT-Seg"),
         NamedProtocol("sed", sed, "paper and code of SED"),
@@ -208,6 +222,10 @@ def _published() -> tuple[NamedProtocol, ...]:
         NamedProtocol("zsseg", replace(ovseg, prompts=learned), "code of ZSSeg and DeOP"),
         NamedProtocol("groupvit", groups, "code of GroupViT"),
         NamedProtocol("zegformer", replace(regions, prompts=select), "code of ZegFormer"),
+        NamedProtocol("spnet", spnet, "code of SPNet, and of ZS3Net at the same size"),
+        NamedProtocol("lseg", lseg, "code of LSeg (ADE20K)"),
+        NamedProtocol("zegclip", zegclip, "code of ZegCLIP (COCO-Stuff)"),
+        NamedProtocol("zegclip_voc", replace(zegclip, prompts=one_prompt), "code of ZegCLIP (VOC)"),
     )
 
 

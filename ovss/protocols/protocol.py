@@ -90,6 +90,8 @@ class Views:
     global_view: bool | None = None
     merge: str | None = None
     activation: str = "sigmoid"
+    scales: tuple[float, ...] = ()
+    mirror: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,10 @@ class ProtocolTemplate:
             unused |= dict.fromkeys(
                 ("views.window", "views.stride", "views.global_view", "views.merge")
             )
+        if self.views.mode == "multi_scale":
+            unused["views.global_view"] = None
+        else:
+            unused |= {"views.scales": (), "views.mirror": False}
         if self.resize.short is None:
             unused |= {"resize.longest": None, "resize.antialias": None}
         if self.canvas.size is None:
@@ -272,6 +278,8 @@ class Protocol:
         content: dict[str, Any] = json.loads(json.dumps(asdict(self.how)))
         if self.how.canvas.longest is None:  # so that the hashes of older protocols stay
             del content["canvas"]["longest"]
+        if self.how.views.mode != "multi_scale":
+            del content["views"]["scales"], content["views"]["mirror"]
         templates = self.how.prompts.templates
         content["prompts"]["templates"] = templates_name(templates)
         content["prompts"]["count"] = len(templates)

@@ -61,7 +61,7 @@ def read_fields(config: Config, data: DataRules | None) -> ProtocolTemplate:
         Prompting(load_templates(prompts.templates), synonyms),
         read_resize(loader.get("dataset") or {}),
         Canvas(_size(inference.size), inference.keep_ratio, inference.longest),
-        Views(**{key.name: getattr(inference, key.name) for key in fields(Views)}),
+        Views(**{key.name: _size(getattr(inference, key.name)) for key in fields(Views)}),
         "autocast" if config.get("test_cfg", {}).get("fp16") else "float32",
         read_background(config),
         Scoring(**{key: metric.get(key, value) for key, value in vars(Scoring()).items()}),

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ovss.encoders.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.interfaces import Encoder
 from ovss.io.option_values import check_range
+from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.ops import resize
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, Padding, Proposals, TextFeatures, Vocabulary

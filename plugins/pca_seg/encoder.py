@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ovss.encoders.architecture import read_model_config
-from ovss.encoders.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, fitted, preprocess_of
 from ovss.interfaces import Encoder
 from ovss.io.excerpts import excerpt
 from ovss.io.weight_files import read_weights
+from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 

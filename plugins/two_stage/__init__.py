@@ -4,8 +4,7 @@ ZegFormer (CVPR 2022), ZSSeg (ECCV 2022), OVSeg (CVPR 2023) and DeOP (ICCV 2023)
 shared components. Importing this package registers the components that only they use.
 """
 
-from .calibration import SeenCalibration
 from .deop import OnePassEmbedder
 from .deop_loss import MergedMaps
 
-__all__ = ["MergedMaps", "OnePassEmbedder", "SeenCalibration"]
+__all__ = ["MergedMaps", "OnePassEmbedder"]

@@ -1,4 +1,4 @@
-"""Large-scale jitter by its definition."""
+"""Large-scale jitter and random scales by their definitions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ovss.data import transform_registry
+from ovss.data.random_scale import RandomScale
 from ovss.data.scale_jitter import ScaleJitter
 
 
@@ -43,3 +44,28 @@ def test_it_is_registered_and_refuses_bad_values():
             ScaleJitter(64, ratio)
     with pytest.raises(ValueError, match="size"):
         ScaleJitter(0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(30, 60), (60, 30), (30, 300)])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_random_scale_fits_two_sides_that_have_the_same_factor(height, width, antialias):
+    for seed in range(20):
+        np.random.seed(seed)
+        factor = np.random.uniform(0.5, 2.0)
+        np.random.seed(seed)
+        transform = RandomScale((0.5, 2.0), short=20, longest=80, antialias=antialias)
+        found = transform.transform(sample(height, width))
+        scale = factor * min(20 / min(height, width), 80 / max(height, width))
+        expected = (int(height * scale + 0.5), int(width * scale + 0.5))
+        assert found["img_shape"] == expected == found["gt_seg_map"].shape
+        assert found["img"].shape == (*expected, 3)
+        assert set(np.unique(found["gt_seg_map"])) <= {-1, 7, 300}
+
+
+def test_random_scale_without_sides_starts_from_the_image():
+    found = RandomScale((1.5, 1.5)).transform(sample(10, 20))
+    assert found["img_shape"] == (15, 30)
+    assert transform_registry().build(dict(type="RandomScale")).ratio == (0.5, 2.0)
+    for options in (dict(short=5), dict(ratio=(2.0, 1.0)), dict(short=0, longest=5)):
+        with pytest.raises(ValueError, match="RandomScale"):
+            RandomScale(**options)

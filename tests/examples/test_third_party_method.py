@@ -36,10 +36,10 @@ def example(repo_root) -> Path:
 def test_the_suite_passes_from_its_folder(example, monkeypatch):
     monkeypatch.syspath_prepend(str(example))
     already = "AttentionToMaskDecoder" in DECODERS.module_dict
-    check_plugin("ovss_zegclip")
+    check_plugin("ovss_attention_masks")
     if not already:
         DECODERS.module_dict.pop("AttentionToMaskDecoder")
-        for name in ("ovss_zegclip", "ovss_zegclip.decoder"):
+        for name in ("ovss_attention_masks", "ovss_attention_masks.decoder"):
             sys.modules.pop(name)
 
 
@@ -60,7 +60,7 @@ def test_wheel_in_a_fresh_environment(example, tmp_path):
     shutil.copytree(example, source, ignore=shutil.ignore_patterns("__pycache__", "build"))
     wheel_options = ["--no-deps", "--no-index", "--no-build-isolation", "-w", str(tmp_path)]
     subprocess.run([*PIP, "wheel", str(source), *wheel_options], check=True, timeout=300)
-    (wheel,) = tmp_path.glob("ovss_zegclip-*.whl")
+    (wheel,) = tmp_path.glob("ovss_attention_masks-*.whl")
     python = fresh_environment(tmp_path / "env")
     install = [str(python), *PIP[1:], "install", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, check=True, timeout=300)
@@ -90,22 +90,22 @@ def test_wheel_in_a_fresh_environment(example, tmp_path):
     assert "5 passed" in run("pytest", *options, str(source / "tests"))
 
     found = json.loads(ovss("list", "components", "methods", "plugins", "--json"))
-    (plugin,) = (row for row in found["plugins"] if row["name"] == "zegclip")
-    assert plugin["distribution"] == "ovss-zegclip"
+    (plugin,) = (row for row in found["plugins"] if row["name"] == "attention_masks")
+    assert plugin["distribution"] == "ovss-attention-masks"
     assert plugin["path"].startswith(str(tmp_path / "env"))
     assert not plugin["problem"]
     assert any(row["name"] == "AttentionToMaskDecoder" for row in found["components"])
-    (method,) = (row for row in found["methods"] if row["name"] == "zegclip_mini")
+    (method,) = (row for row in found["methods"] if row["name"] == "attention_masks_mini")
     assert method["path"].startswith(plugin["path"])
-    assert "zegclip" in ovss("convert", "--help")
-    output = ovss("list", "--compatible-with", "zegclip_mini")
+    assert "attention_masks" in ovss("convert", "--help")
+    output = ovss("list", "--compatible-with", "attention_masks_mini")
     assert "fits  DynamicCategorySelector" in output
 
-    ovss("train", "zegclip_mini", "--work-dir", "run", "--cfg-options", *SHORT)
+    ovss("train", "attention_masks_mini", "--work-dir", "run", "--cfg-options", *SHORT)
     curve = [json.loads(line) for line in (place / "run/curve.jsonl").read_text().splitlines()]
     assert [row["iter"] for row in curve if "loss" in row] == [1, 2, 3]
     weights = ["--weights", "run/weights.safetensors"]
     words = ["--words", "red square, grass, lava"]
-    output = ovss("segment", "photo.png", "--model", "zegclip_mini", *weights, *words)
+    output = ovss("segment", "photo.png", "--model", "attention_masks_mini", *weights, *words)
     assert "1 of 1 " in output
     assert (place / "outputs" / "photo_overlay.png").is_file()

@@ -66,6 +66,9 @@ class Workshop:
         options = part.block["encoder"] if part.kind == "encoder" else part.options
         module = KINDS[part.kind].build(options).eval()
         if part.kind == "encoder":
+            for layer in module.modules():
+                if isinstance(layer, torch.nn.BatchNorm2d):
+                    layer.momentum = 0.0  # training must not change features that are cached
             # proposals have more sources at inference than in training
             module.encode_image = caching(
                 module.encode_image, lambda image_B3HW: (module.training, *image_key(image_B3HW))

@@ -22,6 +22,9 @@ NO_EDGE = dict(short=None, longest=None, antialias=None, others=())
 WHOLE = dict(mode="whole", window=None, stride=None, global_view=None, merge=None)
 GRID = dict(mode="slide", window=384, stride=256, global_view=True, merge="probs")
 CROPS = dict(mode="slide", window=224, stride=112, global_view=False, merge="logits")
+WINDOWS = dict(mode="slide", window=512, stride=426, global_view=False, merge="probs")
+SCALES = dict(mode="multi_scale", window=480, stride=320, global_view=None, merge="logits",
+              scales=[0.5, 0.75, 1.0, 1.25, 1.5, 1.75], mirror=True)  # fmt: skip
 MIOU, UNION = (dict(absent=a, seen_rule="any_synonym") for a in ("ground_truth", "union"))
 MEAN, BEST = (("imagenet_80", 80, synonyms) for synonyms in ("average", "max"))
 
@@ -49,6 +52,12 @@ PINNED = {
     "groupvit": ("13384953cf50", "single", 1, "first", NO_EDGE, 448, 2048,
         dict(mode="slide", window=448, stride=224, global_view=False, merge="probs"), "none",
         MIOU),
+    "zegclip": ("6284d15e722a", "zegclip", 15, "verbatim", NO_EDGE, 512, True, WINDOWS, "sigmoid",
+        UNION),
+    "zegclip_voc": ("c1015174f7d3", "'a photo of a {}'", 1, "verbatim", NO_EDGE, 512, True, WINDOWS,
+        "sigmoid", UNION),
+    "lseg": ("d6bf731f90df", "name", 1, "first", NO_EDGE, 520, False, SCALES, "softmax", MIOU),
+    "spnet": ("0caf9a9fa39c", "name", 1, "first", NO_EDGE, 513, False, WHOLE, "softmax", MIOU),
     "mini_regions": ("cf2faa4a645e", "single", 1, "first", NO_EDGE, 96, False, WHOLE, "none", MIOU),
     "mini": ("03facd136bad", "single", 1, "first", NO_EDGE, 96, False, WHOLE, "sigmoid", MIOU),
     "mini_7":
@@ -321,7 +330,11 @@ def test_a_background_that_is_not_there_is_refused():
         ("cat_seq", {}, r"Unknown protocol 'cat_seq'\. Did you mean cat_seg\?"),
         (None, {"views.windows": 512}, r"Unknown field 'views.windows'\. Did you mean views.w"),
         (None, {"views": 512}, "Unknown field 'views'"),
-        (None, {"views.mode": "tiles"}, "views.mode must be one of whole, slide, got 'tiles'"),
+        (
+            None,
+            {"views.mode": "tiles"},
+            "views.mode must be one of whole, slide, multi_scale",
+        ),
         (None, {"views.window": 1000, "views.mode": "slide"}, "do not fit together"),
         (None, {"canvas.size": -1}, "canvas.size must be a positive number of pixels"),
         (None, {"resize.short": 640}, "needs resize.longest"),

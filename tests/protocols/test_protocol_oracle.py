@@ -89,6 +89,8 @@ OTHER = {
     "views.global_view": True,
     "views.merge": "probs",
     "views.activation": "sigmoid",
+    "views.scales": (0.5, 1.0),
+    "views.mirror": True,
     "accumulation": "autocast",
     "background.name": "ground",
     "background.words": ("sky",),
@@ -99,11 +101,14 @@ OTHER = {
 }
 
 
-def rich() -> ProtocolTemplate:
-    """Protocol in which every field has an effect."""
-    return find_protocol("sclip").template.changed(
+def rich(field: str = "") -> ProtocolTemplate:
+    """Protocol in which a field has an effect."""
+    template = find_protocol("sclip").template.changed(
         {"resize.short": 640, "resize.longest": 2560, "background.name": "background"}
     )
+    if field in ("views.scales", "views.mirror"):
+        return template.changed({"views.mode": "multi_scale", "views.scales": (1.0,)})
+    return template
 
 
 def test_there_is_another_value_for_every_field():
@@ -113,7 +118,7 @@ def test_there_is_another_value_for_every_field():
 @pytest.mark.parametrize("field", OTHER)
 def test_every_field_of_the_method_changes_both_hashes(field):
     one, other = (
-        Protocol(t.plain(), DATA) for t in (rich(), rich().changed({field: OTHER[field]}))
+        Protocol(t.plain(), DATA) for t in (rich(field), rich(field).changed({field: OTHER[field]}))
     )
     assert one.full_hash != other.full_hash
     assert method_hash(one.as_dict(), "x") != method_hash(other.as_dict(), "x")

@@ -34,6 +34,7 @@ RESTATED = {
     "coco_object": (81, "background", "toothbrush"),
     "coco_panoptic_133": (133, PEOPLE, "rug"),
     "coco_stuff_156": (156, "person", "wood"),
+    "pascal_voc_15": (15, "aeroplane", "person"),
 }
 """Lists that were not published as a file of one class per line."""
 
@@ -97,7 +98,7 @@ def test_templates():
     assert counts == {
         "name": 1, "single": 1, "cat_seg": 1, "imagenet_7": 7, "imagenet_80": 80,
         "imagenet_select": 8, "imagenet_select_clip": 32, "vild_14": 14, "vild_63": 63,
-        "zegformer": 40,
+        "zegclip": 15, "zegformer": 40,
     }  # fmt: skip
     assert load_templates("cat_seg") == ("A photo of a {} in the scene",)
     assert load_templates(["{}", "the {}"]) == ("{}", "the {}")

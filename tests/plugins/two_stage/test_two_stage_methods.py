@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import torch
 import torch.nn.functional as F
-from ovss_plugins.two_stage import MergedMaps, OnePassEmbedder, SeenCalibration
+from ovss_plugins.two_stage import MergedMaps, OnePassEmbedder
 from ovss_plugins.two_stage.deop import RegionPooling
 
 from ovss.benchmark.complexity import count_parameters, counted, on_meta
@@ -15,6 +15,7 @@ from ovss.encoders import OpenCLIPEncoder
 from ovss.inference import dense_scores
 from ovss.models.build import build_model
 from ovss.models.configs import load_config
+from ovss.postprocessors import CalibratedStacking
 from ovss.structures import (
     ImageFeatures,
     Padding,
@@ -80,16 +81,16 @@ def test_seen_categories_lose_a_constant(zegformer):
     zegformer.post_processor.seen = ("DOG", "cat")
     image = make_images(1)[0]
     calibrated = zegformer.scores(image, text)
-    plain, zegformer.post_processor.amount = zegformer.post_processor, 0.0
+    plain, zegformer.post_processor.gamma = zegformer.post_processor, 0.0
     before = zegformer.scores(image, text)
-    plain.amount = 0.1
+    plain.gamma = 0.1
     found, expected = (dense_scores(x).probs_BKHW for x in (calibrated, before))
     shift = torch.tensor([0.1, 0.0, 0.1]).view(1, 3, 1, 1)
     assert torch.allclose(found, expected - shift, atol=1e-5)
-    dense = SeenCalibration(0.1, ("dog", "cat"))(dense_scores(before))
+    dense = CalibratedStacking(0.1, ("dog", "cat"))(dense_scores(before))
     assert torch.allclose(dense.probs_BKHW, expected - shift, atol=1e-6)
-    with pytest.raises(ValueError, match="amount of at least 0"):
-        SeenCalibration(-1.0, ())
+    with pytest.raises(ValueError, match="gamma of at least 0"):
+        CalibratedStacking(-1.0, ())
 
 
 def test_each_source_has_templates_of_its_own(zegformer):

@@ -25,10 +25,14 @@ DIM, DEPTH, HEADS = 16, 2, 8
 @pytest.fixture
 def installed(repo_root, tmp_path, monkeypatch):
     """The example package, as pip would lay it out."""
-    info = tmp_path / "site" / "ovss_zegclip-0.1.0.dist-info"
+    info = tmp_path / "site" / "ovss_attention_masks-0.1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ovss-zegclip\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text("[ovss.plugins]\nzegclip = ovss_zegclip\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: ovss-attention-masks\nVersion: 0.1.0\n"
+    )
+    (info / "entry_points.txt").write_text(
+        "[ovss.plugins]\nattention_masks = ovss_attention_masks\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.syspath_prepend(str(repo_root / "examples" / "third_party_method"))
     before = set(DECODERS.module_dict), set(sys.modules)
@@ -36,7 +40,7 @@ def installed(repo_root, tmp_path, monkeypatch):
     for name in set(DECODERS.module_dict) - before[0]:
         DECODERS.module_dict.pop(name)
     for name in set(sys.modules) - before[1]:
-        if name.partition(".")[0] == "ovss_zegclip":
+        if name.partition(".")[0] == "ovss_attention_masks":
             sys.modules.pop(name)
 
 
@@ -86,16 +90,16 @@ def plain_masks(tensors: dict[str, Tensor], text_TC: Tensor, image: ImageFeature
 
 
 def test_a_converted_decoder_computes_the_authors_masks(installed, tmp_path, capsys):
-    assert "zegclip" in convertible()
+    assert "attention_masks" in convertible()
     tensors = published()
     torch.save({"meta": {}, "state_dict": tensors}, tmp_path / "iter_20000.pth")
     target = tmp_path / "decoder.safetensors"
-    assert main(["convert", "zegclip", str(tmp_path / "iter_20000.pth"), str(target)]) == 0
+    assert main(["convert", "attention_masks", str(tmp_path / "iter_20000.pth"), str(target)]) == 0
     output = capsys.readouterr().out
     assert "dropped backbone.proj: the image tower has deep prompts" in output
     assert "layers.1.self_attn.out_proj.bias: the authors' code never calls it" in output
 
-    from ovss_zegclip import AttentionToMaskDecoder
+    from ovss_attention_masks import AttentionToMaskDecoder
 
     options = {"project_cells": False, "average_heads": True, "factor": 1}
     decoder = AttentionToMaskDecoder(DIM, DIM, layers=DEPTH, heads=HEADS, **options).eval()
@@ -122,7 +126,7 @@ def test_queries_are_those_of_the_authors_code(installed, shared_dir):
         state = np.random.RandomState(zlib.crc32(name.encode()))
         return torch.from_numpy(state.standard_normal(shape).astype(np.float32))
 
-    from ovss_zegclip.convert import convert
+    from ovss_attention_masks.convert import convert
 
     tensors = {
         name: drawn(name, *shape)

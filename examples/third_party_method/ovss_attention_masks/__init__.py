@@ -1,4 +1,4 @@
-"""ZegCLIP (Zhou et al., CVPR 2023, arXiv 2212.03588) as a plugin of ovss.
+"""Masks by attention: the decoder of ZegCLIP (CVPR 2023, arXiv 2212.03588) as a plugin of ovss.
 
 Importing this package registers `AttentionToMaskDecoder`.
 """

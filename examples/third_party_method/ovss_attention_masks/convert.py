@@ -1,4 +1,4 @@
-"""Converts the decoder of published ZegCLIP checkpoints, for `ovss convert zegclip`.
+"""Converter of `ovss convert attention_masks`: the decoder of published ZegCLIP checkpoints.
 
 The result loads into ``AttentionToMaskDecoder(512, 512, project_cells=False, average_heads=True)``.
 The image tower is dropped because a plain CLIP encoder does not support its deep prompts.

@@ -1,9 +1,9 @@
-"""ZegCLIP at mini scale: frozen mini CLIP, three attention-to-mask layers, mini world.
+"""ZegCLIP's decoder on the frozen mini CLIP: three attention-to-mask layers, mini world.
 
 Paper: ZegCLIP: Towards Adapting CLIP for Zero-shot Semantic Segmentation, CVPR 2023,
        arXiv 2212.03588.
-Train: ovss train zegclip_mini --work-dir work_dirs/zegclip_mini
-Test:  ovss test zegclip_mini work_dirs/zegclip_mini/weights.safetensors
+Train: ovss train attention_masks_mini --work-dir work_dirs/attention_masks_mini
+Test:  ovss test attention_masks_mini work_dirs/attention_masks_mini/weights.safetensors
 mIoU:  on 200 scenes of 150 categories (96 px), seen / unseen / harmonic mean:
        65.0 / 60.2 / 62.5; training-free on the same scenes 60.4 / 59.7 / 60.1.
 Hours: 0.05 on one CPU core (600 steps of 8 scenes).
@@ -14,7 +14,7 @@ _base_ = [
     "{{$OVSS_CONFIGS:}}/_base_/schedules/adamw_cosine.py",
     "{{$OVSS_CONFIGS:}}/_base_/datasets/mini_150.py",
 ]
-custom_imports = dict(imports=["ovss_zegclip"])
+custom_imports = dict(imports=["ovss_attention_masks"])
 train_dataloader = dict(batch_size=8, dataset=dict(vocabulary="mini_556"))
 data_preprocessor = dict(sample_words=64)
 model = dict(

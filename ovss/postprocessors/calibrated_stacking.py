@@ -1,4 +1,4 @@
-"""Calibration of ZegFormer: seen categories need a margin."""
+"""Calibrated stacking: categories seen in training need a margin to win."""
 
 from __future__ import annotations
 
@@ -19,42 +19,47 @@ CERTAIN = 100.0
 
 
 @POSTPROCESSORS.register_module()
-class SeenCalibration(PostProcessor):
+class CalibratedStacking(PostProcessor):
     """Subtracts a constant from the scores of the categories seen in training.
 
-    A model that was trained with the seen categories prefers them (calibrated stacking, ECCV 2016;
-    ZegFormer uses 0.1). Scores in factored form stay so: the constant becomes a region that covers
-    the image, with a negative share in the seen categories.
+    A model that was trained with the seen categories prefers them (Chao et al., ECCV 2016). SPNet
+    subtracts 0.6 from probabilities, ZegCLIP and ZegFormer 0.1. The constant may follow the merging
+    of views and the resizing, because both are linear and leave a constant as it is.
+
+    Scores in factored form stay so: the constant becomes a region that covers the image, with a
+    negative share in the seen categories.
 
     Args:
-        amount: constant to subtract.
+        gamma: constant to subtract.
         seen: categories of training, as a registered vocabulary, a text file or class names. A
             category counts as seen if it shares a synonym with one of them.
 
     Raises:
-        ValueError: a negative amount.
+        ValueError: a negative `gamma`.
     """
 
     reads_regions = True
 
-    def __init__(self, amount: float, seen: str | Sequence[str]) -> None:
+    def __init__(self, gamma: float, seen: str | Sequence[str]) -> None:
         super().__init__()
-        if amount < 0:
-            raise ValueError(f"SeenCalibration expects an amount of at least 0, got {amount}.")
-        self.amount, self.seen = amount, load_names(seen) if len(seen) else ()
+        if gamma < 0:
+            raise ValueError(
+                f"CalibratedStacking expects gamma of at least 0, got {gamma}. Correct it."
+            )
+        self.gamma, self.seen = gamma, load_names(seen) if len(seen) else ()
 
     @torch.no_grad()
     def forward(self, scores: Scores | RegionScores) -> Scores | RegionScores:
         vocabulary = scores.text.vocabulary
-        if vocabulary is None or not self.seen or not self.amount:
+        if vocabulary is None or not self.seen or not self.gamma:
             return scores
         seen_T = torch.from_numpy(seen_queries(vocabulary, self.seen))
         selection = scores.selection
         seen_BK = selection.gather(seen_T.to(selection.index_BK.device)) & selection.valid_BK
         if isinstance(scores, Scores):
-            shift_BK = self.amount * seen_BK.to(scores.probs_BKHW)
+            shift_BK = self.gamma * seen_BK.to(scores.probs_BKHW)
             return replace(scores, probs_BKHW=scores.probs_BKHW - shift_BK[:, :, None, None])
-        return _with_region(scores, -self.amount * seen_BK.to(scores.share_BKQ))
+        return _with_region(scores, -self.gamma * seen_BK.to(scores.share_BKQ))
 
 
 def _with_region(scores: RegionScores, share_BK: Tensor) -> RegionScores:

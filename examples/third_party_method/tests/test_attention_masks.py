@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ovss_zegclip import AttentionToMaskDecoder
+from ovss_attention_masks import AttentionToMaskDecoder
 
 from ovss import Alignment, ImageFeatures, Selection, TextFeatures
 from ovss.testing import check_plugin
 
 
 def test_plugin():
-    check_plugin("ovss_zegclip")
+    check_plugin("ovss_attention_masks")
 
 
 def aligned(categories: int) -> Alignment:
