@@ -43,6 +43,14 @@ KINDS = {
     "embedders": "region embedder",
 }
 """Sections with the components of one kind, and the name of the kind."""
+METHOD_TITLES = {
+    "name": "config",
+    "method": "published as",
+    "parity": "parity",
+    "weights": "weights",
+    "license": "license of its code",
+}
+"""Column titles of the methods; paths are in the JSON."""
 OTHER_NAMES = {
     "models": "methods",
     "configs": "methods",
@@ -96,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{section} ({len(rows)})")
         if section == "protocols":
             rows = [add_titles(rows), *rows]
+        elif section == "methods":
+            rows = [METHOD_TITLES, *({key: row[key] for key in METHOD_TITLES} for row in rows)]
         print("\n".join(line.rstrip() for line in columns(rows)), end="\n\n")
     return 0
 

@@ -37,20 +37,31 @@ def components(kind: str | None = None) -> list[dict[str, Any]]:
 
 
 def methods() -> list[dict[str, Any]]:
-    """All configs, with the path of their weights if the file exists."""
+    """All configs, with the published method, how far it equals that, and its weights."""
     from ovss.models.configs import list_configs, read_config
     from ovss.models.weights import find_weights
+    from ovss.results.zoo import method_of, weights_state
 
     rows = []
     for name, path in list_configs().items():
-        weights = read_config(path).get("weights")
-        state = ""
-        if weights:
+        method, named = method_of(path), read_config(path).get("weights")
+        file = ""
+        if named:
             try:
-                state = str(find_weights(weights))
+                file = str(find_weights(named))
             except FileNotFoundError:
-                state = f"{weights} (missing)"
-        rows.append({"name": name, "path": str(path), "weights": state})
+                file = f"{named} (missing)"
+        rows.append(
+            {
+                "name": name,
+                "method": method.name if method else "-",
+                "parity": method.parity if method else "-",
+                "weights": weights_state(path, named),
+                "license": (method.license or "-") if method else "-",
+                "weights_file": file,
+                "path": str(path),
+            }
+        )
     return rows
 
 

@@ -122,7 +122,7 @@ def test_all_that_is_published_needs_no_results(capsys):
     text = printed(capsys, "--published", "all")
     rows = table(text)
     assert rows["SAN ViT-B/16"]["PC-459 (published)"].startswith("12.6 [")
-    assert rows["ODISE"]["PAS-20 (published)"] == ""
+    assert rows["ODISE ViT-L/14 + Stable Diffusion"]["PAS-20 (published)"] == ""
     assert all(row[name] == "" for row in rows.values() for name in BENCHMARKS)
     assert "table VII: threshold theta" in text
 
