@@ -27,7 +27,8 @@ class CalibratedStacking(PostProcessor):
     of views and the resizing, because both are linear and leave a constant as it is.
 
     Scores in factored form stay so: the constant becomes a region that covers the image, with a
-    negative share in the seen categories.
+    negative share in the seen categories, or where proposals compete for pixels, a part of their
+    shares.
 
     Args:
         gamma: constant to subtract.
@@ -59,7 +60,11 @@ class CalibratedStacking(PostProcessor):
         if isinstance(scores, Scores):
             shift_BK = self.gamma * seen_BK.to(scores.probs_BKHW)
             return replace(scores, probs_BKHW=scores.probs_BKHW - shift_BK[:, :, None, None])
-        return _with_region(scores, -self.gamma * seen_BK.to(scores.share_BKQ))
+        shift_BK = self.gamma * seen_BK.to(scores.share_BKQ)
+        if scores.ownership == "sigmoid":
+            return _with_region(scores, -shift_BK)
+        # where proposals compete, their weights at a pixel sum to one
+        return replace(scores, share_BKQ=scores.share_BKQ - shift_BK[:, :, None])
 
 
 def _with_region(scores: RegionScores, share_BK: Tensor) -> RegionScores:

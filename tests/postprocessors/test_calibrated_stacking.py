@@ -8,6 +8,7 @@ import torch
 from ovss.inference import dense_scores
 from ovss.models.build import build_model
 from ovss.postprocessors import CalibratedStacking
+from ovss.regions import OWNERSHIPS
 from ovss.structures import Scores, Selection, TextFeatures, Vocabulary
 from ovss.testing.tiny import make_images
 
@@ -38,14 +39,15 @@ def test_without_a_constant_or_names_nothing_changes(calibration):
     assert CalibratedStacking(*calibration)(before) is before
 
 
-def test_scores_of_regions_stay_factored_and_merge_to_the_same():
+@pytest.mark.parametrize("ownership", OWNERSHIPS)
+def test_scores_of_regions_stay_factored_and_merge_to_the_same(ownership):
     def segment(post_processor):
         torch.manual_seed(0)
         model = build_model(
             dict(
                 encoder=dict(type="TinyEncoder", proposals=6),
                 head=dict(type="RegionHead", joint_dim=16),
-                decoder=dict(type="ComposeDecoder"),
+                decoder=dict(type="ComposeDecoder", ownership=ownership),
                 post_processor=post_processor,
                 inference=dict(activation="none"),
             )
