@@ -84,7 +84,7 @@ def _steps(last: LastBlock, depth: int) -> tuple[LastBlock, ...]:
 def _second_path(last: LastBlock, outputs: list[Tensor]) -> Tensor:
     """Sum of the second path's input and the projected attention outputs of its blocks."""
     steps = _steps(last, len(outputs))
-    tokens_BND = steps[0].tokens_BND[:, 1:]
+    tokens_BND = last.patches(steps[0].tokens_BND)
     for step, output_BND in zip(steps, outputs, strict=True):
         tokens_BND = tokens_BND + step.project(output_BND)
     return tokens_BND

@@ -13,10 +13,10 @@ from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
 from .architecture import build_clip, check_architecture, read_model_config
-from .dense import dense_mode
+from .dense import LastBlock, dense_mode
 from .learned_context import learned_context
 from .trainable import set_trainable
-from .vit import image_features
+from .vit import image_features, last_block, pooled_embedding, to_joint_space
 from .vocabulary_encoder import VocabularyEncoder
 from .weights import find_pretrained, load_pretrained, preprocess_of
 
@@ -151,6 +151,22 @@ class OpenCLIPEncoder(Encoder):
             None if self.training else self.stride,
             self.positions,
         )
+
+    def last_block(self, pixels_B3HW: Tensor) -> LastBlock:
+        """Runs all blocks of the image tower but the last one.
+
+        Args:
+            pixels_B3HW: normalised pixels; H and W are multiples of the patch size.
+        """
+        return last_block(self.clip.visual, pixels_B3HW, self.positions)
+
+    def to_joint_space(self, tokens_BND: Tensor) -> Tensor:
+        """Output tokens of the last block in the joint space, (B, N, C), not normalised."""
+        return to_joint_space(self.clip.visual, tokens_BND)
+
+    def pooled_embedding(self, last: LastBlock) -> Tensor:
+        """Image embedding of pre-training, (B, C), not normalised."""
+        return pooled_embedding(self.clip.visual, last)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.
