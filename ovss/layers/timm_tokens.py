@@ -76,11 +76,11 @@ def rotary_positions(trunk: Any, grid: tuple[int, int]) -> Tensor | None:
     from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3, build_rotary_pos_embed
     from timm.models.eva import Eva
 
-    rope = trunk.rope if isinstance(trunk, Eva) else None
-    if rope is None:
-        return None
+    rope: Any = trunk.rope if isinstance(trunk, Eva) else None
     if isinstance(rope, RotaryEmbeddingDinoV3):
         return rope.get_embed(shape=list(grid))
+    if rope is None:
+        return None
     sine, cosine = build_rotary_pos_embed(
         feat_shape=list(grid),
         dim=rope.dim,
