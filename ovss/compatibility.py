@@ -80,6 +80,16 @@ def _sources_in_training(encoder: Any) -> int:
     return encoder.training_sources or encoder.proposal_sources
 
 
+def _merged_of_encoder(encoder: Any, _: Any) -> str | None:
+    """Required kind of values merged over windows: regions cannot be spliced."""
+    return "scores" if encoder.gives_proposals else None
+
+
+def _merged_of_reader(part: Any, _: Any) -> str | None:
+    """Required kind of values merged over windows: attention between patches is not spliced."""
+    return "scores" if part.needs_attention else None
+
+
 RULES = (
     *(
         Rule(dim, part, "encoder")
@@ -147,6 +157,20 @@ RULES = (
         "needs_whole_image",
         "is_one_view",
         "Set the mode of inference to whole",
+    ),
+    *(
+        Rule(
+            "merged",
+            part,
+            "inference",
+            needs,
+            advice="Set the merge of inference to probs or logits",
+        )
+        for part, needs in (
+            ("encoder", _merged_of_encoder),
+            ("head", _merged_of_reader),
+            ("decoder", _merged_of_reader),
+        )
     ),
     Rule("cost_dim", "decoder", "head"),
     Rule("raw_dim", "decoder", "head"),

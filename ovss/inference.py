@@ -20,7 +20,8 @@ from .io.excerpts import excerpt
 from .io.option_values import check_range, check_values
 from .layers.region_maps import Blocks, region_blocks, region_maps
 from .layers.scale_views import MapMean, open_starts, resize_aligned, scaled_size
-from .ops import crop_padding, resize
+from .layers.splice import WindowFeatures, splice
+from .ops import crop_padding, resize, resize_image_part
 from .structures import (
     ImageFeatures,
     Masks,
@@ -33,6 +34,24 @@ from .structures import (
 
 Segment = Callable[[Tensor], tuple[ImageFeatures, Masks | RegionMasks]]
 """Function that computes the features and masks of a batch of views (V, 3, H, W)."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Stages of a method, for ``merge="features"``.
+
+    Args:
+        encode: function from views (V, 3, H, W) to what a window contributes.
+        join: function from what all windows contribute, and the canvas, to features of the canvas.
+        segment: function from features to masks.
+        windows_together: True if all windows of an image are encoded in one batch.
+    """
+
+    encode: Callable[[Tensor], WindowFeatures]
+    join: Callable[[WindowFeatures, Tensor], ImageFeatures]
+    segment: Callable[[ImageFeatures], Masks | RegionMasks]
+    windows_together: bool = False
+
 
 LONGEST_RATIO = 8
 """Largest aspect ratio of a canvas that keeps the image's aspect ratio. A narrower image is
@@ -70,8 +89,10 @@ class InferenceConfig:
             view is resized from the original image, not from the canvas, to the size of a window.
         activation: ``"sigmoid"``, or ``"softmax"`` over the kept categories; ``"none"`` for masks
             of regions, whose scores are sums.
-        merge: values to average where windows overlap, ``"probs"`` or ``"logits"``. Logits suit
-            training-free methods; each category is then averaged over the windows that kept it.
+        merge: values to average where windows overlap, ``"probs"``, ``"logits"`` or ``"features"``.
+            Logits suit training-free methods; each category is then averaged over the windows that
+            kept it. Features are averaged before they are compared with the categories, on the
+            grid of cells, so that the windows' starts are rounded to whole cells.
         scales: factors on `size`; with ``"multi_scale"`` only.
         mirror: True to average with mirrored windows; with ``"multi_scale"`` only.
         views_per_batch: number of views computed at once; None means `VIEWS_PER_BATCH`, or
@@ -112,16 +133,22 @@ class InferenceConfig:
                 f"activation must be 'sigmoid', 'softmax' or 'none', got "
                 f"{excerpt(self.activation)}."
             )
-        if self.merge not in ("probs", "logits"):
-            raise ValueError(f"merge must be 'probs' or 'logits', got {excerpt(self.merge)}.")
+        if self.merge not in ("probs", "logits", "features"):
+            raise ValueError(
+                f"merge must be 'probs', 'logits' or 'features', got {excerpt(self.merge)}."
+            )
+        if self.merge == "features" and (self.mode == "multi_scale" or self.mirror):
+            raise ValueError(
+                "merge='features' needs windows of one scale. Set mode='slide', or merge='probs'."
+            )
         if self.merge == "logits" and self.activation == "none":
             raise ValueError(
                 "merge='logits' needs an activation, but masks of regions have none. Set "
                 "merge='probs'."
             )
-        if self.mode == "slide" and self.merge == "logits" and self.global_view:
+        if self.mode == "slide" and self.merge != "probs" and self.global_view:
             raise ValueError(
-                "merge='logits' cannot be combined with a global view. "
+                f"merge={self.merge!r} cannot be combined with a global view. "
                 "Set global_view=False or merge='probs'."
             )
         if min(self.window, self.stride, self.views_at_once("cpu")) < 1:
@@ -155,7 +182,13 @@ class InferenceConfig:
     @property
     def gives_whole_view(self) -> bool:
         """True if `Scores.features`, the features of the whole image, are provided."""
-        return self.mode == "whole" or (self.mode == "slide" and self.global_view)
+        slides = self.mode == "slide"
+        return self.mode == "whole" or (slides and (self.global_view or self.merge == "features"))
+
+    @property
+    def merged(self) -> str:
+        """Kind of values that are averaged over windows, ``"scores"`` or ``"features"``."""
+        return "features" if self.mode == "slide" and self.merge == "features" else "scores"
 
     @property
     def is_one_view(self) -> bool:
@@ -213,7 +246,11 @@ def _check_scales(config: InferenceConfig) -> None:
 
 
 def merged_scores(
-    image_3HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
+    image_3HW: Tensor,
+    text: TextFeatures,
+    segment: Segment,
+    config: InferenceConfig,
+    stages: Stages | None = None,
 ) -> Scores | RegionScores:
     """Segments one image and merges the scores of its views.
 
@@ -222,6 +259,10 @@ def merged_scores(
         text: features of the vocabulary, stored in the result.
         segment: function that computes the features and masks of a batch of views.
         config: geometry of the views.
+        stages: stages of the method, for ``merge="features"``; None if it cannot merge features.
+
+    Raises:
+        ValueError: ``merge="features"`` with a method that cannot do it.
     """
     image_13HW = image_3HW[None].float()
     if config.mode == "whole":
@@ -229,6 +270,10 @@ def merged_scores(
         return segment_whole(resize(image_13HW, canvas), text, segment, config)
     if config.mode == "multi_scale":
         return multi_scale(image_13HW, text, segment, config)
+    if config.merge == "features":
+        if stages is None:
+            raise ValueError("This method cannot merge features. Set merge='probs'.")
+        return slide_features(image_13HW, text, stages, config)
     return slide(image_13HW, text, segment, config)
 
 
@@ -259,20 +304,18 @@ def segment_whole(
 
 def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
     """Scores from windows of the canvas, averaged where they overlap; see `InferenceConfig`."""
-    height, width = config.canvas(*image_13HW.shape[-2:])
-    canvas_13HW = resize(image_13HW, (height, width))
-    window = config.window
-    origins = [
-        (y, x)
-        for y in window_origins(height, window, config.stride)
-        for x in window_origins(width, window, config.stride)
-    ]
-    views = [canvas_13HW[..., y : y + window, x : x + window] for y, x in origins]
+    canvas_13HW, places = canvas_windows(image_13HW, config)
+    height, width = canvas_13HW.shape[-2:]
+    views_V3yx = torch.cat([canvas_13HW[..., y, x] for y, x in places])
+    size = (views_V3yx.shape[2], views_V3yx.shape[3])
+    batches = [views_V3yx]
     if config.global_view:
-        views.append(resize(image_13HW, (window, window)))
+        whole_13yx = resize(image_13HW, (config.window, config.window))
+        same = size == (config.window, config.window)
+        batches = [torch.cat([views_V3yx, whole_13yx])] if same else [views_V3yx, whole_13yx]
 
     at_once = config.views_at_once(image_13HW.device)
-    results = list(_segment_views(torch.cat(views), segment, at_once))
+    results = [r for views in batches for r in _segment_views(views, segment, at_once)]
     selection = union([masks.selection for _, masks in results])
     device = selection.index_BK.device
     # Localizing the labels 0..T - 1 gives a table: slot in the union for each category.
@@ -284,10 +327,10 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     # if every window kept the same ones, and for probabilities, where other windows count as 0.
     per_category = config.merge == "logits" and _differ(results, selection)
     count_NHW = merged_KHW.new_zeros(len(merged_KHW) if per_category else 1, height, width)
-    for (view, masks), (y, x) in zip(results, origins, strict=False):
-        maps_KHW, slots = _window_maps(view, masks, slot_T, (window, window), config)
-        merged_KHW[slots, y : y + window, x : x + window] += maps_KHW
-        count_NHW[slots if per_category else slice(1), y : y + window, x : x + window] += 1
+    for (view, masks), (y, x) in zip(results, places, strict=False):
+        maps_KHW, slots = _window_maps(view, masks, slot_T, size, config)
+        merged_KHW[slots, y, x] += maps_KHW
+        count_NHW[slots if per_category else slice(1), y, x] += 1
     merged_KHW /= count_NHW.clamp(min=1)
     if config.merge == "logits":
         merged_KHW.masked_fill_(count_NHW == 0, -torch.inf)
@@ -296,11 +339,54 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     features = None
     if config.global_view:
         features, masks = results[-1]
-        probs_KHW, slots = _window_maps(features, masks, slot_T, (window, window), config)
+        size = (config.window, config.window)
+        probs_KHW, slots = _window_maps(features, masks, slot_T, size, config)
         merged_KHW *= 0.5
         for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
             merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
     return Scores(merged_KHW[None], selection, features, text, canvas_13HW)
+
+
+def slide_features(
+    image_13HW: Tensor, text: TextFeatures, stages: Stages, config: InferenceConfig
+) -> Scores:
+    """Scores from features of windows, averaged where they overlap before they are compared.
+
+    All windows together are segmented as one image, the canvas.
+    """
+    canvas_13HW, places = canvas_windows(image_13HW, config)
+    height, width = canvas_13HW.shape[-2:]
+    views_V3yx = torch.cat([canvas_13HW[..., y, x] for y, x in places])
+    together = stages.windows_together
+    at_once = len(views_V3yx) if together else config.views_at_once(image_13HW.device)
+    parts = [stages.encode(chunk_V3yx) for chunk_V3yx in views_V3yx.split(at_once)]
+    starts = [(y.start, x.start) for y, x in places]
+    size = (views_V3yx.shape[2], views_V3yx.shape[3])
+    features = stages.join(splice(parts, starts, size, (height, width)), canvas_13HW)
+    masks = stages.segment(features)
+    if isinstance(masks, RegionMasks):
+        raise ValueError(
+            "merge='features' compares cells of the canvas with categories, but this method "
+            "compares regions. Set merge='probs'."
+        )
+    probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)
+    return Scores(probs_BKHW, masks.selection, features, text, canvas_13HW)
+
+
+def canvas_windows(
+    image_13HW: Tensor, config: InferenceConfig
+) -> tuple[Tensor, list[tuple[slice, slice]]]:
+    """Canvas of an image, and the rows and columns of its windows, all of one size.
+
+    A canvas that is narrower than a window has windows of its own width.
+    """
+    height, width = config.canvas(*image_13HW.shape[-2:])
+    rows, columns = (
+        [slice(start, start + min(config.window, side))
+         for start in window_origins(side, config.window, config.stride)]
+        for side in (height, width)
+    )  # fmt: skip
+    return resize(image_13HW, (height, width)), [(y, x) for y in rows for x in columns]
 
 
 def multi_scale(
@@ -495,7 +581,7 @@ def _window_maps(
     if isinstance(masks, RegionMasks):
         maps_BKHW = region_maps(masks, size)
     else:
-        maps_BKHW = resize(crop_padding(masks.logits_BKHW, features.padding), size)
+        maps_BKHW = resize_image_part(masks.logits_BKHW, size, features.padding)
     if config.merge == "probs":
         maps_BKHW = activate(maps_BKHW, masks.selection, config.activation)
     return masks.selection.pack(maps_BKHW), slot_T[masks.selection.category_N]

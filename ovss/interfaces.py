@@ -41,6 +41,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .layers.splice import WindowFeatures
 from .structures import (
     Alignment,
     ImageFeatures,
@@ -113,6 +114,40 @@ class Encoder(nn.Module, ABC):
 
         Encoders cache the result, except while their text tower is being trained.
         """
+
+
+class SplicedEncoder(Encoder):
+    """Encoder in two stages, between which the features of windows can be spliced.
+
+    With ``merge="features"``, inference runs the first stage on each window and the second one on
+    the canvas. Otherwise both run on each view.
+
+    Attributes:
+        windows_together: True if the first stage needs all windows of an image in one batch.
+    """
+
+    windows_together: bool = False
+
+    @abstractmethod
+    def encode_windows(self, views_V3HW: Tensor) -> WindowFeatures:
+        """Computes what each view contributes.
+
+        Args:
+            views_V3HW: RGB in 0..255.
+        """
+
+    @abstractmethod
+    def join(self, windows: WindowFeatures, canvas_B3HW: Tensor) -> ImageFeatures:
+        """Computes the features of images from what their windows contribute.
+
+        Args:
+            windows: features of B canvases, after splicing.
+            canvas_B3HW: RGB in 0..255.
+        """
+
+    def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
+        """Computes the features of a batch of images, each of which is one window."""
+        return self.join(self.encode_windows(image_B3HW), image_B3HW)
 
 
 class Selector(nn.Module, ABC):

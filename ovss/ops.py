@@ -101,16 +101,41 @@ def crop_padding(maps_BKhw: Tensor, padding: Padding | None) -> Tensor:
     """
     if padding is None:
         return maps_BKhw
-    for dim, (whole, own) in enumerate(zip(padding.padded, padding.image, strict=True), 2):
+    sides = zip(padding.padded, padding.image, padding.start, strict=True)
+    for dim, (whole, own, start) in enumerate(sides, 2):
         cells = maps_BKhw.shape[dim]
         kept = math.ceil(cells * own / whole)
-        if kept * whole == cells * own:
-            maps_BKhw = maps_BKhw.narrow(dim, 0, kept)
+        if kept * whole == cells * own and start * cells % whole == 0:
+            maps_BKhw = maps_BKhw.narrow(dim, start * cells // whole, kept)
         else:
-            cell_M = torch.arange(kept, dtype=torch.float64, device=maps_BKhw.device)
-            centre_M = (cell_M + 0.5) * (own / kept)
-            maps_BKhw = _sample(maps_BKhw, dim, centre_M * (cells / whole) - 0.5)
+            maps_BKhw = _sample_part(maps_BKhw, dim, kept, whole, own, start)
     return maps_BKhw
+
+
+def resize_image_part(maps_BKhw: Tensor, size: tuple[int, int], padding: Padding | None) -> Tensor:
+    """Part of maps of a padded input that shows the image, resized to `size`.
+
+    If `size` is that of the image in the input, the result is that of resizing the maps to the
+    padded input and cutting the padding off.
+
+    Args:
+        maps_BKhw: maps that cover the padded input.
+        size: (height, width) of the result.
+        padding: place of the image; None: the maps cover the image.
+    """
+    if padding is None:
+        return resize(maps_BKhw, size)
+    sides = zip(size, padding.padded, padding.image, padding.start, strict=True)
+    for dim, (length, whole, own, start) in enumerate(sides, 2):
+        maps_BKhw = _sample_part(maps_BKhw, dim, length, whole, own, start)
+    return maps_BKhw
+
+
+def _sample_part(x: Tensor, dim: int, length: int, whole: int, own: int, start: int) -> Tensor:
+    """`length` values along an axis of `whole` pixels, from `start` to `start + own`."""
+    place_M = torch.arange(length, dtype=torch.float64, device=x.device) + 0.5
+    pixel_M = place_M * (own / length) + start
+    return _sample(x, dim, pixel_M * (x.shape[dim] / whole) - 0.5)
 
 
 def _places(old: int, new: int, device: torch.device) -> Tensor:

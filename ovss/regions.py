@@ -52,11 +52,13 @@ OWNERSHIPS = {
 
 @dataclass(frozen=True)
 class Padding:
-    """Place of an image inside a padded input: the image is at the top left.
+    """Place of an image inside a padded input.
 
     Args:
-        padded: (height, width) of the input with its padding at the bottom and on the right.
+        padded: (height, width) of the input with its padding.
         image: (height, width) of the image part.
+        start: (row, column) of the first pixel of the image part. By default the image is at the
+            top left, and the padding at the bottom and on the right.
 
     Raises:
         ValueError: an image that is empty or larger than the padded input.
@@ -64,12 +66,16 @@ class Padding:
 
     padded: tuple[int, int]
     image: tuple[int, int]
+    start: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        if not all(0 < own <= whole for own, whole in zip(self.image, self.padded, strict=True)):
+        if not all(
+            0 < own <= whole - first and first >= 0
+            for own, whole, first in zip(self.image, self.padded, self.start, strict=True)
+        ):
             raise ValueError(
-                f"Padding expects an image of at least 1 x 1 and at most the padded size "
-                f"{self.padded}, got {self.image}."
+                f"Padding expects an image of at least 1 x 1 inside the padded size {self.padded}, "
+                f"got {self.image} at {self.start}."
             )
 
 
@@ -89,6 +95,9 @@ class Proposals:
         padding: place of the image inside the area that the masks cover; None if they cover the
             image itself.
         earlier: proposals of earlier layers, in the order of the layers; in training only.
+
+    Raises:
+        ValueError: padding above or on the left of the image, which masks of regions do not have.
     """
 
     mask_BQhw: Tensor
@@ -101,6 +110,11 @@ class Proposals:
 
     def __post_init__(self) -> None:
         check_axes(self)
+        if self.padding is not None and any(self.padding.start):
+            raise ValueError(
+                f"Proposals expect the image at the top left of the padded input, got it at "
+                f"{self.padding.start}. Choose an encoder that does not centre images."
+            )
 
     @classmethod
     def of_layers(

@@ -8,6 +8,7 @@ images of any size, and to mmengine. The records that flow between the component
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,9 +22,10 @@ from torch import Tensor, nn
 from ovss.io.finite import all_finite
 
 from .compatibility import check_dimensions
-from .inference import InferenceConfig, dense_scores, label_map, merged_scores
-from .interfaces import Decoder
+from .inference import InferenceConfig, Stages, dense_scores, label_map, merged_scores
+from .interfaces import Decoder, Encoder, SplicedEncoder
 from .io.excerpts import excerpt
+from .layers.splice import spliced_features, window_features
 from .proposers.current import current_samples
 from .registry import (
     DECODERS,
@@ -172,14 +174,18 @@ class OpenVocabSegmentor(BaseModel):
 
         highest: list[Tensor] = []
 
-        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks | RegionMasks]:
-            features = self.encoder.encode_image(views_V3HW)
+        def decode(features: ImageFeatures) -> Masks | RegionMasks:
             masks = self.segment(features, text)
             if isinstance(masks, Masks) and masks.logits_BKHW.numel():
                 highest.append(masks.logits_BKHW.amax())
-            return features, masks
+            return masks
 
-        merged = merged_scores(image_3HW, text, segment, self.inference)
+        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks | RegionMasks]:
+            features = self.encoder.encode_image(views_V3HW)
+            return features, decode(features)
+
+        stages = stages_of(self.encoder, decode)
+        merged = merged_scores(image_3HW, text, segment, self.inference, stages)
         # a sigmoid makes 1 of an infinite logit, so an overflow does not show in the probabilities
         return self.post_processed(merged, image_3HW, torch.stack(highest) if highest else None)
 
@@ -218,8 +224,7 @@ class OpenVocabSegmentor(BaseModel):
             if not (tensor.isfinite() | tensor.isneginf()).all():  # -inf excludes a category
                 broken.append((part, kind))
 
-        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks | RegionMasks]:
-            features = self.encoder.encode_image(views_V3HW)
+        def decode(features: ImageFeatures) -> Masks | RegionMasks:
             check("encoder", "image features", features.dense_BChw)
             if features.proposals is not None:
                 check("encoder", "masks of the proposals", features.proposals.mask_BQhw)
@@ -235,10 +240,15 @@ class OpenVocabSegmentor(BaseModel):
             else:
                 check("decoder", "masks", masks.mask_BQhw)
                 check("decoder", "shares", masks.share_BKQ)
-            return features, masks
+            return masks
+
+        def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks | RegionMasks]:
+            features = self.encoder.encode_image(views_V3HW)
+            return features, decode(features)
 
         check("encoder", "text embeddings", text.embeds_TPC)
-        merged_scores(image_3HW, text, segment, self.inference)
+        stages = stages_of(self.encoder, decode)
+        merged_scores(image_3HW, text, segment, self.inference, stages)
         return next(iter(broken), ("post_processor", "scores"))
 
     def label_map(self, scores: Scores | RegionScores, size: tuple[int, int]) -> Tensor:
@@ -332,6 +342,24 @@ class OpenVocabSegmentor(BaseModel):
         return sample
 
 
+def stages_of(encoder: Encoder, segment: Callable[[ImageFeatures], Masks | RegionMasks]) -> Stages:
+    """Stages of a method for ``merge="features"``.
+
+    Args:
+        encoder: encoder of the method.
+        segment: function from features to masks.
+    """
+    if isinstance(encoder, SplicedEncoder):
+        together = encoder.windows_together
+        return Stages(encoder.encode_windows, encoder.join, segment, together)
+    levels = len(encoder.level_dims)
+    return Stages(
+        lambda views_V3HW: window_features(encoder.encode_image(views_V3HW)),
+        lambda windows, _: spliced_features(windows, levels),
+        segment,
+    )
+
+
 def default_criterion(decoder: Decoder) -> dict[str, str]:
     """Config of the loss that fits a decoder."""
     return {"type": "set_matching" if decoder.gives is RegionMasks else "bce"}
@@ -350,9 +378,10 @@ def padded_labels(labels_BHW: Tensor, padding: Padding | None) -> Tensor:
         return labels_BHW
     height, width = labels_BHW.shape[1:]
     scale = height / padding.image[0], width / padding.image[1]
-    bottom = round(padding.padded[0] * scale[0]) - height
-    right = round(padding.padded[1] * scale[1]) - width
-    return F.pad(labels_BHW, (0, right, 0, bottom), value=IGNORE)
+    top, left = round(padding.start[0] * scale[0]), round(padding.start[1] * scale[1])
+    bottom = round(padding.padded[0] * scale[0]) - height - top
+    right = round(padding.padded[1] * scale[1]) - width - left
+    return F.pad(labels_BHW, (left, right, top, bottom), value=IGNORE)
 
 
 def common_vocabulary(data_samples: list) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from .open_clip import OpenCLIPEncoder
 from .open_clip_convnext import OpenCLIPConvNeXtEncoder
+from .proxy import ProxyEncoder
 from .with_proposals import WithProposals
 
-__all__ = ["OpenCLIPConvNeXtEncoder", "OpenCLIPEncoder", "WithProposals"]
+__all__ = ["OpenCLIPConvNeXtEncoder", "OpenCLIPEncoder", "ProxyEncoder", "WithProposals"]

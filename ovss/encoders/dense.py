@@ -36,17 +36,18 @@ def cat_seg(last: LastBlock) -> Tensor:
 
     The residual is the input of the class token, broadcast to all patches, and not the patch's own.
     """
-    return last.finish(last.tokens_BND[:, :1] + last.project(last.v_BND[:, 1:]))
+    return last.finish(last.tokens_BND[:, :1] + last.project(last.patches(last.v_BND)))
 
 
 def maskclip(last: LastBlock) -> Tensor:
     """Each patch's own value, added to its own input (MaskCLIP, ECCV 2022, section 3.2)."""
-    return last.finish(last.tokens_BND[:, 1:] + last.project(last.v_BND[:, 1:]))
+    value_BMD = last.patches(last.v_BND)
+    return last.finish(last.patches(last.tokens_BND) + last.project(value_BMD))
 
 
 def vanilla(last: LastBlock) -> Tensor:
     """Unchanged output of the pre-trained block, with attention between all tokens."""
-    return last.ordinary_BND[:, 1:]
+    return last.patches(last.ordinary_BND)
 
 
 def sclip(last: LastBlock) -> Tensor:
@@ -56,7 +57,7 @@ def sclip(last: LastBlock) -> Tensor:
     added and not averaged, so each row of weights sums to 2.
     """
     output_BND = last.attend(last.heads(last.q_BND)) + last.attend(last.heads(last.k_BND))
-    return last.finish(last.tokens_BND[:, 1:] + last.project(output_BND))
+    return last.finish(last.patches(last.tokens_BND) + last.project(output_BND))
 
 
 def clearclip(last: LastBlock) -> Tensor:
@@ -76,21 +77,27 @@ def naclip(last: LastBlock, std: float = 5.0) -> Tensor:
         last: last block.
         std: standard deviation of the Gaussian g, in patches; 5 in the authors' code.
     """
-    bias_NN = neighbourhood(last.grid, std, last.k_BND.device)
+    bias_NN = neighbourhood(last.grid, std, last.k_BND.device, last.prefix)
     return last.project(last.attend(last.heads(last.k_BND), bias_NN=bias_NN))
 
 
-def neighbourhood(grid: tuple[int, int], std: float, device: torch.device | None = None) -> Tensor:
+def neighbourhood(
+    grid: tuple[int, int], std: float, device: torch.device | None = None, prefix: int = 1
+) -> Tensor:
     """Gaussian ``exp(-distance ** 2 / (2 std ** 2))`` of the distance between patches, (N, N).
 
-    The first row and column belong to the class token and are 0.
+    Args:
+        grid: (h, w).
+        std: standard deviation, in patches.
+        device: device of the result.
+        prefix: number of first rows and columns that are 0, for the class token and registers.
     """
     rows, columns = (torch.arange(length, dtype=torch.float, device=device) for length in grid)
     row_M, column_M = torch.meshgrid(rows, columns, indexing="ij")
     place_M2 = torch.stack([row_M.flatten(), column_M.flatten()], dim=1)
     square_MM = (place_M2[:, None] - place_M2[None]).square().sum(2)
     near_MM = torch.exp(-square_MM / max(2 * std**2, 1e-12))
-    return F.pad(near_MM, (1, 0, 1, 0))
+    return F.pad(near_MM, (prefix, 0, prefix, 0))
 
 
 DENSE_MODES: dict[str, Callable[..., Tensor]] = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ovss.layers.attention import attend
 
@@ -22,15 +23,21 @@ class LastBlock:
 
     Args:
         block: transformer block with ln_1, attn, ls_1, ln_2, mlp and ls_2.
-        tokens_BND: input of the block: the class token, then h * w patches.
+        tokens_BND: input of the block: the class token and registers, then h * w patches.
         grid: (h, w).
         before: preceding blocks with their own inputs, for dense modes that read several blocks.
+        prefix: number of tokens before the patches, the class token and registers.
     """
 
-    block: nn.Module
+    block: Any
     tokens_BND: Tensor
     grid: tuple[int, int]
     before: tuple[LastBlock, ...] = ()
+    prefix: int = 1
+
+    def patches(self, x_BND: Tensor) -> Tensor:
+        """Tokens of the patches, (B, h * w, D)."""
+        return x_BND[:, self.prefix :]
 
     @cached_property
     def normed_BND(self) -> Tensor:
@@ -74,20 +81,20 @@ class LastBlock:
     def attend(self, x_BHNd: Tensor, bias_NN: Tensor | None = None) -> Tensor:
         """Self-self attention ``softmax(x x' / sqrt(d) + bias) v`` of the patches, per head.
 
-        Patches attend to the class token, but the output of the class token is not computed.
+        Patches attend to the class token and registers, whose own output is not computed.
 
         Args:
             x_BHNd: tensor that serves as queries and keys, (B, heads, N, d = D / heads).
             bias_NN: bias on the logits, shared by all heads.
 
         Returns:
-            Output (B, N - 1, D) with the heads concatenated.
+            Output (B, h * w, D) with the heads concatenated.
         """
-        query_BHMd, value_BHNd = x_BHNd[:, :, 1:], self.heads(self.v_BND)
+        query_BHMd, value_BHNd = x_BHNd[:, :, self.prefix :], self.heads(self.v_BND)
         if bias_NN is None:
             out_BHMd = attend(query_BHMd, x_BHNd, value_BHNd)
         else:
-            bias_MN = bias_NN[1:].to(x_BHNd.dtype)
+            bias_MN = bias_NN[self.prefix :].to(x_BHNd.dtype)
             out_BHMd = F.scaled_dot_product_attention(query_BHMd, x_BHNd, value_BHNd, bias_MN)
         return out_BHMd.transpose(1, 2).flatten(2)
 

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ovss.interfaces import Encoder
+from ovss.layers.patches import check_positions
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
 from .architecture import build_clip, check_architecture, read_model_config
-from .dense import dense_mode
+from .dense import LastBlock, dense_mode
 from .learned_context import learned_context
 from .trainable import set_trainable
-from .vit import image_features
+from .vit import image_features, last_block, pooled_embedding, to_joint_space
 from .vocabulary_encoder import VocabularyEncoder
 from .weights import find_pretrained, load_pretrained, preprocess_of
 
@@ -59,6 +60,8 @@ class OpenCLIPEncoder(Encoder):
             size. A smaller one gives finer dense tokens from overlapping patches (PACL's trick, for
             any dense mode): half the distance means four times the tokens. It must divide the patch
             size.
+        positions: rule for resizing position embeddings to the grid of an image, a key of
+            `ovss.layers.patches.POSITION_RULES`. Published methods use different ones.
 
     Raises:
         TypeError: an argument that the dense mode does not have.
@@ -88,6 +91,7 @@ class OpenCLIPEncoder(Encoder):
         prompt_vectors: int = 0,
         train_prompts: bool = False,
         stride: int | None = None,
+        positions: str = "bicubic",
     ) -> None:
         super().__init__()
         config = read_model_config(model)
@@ -100,6 +104,7 @@ class OpenCLIPEncoder(Encoder):
         self.patch_size: tuple[int, int] = visual.patch_size
         self.image_size = whole_cells(image_size, self.patch_size)
         self.stride = _stride(stride, self.patch_size)
+        self.positions = check_positions("OpenCLIPEncoder", positions)
         self.levels = _block_indices("levels", levels, depth)
         layers = range(depth - 1) if attention is True else attention or ()
         self.attention = _block_indices("attention", layers, depth)
@@ -144,7 +149,24 @@ class OpenCLIPEncoder(Encoder):
             self.class_attention,
             self.attention_gradient,
             None if self.training else self.stride,
+            self.positions,
         )
+
+    def last_block(self, pixels_B3HW: Tensor) -> LastBlock:
+        """Runs all blocks of the image tower but the last one.
+
+        Args:
+            pixels_B3HW: normalised pixels; H and W are multiples of the patch size.
+        """
+        return last_block(self.clip.visual, pixels_B3HW, self.positions)
+
+    def to_joint_space(self, tokens_BND: Tensor) -> Tensor:
+        """Output tokens of the last block in the joint space, (B, N, C), not normalised."""
+        return to_joint_space(self.clip.visual, tokens_BND)
+
+    def pooled_embedding(self, last: LastBlock) -> Tensor:
+        """Image embedding of pre-training, (B, C), not normalised."""
+        return pooled_embedding(self.clip.visual, last)
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding per category and template: (T, P, C) float32, L2-normalised.

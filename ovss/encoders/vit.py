@@ -10,7 +10,7 @@ from ovss.structures import ImageFeatures
 
 from .dense import DenseMode, LastBlock
 
-__all__ = ["image_features"]
+__all__ = ["image_features", "last_block", "pooled_embedding", "to_joint_space"]
 
 
 def image_features(
@@ -22,6 +22,7 @@ def image_features(
     class_attention: tuple[int, ...] = (),
     attention_gradient: bool = True,
     stride: int | None = None,
+    positions: str = "bicubic",
 ) -> ImageFeatures:
     """Computes the features of a batch of images in one pass.
 
@@ -35,8 +36,9 @@ def image_features(
         class_attention: 0-based blocks whose attention from the class token is returned.
         attention_gradient: True to let gradients flow through the weights of `attention`.
         stride: distance between patches, see `embed_patches`.
+        positions: rule for position embeddings, see `embed_patches`.
     """
-    tokens_BND, grid = embed_patches(visual, image_B3HW, stride)
+    tokens_BND, grid = embed_patches(visual, image_B3HW, stride, positions)
     *blocks, last_block = visual.transformer.resblocks
     outputs, weights_BNN, class_BHN = {}, [], {}
     before: list[LastBlock] = []
@@ -67,15 +69,36 @@ def image_features(
         class_BHN[len(blocks)] = last_block.attn.weights_from_first(last.normed_BND)[..., 1:]
     class_maps = [class_BHN[index].unflatten(2, grid) for index in class_attention]
     return ImageFeatures(
-        dense_BChw=tokens_as_map(visual.ln_post(dense(last)) @ visual.proj, grid),
-        pooled_BC=_pool(visual, last),
+        dense_BChw=tokens_as_map(to_joint_space(visual, dense(last)), grid),
+        pooled_BC=pooled_embedding(visual, last),
         levels=tuple(outputs[index] for index in levels),
         attention_BNN=torch.stack(weights_BNN).mean(0) if weights_BNN else None,
         class_attention_BMhw=torch.cat(class_maps, dim=1) if class_maps else None,
     )
 
 
-def _pool(visual: nn.Module, last: LastBlock) -> Tensor:
+def last_block(visual: nn.Module, image_B3HW: Tensor, positions: str = "bicubic") -> LastBlock:
+    """Runs all blocks but the last one.
+
+    Args:
+        visual: open_clip's VisionTransformer with `attention.Attention` in its blocks.
+        image_B3HW: normalised pixels; H and W are multiples of the patch size.
+        positions: rule for position embeddings, see `embed_patches`.
+    """
+    tokens_BND, grid = embed_patches(visual, image_B3HW, None, positions)
+    *blocks, last = visual.transformer.resblocks
+    for block in blocks:
+        tokens_BND = tokens_BND + block.ls_1(block.attn(block.ln_1(tokens_BND)))
+        tokens_BND = tokens_BND + block.ls_2(block.mlp(block.ln_2(tokens_BND)))
+    return LastBlock(last, tokens_BND, grid)
+
+
+def to_joint_space(visual: nn.Module, tokens_BND: Tensor) -> Tensor:
+    """Tokens after the final norm and the projection, (B, N, C)."""
+    return visual.ln_post(tokens_BND) @ visual.proj
+
+
+def pooled_embedding(visual: nn.Module, last: LastBlock) -> Tensor:
     """Image embedding of pre-training: the class token's output, or the mean over patches."""
     if visual.pool_type == "tok":
         return visual.ln_post(last.class_token_BD()) @ visual.proj

@@ -107,7 +107,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "views.window": (_length, _PIXELS),
     "views.stride": (_length, _PIXELS),
     "views.global_view": _FLAG,
-    "views.merge": _one_of("probs", "logits", None),
+    "views.merge": _one_of("probs", "logits", "features", None),
     "views.activation": _one_of("sigmoid", "softmax", "none"),
     "views.scales": (_scales, "numbers above 0"),
     "views.mirror": _one_of(True, False),
