@@ -10,7 +10,7 @@ from ovss.structures import ImageFeatures
 
 from .dense import DenseMode, LastBlock
 
-__all__ = ["image_features"]
+__all__ = ["image_features", "pooled_embedding"]
 
 
 def image_features(
@@ -68,14 +68,14 @@ def image_features(
     class_maps = [class_BHN[index].unflatten(2, grid) for index in class_attention]
     return ImageFeatures(
         dense_BChw=tokens_as_map(visual.ln_post(dense(last)) @ visual.proj, grid),
-        pooled_BC=_pool(visual, last),
+        pooled_BC=pooled_embedding(visual, last),
         levels=tuple(outputs[index] for index in levels),
         attention_BNN=torch.stack(weights_BNN).mean(0) if weights_BNN else None,
         class_attention_BMhw=torch.cat(class_maps, dim=1) if class_maps else None,
     )
 
 
-def _pool(visual: nn.Module, last: LastBlock) -> Tensor:
+def pooled_embedding(visual: nn.Module, last: LastBlock) -> Tensor:
     """Image embedding of pre-training: the class token's output, or the mean over patches."""
     if visual.pool_type == "tok":
         return visual.ln_post(last.class_token_BD()) @ visual.proj
