@@ -11,7 +11,7 @@ _base_ = ["maskclip_vit-b16.py"]
 custom_imports = dict(imports=["ovss_plugins.training_free"])
 protocol = "clip_surgery"
 model = dict(
-    encoder=dict(dense=dict(_delete_=True, type="clip_surgery", depth=6)),
+    encoder=dict(dense=dict(_delete_=True, type="clip_surgery", depth=6), positions="bilinear"),
     head=dict(_delete_=True, type="FeatureSurgeryHead", sharpness=2.0),
     inference=dict(_delete_=True, mode="whole", size=512, activation="softmax"),
 )

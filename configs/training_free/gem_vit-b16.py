@@ -1,4 +1,4 @@
-"""Training-free: values, keys and queries each attend to themselves, in seven blocks.
+"""Training-free: values, keys and queries each attend to themselves, in six blocks.
 
 Paper: Grounding Everything: Emerging Localization Properties in Vision-Language
        Transformers (GEM), CVPR 2024, arXiv 2312.00878.
@@ -10,6 +10,8 @@ mIoU:  not run here.
 _base_ = ["maskclip_vit-b16.py"]
 protocol = "gem"
 model = dict(
-    encoder=dict(dense=dict(_delete_=True, type="gem", depth=7, iterations=1)),
+    encoder=dict(
+        dense=dict(_delete_=True, type="gem", depth=6, iterations=1), positions="antialias"
+    ),
     inference=dict(_delete_=True, mode="whole", size=448, activation="softmax"),
 )

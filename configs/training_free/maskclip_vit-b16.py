@@ -15,6 +15,7 @@ model = dict(
         pretrained="openai",
         image_size=None,
         dense="maskclip",
+        positions="scale_factor",
         trainable="none",
     ),
     selector=dict(type="KeepAll"),

@@ -32,7 +32,7 @@ def clip_surgery(last: LastBlock, depth: int = 6) -> Tensor:
 
 
 def gem(
-    last: LastBlock, depth: int = 7, iterations: int = 1, inv_temperature: float | None = None
+    last: LastBlock, depth: int = 6, iterations: int = 1, inv_temperature: float | None = None
 ) -> Tensor:
     """Second path with the mean of refined self-self attention of values, keys and queries.
 
@@ -40,7 +40,8 @@ def gem(
 
     Args:
         last: last block, and the blocks before it.
-        depth: number of last blocks in the second path; 7 in the authors' code for ViT-B.
+        depth: number of last blocks in the second path. The authors' code for ViT-B has depth 7 and
+            loops over the last 6 blocks.
         iterations: number of refinement steps, each of which moves tokens towards similar tokens
             before attention weights are computed; 1 in the authors' code.
         inv_temperature: factor on the cosines before each softmax. None means, as published, the

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ovss.interfaces import Encoder
+from ovss.layers.patches import check_positions
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
@@ -59,6 +60,8 @@ class OpenCLIPEncoder(Encoder):
             size. A smaller one gives finer dense tokens from overlapping patches (PACL's trick, for
             any dense mode): half the distance means four times the tokens. It must divide the patch
             size.
+        positions: rule for resizing position embeddings to the grid of an image, a key of
+            `ovss.layers.patches.POSITION_RULES`. Published methods use different ones.
 
     Raises:
         TypeError: an argument that the dense mode does not have.
@@ -88,6 +91,7 @@ class OpenCLIPEncoder(Encoder):
         prompt_vectors: int = 0,
         train_prompts: bool = False,
         stride: int | None = None,
+        positions: str = "bicubic",
     ) -> None:
         super().__init__()
         config = read_model_config(model)
@@ -100,6 +104,7 @@ class OpenCLIPEncoder(Encoder):
         self.patch_size: tuple[int, int] = visual.patch_size
         self.image_size = whole_cells(image_size, self.patch_size)
         self.stride = _stride(stride, self.patch_size)
+        self.positions = check_positions("OpenCLIPEncoder", positions)
         self.levels = _block_indices("levels", levels, depth)
         layers = range(depth - 1) if attention is True else attention or ()
         self.attention = _block_indices("attention", layers, depth)
@@ -144,6 +149,7 @@ class OpenCLIPEncoder(Encoder):
             self.class_attention,
             self.attention_gradient,
             None if self.training else self.stride,
+            self.positions,
         )
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:

@@ -22,6 +22,7 @@ def image_features(
     class_attention: tuple[int, ...] = (),
     attention_gradient: bool = True,
     stride: int | None = None,
+    positions: str = "bicubic",
 ) -> ImageFeatures:
     """Computes the features of a batch of images in one pass.
 
@@ -35,8 +36,9 @@ def image_features(
         class_attention: 0-based blocks whose attention from the class token is returned.
         attention_gradient: True to let gradients flow through the weights of `attention`.
         stride: distance between patches, see `embed_patches`.
+        positions: rule for position embeddings, see `embed_patches`.
     """
-    tokens_BND, grid = embed_patches(visual, image_B3HW, stride)
+    tokens_BND, grid = embed_patches(visual, image_B3HW, stride, positions)
     *blocks, last_block = visual.transformer.resblocks
     outputs, weights_BNN, class_BHN = {}, [], {}
     before: list[LastBlock] = []

@@ -8,28 +8,73 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["embed_patches", "resize_positions", "tokens_as_map"]
+from ovss.io.excerpts import excerpt
+
+__all__ = [
+    "POSITION_RULES",
+    "check_positions",
+    "embed_patches",
+    "resize_positions",
+    "tokens_as_map",
+]
 
 
-def resize_positions(positions_ND: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Resizes position embeddings to another grid: bicubic, without antialiasing.
+POSITION_RULES = {
+    "bicubic": "bicubic, sampled at the centres of the new cells",
+    "scale_factor": "bicubic, sampled as for a grid larger by 0.1 cell (DINO, SCLIP, NACLIP)",
+    "antialias": "bicubic with antialiasing (GEM, timm)",
+    "bilinear": "bilinear, sampled at the centres of the new cells (CLIP Surgery, LSeg)",
+}
+"""Rules for resizing position embeddings to the grid of an image."""
 
-    The embedding of the class token is unchanged.
+
+def check_positions(where: str, rule: str) -> str:
+    """Checks the name of a rule for position embeddings, and returns it.
+
+    Raises:
+        ValueError: an unknown rule.
+    """
+    if rule not in POSITION_RULES:
+        raise ValueError(
+            f"{where}.positions must be one of {', '.join(POSITION_RULES)}, got {excerpt(rule)}. "
+            f"Choose one of them."
+        )
+    return rule
+
+
+def resize_positions(
+    positions_ND: Tensor,
+    old: tuple[int, int],
+    new: tuple[int, int],
+    rule: str = "bicubic",
+    prefix: int = 1,
+) -> Tensor:
+    """Resizes position embeddings to another grid.
+
+    The embeddings of the first tokens, such as the class token, are unchanged.
 
     Args:
-        positions_ND: 1 + old height * old width rows, class token first.
+        positions_ND: prefix + old height * old width rows.
         old: current grid (height, width).
         new: requested grid (height, width).
+        rule: key of `POSITION_RULES`.
+        prefix: number of tokens before the patches.
     """
     if old == new:
         return positions_ND
-    grid_1Dhw = positions_ND[1:].float().T.unflatten(1, old)[None]
-    grid_1Dhw = F.interpolate(grid_1Dhw, size=new, mode="bicubic", align_corners=False)
-    return torch.cat([positions_ND[:1], grid_1Dhw[0].flatten(1).T.to(positions_ND.dtype)])
+    grid_1Dhw = positions_ND[prefix:].float().T.unflatten(1, old)[None]
+    if rule == "scale_factor":
+        # The factor itself sets where to sample; it is not derived from the sizes of the grids.
+        factor = ((new[0] + 0.1) / old[0], (new[1] + 0.1) / old[1])
+        grid_1Dhw = F.interpolate(grid_1Dhw, scale_factor=factor, mode="bicubic")
+    else:
+        mode = "bilinear" if rule == "bilinear" else "bicubic"
+        grid_1Dhw = F.interpolate(grid_1Dhw, new, mode=mode, antialias=rule == "antialias")
+    return torch.cat([positions_ND[:prefix], grid_1Dhw[0].flatten(1).T.to(positions_ND.dtype)])
 
 
 def embed_patches(
-    visual: Any, image_B3HW: Tensor, stride: int | None = None
+    visual: Any, image_B3HW: Tensor, stride: int | None = None, positions: str = "bicubic"
 ) -> tuple[Tensor, tuple[int, int]]:
     """Computes the input tokens of the first block, (B, 1 + h * w, D), and the grid (h, w).
 
@@ -41,6 +86,7 @@ def embed_patches(
         image_B3HW: normalised pixels.
         stride: distance between neighbouring patches; None for that of the tower. With a smaller
             one, patches overlap, and each is centred on the cell that it stands for.
+        positions: rule for the position embeddings of another grid, a key of `POSITION_RULES`.
     """
     pixels_B3HW = image_B3HW.to(visual.conv1.weight.dtype)
     if stride is None or (stride, stride) == visual.conv1.stride:
@@ -50,7 +96,8 @@ def embed_patches(
     grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
     class_B1D = visual.class_embedding.to(patches_BDhw.dtype).expand(len(patches_BDhw), 1, -1)
     tokens_BND = torch.cat([class_B1D, patches_BDhw.flatten(2).transpose(1, 2)], dim=1)
-    positions_ND = resize_positions(visual.positional_embedding, visual.grid_size, grid)
+    table_ND = visual.positional_embedding
+    positions_ND = resize_positions(table_ND, visual.grid_size, grid, positions)
     return visual.ln_pre(tokens_BND + positions_ND.to(tokens_BND.dtype)), grid
 
 

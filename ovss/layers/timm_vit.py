@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.io.excerpts import excerpt
+
+from .patches import check_positions, resize_positions
 
 __all__ = ["TimmViT"]
 
@@ -18,11 +19,12 @@ class TimmViT(nn.Module):
     """Vision transformer of timm that gives the tokens after some of its blocks.
 
     The tokens are those between two blocks, without the final norm, which is left out like the
-    classifier. Positions are resized bilinearly to the grid of the image.
+    classifier. Positions are resized to the grid of the image.
 
     Args:
         model: timm model such as ``vit_large_patch16_384``.
         blocks: 0-based blocks whose outputs are given, ascending.
+        positions: rule for resizing position embeddings, a key of `patches.POSITION_RULES`.
 
     Attributes:
         patch: side of a patch in pixels.
@@ -35,8 +37,9 @@ class TimmViT(nn.Module):
 
     trunk: Any
 
-    def __init__(self, model: str, blocks: Sequence[int]) -> None:
+    def __init__(self, model: str, blocks: Sequence[int], positions: str = "bilinear") -> None:
         super().__init__()
+        self.positions = check_positions("TimmViT", positions)
         import timm
         from timm.models.vision_transformer import VisionTransformer
 
@@ -68,22 +71,14 @@ class TimmViT(nn.Module):
         grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
         class_B1D = trunk.cls_token.expand(len(image_B3HW), -1, -1)
         x_BND = torch.cat([class_B1D, patches_BDhw.flatten(2).transpose(1, 2)], dim=1)
-        x_BND = x_BND + self._positions(grid)
+        old = trunk.patch_embed.grid_size
+        x_BND = x_BND + resize_positions(trunk.pos_embed[0], old, grid, self.positions)
         outputs = []
         for index, block in enumerate(trunk.blocks[: self.blocks[-1] + 1]):
             x_BND = block(x_BND)
             if index in self.blocks:
                 outputs.append(x_BND)
         return outputs, grid
-
-    def _positions(self, grid: tuple[int, int]) -> Tensor:
-        positions_1ND: Tensor = self.trunk.pos_embed
-        old = self.trunk.patch_embed.grid_size
-        if grid == tuple(old):
-            return positions_1ND
-        map_1Dhw = positions_1ND[:, 1:].transpose(1, 2).unflatten(2, old)
-        map_1Dhw = F.interpolate(map_1Dhw, size=grid, mode="bilinear", align_corners=False)
-        return torch.cat([positions_1ND[:, :1], map_1Dhw.flatten(2).transpose(1, 2)], dim=1)
 
     def from_published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames weights of timm; final norm and classifier are left out."""

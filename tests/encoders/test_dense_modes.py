@@ -195,7 +195,7 @@ def test_every_mode_takes_any_grid_and_keeps_images_apart(tiny, name):
             ValueError,
             "inv_temperature of",
         ),
-        ("gem", ValueError, r"gem reads the last 7 blocks.*tower has 3.*depth=N.*1\.\.3"),
+        ("gem", ValueError, r"gem reads the last 6 blocks.*tower has 3.*depth=N.*1\.\.3"),
         (dict(type="clip_surgery", depth=0), ValueError, "reads the last 0 blocks"),
     ],
 )

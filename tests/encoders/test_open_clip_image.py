@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -153,6 +155,43 @@ def test_positions_resize_like_the_official_code_and_keep_the_class_token():
     assert torch.equal(resized[0], positions[0])
     torch.testing.assert_close(resized[1:], expected)
     assert resize_positions(positions, (14, 14), (14, 14)) is positions
+
+
+def cubic(row: torch.Tensor, place: float) -> float:
+    """Value of a row between two cells, by the cubic kernel with a = -0.75."""
+    left, total = math.floor(place), 0.0
+    for tap in range(left - 1, left + 3):
+        x = abs(place - tap)
+        weight = 1.25 * x**3 - 2.25 * x**2 + 1 if x <= 1 else -0.75 * (x**3 - 5 * x**2 + 8 * x - 4)
+        total += weight * float(row[min(max(tap, 0), len(row) - 1)])
+    return total
+
+
+def test_positions_of_published_methods_are_sampled_differently():
+    values = torch.rand(8)
+    table = torch.cat([torch.full((2, 1), 9.0), values.expand(8, 8).reshape(64, 1)])
+
+    def row(rule, length=12):
+        resized = resize_positions(table, (8, 8), (8, length), rule, prefix=2)
+        assert resized[:2].flatten().tolist() == [9.0, 9.0]
+        return resized[2:].view(8, length)[4]
+
+    def expected(divisor):
+        return torch.tensor([cubic(values, (i + 0.5) * 8 / divisor - 0.5) for i in range(12)])
+
+    torch.testing.assert_close(row("bicubic"), expected(12))
+    torch.testing.assert_close(row("scale_factor"), expected(12.1))
+    line = F.interpolate(values[None, None], 12, mode="linear")[0, 0]
+    torch.testing.assert_close(row("bilinear"), line)
+    values = torch.tensor([1.0, 0, 1, 0, 1, 0, 1, 0])  # stripes: a small grid averages or hits
+    table = torch.cat([torch.full((2, 1), 9.0), values.expand(8, 8).reshape(64, 1)])
+    spread = {rule: row(rule, 3).sub(0.5).abs().max() for rule in ("antialias", "bicubic")}
+    assert spread["antialias"] < 0.2 < spread["bicubic"]
+
+
+def test_unknown_rule_for_positions_is_named(tiny):
+    with pytest.raises(ValueError, match=r"OpenCLIPEncoder\.positions must be one of bicubic"):
+        OpenCLIPEncoder(str(tiny()), positions="cubic")
 
 
 def last_block_flops(tiny_path, dense: str) -> int:
