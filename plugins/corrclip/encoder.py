@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.encoders import OpenCLIPEncoder
 from ovss.encoders.last_block import LastBlock
 from ovss.encoders.vit import pooled_embedding
 from ovss.interfaces import Encoder, Proposer
@@ -91,9 +92,13 @@ class CorrCLIPEncoder(Encoder):
         self.spatial, self.sharpness, self.eps = spatial, sharpness, eps
         self.spatial_weight, self.semantic_weight = spatial_weight, semantic_weight
         self._check()
-        self.clip = self.inner.clip
         self.joint_dim = self.inner.joint_dim
         self.reads_labels = self.proposer.reads_labels
+
+    @property
+    def clip(self) -> Any:
+        """CLIP model of open_clip."""
+        return self.inner.clip
 
     def encode_image(self, image_B3HW: Tensor) -> ImageFeatures:
         """Computes the features of a batch of views or images.
@@ -159,9 +164,7 @@ class CorrCLIPEncoder(Encoder):
             map_BDhw = self._cut(image_B3HW, (grid[0] * self.finer, grid[1] * self.finer), views)
         return F.normalize(map_BDhw, dim=1)
 
-    def _cut(
-        self, image_B3HW: Tensor, size: tuple[int, int], views: CurrentViews | None
-    ) -> Tensor:
+    def _cut(self, image_B3HW: Tensor, size: tuple[int, int], views: CurrentViews | None) -> Tensor:
         """Features of the whole image, sampled on a grid of each view."""
         if views is None:
             return resize(self.vfm(image_B3HW), size)
@@ -187,9 +190,7 @@ class CorrCLIPEncoder(Encoder):
         if views is None:
             map_BYX, most = self._paint(image_B3HW)
             return torch.stack([nearest(map_YX, size) for map_YX in map_BYX]), most
-        map_1YX, most = views.once(
-            (id(self), "regions"), lambda: self._paint(views.image_13HW)
-        )
+        map_1YX, most = views.once((id(self), "regions"), lambda: self._paint(views.image_13HW))
         maps = [nearest(view_of(map_1YX[0], place, 0), size) for place in views.places]
         return torch.stack(maps), most
 
@@ -241,7 +242,7 @@ class CorrCLIPEncoder(Encoder):
     def _check(self) -> None:
         """Checks that the parts fit together."""
         encoder, proposer = self.inner, self.proposer
-        if encoder.tower != "vit" or not isinstance(getattr(encoder, "positions", None), str):
+        if not isinstance(encoder, OpenCLIPEncoder):
             raise ValueError(
                 f"CorrCLIPEncoder expects an OpenCLIPEncoder as clip, got "
                 f"{type(encoder).__name__}. Set clip=dict(type='OpenCLIPEncoder', ...)."
