@@ -66,8 +66,8 @@ class TimmFeatures(nn.Module):
         trunk = timm.create_model(model, num_classes=0, **self.timm_options) if known else None
         if not isinstance(trunk, VisionTransformer) or trunk.pos_embed is None:
             raise ValueError(
-                f"Expected a plain vision transformer of timm, got {excerpt(model)}. Choose another "
-                f"model, such as vit_base_patch8_224.dino."
+                f"Expected a plain vision transformer of timm, got {excerpt(model)}. Choose "
+                f"another model, such as vit_base_patch8_224.dino."
             )
         if features not in FEATURES:
             raise ValueError(

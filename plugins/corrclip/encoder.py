@@ -1,4 +1,4 @@
-"""CorrCLIPEncoder: CLIP whose last block attends inside regions, by the features of another model."""
+"""CorrCLIPEncoder: CLIP whose last block attends inside regions, by another model's features."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ovss.encoders import OpenCLIPEncoder
 from ovss.encoders.last_block import LastBlock
@@ -19,7 +19,6 @@ from ovss.layers.current_view import CurrentViews, current_views, nearest, sampl
 from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.layers.pixels import prepare_pixels
 from ovss.layers.region_tokens import TokenSight, run_block, run_with_regions
-from ovss.layers.timm_features import TimmFeatures
 from ovss.ops import resize
 from ovss.registry import ENCODERS, PROPOSERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
