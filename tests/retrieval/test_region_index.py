@@ -112,7 +112,7 @@ def test_what_was_written_before_an_error_stays(tmp_path):
 def test_another_model_and_other_shapes_are_refused(tmp_path):
     with RegionIndexWriter(tmp_path, MAKER) as writer:
         writer.add("a.jpg", *regions(3, 0))
-        with pytest.raises(RegionIndexError, match=r"a\.jpg have the shapes"):
+        with pytest.raises(RegionIndexError, match=r"b\.jpg have the shapes"):
             writer.add("b.jpg", unit(3, 5), regions(3, 0)[1])
     with pytest.raises(RegionIndexError, match="fingerprint is abc in the index, but xyz here"):
         RegionIndexWriter(tmp_path, IndexMaker(4, (3, 2), "xyz"))
@@ -125,7 +125,7 @@ def test_another_model_and_other_shapes_are_refused(tmp_path):
         (lambda index: "{", "not JSON"),
         (lambda index: json.dumps({**index, "format": 7}), "has the format 7"),
         (lambda index: json.dumps({**index, "maker": {"key_dim": 4}}), "lacks or misuses"),
-        (lambda index: json.dumps({**index, "parts": [{"number": "../x", "rows": 1, "images": []}]}),
+        (lambda index: json.dumps({**index, "parts": [dict(number="../x", rows=1, images=[])]}),
          "not whole numbers"),
         (lambda index: json.dumps({**index, "parts": [{**index["parts"][0], "rows": 4}]}),
          r"shape \(3, 4\) instead of \(4, 4\)"),
