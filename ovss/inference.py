@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from torch import Tensor
 from .axes import take
 from .io.excerpts import excerpt
 from .io.option_values import check_range, check_values
+from .layers.current_view import CurrentViews, ViewPlace, views_of
 from .layers.region_maps import Blocks, region_blocks, region_maps
 from .layers.scale_views import MapMean, open_starts, resize_aligned, scaled_size
 from .layers.splice import WindowFeatures, splice
@@ -267,7 +268,8 @@ def merged_scores(
     image_13HW = image_3HW[None].float()
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
-        return segment_whole(resize(image_13HW, canvas), text, segment, config)
+        with views_of(CurrentViews(image_13HW, (ViewPlace.whole(canvas),))):
+            return segment_whole(resize(image_13HW, canvas), text, segment, config)
     if config.mode == "multi_scale":
         return multi_scale(image_13HW, text, segment, config)
     if config.merge == "features":
@@ -308,14 +310,19 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     height, width = canvas_13HW.shape[-2:]
     views_V3yx = torch.cat([canvas_13HW[..., y, x] for y, x in places])
     size = (views_V3yx.shape[2], views_V3yx.shape[3])
-    batches = [views_V3yx]
+    batches, current = [views_V3yx], _current(image_13HW, canvas_13HW, places)
     if config.global_view:
         whole_13yx = resize(image_13HW, (config.window, config.window))
         same = size == (config.window, config.window)
         batches = [torch.cat([views_V3yx, whole_13yx])] if same else [views_V3yx, whole_13yx]
+        whole = ViewPlace.whole((height, width))
+        current = replace(current, places=(*current.places, whole))
 
     at_once = config.views_at_once(image_13HW.device)
-    results = [r for views in batches for r in _segment_views(views, segment, at_once)]
+    results: list[tuple[ImageFeatures, Masks | RegionMasks]] = []
+    for views in batches:
+        shown = current.part(slice(len(results), len(results) + len(views)))
+        results += _segment_views(views, segment, at_once, shown)
     selection = union([masks.selection for _, masks in results])
     device = selection.index_BK.device
     # Localizing the labels 0..T - 1 gives a table: slot in the union for each category.
@@ -359,7 +366,10 @@ def slide_features(
     views_V3yx = torch.cat([canvas_13HW[..., y, x] for y, x in places])
     together = stages.windows_together
     at_once = len(views_V3yx) if together else config.views_at_once(image_13HW.device)
-    parts = [stages.encode(chunk_V3yx) for chunk_V3yx in views_V3yx.split(at_once)]
+    current, parts = _current(image_13HW, canvas_13HW, places), []
+    for start, chunk_V3yx in zip(range(0, len(views_V3yx), at_once), views_V3yx.split(at_once)):
+        with views_of(current.part(slice(start, start + at_once))):
+            parts.append(stages.encode(chunk_V3yx))
     starts = [(y.start, x.start) for y, x in places]
     size = (views_V3yx.shape[2], views_V3yx.shape[3])
     features = stages.join(splice(parts, starts, size, (height, width)), canvas_13HW)
@@ -389,6 +399,17 @@ def canvas_windows(
     return resize(image_13HW, (height, width)), [(y, x) for y in rows for x in columns]
 
 
+def _current(
+    image_13HW: Tensor, canvas_13HW: Tensor, windows: list[tuple[slice, slice]]
+) -> CurrentViews:
+    """Windows of a canvas as the encoder can ask for them."""
+    canvas = (canvas_13HW.shape[2], canvas_13HW.shape[3])
+    places = (
+        ViewPlace(canvas, y.start, x.start, y.stop - y.start, x.stop - x.start) for y, x in windows
+    )
+    return CurrentViews(image_13HW, tuple(places))
+
+
 def multi_scale(
     image_13HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
 ) -> Scores:
@@ -397,10 +418,10 @@ def multi_scale(
     A window is mirrored together with the black pixels that fill it up.
     """
     size = (image_13HW.shape[2], image_13HW.shape[3])
-    mean = MapMean()
+    mean, whole = MapMean(), CurrentViews(image_13HW, ())
     for scale in config.scales:
         canvas_13YX = resize_aligned(image_13HW, scaled_size(size, config.longest_side(scale)))
-        maps_KYX, weight_KYX, selection = _scale_maps(canvas_13YX, segment, config)
+        maps_KYX, weight_KYX, selection = _scale_maps(canvas_13YX, segment, config, whole)
         if weight_KYX.shape[1:] != (1, 1):
             weight_KYX = resize_aligned(weight_KYX[None], size)[0]
         mean.add(resize_aligned(maps_KYX[None], size)[0], weight_KYX, selection)
@@ -411,7 +432,7 @@ def multi_scale(
 
 
 def _scale_maps(
-    canvas_13YX: Tensor, segment: Segment, config: InferenceConfig
+    canvas_13YX: Tensor, segment: Segment, config: InferenceConfig, whole: CurrentViews
 ) -> tuple[Tensor, Tensor, Selection]:
     """Mean maps (K, Y, X) of the windows of a canvas, their weights, and their categories.
 
@@ -425,9 +446,13 @@ def _scale_maps(
         (slice(y, y + config.window), slice(x, x + config.window)) for y in rows for x in columns
     ]
     views_V3YX = torch.cat([padded_13YX[..., y, x] for y, x in places])
+    at_once, side = config.views_at_once(canvas_13YX.device), config.window
+    shown = [ViewPlace((height, width), y, x, side, side) for y in rows for x in columns]
     if config.mirror:
         views_V3YX = torch.cat([views_V3YX, views_V3YX.flip(3)])
-    results = list(_segment_views(views_V3YX, segment, config.views_at_once(canvas_13YX.device)))
+        shown += [replace(place, mirrored=True) for place in shown]
+    current = replace(whole, places=tuple(shown))
+    results = list(_segment_views(views_V3YX, segment, at_once, current))
     selection = union([masks.selection for _, masks in results])
     every_11T = torch.arange(selection.num_categories, device=selection.index_BK.device)[None, None]
     slot_T, kept = selection.localize(every_11T)[0, 0], selection.index_BK.shape[1]
@@ -554,11 +579,12 @@ def _dtype(scores: Scores | RegionScores | Masks | RegionMasks) -> torch.dtype:
 
 
 def _segment_views(
-    views_V3HW: Tensor, segment: Segment, batch: int
+    views_V3HW: Tensor, segment: Segment, batch: int, current: CurrentViews
 ) -> Iterator[tuple[ImageFeatures, Masks | RegionMasks]]:
     """Computes the views in batches and yields their results one by one."""
-    for chunk_V3HW in views_V3HW.split(batch):
-        features, masks = segment(chunk_V3HW)
+    for start, chunk_V3HW in zip(range(0, len(views_V3HW), batch), views_V3HW.split(batch)):
+        with views_of(current.part(slice(start, start + batch))):
+            features, masks = segment(chunk_V3HW)
         for i in range(len(chunk_V3HW)):
             one = slice(i, i + 1)
             yield take(features, B=one), take(masks, B=one)

@@ -24,6 +24,7 @@ POSITION_RULES = {
     "scale_factor": "bicubic, sampled as for a grid larger by 0.1 cell (DINO, SCLIP, NACLIP)",
     "antialias": "bicubic with antialiasing (GEM, timm)",
     "bilinear": "bilinear, sampled at the centres of the new cells (CLIP Surgery, LSeg)",
+    "square": "bilinear to a square of the longer side, of which the top left is used (C-RADIO)",
 }
 """Rules for resizing position embeddings to the grid of an image."""
 
@@ -67,6 +68,9 @@ def resize_positions(
         # The factor itself sets where to sample; it is not derived from the sizes of the grids.
         factor = ((new[0] + 0.1) / old[0], (new[1] + 0.1) / old[1])
         grid_1Dhw = F.interpolate(grid_1Dhw, scale_factor=factor, mode="bicubic")
+    elif rule == "square":
+        square_1Dhw = F.interpolate(grid_1Dhw, (max(new), max(new)), mode="bilinear")
+        grid_1Dhw = square_1Dhw[:, :, : new[0], : new[1]]
     else:
         mode = "bilinear" if rule == "bilinear" else "bicubic"
         grid_1Dhw = F.interpolate(grid_1Dhw, new, mode=mode, antialias=rule == "antialias")

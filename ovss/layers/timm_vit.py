@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ovss.io.excerpts import excerpt
 
-from .patches import check_positions, resize_positions
+from .patches import check_positions
+from .timm_tokens import tower_input
 
 __all__ = ["TimmViT"]
 
@@ -67,12 +67,7 @@ class TimmViT(nn.Module):
             image_B3HW: normalised pixels; H and W are multiples of the patch size.
         """
         trunk = self.trunk
-        patches_BDhw = trunk.patch_embed.proj(image_B3HW)
-        grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
-        class_B1D = trunk.cls_token.expand(len(image_B3HW), -1, -1)
-        x_BND = torch.cat([class_B1D, patches_BDhw.flatten(2).transpose(1, 2)], dim=1)
-        old = trunk.patch_embed.grid_size
-        x_BND = x_BND + resize_positions(trunk.pos_embed[0], old, grid, self.positions)
+        x_BND, grid = tower_input(trunk, image_B3HW, self.positions)
         outputs = []
         for index, block in enumerate(trunk.blocks[: self.blocks[-1] + 1]):
             x_BND = block(x_BND)

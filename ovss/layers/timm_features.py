@@ -1,0 +1,112 @@
+"""Vision transformers of timm as sources of frozen feature maps, such as DINO and C-RADIO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ovss.io.excerpts import excerpt
+
+from .patches import check_positions, tokens_as_map
+from .pixels import prepare_pixels, register_pixel_statistics
+from .timm_tokens import tower_input
+
+__all__ = ["FEATURES", "TimmFeatures"]
+
+FEATURES = {
+    "tokens": "output tokens of the patches after the final norm",
+    "query_key": "sum of queries and keys of the last block, all heads in a row",
+}
+"""Kinds of features."""
+
+
+class TimmFeatures(nn.Module):
+    """Vision transformer of timm that gives one feature map of an image.
+
+    Images keep their size, rounded to whole patches. The weights stay frozen.
+
+    Args:
+        model: timm model with its tag, such as ``vit_base_patch8_224.dino``. The tag sets the
+            statistics of the pixels.
+        features: key of `FEATURES`.
+        positions: rule for resizing position embeddings, a key of `patches.POSITION_RULES`.
+        image_size: side of the images to which the position embeddings belong; None for that of the
+            model.
+
+    Attributes:
+        patch: side of a patch in pixels.
+        dim: number of channels.
+
+    Raises:
+        ValueError: a model that is not a plain vision transformer, or an unknown option.
+    """
+
+    trunk: Any
+    mean_311: Tensor
+    std_311: Tensor
+
+    def __init__(
+        self,
+        model: str,
+        features: str = "tokens",
+        positions: str = "scale_factor",
+        image_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        import timm
+        from timm.models.vision_transformer import VisionTransformer
+
+        self.timm_options: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
+        known = timm.is_model(model)
+        trunk: Any = timm.create_model(model, num_classes=0, **self.timm_options) if known else None
+        if not isinstance(trunk, VisionTransformer) or trunk.pos_embed is None:
+            raise ValueError(
+                f"Expected a plain vision transformer of timm, got {excerpt(model)}. Choose "
+                f"another model, such as vit_base_patch8_224.dino."
+            )
+        if features not in FEATURES:
+            raise ValueError(
+                f"TimmFeatures.features must be {' or '.join(FEATURES)}, got {excerpt(features)}."
+            )
+        self.features = features
+        self.positions = check_positions("TimmFeatures", positions)
+        if features == "query_key":
+            trunk.norm = nn.Identity()
+        trunk.fc_norm = trunk.head_drop = trunk.head = nn.Identity()
+        self.trunk = trunk.requires_grad_(False)
+        self.patch: int = trunk.patch_embed.patch_size[0]
+        self.dim: int = trunk.embed_dim
+        known_as = trunk.pretrained_cfg
+        pixels = [[255 * value for value in known_as[key]] for key in ("mean", "std")]
+        register_pixel_statistics(self, pixels)
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        """Feature map (B, D, h, w).
+
+        Args:
+            image_B3HW: RGB in 0..255, of any size.
+        """
+        cell = (self.patch, self.patch)
+        pixels_B3HW = prepare_pixels(image_B3HW, self.mean_311, self.std_311, None, cell)
+        trunk = self.trunk
+        x_BND, grid = tower_input(trunk, pixels_B3HW, self.positions)
+        first = trunk.num_prefix_tokens
+        *blocks, last = trunk.blocks
+        for block in blocks:
+            x_BND = block(x_BND)
+        if self.features == "tokens":
+            return tokens_as_map(trunk.norm(last(x_BND))[:, first:], grid)
+        normed_BMD = last.norm1(x_BND)[:, first:]
+        query_BMD, key_BMD, _ = last.attn.qkv(normed_BMD).chunk(3, dim=2)
+        return tokens_as_map(query_BMD + key_BMD, grid)
+
+    def from_published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Renames weights of timm; those that the features do not need are left out."""
+        unused = ["head.", "fc_norm.", "pre_logits."] + ["norm."] * (self.features == "query_key")
+        return {
+            f"trunk.{name}": value
+            for name, value in tensors.items()
+            if not name.startswith(tuple(unused))
+        }
