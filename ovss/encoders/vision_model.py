@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import Encoder
@@ -17,14 +16,20 @@ from ovss.io.deferred import weights_are_deferred
 from ovss.io.excerpts import excerpt, some_of
 from ovss.io.option_values import check_range
 from ovss.io.weight_files import read_weights
-from ovss.layers.patches import check_positions
-from ovss.layers.pixels import normalize_pixels, register_pixel_statistics, whole_cells
-from ovss.layers.timm_tokens import is_plain_tower, patch_of, tower_tokens
+from ovss.layers.patches import check_positions, tokens_as_map
+from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
+from ovss.layers.timm_tokens import is_plain_tower, patch_of, tower_input, tower_tokens
 from ovss.registry import ENCODERS, check_arguments
 
 from .open_clip import OpenCLIPEncoder
 
-__all__ = ["EncoderFeatures", "VisionModel", "build_vision_model"]
+__all__ = ["FEATURES", "EncoderFeatures", "VisionModel", "build_vision_model"]
+
+FEATURES = {
+    "tokens": "tokens of the patches after the last block and the final norm",
+    "query_key": "sum of queries and keys of the last block, all heads in a row (CorrCLIP)",
+}
+"""Kinds of features of a plain vision transformer."""
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
@@ -32,9 +37,9 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 class VisionModel(nn.Module):
     """Image encoder of timm whose last tokens serve as features: never trains.
 
-    Plain vision transformers (DINO, DINOv2 with registers, DINOv3, MAE, RADIO) give the normed
-    tokens of their last block, without class token and registers. SAM's encoder (``samvit_*``)
-    gives the output of its neck.
+    Plain vision transformers (DINO, DINOv2 with registers, DINOv3, MAE, RADIO) give features of
+    their patches, without class token and registers. SAM's encoder (``samvit_*``) gives the output
+    of its neck.
 
     Args:
         model: timm model such as ``vit_base_patch8_224.dino``. Mean and standard deviation of the
@@ -42,11 +47,14 @@ class VisionModel(nn.Module):
         pretrained: timm model with its tag, whose weights are downloaded unless they are cached;
             path of a weight file, in timm's or the authors' names; or None for random weights.
         size: side in pixels to which images are resized before this model, such as 1024 for SAM;
-            None keeps the size of the image.
+            None keeps the size of the image, rounded to whole patches.
         positions: rule for the position embeddings of another grid, a key of
             `patches.POSITION_RULES`; DINO's own code uses ``scale_factor``.
         mean: mean of the pixels in 0..1; None for that of the tag.
         std: standard deviation of the pixels in 0..1; None for that of the tag.
+        features: key of `FEATURES`.
+        native: side in pixels of the images to which the position embeddings belong; None for that
+            of the model.
 
     Attributes:
         patch: (height, width) of a patch in pixels.
@@ -67,12 +75,15 @@ class VisionModel(nn.Module):
         positions: str = "scale_factor",
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        features: str = "tokens",
+        native: int | None = None,
     ) -> None:
         super().__init__()
         import timm
 
         self.positions = check_positions("VisionModel", positions)
-        self.trunk: Any = _trunk(model)
+        self.trunk: Any = _trunk(model, native)
+        self.features = self._checked(features)
         self.is_sam = not is_plain_tower(self.trunk)
         self.patch: tuple[int, int] = (
             tuple(self.trunk.patch_embed.patch_size) if self.is_sam else patch_of(self.trunk)
@@ -94,16 +105,45 @@ class VisionModel(nn.Module):
         """Features (B, D, h, w).
 
         Args:
-            image_B3HW: RGB in 0..255; H and W are multiples of the patch, unless `size` is set.
+            image_B3HW: RGB in 0..255, of any size.
         """
-        if self.size is not None:
-            image_B3HW = F.interpolate(image_B3HW, size=self.size, mode="bilinear")
-        pixels_B3HW = normalize_pixels(image_B3HW, self.mean_311, self.std_311)
-        pixels_B3HW = pixels_B3HW.to(self.trunk.patch_embed.proj.weight.dtype)
+        pixels_B3HW = prepare_pixels(
+            image_B3HW, self.mean_311, self.std_311, self.size, self.patch
+        ).to(self.trunk.patch_embed.proj.weight.dtype)
         if self.is_sam:
             return self.trunk.forward_features(pixels_B3HW)
+        if self.features == "query_key":
+            return self._query_key(pixels_B3HW)
         tokens_BND, grid = tower_tokens(self.trunk, pixels_B3HW, self.positions)
-        return tokens_BND.transpose(1, 2).unflatten(2, grid)
+        return tokens_as_map(tokens_BND, grid)
+
+    def _query_key(self, pixels_B3HW: Tensor) -> Tensor:
+        x_BND, grid = tower_input(self.trunk, pixels_B3HW, self.positions)
+        *blocks, last = self.trunk.blocks
+        for block in blocks:
+            x_BND = block(x_BND)
+        normed_BMD = last.norm1(x_BND)[:, self.trunk.num_prefix_tokens :]
+        query_BMD, key_BMD, _ = last.attn.qkv(normed_BMD).chunk(3, dim=2)
+        return tokens_as_map(query_BMD + key_BMD, grid)
+
+    def _checked(self, features: str) -> str:
+        """Checks the kind of features, and returns it.
+
+        Raises:
+            ValueError: an unknown kind, or one that this model does not have.
+        """
+        from timm.models.vision_transformer import VisionTransformer
+
+        if features not in FEATURES:
+            raise ValueError(
+                f"VisionModel.features must be {' or '.join(FEATURES)}, got {excerpt(features)}."
+            )
+        if features == "query_key" and not isinstance(self.trunk, VisionTransformer):
+            raise ValueError(
+                f"VisionModel(features='query_key') expects a plain vision transformer of timm, "
+                f"got a {type(self.trunk).__name__}. Set features='tokens'."
+            )
+        return features
 
 
 class EncoderFeatures(nn.Module):
@@ -155,8 +195,8 @@ def build_vision_model(config: dict[str, Any]) -> VisionModel | EncoderFeatures:
     return EncoderFeatures(encoder, encoder.patch_size)
 
 
-def _trunk(model: str) -> Any:
-    """Module of timm without a classifier.
+def _trunk(model: str, native: int | None) -> Any:
+    """Module of timm without a classifier, for images of `native` pixels a side.
 
     Raises:
         ValueError: a model that is not supported.
@@ -165,7 +205,8 @@ def _trunk(model: str) -> Any:
     from timm.models.vision_transformer_sam import VisionTransformerSAM
 
     if timm.is_model(model):
-        trunk = timm.create_model(model, num_classes=0)
+        options: dict[str, Any] = {} if native is None else {"img_size": native}
+        trunk = timm.create_model(model, num_classes=0, **options)
         if isinstance(trunk, VisionTransformerSAM) or is_plain_tower(trunk):
             return trunk
     close = difflib.get_close_matches(model, timm.list_models(module="vision_transformer"), n=1)

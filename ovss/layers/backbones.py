@@ -16,7 +16,6 @@ from ovss.io.weight_files import read_weights
 
 from .resnet import ResNet
 from .swin import Swin
-from .timm_features import TimmFeatures
 from .timm_vit import TimmViT
 
 __all__ = ["BACKBONES", "build_backbone"]
@@ -25,7 +24,6 @@ BACKBONES: dict[str, Callable[..., Any]] = {
     "ResNet": ResNet,
     "Swin": Swin,
     "TimmViT": TimmViT,
-    "TimmFeatures": TimmFeatures,
 }
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
@@ -59,8 +57,7 @@ def build_backbone(config: dict[str, Any]) -> Any:
 
 def _load(backbone: Any, pretrained: str) -> None:
     """Loads published weights; everything of the backbone must be among them."""
-    options = backbone.timm_options if isinstance(backbone, TimmFeatures) else {}
-    tensors = backbone.from_published(_published(pretrained, options))
+    tensors = backbone.from_published(_published(pretrained))
     expected = backbone.state_dict()
     missing = [name for name in expected if name not in tensors]
     unknown = [name for name in tensors if name not in expected]
@@ -77,13 +74,8 @@ def _load(backbone: Any, pretrained: str) -> None:
     backbone.load_state_dict(tensors)
 
 
-def _published(pretrained: str, options: dict[str, Any]) -> dict[str, Tensor]:
-    """Tensors of a weight file, or of a timm model, which is downloaded unless it is cached.
-
-    Args:
-        pretrained: file, or name of a timm model.
-        options: further arguments of the timm model.
-    """
+def _published(pretrained: str) -> dict[str, Tensor]:
+    """Tensors of a weight file, or of a timm model, which is downloaded unless it is cached."""
     if pretrained.endswith(SUFFIXES) or "/" in pretrained:
         if not Path(pretrained).is_file():
             raise FileNotFoundError(
@@ -99,7 +91,7 @@ def _published(pretrained: str, options: dict[str, Any]) -> dict[str, Tensor]:
         )
     try:
         with torch.device("cpu"):
-            return timm.create_model(pretrained, pretrained=True, **options).state_dict()
+            return timm.create_model(pretrained, pretrained=True).state_dict()
     except Exception as error:  # the network, the hub client and the disk raise many kinds
         raise RuntimeError(
             f"The backbone weights {pretrained!r} are not cached and could not be downloaded "

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ovss.encoders import OpenCLIPEncoder
 from ovss.encoders.last_block import LastBlock
+from ovss.encoders.vision_model import build_vision_model
 from ovss.encoders.vit import pooled_embedding
 from ovss.interfaces import Encoder, Proposer
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
-from ovss.layers.backbones import build_backbone
 from ovss.layers.current_view import CurrentViews, current_views, nearest, sample_view, view_of
 from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.layers.pixels import prepare_pixels
@@ -46,8 +46,8 @@ class CorrCLIPEncoder(Encoder):
     Args:
         clip: config of an `OpenCLIPEncoder`, the CLIP model.
         proposer: config of a `Proposer`, which gives the masks.
-        vfm: arguments of `ovss.layers.timm_features.TimmFeatures`, the model without text, with
-            ``pretrained``; None takes queries and keys of CLIP's own last block.
+        vfm: arguments of `ovss.encoders.vision_model.VisionModel`, the model without text;
+            None takes queries and keys of CLIP's own last block.
         whole: True to run this model once on the whole image and to cut its map for each window;
             False to run it on each window.
         finer: side of the grid of dense tokens relative to CLIP's grid, with `whole`. Otherwise the
@@ -83,7 +83,7 @@ class CorrCLIPEncoder(Encoder):
         super().__init__()
         self.inner: Any = ENCODERS.build(clip)
         self.proposer: Proposer = PROPOSERS.build(proposer)
-        self.vfm = None if vfm is None else build_backbone({"type": "TimmFeatures", **vfm})
+        self.vfm = None if vfm is None else build_vision_model(vfm)
         weights = dict(spatial_weight=spatial_weight, semantic_weight=semantic_weight)
         check_range("CorrCLIPEncoder", 0, spatial=spatial, sharpness=sharpness, eps=eps, **weights)
         check_range("CorrCLIPEncoder", 1, finer=finer)
