@@ -13,7 +13,7 @@ from ovss.interfaces import PostProcessor
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.registry import POSTPROCESSORS
-from ovss.structures import Scores, Selection, TextFeatures, Vocabulary, split_synonyms
+from ovss.structures import Scores, Selection, Vocabulary, split_synonyms
 from ovss.vocabularies import load_names
 
 
@@ -83,7 +83,8 @@ class Background(PostProcessor):
         probs_BKHW = scores.probs_BKHW.new_zeros(shape)
         every_11T = torch.arange(old.num_categories, device=ground_T.device)[None, None]
         small_BT = self._small(scores, ground_T)
-        own_T = _same_category(scores.text, target) if not self.own_word else None
+        category_T = scores.text.category_T
+        own_T = category_T == category_T[target] if not self.own_word else None
         for image in range(old.batch):
             slot_T = take(new, B=slice(image, image + 1)).localize(every_11T)[0, 0]
             ground_HW = probs_BKHW[image, slot_T[target]]
@@ -118,10 +119,7 @@ class Background(PostProcessor):
         """(B, T) categories that win too few pixels; None if the area does not matter."""
         if not self.area:
             return None
-        owner_T = scores.text.owner_T
-        if owner_T is None:
-            owner_T = torch.arange(len(ground_T))
-        owner_T = owner_T.to(ground_T.device)
+        owner_T = scores.text.category_T.to(ground_T.device)
         best_BN = scores.labels_BHW().flatten(1)
         count_BT = torch.zeros(len(best_BN), len(owner_T), device=best_BN.device)
         front_BN = (~ground_T)[best_BN]
@@ -132,14 +130,6 @@ class Background(PostProcessor):
 
 def _label(name: str) -> str:
     return split_synonyms(name.lower())[0]
-
-
-def _same_category(text: TextFeatures, target: int) -> Tensor:
-    """(T,) names of the same category as `target`."""
-    owner_T = text.owner_T
-    if owner_T is None:
-        owner_T = torch.arange(len(text.embeds_TPC), device=text.embeds_TPC.device)
-    return owner_T == owner_T[target]
 
 
 def _selection(old: Selection, ground_T: Tensor, target: int) -> Selection:
