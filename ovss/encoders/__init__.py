@@ -3,6 +3,13 @@
 from .open_clip import OpenCLIPEncoder
 from .open_clip_convnext import OpenCLIPConvNeXtEncoder
 from .proxy import ProxyEncoder
+from .timm_clip import TimmCLIPEncoder
 from .with_proposals import WithProposals
 
-__all__ = ["OpenCLIPConvNeXtEncoder", "OpenCLIPEncoder", "ProxyEncoder", "WithProposals"]
+__all__ = [
+    "OpenCLIPConvNeXtEncoder",
+    "OpenCLIPEncoder",
+    "ProxyEncoder",
+    "TimmCLIPEncoder",
+    "WithProposals",
+]

@@ -22,6 +22,7 @@ __all__ = [
     "check_architecture",
     "check_convnext",
     "check_text",
+    "check_timm",
     "read_model_config",
     "with_dropout",
 ]
@@ -76,7 +77,10 @@ def _vit_problem(config: dict[str, Any]) -> str | None:
     """Reason why `OpenCLIPEncoder` does not support an image tower, or None."""
     vision = config["vision_cfg"]
     if vision.get("timm_model_name"):
-        return f"its image tower is timm's {vision['timm_model_name']}, not open_clip's own ViT"
+        return (
+            f"its image tower is timm's {vision['timm_model_name']}, not open_clip's own ViT; use "
+            f"TimmCLIPEncoder or OpenCLIPConvNeXtEncoder"
+        )
     if isinstance(vision.get("layers"), (list, tuple)):
         return "its image tower is a ResNet, not a ViT"
     if vision.get("attentional_pool"):
@@ -99,6 +103,25 @@ def _convnext_problem(config: dict[str, Any]) -> str | None:
     if vision.get("timm_pool") or vision.get("timm_proj") not in ("linear", "mlp"):
         return "its image head is not a projection of the mean over cells"
     return None
+
+
+def _timm_problem(config: dict[str, Any]) -> str | None:
+    """Reason why `TimmCLIPEncoder` does not support an image tower, or None."""
+    import timm
+
+    from .timm_tower import tower_problem
+
+    vision = config["vision_cfg"]
+    name = vision.get("timm_model_name")
+    if not name:
+        return "its image tower is open_clip's own, not one of timm; use OpenCLIPEncoder"
+    if not timm.is_model(name):
+        return f"its image tower {name} is not a model of the installed timm"
+    if vision.get("timm_pool") in ("abs_attn", "rot_attn"):
+        return f"its image pool {vision['timm_pool']!r} does not give dense tokens"
+    with torch.device("meta"):
+        trunk = timm.create_model(name, num_classes=0)
+    return tower_problem(trunk, vision.get("timm_pool", "avg"))
 
 
 def _text_problem(config: dict[str, Any]) -> str | None:
@@ -140,6 +163,17 @@ def check_convnext(model: str, config: dict[str, Any]) -> None:
     reason = _convnext_problem(config) or _text_problem(config)
     if reason:
         raise ValueError(f"{model} cannot be used with OpenCLIPConvNeXtEncoder because {reason}.")
+
+
+def check_timm(model: str, config: dict[str, Any]) -> None:
+    """Checks that `TimmCLIPEncoder` supports an architecture.
+
+    Raises:
+        ValueError: an unsupported architecture. The message gives the reason.
+    """
+    reason = _timm_problem(config) or _text_problem(config)
+    if reason:
+        raise ValueError(f"{model} cannot be used with TimmCLIPEncoder because {reason}.")
 
 
 def check_text(model: str, config: dict[str, Any]) -> None:
@@ -192,7 +226,7 @@ def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
             if "transformer" in parts:
                 split_attention(parts["transformer"].resblocks)
                 speed_up_mlp(parts["transformer"].resblocks)
-            elif "trunk" in parts:  # timm's ConvNeXt
+            elif "stages" in dict(parts["trunk"].named_children()):  # timm's ConvNeXt
                 for stage in parts["trunk"].stages:
                     speed_up_mlp(stage.blocks)
     if fill:

@@ -18,6 +18,7 @@ from ovss.structures import ImageFeatures, Padding, TextFeatures, Vocabulary
 
 from .open_clip import OpenCLIPEncoder
 from .proxy_attention import ProxyOptions, proxy_tokens, proxy_weights
+from .timm_clip import TimmCLIPEncoder
 from .vision_model import build_vision_model
 
 __all__ = ["ProxyEncoder", "centred_padding", "pad_with_colour"]
@@ -115,7 +116,7 @@ class ProxyEncoder(Encoder):
         return ", ".join(f"{name}={value}" for name, value in asdict(self.proxy).items())
 
 
-def build_clip_encoder(config: dict, where: str) -> OpenCLIPEncoder:
+def build_clip_encoder(config: dict, where: str) -> OpenCLIPEncoder | TimmCLIPEncoder:
     """Builds an encoder of CLIP whose last block can be taken apart.
 
     Args:
@@ -126,10 +127,10 @@ def build_clip_encoder(config: dict, where: str) -> OpenCLIPEncoder:
         ValueError: another encoder.
     """
     encoder = ENCODERS.build(config)
-    if not isinstance(encoder, OpenCLIPEncoder):
+    if not isinstance(encoder, (OpenCLIPEncoder, TimmCLIPEncoder)):
         raise ValueError(
-            f"{where} expects an OpenCLIPEncoder as `clip`, got {type(encoder).__name__}. Choose "
-            f"another encoder."
+            f"{where} expects an OpenCLIPEncoder or a TimmCLIPEncoder as `clip`, got "
+            f"{type(encoder).__name__}. Choose another encoder."
         )
     return encoder
 

@@ -67,7 +67,12 @@ def _hub_tokenizer(name: str, length: int, config: dict[str, Any], options: dict
     mode = config.get("tokenizer_mode")
     try:
         return HFTokenizer(name, context_length=length, tokenizer_mode=mode, **options)
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
+        raise RuntimeError(
+            f"The tokenizer {name!r} comes from the Hugging Face hub and needs the package "
+            f"transformers ({error}). Install it with: pip install 'ovss[tokenizers]'"
+        ) from error
+    except (OSError, ValueError) as error:
         raise RuntimeError(
             f"The tokenizer {name!r} could not be loaded from the Hugging Face hub ({error}). "
             f"Connect to a network for the first use, or copy it into the hub's cache (HF_HOME)."

@@ -75,14 +75,29 @@ def preprocess_of(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of the pixels in pre-training, in 0..255.
 
-    They come from ``preprocess_cfg`` of the model config, or from open_clip's record of the tag, or
-    else are those of CLIP.
+    They come from ``preprocess_cfg`` of the model config, or from open_clip's record of the tag.
+    Without a tag they are those of the tags of the architecture, if all of these agree, or else
+    those of CLIP.
     """
     known = config.get("preprocess_cfg")
     if known is None:
-        known = tag_config(model, pretrained) if pretrained and _is_tag(pretrained) else {}
+        is_tag = pretrained is not None and _is_tag(pretrained)
+        known = tag_config(model, pretrained) if is_tag else _common_statistics(model)
     mean, std = known.get("mean") or CLIP_MEAN, known.get("std") or CLIP_STD
     return tuple(255 * value for value in mean), tuple(255 * value for value in std)
+
+
+def _common_statistics(model: str) -> dict[str, Any]:
+    """Mean and std of all tags of an architecture; empty if they differ, or if it has none."""
+    from open_clip import list_pretrained_tags_by_model
+
+    found = []
+    for tag in list_pretrained_tags_by_model(model):
+        record = tag_config(model, tag)
+        found.append((record.get("mean") or CLIP_MEAN, record.get("std") or CLIP_STD))
+    if not found or any(pair != found[0] for pair in found):
+        return {}
+    return {"mean": found[0][0], "std": found[0][1]}
 
 
 def load_pretrained(clip: nn.Module, model: str, path: Path) -> None:

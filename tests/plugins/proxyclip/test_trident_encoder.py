@@ -105,7 +105,8 @@ def test_weights_cover_the_image_without_its_padding():
 
 @torch.no_grad()
 def test_the_whole_method_merges_features(clip):
-    proxy = dict(clip=clip, vfm=dict(model="test_vit"), multiple=16)
+    proxy = dict(clip=clip, vfm=dict(model="test_vit"), multiple=16,
+                 proxy=dict(beta=0.9, mean="batch"))  # fmt: skip
     model = build_model(
         dict(
             type="OpenVocabSegmentor",
@@ -127,6 +128,8 @@ def test_the_whole_method_merges_features(clip):
         )
     ).eval()
     encoder = model.encoder
+    for parameter in encoder.proxy.vfm.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
     image = make_images(1, 120)[0][:, :60]
     text = model.encode_vocabulary(("cat, kitten", "dog"))
     scores = model.scores(image, text)
