@@ -79,7 +79,7 @@ def without_pretrained(encoder: Mapping[str, Any]) -> dict[str, Any]:
 def _without(value: Any) -> Any:
     if isinstance(value, Mapping):
         return without_pretrained(value)
-    return [_without(item) for item in value] if isinstance(value, list) else value
+    return type(value)(map(_without, value)) if type(value) in (list, tuple) else value
 
 
 def pretrained_block(encoder: dict[str, Any]) -> dict[str, Any]:

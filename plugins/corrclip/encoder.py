@@ -18,12 +18,13 @@ from ovss.io.option_values import check_range
 from ovss.layers.current_view import CurrentViews, current_views, nearest, sample_view, view_of
 from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.layers.pixels import prepare_pixels
-from ovss.layers.region_tokens import TokenSight, run_block, run_with_regions
+from ovss.layers.region_tokens import run_block
 from ovss.ops import resize
 from ovss.registry import ENCODERS, PROPOSERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
 
 from .regions import PAINTING, compact, merge_regions, paint, region_distances, scope_weights
+from .tower import attended, run_tower, spread_tokens
 
 __all__ = ["CorrCLIPEncoder"]
 
@@ -105,30 +106,41 @@ class CorrCLIPEncoder(Encoder):
         Args:
             image_B3HW: RGB in 0..255.
         """
-        encoder, views = self.inner, current_views(len(image_B3HW))
+        return self.encode_with(self.inner, self.spatial, image_B3HW)
+
+    def encode_with(self, encoder: Any, spatial: int, image_B3HW: Tensor) -> ImageFeatures:
+        """Features of another CLIP model with the regions and similarities of this encoder.
+
+        Args:
+            encoder: `OpenCLIPEncoder` that holds the CLIP model.
+            spatial: number of its outputs in the spatial branch.
+            image_B3HW: RGB in 0..255.
+        """
+        views, visual = current_views(len(image_B3HW)), encoder.clip.visual
         pixels_B3HW = prepare_pixels(
             image_B3HW, encoder.mean_311, encoder.std_311, encoder.image_size, encoder.patch_size
         )
-        visual = self.clip.visual
         tokens_BND, grid = embed_patches(visual, pixels_B3HW, None, encoder.positions)
         unit_BDhw = self.similar_features(image_B3HW, pixels_B3HW, grid, views)
         cells = (unit_BDhw.shape[2], unit_BDhw.shape[3])
         region_Bhw, most = self.region_maps(image_B3HW, cells, views)
         region_Bhw, most = self._merged(region_Bhw, unit_BDhw, most)
         coarse_Bgg = torch.stack([nearest(region_hw, grid) for region_hw in region_Bhw])
-        inputs, region_BKD, last = self._run(tokens_BND, grid, coarse_Bgg, most)
+        passed = run_tower(
+            visual, tokens_BND, coarse_Bgg, most, spatial, bool(self.semantic_weight)
+        )
         unit_BND = unit_BDhw.flatten(2).transpose(1, 2)
         weights_BNN = scope_weights(unit_BND, region_Bhw.flatten(1), self.sharpness)
-        dense_BND = visual.ln_post(_attended(last, inputs[0], weights_BNN, cells))
-        if self.spatial:
-            mean_BND = torch.stack(inputs[1:]).mean(0)
-            path_BND = visual.ln_post(_attended(last, mean_BND, weights_BNN, cells))
+        dense_BND = visual.ln_post(attended(passed.last, passed.inputs[0], weights_BNN, cells))
+        if spatial:
+            mean_BND = torch.stack(passed.inputs[1:]).mean(0)
+            path_BND = visual.ln_post(attended(passed.last, mean_BND, weights_BNN, cells))
             dense_BND = dense_BND + self.spatial_weight * path_BND
         if self.semantic_weight:
-            semantic_BND = visual.ln_post(_spread(region_BKD, coarse_Bgg, cells))
+            semantic_BND = visual.ln_post(spread_tokens(passed.region_BKD, coarse_Bgg, cells))
             dense_BND = dense_BND + self.semantic_weight * semantic_BND
         dense_BChw = tokens_as_map(dense_BND @ visual.proj, cells)
-        return ImageFeatures(dense_BChw, pooled_embedding(visual, last))
+        return ImageFeatures(dense_BChw, pooled_embedding(visual, passed.last))
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding per category and template, see `OpenCLIPEncoder`."""
@@ -160,21 +172,26 @@ class CorrCLIPEncoder(Encoder):
             size = (pixels_B3HW.shape[2], pixels_B3HW.shape[3])
             map_BDhw = self.vfm(resize(image_B3HW.float(), size))
         else:
-            map_BDhw = self._cut(image_B3HW, (grid[0] * self.finer, grid[1] * self.finer), views)
+            size = (grid[0] * self.finer, grid[1] * self.finer)
+            if views is None:
+                map_BDhw = resize(self.vfm(image_B3HW), size)
+            else:
+                parts = [sample_view(self.canvas_features(p.canvas, views), p, size)
+                         for p in views.places]  # fmt: skip
+                map_BDhw = torch.cat(parts)
         return F.normalize(map_BDhw, dim=1)
 
-    def _cut(self, image_B3HW: Tensor, size: tuple[int, int], views: CurrentViews | None) -> Tensor:
-        """Features of the whole image, sampled on a grid of each view."""
-        if views is None:
-            return resize(self.vfm(image_B3HW), size)
+    def canvas_features(self, canvas: tuple[int, int], views: CurrentViews) -> Tensor:
+        """Features (1, D, h, w) of the whole image at the size of a canvas."""
+        assert self.vfm is not None
+        vfm = self.vfm
+        return views.once(
+            (id(self), "features", canvas), lambda: vfm(resize(views.image_13HW, canvas))
+        )
 
-        def whole(canvas: tuple[int, int]) -> Tensor:
-            return views.once(
-                (id(self), "features", canvas),
-                lambda: self.vfm(resize(views.image_13HW, canvas)),
-            )
-
-        return torch.cat([sample_view(whole(p.canvas), p, size) for p in views.places])
+    def canvas_regions(self, views: CurrentViews) -> tuple[Tensor, int]:
+        """Region of each pixel of the whole image, (1, Y, X), and the largest possible value."""
+        return views.once((id(self), "regions"), lambda: self._paint(views.image_13HW))
 
     def region_maps(
         self, image_B3HW: Tensor, size: tuple[int, int], views: CurrentViews | None
@@ -189,7 +206,7 @@ class CorrCLIPEncoder(Encoder):
         if views is None:
             map_BYX, most = self._paint(image_B3HW)
             return torch.stack([nearest(map_YX, size) for map_YX in map_BYX]), most
-        map_1YX, most = views.once((id(self), "regions"), lambda: self._paint(views.image_13HW))
+        map_1YX, most = self.canvas_regions(views)
         maps = [nearest(view_of(map_1YX[0], place, 0), size) for place in views.places]
         return torch.stack(maps), most
 
@@ -214,29 +231,6 @@ class CorrCLIPEncoder(Encoder):
         distance_BKK = region_distances(number_BN, count_B, unit_BND, largest)
         merged_BN = merge_regions(number_BN, count_B, distance_BKK, self.eps)
         return merged_BN.unflatten(1, size), largest
-
-    def _run(
-        self, tokens_BND: Tensor, grid: tuple[int, int], region_Bgg: Tensor, most: int
-    ) -> tuple[list[Tensor], Tensor, LastBlock]:
-        """Patches before the last block and after earlier ones, region tokens, and last block."""
-        *blocks, last_block = self.clip.visual.transformer.resblocks
-        slot_K = torch.arange(most, device=region_Bgg.device)[:, None]
-        inside_B1KN = (region_Bgg.flatten(1)[:, None] == slot_K)[:, None]
-        sight = TokenSight(inside_B1KN, sees_class=True, sees_itself=False)
-        region_BKD = tokens_BND[:, :1].expand(-1, most, -1)
-        inputs: list[Tensor] = []
-        for block in blocks:
-            if self.semantic_weight:
-                ordinary, region_BKD = run_with_regions([block], tokens_BND, region_BKD, sight)
-                assert ordinary is not None
-                tokens_BND = ordinary
-            else:
-                tokens_BND = run_block(block, tokens_BND)
-            inputs = [tokens_BND[:, 1:], *inputs[: self.spatial]]
-        if self.semantic_weight:
-            last = [last_block]
-            _, region_BKD = run_with_regions(last, tokens_BND, region_BKD, sight, finish=False)
-        return inputs, region_BKD, LastBlock(last_block, tokens_BND, grid)
 
     def _check(self) -> None:
         """Checks that the parts fit together."""
@@ -269,20 +263,3 @@ class CorrCLIPEncoder(Encoder):
                     f"Incompatible components: {type(proposer).__name__} expects {name}={needs}, "
                     f"but {type(encoder).__name__} produces {name}={gives}."
                 )
-
-
-def _attended(
-    last: LastBlock, tokens_BND: Tensor, weights_BMM: Tensor, cells: tuple[int, int]
-) -> Tensor:
-    """Value path of the last block on a finer grid (B, M, D), without residual and MLP."""
-    block = last.block
-    value_BDhw = tokens_as_map(block.attn.value(block.ln_1(tokens_BND)), last.grid)
-    value_BMD = resize(value_BDhw, cells).flatten(2).transpose(1, 2)
-    return last.project(weights_BMM @ value_BMD)
-
-
-def _spread(region_BKD: Tensor, region_Bgg: Tensor, cells: tuple[int, int]) -> Tensor:
-    """Token of the region of each cell, (B, M, D)."""
-    fine_Bhw = torch.stack([nearest(region_gg, cells) for region_gg in region_Bgg])
-    index_BM1 = fine_Bhw.flatten(1)[:, :, None]
-    return region_BKD.gather(1, index_BM1.expand(-1, -1, region_BKD.shape[2]))

@@ -9,7 +9,14 @@ from torch import Tensor
 from ovss.ops import crop_padding
 from ovss.structures import Proposals
 
-__all__ = ["compact", "merge_regions", "paint", "region_distances", "scope_weights"]
+__all__ = [
+    "compact",
+    "merge_regions",
+    "paint",
+    "region_distances",
+    "region_means",
+    "scope_weights",
+]
 
 PAINTING = {
     "area": "by ascending area, so that larger regions lie over smaller ones",
@@ -113,3 +120,28 @@ def scope_weights(unit_BND: Tensor, region_BN: Tensor, sharpness: float) -> Tens
     # a cell may always attend to itself, so that a constant image has weights as well
     allowed_BNN.diagonal(dim1=1, dim2=2).fill_(True)
     return (sharpness * cosine_BNN).masked_fill_(~allowed_BNN, -torch.inf).softmax(2)
+
+
+def region_means(map_Chw: Tensor, region_YX: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Mean of a feature map over each region (K, C), and the number of pixels of each (K,).
+
+    A pixel has the features of the cell that it lies in, so that regions smaller than a cell have a
+    mean as well.
+
+    Args:
+        map_Chw: features.
+        region_YX: region of each pixel, 0..most - 1, at any resolution.
+        most: K.
+    """
+    size = (map_Chw.shape[1], map_Chw.shape[2])
+    row_Y, column_X = (
+        (torch.arange(side, device=region_YX.device) * cells).div(side, rounding_mode="floor")
+        for side, cells in zip(region_YX.shape, size, strict=True)
+    )
+    cell_YX = row_Y[:, None] * size[1] + column_X
+    count_KN = map_Chw.new_zeros(most * size[0] * size[1])
+    place_M = (region_YX * (size[0] * size[1]) + cell_YX).flatten()
+    count_KN.index_add_(0, place_M, torch.ones_like(place_M, dtype=count_KN.dtype))
+    count_KN = count_KN.view(most, -1)
+    count_K = count_KN.sum(1)
+    return count_KN @ map_Chw.flatten(1).T / count_K.clamp(min=1)[:, None], count_K

@@ -1,0 +1,1 @@
+"""Commands that this plugin adds to `ovss`: one module each."""
