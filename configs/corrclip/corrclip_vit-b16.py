@@ -13,7 +13,7 @@ Weights: none to train.
 """
 
 custom_imports = dict(imports=["ovss_plugins.corrclip"])
-protocol = "sclip"
+protocol = "corrclip"
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

@@ -13,6 +13,7 @@ mIoU:  published, with the refinement by SAM's decoder that this config does not
 
 _base_ = ["proxyclip_vit-b16_dino-b8.py"]
 custom_imports = dict(imports=["ovss_plugins.proxyclip"])
+protocol = "trident"
 model = dict(
     encoder=dict(
         _delete_=True,

@@ -55,11 +55,11 @@ def _scale_maps(
     ]
     views_V3YX = torch.cat([padded_13YX[..., y, x] for y, x in places])
     at_once, side = config.views_at_once(canvas_13YX.device), config.window
-    shown = [ViewPlace((height, width), y, x, side, side) for y in rows for x in columns]
+    view_places = [ViewPlace((height, width), y, x, side, side) for y in rows for x in columns]
     if config.mirror:
         views_V3YX = torch.cat([views_V3YX, views_V3YX.flip(3)])
-        shown += [replace(place, mirrored=True) for place in shown]
-    current = replace(whole, places=tuple(shown))
+        view_places += [replace(place, mirrored=True) for place in view_places]
+    current = replace(whole, places=tuple(view_places))
     views = list(segment_views(views_V3YX, segment, at_once, current))
     mirrored, windows = len(places), places * (2 if config.mirror else 1)
     sums = sum_windows(views, windows, (bottom, right), config, mirrored)

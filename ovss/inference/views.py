@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ovss.layers.current_view import CurrentViews, ViewPlace, views_of
+from ovss.layers.current_view import CurrentViews, ViewPlace, showing
 from ovss.layers.splice import WindowFeatures, splice
 from ovss.ops import crop_padding, resize
 from ovss.structures import (
@@ -78,7 +78,7 @@ def merged_scores(
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
         size = (image_3HW.shape[1], image_3HW.shape[2])
-        with views_of(CurrentViews(image_13HW, (ViewPlace.whole(canvas),))):
+        with showing(CurrentViews(image_13HW, (ViewPlace.whole(canvas),))):
             return segment_whole(resize(image_13HW, canvas), text, segment, config, size)
     if config.mode == "multi_scale":
         return multi_scale(image_13HW, text, segment, config)
@@ -145,8 +145,8 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     at_once = config.views_at_once(image_13HW.device)
     views: list[tuple[ImageFeatures, Masks | RegionMasks]] = []
     for batch in batches:
-        shown = current.part(slice(len(views), len(views) + len(batch)))
-        views += segment_views(batch, segment, at_once, shown)
+        part = current.part(slice(len(views), len(views) + len(batch)))
+        views += segment_views(batch, segment, at_once, part)
     sums = sum_windows(views, places, (height, width), config)
     merged_KHW, selection = sums.mean_KYX(), sums.selection
     if config.merge == "logits":
@@ -182,7 +182,7 @@ def slide_features(
     at_once = len(views_V3yx) if together else config.views_at_once(image_13HW.device)
     current, parts = _current(image_13HW, canvas_13HW, places), []
     for start, chunk_V3yx in zip(range(0, len(views_V3yx), at_once), views_V3yx.split(at_once)):
-        with views_of(current.part(slice(start, start + at_once))):
+        with showing(current.part(slice(start, start + at_once))):
             parts.append(stages.encode(chunk_V3yx))
     starts = [(y.start, x.start) for y, x in places]
     size = (views_V3yx.shape[2], views_V3yx.shape[3])
@@ -193,7 +193,10 @@ def slide_features(
             "merge='features' compares cells of the canvas with categories, but this method "
             "compares regions. Set merge='probs'."
         )
-    probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)
+    logits_BKHW = masks.logits_BKHW
+    if config.activate_at == "image":
+        logits_BKHW = resize(logits_BKHW, (image_13HW.shape[2], image_13HW.shape[3]))
+    probs_BKHW = activate(logits_BKHW, masks.selection, config.activation)
     return Scores(probs_BKHW, masks.selection, features, text, canvas_13HW)
 
 

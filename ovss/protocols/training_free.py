@@ -108,6 +108,17 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
             proxyclip_names(),
         ),
         NamedProtocol(
+            "trident",
+            _line(448, 336, 224, "features"),
+            "code of Trident",
+            _tables(
+                {name: {"canvas.size": 576} for name in (CONTEXT, "pascal_context_59")},
+                {"ade20k_150": {"canvas.size": 576}, "cityscapes": {"canvas.size": 688}},
+                thirds,
+            ),
+            proxyclip_names(),
+        ),
+        NamedProtocol(
             "corrclip",
             wide,
             "code of CorrCLIP",
@@ -124,12 +135,12 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
     )
 
 
-def _line(size: int, window: int, stride: int) -> ProtocolTemplate:
+def _line(size: int, window: int, stride: int, merge: str = "logits") -> ProtocolTemplate:
     """Fields that the protocols share."""
     return ProtocolTemplate(
         Prompting(load_templates("imagenet_80"), "max"),
         canvas=Canvas(size, keep_ratio=True, longest=LONGEST),
-        views=Views("slide", window, stride, False, "logits", "softmax"),
+        views=Views("slide", window, stride, False, merge, "softmax"),
         scores=Scoring(absent="union"),
     )
 

@@ -43,6 +43,8 @@ PINNED = {
     "clearclip": ("8ab0a4bd25f0", *BEST, NO_EDGE, 448, 2048, {**CROPS, "window": 448,
         "stride": 224}, "softmax", UNION),
     "proxyclip": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
+    "trident": ("1871d7e91036", *BEST, NO_EDGE, 448, 2048, {**WIDE, "stride": 224,
+        "merge": "features"}, "softmax", UNION),
     "corrclip": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
     "corrclip_v2": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
     "gem": ("e17a3790ef3c", *BEST, NO_EDGE, 448, False, WHOLE, "softmax", UNION),
