@@ -35,7 +35,7 @@ _radio = dict(
     pretrained="vit_large_patch16_radio_v3.c_radio",
     features="tokens",
     positions="square",
-    image_size=2048,
+    native=2048,
 )
 model = dict(
     encoder=dict(

@@ -120,15 +120,15 @@ BUGS = [
     dict(
         name="patches do not attend to the class token",
         file="ovss/encoders/last_block.py",
-        old="query_BHMd, value_BHNd = x_BHNd[:, :, 1:], self.heads(self.v_BND)",
+        old="query_BHMd, value_BHNd = x_BHNd[:, :, self.prefix :], self.heads(self.v_BND)",
         new="query_BHMd, value_BHNd = x_BHNd[:, :, :-1], self.heads(self.v_BND)",
         tests=("tests/encoders/test_attention_oracle.py",),
     ),
     dict(
         name="a dense mode adds the residual of the class token",
         file="ovss/encoders/dense.py",
-        old="return last.finish(last.tokens_BND[:, 1:] + last.project(last.v_BND[:, 1:]))",
-        new="return last.finish(last.tokens_BND[:, :1] + last.project(last.v_BND[:, 1:]))",
+        old="return last.finish(last.patches(last.tokens_BND) + last.project(value_BMD))",
+        new="return last.finish(last.tokens_BND[:, :1] + last.project(value_BMD))",
         tests=("tests/encoders/test_attention_oracle.py",),
     ),
     dict(

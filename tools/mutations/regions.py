@@ -64,15 +64,15 @@ BUGS = [
     dict(
         name="cropping of padding takes the whole last cell",
         file="ovss/ops.py",
-        old="centre_M = (cell_M + 0.5) * (own / kept)",
-        new="centre_M = (cell_M + 0.5) * (whole / cells)",
+        old="pixel_M = place_M * (own / length) + start",
+        new="pixel_M = place_M * (whole / x.shape[dim]) + start",
         tests=CORE,
     ),
     dict(
         name="labels are padded on the left",
         file="ovss/segmentor.py",
-        old="F.pad(labels_BHW, (0, right, 0, bottom), value=IGNORE)",
-        new="F.pad(labels_BHW, (right, 0, bottom, 0), value=IGNORE)",
+        old="F.pad(labels_BHW, (left, right, top, bottom), value=IGNORE)",
+        new="F.pad(labels_BHW, (right, left, bottom, top), value=IGNORE)",
         tests=CORE,
     ),
     dict(
