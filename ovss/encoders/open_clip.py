@@ -63,7 +63,7 @@ class OpenCLIPEncoder(Encoder):
             size.
         positions: rule for resizing position embeddings to the grid of an image, a key of
             `ovss.layers.patches.POSITION_RULES`. Published methods use different ones.
-        fit: treatment of images whose sides are not multiples of the patch size, without
+        fit: treatment of images whose sides do not divide into patches, without
             `image_size`: ``"resize"`` to the nearest multiples, or ``"crop"`` the last pixels off,
             as a convolution does it; the dense tokens then stand for the whole image all the same.
 
