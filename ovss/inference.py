@@ -18,7 +18,7 @@ from torch import Tensor
 from .axes import take
 from .io.excerpts import excerpt
 from .io.option_values import check_range, check_values
-from .layers.current_view import CurrentViews, ViewPlace, views_of
+from .layers.current_view import CurrentViews, ViewPlace, stated_views
 from .layers.region_maps import Blocks, region_blocks, region_maps
 from .layers.scale_views import MapMean, open_starts, resize_aligned, scaled_size
 from .ops import crop_padding, resize
@@ -227,7 +227,7 @@ def merged_scores(
     image_13HW = image_3HW[None].float()
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
-        with views_of(CurrentViews(image_13HW, (ViewPlace.whole(canvas),))):
+        with stated_views(CurrentViews(image_13HW, (ViewPlace.whole(canvas),))):
             return segment_whole(resize(image_13HW, canvas), text, segment, config)
     if config.mode == "multi_scale":
         return multi_scale(image_13HW, text, segment, config)
@@ -345,11 +345,11 @@ def _scale_maps(
     ]
     views_V3YX = torch.cat([padded_13YX[..., y, x] for y, x in places])
     at_once, side = config.views_at_once(canvas_13YX.device), config.window
-    shown = [ViewPlace((height, width), y, x, side, side) for y in rows for x in columns]
+    parts = [ViewPlace((height, width), y, x, side, side) for y in rows for x in columns]
     if config.mirror:
         views_V3YX = torch.cat([views_V3YX, views_V3YX.flip(3)])
-        shown += [replace(place, mirrored=True) for place in shown]
-    current = replace(whole, places=tuple(shown))
+        parts += [replace(place, mirrored=True) for place in parts]
+    current = replace(whole, places=tuple(parts))
     results = list(_segment_views(views_V3YX, segment, at_once, current))
     selection = union([masks.selection for _, masks in results])
     every_11T = torch.arange(selection.num_categories, device=selection.index_BK.device)[None, None]
@@ -481,7 +481,7 @@ def _segment_views(
 ) -> Iterator[tuple[ImageFeatures, Masks | RegionMasks]]:
     """Computes the views in batches and yields their results one by one."""
     for start, chunk_V3HW in zip(range(0, len(views_V3HW), batch), views_V3HW.split(batch)):
-        with views_of(current.part(slice(start, start + batch))):
+        with stated_views(current.part(slice(start, start + batch))):
             features, masks = segment(chunk_V3HW)
         for i in range(len(chunk_V3HW)):
             one = slice(i, i + 1)

@@ -1,6 +1,6 @@
 """Training-free: CLIP's last block attends inside superpixels; mini scale.
 
-Paper: CorrCLIP, ICCV 2025, arXiv 2411.10086. There is no second model at mini scale: queries and
+Paper: CorrCLIP, ICCV 2025, arXiv 2411.10086. At mini scale a second model is missing: queries and
        keys of CLIP's own last block say which cells are similar, and superpixels are the regions.
 Needs: the extra `superpixels` (scikit-image).
 Run:   ovss test corrclip_mini

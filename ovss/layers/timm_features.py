@@ -61,9 +61,9 @@ class TimmFeatures(nn.Module):
         import timm
         from timm.models.vision_transformer import VisionTransformer
 
-        self.timm_options = {} if image_size is None else {"img_size": image_size}
+        self.timm_options: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
         known = timm.is_model(model)
-        trunk = timm.create_model(model, num_classes=0, **self.timm_options) if known else None
+        trunk: Any = timm.create_model(model, num_classes=0, **self.timm_options) if known else None
         if not isinstance(trunk, VisionTransformer) or trunk.pos_embed is None:
             raise ValueError(
                 f"Expected a plain vision transformer of timm, got {excerpt(model)}. Choose "
