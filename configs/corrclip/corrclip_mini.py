@@ -36,7 +36,10 @@ model = dict(
     selector=dict(type="KeepAll"),
     head=dict(type="CosineHead"),
     decoder=dict(type="UpsampleDecoder", scale=100.0),
-    post_processor=dict(type="Identity"),
+    post_processor=dict(
+        type="RegionMode",
+        proposer=dict(type="SuperpixelProposer", regions=40, compactness=10.0, sigma=1.0),
+    ),
     prompts=dict(templates=("a photo of a {}.",), synonyms="max"),
     inference=dict(mode="whole", size=96, activation="softmax"),
 )

@@ -62,9 +62,11 @@ class TimmFeatures(nn.Module):
         from timm.models.vision_transformer import VisionTransformer
 
         self.timm_options: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
-        known = timm.is_model(model)
-        trunk: Any = timm.create_model(model, num_classes=0, **self.timm_options) if known else None
-        if not isinstance(trunk, VisionTransformer) or trunk.pos_embed is None:
+        trunk: Any = None
+        if timm.is_model(model):
+            trunk = timm.create_model(model, num_classes=0, **self.timm_options)
+        is_plain = isinstance(trunk, VisionTransformer)
+        if not is_plain or trunk.pos_embed is None:
             raise ValueError(
                 f"Expected a plain vision transformer of timm, got {excerpt(model)}. Choose "
                 f"another model, such as vit_base_patch8_224.dino."
