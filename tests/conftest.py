@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.ovss_cache = tempfile.mkdtemp(prefix="ovss-test-cache-")  # type: ignore[attr-defined]
     os.environ["OVSS_CACHE_DIR"] = config.ovss_cache  # type: ignore[attr-defined]
     torch.set_num_threads(min(torch.get_num_threads(), 2))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test of a config or component whose extra is not installed is skipped."""
+    from ovss.proposers.extras import MissingExtraError
+
+    try:
+        return (yield)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -8,12 +8,14 @@ Index:  ovss region-index corrclip_v2_vit-b16 --images DIR --out INDEX --cfg-opt
         model.encoder.encoder.proposer.folder=MASKS
 Run:    ovss segment photo.jpg --words "cat, grass" --model corrclip_v2_vit-b16 --cfg-options
         model.encoder.index=INDEX model.encoder.encoder.proposer.folder=MASKS
+        model.post_processor.proposer.folder=MASKS
 mIoU:   published, with an index of COCO: VOC (20) 93.6, Context-59 56.3, COCO-Stuff 38.5,
         Cityscapes 58.7, ADE20K 33.2, A-847 11.7, PC-459 16.8. Not run here.
 Weights: none to train.
 """
 
 _base_ = ["corrclip_vit-b16.py"]
+protocol = "corrclip_v2"
 _metaclip = dict(
     type="OpenCLIPEncoder",
     model="ViT-B-16-quickgelu",

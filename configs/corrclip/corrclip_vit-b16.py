@@ -6,7 +6,7 @@ Paper:  CorrCLIP: Reconstructing Patch Correlations in CLIP for Open-Vocabulary 
 Needs:  masks of each image in a folder (the authors take those of SAM 2), MetaCLIP's weights, which
         open_clip downloads, and DINO's, which timm downloads.
 Run:    ovss segment photo.jpg --words "cat, grass" --model corrclip_vit-b16
-        --cfg-options model.encoder.proposer.folder=DIR
+        --cfg-options model.encoder.proposer.folder=DIR model.post_processor.proposer.folder=DIR
 mIoU:   published: VOC (20) 88.8, Context-59 48.8, COCO-Stuff 31.6, Cityscapes 49.4, ADE20K 26.9.
         Not run here.
 Weights: none to train.
@@ -42,7 +42,9 @@ model = dict(
     selector=dict(type="KeepAll"),
     head=dict(type="CosineHead", ensemble=True),
     decoder=dict(type="UpsampleDecoder", scale=40.0),
-    post_processor=dict(type="Identity"),
+    post_processor=dict(
+        type="RegionMode", proposer=dict(type="FolderProposer", folder=None), priority="largest"
+    ),
     prompts=dict(templates="imagenet_80", synonyms="max"),
     inference=dict(
         mode="slide",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ovss.layers.current_view import CurrentViews, ViewPlace, showing
+from ovss.layers.current_view import CurrentViews, ViewPlace, stated_views
 from ovss.layers.splice import WindowFeatures, splice
 from ovss.ops import crop_padding, resize
 from ovss.structures import (
@@ -78,7 +78,7 @@ def merged_scores(
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
         size = (image_3HW.shape[1], image_3HW.shape[2])
-        with showing(CurrentViews(image_13HW, (ViewPlace.whole(canvas),))):
+        with stated_views(CurrentViews(image_13HW, (ViewPlace.whole(canvas),))):
             return segment_whole(resize(image_13HW, canvas), text, segment, config, size)
     if config.mode == "multi_scale":
         return multi_scale(image_13HW, text, segment, config)
@@ -182,7 +182,7 @@ def slide_features(
     at_once = len(views_V3yx) if together else config.views_at_once(image_13HW.device)
     current, parts = _current(image_13HW, canvas_13HW, places), []
     for start, chunk_V3yx in zip(range(0, len(views_V3yx), at_once), views_V3yx.split(at_once)):
-        with showing(current.part(slice(start, start + at_once))):
+        with stated_views(current.part(slice(start, start + at_once))):
             parts.append(stages.encode(chunk_V3yx))
     starts = [(y.start, x.start) for y, x in places]
     size = (views_V3yx.shape[2], views_V3yx.shape[3])

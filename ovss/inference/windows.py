@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ovss.axes import take
-from ovss.layers.current_view import CurrentViews, showing
+from ovss.layers.current_view import CurrentViews, stated_views
 from ovss.layers.region_maps import region_maps
 from ovss.ops import resize_image_part
 from ovss.structures import ImageFeatures, Masks, RegionMasks, Selection
@@ -131,7 +131,7 @@ def segment_views(
 ) -> Iterator[tuple[ImageFeatures, Masks | RegionMasks]]:
     """Computes the views in batches and yields their results one by one."""
     for start, chunk_V3HW in zip(range(0, len(views_V3HW), batch), views_V3HW.split(batch)):
-        with showing(current.part(slice(start, start + batch))):
+        with stated_views(current.part(slice(start, start + batch))):
             features, masks = segment(chunk_V3HW)
         for i in range(len(chunk_V3HW)):
             one = slice(i, i + 1)

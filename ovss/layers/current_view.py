@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["CurrentViews", "ViewPlace", "current_views", "sample_view", "showing", "view_of"]
+__all__ = ["CurrentViews", "ViewPlace", "current_views", "sample_view", "stated_views", "view_of"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ _CURRENT: ContextVar[CurrentViews | None] = ContextVar("current_views", default=
 
 
 @contextmanager
-def showing(views: CurrentViews | None) -> Iterator[None]:
+def stated_views(views: CurrentViews | None) -> Iterator[None]:
     """States the views of each batch that is encoded inside the context."""
     token = _CURRENT.set(views)
     try:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ovss.inference import InferenceConfig, window_origins
 from ovss.io.images import read_image
-from ovss.layers.current_view import CurrentViews, ViewPlace, showing
+from ovss.layers.current_view import CurrentViews, ViewPlace, stated_views
 from ovss.ops import resize
 from ovss.proposers.current import CurrentImage, current_images
 from ovss.retrieval import RegionIndexWriter
@@ -95,7 +95,7 @@ def image_regions(
             [canvas_13YX[..., p.top : p.top + p.height, p.left : p.left + p.width]
              for p in part.places]
         )  # fmt: skip
-        with showing(part):
+        with stated_views(part):
             for model, spatial, sum_KC in zip(encoder.models, encoder.spatial, sums, strict=True):
                 dense_BChw = main.encode_with(model, spatial, views_V3YX).dense_BChw
                 size = (dense_BChw.shape[2], dense_BChw.shape[3])
