@@ -65,6 +65,9 @@ VIEWS_ON_CPU = 2
 view; with many, the activations no longer fit into the cache."""
 
 
+_NEVER = -1e4
+"""Logit that stands for minus infinity, of which resizing makes NaN."""
+
 _LARGEST_SIDE = 1 << 20
 """Side of an image in pixels that no memory holds."""
 
@@ -97,6 +100,9 @@ class InferenceConfig:
         mirror: True to average with mirrored windows; with ``"multi_scale"`` only.
         views_per_batch: number of views computed at once; None means `VIEWS_PER_BATCH`, or
             `VIEWS_ON_CPU` on a CPU.
+        activate_at: size at which logits become probabilities: that of the ``"canvas"``, or of the
+            ``"image"``, as the codes of SCLIP and its successors do it. The latter needs memory for
+            one map of each category at the size of the image; with one view, or merged logits.
 
     Raises:
         TypeError: an option of another type.
@@ -115,6 +121,7 @@ class InferenceConfig:
     scales: tuple[float, ...] = ()
     mirror: bool = False
     views_per_batch: int | None = None
+    activate_at: str = "canvas"
 
     def __post_init__(self) -> None:
         check_values(InferenceConfig, vars(self), "inference")
@@ -141,6 +148,7 @@ class InferenceConfig:
             raise ValueError(
                 "merge='features' needs windows of one scale. Set mode='slide', or merge='probs'."
             )
+        _check_activation(self)
         if self.merge == "logits" and self.activation == "none":
             raise ValueError(
                 "merge='logits' needs an activation, but masks of regions have none. Set "
@@ -227,6 +235,25 @@ class InferenceConfig:
         return min(height, longest), min(width, longest)
 
 
+def _check_activation(config: InferenceConfig) -> None:
+    """
+    Raises:
+        ValueError: an unknown `activate_at`, or one that the merged values exclude.
+    """
+    if config.activate_at not in ("canvas", "image"):
+        raise ValueError(
+            f"activate_at must be 'canvas' or 'image', got {excerpt(config.activate_at)}."
+        )
+    is_merged_before = config.mode == "whole" or (
+        config.mode == "slide" and config.merge != "probs"
+    )
+    if config.activate_at == "image" and not is_merged_before:
+        raise ValueError(
+            f"activate_at='image' needs one view, or windows with merge='logits' or 'features', "
+            f"got mode={config.mode!r} and merge={config.merge!r}. Set activate_at='canvas'."
+        )
+
+
 def _check_scales(config: InferenceConfig) -> None:
     """
     Raises:
@@ -267,7 +294,8 @@ def merged_scores(
     image_13HW = image_3HW[None].float()
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
-        return segment_whole(resize(image_13HW, canvas), text, segment, config)
+        size = (image_3HW.shape[1], image_3HW.shape[2])
+        return segment_whole(resize(image_13HW, canvas), text, segment, config, size)
     if config.mode == "multi_scale":
         return multi_scale(image_13HW, text, segment, config)
     if config.merge == "features":
@@ -278,11 +306,22 @@ def merged_scores(
 
 
 def segment_whole(
-    image_13HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
+    image_13HW: Tensor,
+    text: TextFeatures,
+    segment: Segment,
+    config: InferenceConfig,
+    size: tuple[int, int] | None = None,
 ) -> Scores | RegionScores:
     """Scores from one view of the whole image, at the resolution of the masks.
 
     Those of regions stay in factored form.
+
+    Args:
+        image_13HW: canvas.
+        text: features of the vocabulary.
+        segment: function that computes the features and masks of a view.
+        config: activation of the masks.
+        size: (height, width) of the image, for ``activate_at="image"``; None: that of the canvas.
     """
     features, masks = segment(image_13HW)
     if isinstance(masks, RegionMasks):
@@ -297,7 +336,12 @@ def segment_whole(
             masks.merge_at_input,
             masks.ownership,
         )
-    logits_BKHW = crop_padding(masks.logits_BKHW, features.padding)
+    if config.activate_at == "image":
+        canvas = (image_13HW.shape[2], image_13HW.shape[3])
+        logits_BKHW = resize_image_part(masks.logits_BKHW, canvas, features.padding)
+        logits_BKHW = resize(logits_BKHW, size or canvas)
+    else:
+        logits_BKHW = crop_padding(masks.logits_BKHW, features.padding)
     probs_BKHW = activate(logits_BKHW, masks.selection, config.activation)
     return Scores(probs_BKHW, masks.selection, features, text, image_13HW)
 
@@ -334,7 +378,11 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
     merged_KHW /= count_NHW.clamp(min=1)
     if config.merge == "logits":
         merged_KHW.masked_fill_(count_NHW == 0, -torch.inf)
-        merged_KHW = activate(merged_KHW[None], selection, config.activation)[0]
+        merged_1KHW = merged_KHW[None]
+        if config.activate_at == "image":
+            merged_1KHW = merged_1KHW.clamp(min=_NEVER)
+            merged_1KHW = resize(merged_1KHW, (image_13HW.shape[2], image_13HW.shape[3]))
+        merged_KHW = activate(merged_1KHW, selection, config.activation)[0]
 
     features = None
     if config.global_view:
@@ -369,7 +417,10 @@ def slide_features(
             "merge='features' compares cells of the canvas with categories, but this method "
             "compares regions. Set merge='probs'."
         )
-    probs_BKHW = activate(masks.logits_BKHW, masks.selection, config.activation)
+    logits_BKHW = masks.logits_BKHW
+    if config.activate_at == "image":
+        logits_BKHW = resize(logits_BKHW, (image_13HW.shape[2], image_13HW.shape[3]))
+    probs_BKHW = activate(logits_BKHW, masks.selection, config.activation)
     return Scores(probs_BKHW, masks.selection, features, text, canvas_13HW)
 
 

@@ -214,6 +214,13 @@ class TextFeatures:
         return labels if self.owner_T is None else self.owner_T.to(labels.device)[labels]
 
     @cached_property
+    def category_T(self) -> Tensor:
+        """Category of each name, ascending; with ``"max"`` several names share one."""
+        if self.owner_T is not None:
+            return self.owner_T
+        return torch.arange(len(self.embeds_TPC), device=self.embeds_TPC.device)
+
+    @cached_property
     def owner_T(self) -> Tensor | None:
         """Category of each name, ascending; None if each name is a category.
 

@@ -12,6 +12,6 @@ _base_ = ["maskclip_vit-b16.py"]
 protocol = "clearclip"
 model = dict(
     encoder=dict(dense="clearclip"),
-    decoder=dict(scale=40.0),
-    inference=dict(size=448),
+    decoder=dict(scale=50.0),
+    inference=dict(size=448, window=448, stride=224),
 )

@@ -27,6 +27,7 @@ model = dict(
         mode="slide",
         size=336,
         keep_ratio=True,
+        longest=2048,
         window=224,
         stride=112,
         global_view=False,

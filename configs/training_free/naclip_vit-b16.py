@@ -9,7 +9,8 @@ mIoU:  published: PASCAL VOC (20) 79.7, Context-59 35.2, COCO-Stuff 23.3, Citysc
 """
 
 _base_ = ["maskclip_vit-b16.py"]
+protocol = "naclip"
 model = dict(
-    encoder=dict(dense=dict(_delete_=True, type="naclip", std=5.0)),
+    encoder=dict(dense=dict(_delete_=True, type="naclip", std=5.0), fit="crop"),
     decoder=dict(scale=40.0),
 )

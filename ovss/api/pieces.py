@@ -47,7 +47,8 @@ def piece_size(size: tuple[int, int], names: int, inference: InferenceConfig) ->
     (796, 796)
     """
     height, width = size
-    follows = inference.size is None  # the probabilities are as large as the image
+    # the probabilities are as large as the image
+    follows = inference.size is None or inference.activate_at == "image"
     if height * width <= ONE_PIECE and not (
         follows and names * height * width > NAMES_TIMES_PIXELS
     ):

@@ -48,7 +48,6 @@ ADVICE: dict[str, dict[str, str]] = {
         "masks": "Give the folder or file of the labels with --masks PATH.",
         "classes": "Give the class file with --classes FILE.",
         "mask_suffix": "Choose a suffix with --mask-suffix END.",
-        "ask_names": "Use --cfg-options test_dataloader.dataset.words=None.",
         "memory": "Use --cfg-options test_dataloader.batch_size=1.",
         "workers": "Use --cfg-options test_dataloader.num_workers=1.",
         "large": "Use --cfg-options test_dataloader.dataset.large=True to read it.",

@@ -25,6 +25,7 @@ from torch import Tensor
 from ovss.io.excerpts import excerpt
 from ovss.registry import check_arguments
 
+from .dense_calibrated import sc_clip
 from .dense_paths import clip_surgery, gem
 from .last_block import LastBlock
 
@@ -109,6 +110,7 @@ DENSE_MODES: dict[str, Callable[..., Tensor]] = {
     "naclip": naclip,
     "gem": gem,
     "clip_surgery": clip_surgery,
+    "sc_clip": sc_clip,
 }
 
 

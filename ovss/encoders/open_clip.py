@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ovss.interfaces import Encoder
-from ovss.layers.patches import check_positions
+from ovss.io.excerpts import excerpt
+from ovss.layers.patches import check_positions, whole_patches
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
@@ -62,6 +63,9 @@ class OpenCLIPEncoder(Encoder):
             size.
         positions: rule for resizing position embeddings to the grid of an image, a key of
             `ovss.layers.patches.POSITION_RULES`. Published methods use different ones.
+        fit: treatment of images whose sides do not divide into patches, without
+            `image_size`: ``"resize"`` to the nearest multiples, or ``"crop"`` the last pixels off,
+            as a convolution does it; the dense tokens then stand for the whole image all the same.
 
     Raises:
         TypeError: an argument that the dense mode does not have.
@@ -92,6 +96,7 @@ class OpenCLIPEncoder(Encoder):
         train_prompts: bool = False,
         stride: int | None = None,
         positions: str = "bicubic",
+        fit: str = "resize",
     ) -> None:
         super().__init__()
         config = read_model_config(model)
@@ -101,6 +106,11 @@ class OpenCLIPEncoder(Encoder):
         self.clip = build_clip(config, fill=weights is None)
         visual = self.clip.visual
         depth = len(visual.transformer.resblocks)
+        if fit not in ("resize", "crop"):
+            raise ValueError(
+                f"OpenCLIPEncoder.fit must be 'resize' or 'crop', got {excerpt(fit)}. Choose one."
+            )
+        self.fit = fit
         self.patch_size: tuple[int, int] = visual.patch_size
         self.image_size = whole_cells(image_size, self.patch_size)
         self.stride = _stride(stride, self.patch_size)
@@ -137,6 +147,8 @@ class OpenCLIPEncoder(Encoder):
         Raises:
             ValueError: a tensor that is not (B, 3, H, W).
         """
+        if self.fit == "crop" and self.image_size is None and image_B3HW.ndim == 4:
+            image_B3HW = whole_patches(image_B3HW, self.patch_size)
         pixels_B3HW = prepare_pixels(
             image_B3HW, self.mean_311, self.std_311, self.image_size, self.patch_size
         )

@@ -16,6 +16,7 @@ __all__ = [
     "embed_patches",
     "resize_positions",
     "tokens_as_map",
+    "whole_patches",
 ]
 
 
@@ -99,6 +100,19 @@ def embed_patches(
     table_ND = visual.positional_embedding
     positions_ND = resize_positions(table_ND, visual.grid_size, grid, positions)
     return visual.ln_pre(tokens_BND + positions_ND.to(tokens_BND.dtype)), grid
+
+
+def whole_patches(image_B3HW: Tensor, patch: tuple[int, int]) -> Tensor:
+    """Image without the last rows and columns that fill no patch; at least one patch each way.
+
+    Args:
+        image_B3HW: images.
+        patch: (height, width) of a patch in pixels.
+    """
+    height, width = (
+        side // cell * cell or side for side, cell in zip(image_B3HW.shape[2:], patch, strict=True)
+    )
+    return image_B3HW[:, :, :height, :width]
 
 
 def tokens_as_map(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:

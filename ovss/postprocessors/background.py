@@ -11,6 +11,7 @@ from torch import Tensor
 from ovss.axes import take
 from ovss.interfaces import PostProcessor
 from ovss.io.excerpts import excerpt
+from ovss.io.option_values import check_range
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import Scores, Selection, Vocabulary, split_synonyms
 from ovss.vocabularies import load_names
@@ -30,6 +31,7 @@ class Background(PostProcessor):
     Exactly the pixels whose best other score is below the threshold become background. The result
     no longer has the categories that stand for the background. They must be in the vocabulary of
     the call. A vocabulary without `name` has no background, and its scores stay as they are.
+    Synonyms of `name` that are queries of their own (``synonyms="max"``) stand for it as well.
 
     Args:
         name: first synonym of the background category, in upper or lower case.
@@ -37,9 +39,12 @@ class Background(PostProcessor):
             that the vocabulary lacks are ignored.
         threshold: probability; 0 disables it.
         own_word: True if the scores of the category `name` itself compete.
+        area: share of the pixels that are not background. A category that wins at most this share
+            of them scores 0 everywhere, before the threshold; 0 disables it. SCLIP and SC-CLIP use
+            0.1 on VOC21.
 
     Raises:
-        ValueError: a threshold outside 0..1.
+        ValueError: a threshold or an area outside 0..1.
     """
 
     def __init__(
@@ -48,10 +53,13 @@ class Background(PostProcessor):
         words: str | Sequence[str] = (),
         threshold: float = 0.0,
         own_word: bool = True,
+        area: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
             raise ValueError(f"Background expects a threshold in 0..1, got {excerpt(threshold)}")
+        check_range("Background", 0, 1, area=area)
+        self.area = area
         self.name, self.threshold, self.own_word = _label(name), threshold, own_word
         self.words = {_label(word) for word in load_names(words)} if len(words) else set()
 
@@ -65,44 +73,67 @@ class Background(PostProcessor):
             raise ValueError(
                 "Background needs the names of the categories: TextFeatures.vocabulary"
             )
-        target, word_T = self._places(scores.text.vocabulary)
+        target, ground_T = self._places(scores.text.vocabulary)
         if target is None:
             return scores
         old = scores.selection
-        word_T = word_T.to(old.index_BK.device)
-        new = _selection(old, word_T, target)
+        ground_T = ground_T.to(old.index_BK.device)
+        new = _selection(old, ground_T, target)
         shape = (*new.index_BK.shape, *scores.probs_BKHW.shape[2:])
         probs_BKHW = scores.probs_BKHW.new_zeros(shape)
-        every_11T = torch.arange(old.num_categories, device=word_T.device)[None, None]
+        every_11T = torch.arange(old.num_categories, device=ground_T.device)[None, None]
+        small_BT = self._small(scores, ground_T)
+        category_T = scores.text.category_T
+        own_T = category_T == category_T[target] if not self.own_word else None
         for image in range(old.batch):
             slot_T = take(new, B=slice(image, image + 1)).localize(every_11T)[0, 0]
             ground_HW = probs_BKHW[image, slot_T[target]]
             for slot in old.valid_BK[image].nonzero()[:, 0].tolist():
                 category = int(old.index_BK[image, slot])
                 map_HW = scores.probs_BKHW[image, slot]
-                if category == target and not self.own_word:
+                if own_T is not None and own_T[category]:
                     continue
-                if category == target or word_T[category]:
+                if ground_T[category]:
                     torch.maximum(ground_HW, map_HW, out=ground_HW)
-                else:
+                elif small_BT is None or not small_BT[image, category]:
                     probs_BKHW[image, slot_T[category]] = map_HW
             ground_HW.clamp_(min=self.threshold)
         return replace(scores, probs_BKHW=probs_BKHW, selection=new)
 
     def _places(self, vocabulary: Vocabulary) -> tuple[int | None, Tensor]:
-        """Index of the background, and (T,) which categories stand for it."""
+        """Index of the background, and (T,) which categories stand for it, itself included."""
         labels = [_label(name) for name in vocabulary.names]
         target = labels.index(self.name) if self.name in labels else None
-        word_T = torch.tensor([label in self.words and label != self.name for label in labels])
-        return target, word_T
+        if target is None:
+            return None, torch.zeros(len(labels), dtype=torch.bool)
+        owners = vocabulary.owners or range(len(labels))
+        ground_T = torch.tensor(
+            [
+                owner == owners[target] or label in self.words
+                for label, owner in zip(labels, owners, strict=True)
+            ]
+        )
+        return target, ground_T
+
+    def _small(self, scores: Scores, ground_T: Tensor) -> Tensor | None:
+        """(B, T) categories that win too few pixels; None if the area does not matter."""
+        if not self.area:
+            return None
+        owner_T = scores.text.category_T.to(ground_T.device)
+        best_BN = scores.labels_BHW().flatten(1)
+        count_BT = torch.zeros(len(best_BN), len(owner_T), device=best_BN.device)
+        front_BN = (~ground_T)[best_BN]
+        count_BT.scatter_add_(1, owner_T[best_BN], front_BN.to(count_BT))
+        total_B1 = front_BN.sum(1, keepdim=True)
+        return (count_BT <= self.area * total_B1)[:, owner_T]
 
 
 def _label(name: str) -> str:
     return split_synonyms(name.lower())[0]
 
 
-def _selection(old: Selection, word_T: Tensor, target: int) -> Selection:
+def _selection(old: Selection, ground_T: Tensor, target: int) -> Selection:
     """Selection with the background category and without the categories that stand for it."""
-    keep_BT = old.mask() & ~word_T
+    keep_BT = old.mask() & ~ground_T
     keep_BT[:, target] = True
     return Selection.from_mask(keep_BT, old.scores_BT)

@@ -1,4 +1,4 @@
-"""PASCAL-Context: 59 classes from trainval_merged.json, 459 classes from the .mat files."""
+"""PASCAL-Context: 59 or 60 classes from trainval_merged.json, 459 from the .mat files."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .sources import by_key, first_existing, pair_listed
 from .tables import Table, load_table, load_text
 
 _ROOTS = ("VOCdevkit/VOC2010/", "VOC2010/", "")
+_CLASSES = 59
 _VAL_LIST = "the official list of 5104 images"
 
 
@@ -40,7 +41,7 @@ def _find_59(recipe: Recipe, source: Path, split: str) -> SplitFiles:
     path = first_existing(root, ("trainval_merged.json", "../trainval_merged.json"))
     if path is None:
         raise recipe.missing(root, ("trainval_merged.json",))
-    content = _read_merged(path, recipe.names())
+    content = _read_merged(path, recipe.names()[-_CLASSES:])
     by_id = {row["image_id"]: row for row in content["images"] if row["phase"] == split}
     segments: dict[Any, list[tuple[int, Any]]] = {image_id: [] for image_id in by_id}
     for row in content["annos_segmentation"]:
@@ -134,8 +135,24 @@ def _table_59() -> Table:
     return Table(pairs, 255, rest, "Categories are 1..459. Use the official trainval_merged.json.")
 
 
+@cache
+def _table_60() -> Table:
+    """Table of the 59 classes after background, which all other values are."""
+    pairs = {raw: 1 + index for raw, index in load_table("pascal_context_59")["pairs"].items()}
+    rest = dict.fromkeys((raw for raw in range(460) if raw not in pairs), 0)
+    return Table({**rest, **pairs}, 255, (), "Use the official trainval_merged.json.")
+
+
 def _convert_59(item: Item) -> ConvertedLabels:
-    """Paints the segments in file order onto a map of zeros, then maps the ids to 59 classes."""
+    return _converted(item, _table_59())
+
+
+def _convert_60(item: Item) -> ConvertedLabels:
+    return _converted(item, _table_60())
+
+
+def _converted(item: Item, table: Table) -> ConvertedLabels:
+    """Paints the segments in file order onto a map of zeros, then maps the ids to classes."""
     row, segments = item.payload
     stated, size = (row["height"], row["width"]), image_size(item.image)
     if stated != size:  # before an array of the stated size is made
@@ -161,9 +178,7 @@ def _convert_59(item: Item) -> ConvertedLabels:
         if not 0 <= category < 65536:  # the table refuses those above 459, with their pixels
             raise LabelError(f"{item.label}: {item.key} has category {category}. {_OFFICIAL}")
         raw_HW[mask_HW] = category
-    return ConvertedLabels(
-        _table_59()(raw_HW, item.label.with_name(f"{item.label.name}:{item.key}"))
-    )
+    return ConvertedLabels(table(raw_HW, item.label.with_name(f"{item.label.name}:{item.key}")))
 
 
 # 459 classes -----------------------------------------------------------------------------------
@@ -216,7 +231,7 @@ PASCAL_CONTEXT_59 = Recipe(
     name="pascal_context_59",
     title="PASCAL-Context, 59 classes",
     vocabulary="pascal_context_59",
-    num_classes=59,
+    num_classes=_CLASSES,
     splits={"val": 5104},
     default_splits=("val",),
     ignored=(255,),
@@ -231,6 +246,14 @@ PASCAL_CONTEXT_59 = Recipe(
         "images under the Flickr terms of use, see http://host.robots.ox.ac.uk/pascal/VOC; the "
         "labels state no licence (https://cs.stanford.edu/~roozbeh/pascal-context)"
     ),
+)
+PASCAL_CONTEXT_60 = replace(
+    PASCAL_CONTEXT_59,
+    name="pascal_context_60",
+    title="PASCAL-Context, background and 59 classes",
+    vocabulary="pascal_context_60",
+    num_classes=1 + _CLASSES,
+    convert=_convert_60,
 )
 PASCAL_CONTEXT_459 = replace(
     PASCAL_CONTEXT_59,

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012: 20 classes without background, and 21 with background as the last."""
+"""PASCAL VOC 2012: 20 classes without background, and 21 with background as the first or last."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def _find(recipe: Recipe, source: Path, split: str) -> SplitFiles:
     return files
 
 
+def _table_21() -> Table:
+    """Table that keeps 0 (background) and 1..20; 255 means unlabelled."""
+    return Table({raw: raw for raw in range(_CLASSES + 1)}, 255, [255], _HINT)
+
+
 def _table(background: int) -> Table:
     """Table that maps 1..20 to 0..19 and 0 to `background`; 255 means unlabelled."""
     pairs = {raw: raw - 1 for raw in range(1, _CLASSES + 1)}
@@ -70,6 +75,15 @@ PASCAL_VOC_20 = Recipe(
     ),
     licence="images under the Flickr terms of use, see http://host.robots.ox.ac.uk/pascal/VOC",
     drop_unlabelled=True,
+)
+PASCAL_VOC_21 = replace(
+    PASCAL_VOC_20,
+    name="pascal_voc_21",
+    title="PASCAL VOC 2012, background and 20 classes (VOC21)",
+    vocabulary="pascal_voc_21",
+    num_classes=_CLASSES + 1,
+    convert=index_maps(_table_21),
+    drop_unlabelled=False,
 )
 PASCAL_VOC_20B = replace(
     PASCAL_VOC_20,

@@ -7,8 +7,8 @@ import difflib
 from .ade20k import ADE20K_150, ADE20K_847
 from .cityscapes import CITYSCAPES
 from .coco_stuff import COCO_OBJECT, COCO_STUFF_171
-from .pascal_context import PASCAL_CONTEXT_59, PASCAL_CONTEXT_459
-from .pascal_voc import PASCAL_VOC_20, PASCAL_VOC_20B
+from .pascal_context import PASCAL_CONTEXT_59, PASCAL_CONTEXT_60, PASCAL_CONTEXT_459
+from .pascal_voc import PASCAL_VOC_20, PASCAL_VOC_20B, PASCAL_VOC_21
 from .recipe import Recipe
 
 __all__ = ["RECIPES", "find_recipe"]
@@ -20,9 +20,11 @@ RECIPES: dict[str, Recipe] = {
         ADE20K_150,
         ADE20K_847,
         PASCAL_CONTEXT_59,
+        PASCAL_CONTEXT_60,
         PASCAL_CONTEXT_459,
         PASCAL_VOC_20,
         PASCAL_VOC_20B,
+        PASCAL_VOC_21,
         CITYSCAPES,
         COCO_OBJECT,
     )

@@ -89,6 +89,14 @@ def _scales(value: Any) -> bool:
     )
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
 def _length(value: Any) -> bool:
     return value is None or _positive(value)
 
@@ -109,14 +117,17 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "views.global_view": _FLAG,
     "views.merge": _one_of("probs", "logits", "features", None),
     "views.activation": _one_of("sigmoid", "softmax", "none"),
+    "views.activate_at": _one_of("canvas", "image"),
     "views.scales": (_scales, "numbers above 0"),
     "views.mirror": _one_of(True, False),
     "accumulation": _one_of("float32", "autocast"),
-    "background.threshold": (
-        lambda value: isinstance(value, (int, float)) and 0 <= value <= 1,
-        "a probability, 0..1",
-    ),
+    "background.threshold": (_share, "a probability, 0..1"),
     "background.own_word": _one_of(True, False),
+    "background.area": (_share, "a share, 0..1"),
+    "background.scale": (
+        lambda value: value is None or (_is_number(value) and value > 0),
+        "a number above 0, or None",
+    ),
     "scores.absent": _one_of(*ABSENT),
     "scores.seen_rule": _one_of(*SEEN_RULES),
 }

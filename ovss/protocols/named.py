@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,7 +12,7 @@ from ovss.vocabularies import load_templates
 
 from .protocol import (
     Canvas,
-    DataRules,
+    NamedProtocol,
     Prompting,
     Protocol,
     ProtocolError,
@@ -23,27 +23,7 @@ from .protocol import (
     templates_name,
     unknown_name,
 )
-
-
-@dataclass(frozen=True)
-class NamedProtocol:
-    """Protocol that configs refer to by name.
-
-    Args:
-        name: name in configs.
-        template: fields of the protocol.
-        source: paper or code that uses it.
-        on: fields that differ on some datasets, by the name of the vocabulary.
-    """
-
-    name: str
-    template: ProtocolTemplate
-    source: str
-    on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def fields_on(self, data: DataRules | None) -> ProtocolTemplate:
-        """Fields on a dataset, which differ from `template` for some vocabularies."""
-        return self.template.changed(self.on.get(data.vocabulary, {}) if data else {})
+from .training_free import training_free_protocols
 
 
 @cache
@@ -157,14 +137,11 @@ def _published() -> tuple[NamedProtocol, ...]:
         Prompting(load_templates("cat_seg"), "first"), mapper, Canvas(640), windows
     )
     sed = ProtocolTemplate(eighty, mapper, Canvas(768))
-    crops = ProtocolTemplate(
+    one_view = ProtocolTemplate(
         replace(eighty, synonyms="max"),
-        canvas=Canvas(336, keep_ratio=True),
-        views=Views("slide", 224, 112, False, "logits", "softmax"),
+        views=Views(activation="softmax"),
         scores=Scoring(absent="union"),
     )
-    one_view = crops.changed({"canvas.keep_ratio": False, "views": Views(activation="softmax")})
-    streets = {"cityscapes": {"canvas.size": 560}}
     regions = ProtocolTemplate(
         Prompting(load_templates("vild_14"), "verbatim"),
         mapper,
@@ -212,8 +189,7 @@ def _published() -> tuple[NamedProtocol, ...]:
             "dcp_clip", replace(cat_seg, prompts=eighty), "paper of DCP-CLIP (inferred: as CAT-Seg)"
         ),
         NamedProtocol("dpseg", sed, "paper of DPSeg (as SED)"),
-        NamedProtocol("sclip", crops, "code of SCLIP and NACLIP", streets),
-        NamedProtocol("clearclip", crops.changed({"canvas.size": 448}), "ClearCLIP, windows"),
+        *training_free_protocols(),
         NamedProtocol("gem", one_view.changed({"canvas.size": 448}), "GEM, one view"),
         NamedProtocol("clip_surgery", one_view.changed({"canvas.size": 512}), "CLIP Surgery"),
         NamedProtocol("san", regions, "code of SAN, EBSeg, SCAN and OVSeg (Swin-B)"),

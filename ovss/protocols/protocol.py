@@ -92,6 +92,7 @@ class Views:
     activation: str = "sigmoid"
     scales: tuple[float, ...] = ()
     mirror: bool = False
+    activate_at: str = "canvas"
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,17 @@ class BackgroundRule:
         words: additional names to query, each of which counts as background.
         threshold: probability below which a pixel is background.
         own_word: True if the name of the background class is queried as well.
+        area: share of all pixels that are not background, up to which a class is taken for noise.
+        scale: factor from cosines to logits, on which the meaning of the threshold depends; None:
+            that of the method.
     """
 
     name: str | None = None
     words: tuple[str, ...] = ()
     threshold: float = 0.0
     own_word: bool = True
+    area: float = 0.0
+    scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,8 @@ class ProtocolTemplate:
             unused["views.global_view"] = None
         else:
             unused |= {"views.scales": (), "views.mirror": False}
+        if self.views.activation == "none" or self.views.mode == "multi_scale":
+            unused["views.activate_at"] = "canvas"
         if self.resize.short is None:
             unused |= {"resize.longest": None, "resize.antialias": None}
         if self.canvas.size is None:
@@ -237,6 +245,12 @@ class DataRules:
         return registered_name(self.classes if self.each else self.words)
 
     @property
+    def dataset(self) -> str:
+        """Name by which protocols know the dataset: its vocabulary, else that of its classes."""
+        known = self.vocabulary
+        return registered_name(self.classes) if known == "own" else known
+
+    @property
     def has_synonyms(self) -> bool:
         """True if any category has synonyms."""
         return any(len(split_synonyms(word)) > 1 for word in self.words)
@@ -280,6 +294,11 @@ class Protocol:
             del content["canvas"]["longest"]
         if self.how.views.mode != "multi_scale":
             del content["views"]["scales"], content["views"]["mirror"]
+        if self.how.views.activate_at == "canvas":
+            del content["views"]["activate_at"]
+        for key, value in (("area", 0), ("scale", None)):
+            if content["background"][key] == value:
+                del content["background"][key]
         templates = self.how.prompts.templates
         content["prompts"]["templates"] = templates_name(templates)
         content["prompts"]["count"] = len(templates)
@@ -304,6 +323,34 @@ class Protocol:
             for key in sorted(own.keys() | others.keys())
             if own.get(key) != others.get(key)
         }
+
+
+@dataclass(frozen=True)
+class NamedProtocol:
+    """Protocol that configs refer to by name.
+
+    Args:
+        name: name in configs.
+        template: fields of the protocol.
+        source: paper or code that uses it.
+        on: fields that differ on some datasets, by `DataRules.dataset`.
+        words: names that are queried for some classes instead of the class names, by dataset and
+            class.
+    """
+
+    name: str
+    template: ProtocolTemplate
+    source: str
+    on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def fields_on(self, data: DataRules | None) -> ProtocolTemplate:
+        """Fields on a dataset, which differ from `template` on some datasets."""
+        return self.template.changed(self.on.get(data.dataset, {}) if data else {})
+
+    def words_on(self, data: DataRules | None) -> Mapping[str, str]:
+        """Names to query on a dataset, by class; classes without an entry keep theirs."""
+        return self.words.get(data.dataset, {}) if data else {}
 
 
 def templates_name(templates: tuple[str, ...]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from mmengine.config import Config
@@ -16,7 +17,8 @@ from ovss.data.words import EACH_SYNONYM, words_of_classes
 from ovss.inference import InferenceConfig
 from ovss.interfaces import PostProcessor
 from ovss.postprocessors import Background, Chain
-from ovss.registry import POSTPROCESSORS
+from ovss.registry import DECODERS, POSTPROCESSORS
+from ovss.structures import split_synonyms
 from ovss.vocabularies import load_names, load_templates
 from ovss.vocabularies.prompts import PromptConfig
 from ovss.vocabularies.seen import seen_mask
@@ -63,7 +65,7 @@ def read_fields(config: Config, data: DataRules | None) -> ProtocolTemplate:
         Canvas(_size(inference.size), inference.keep_ratio, inference.longest),
         Views(**{key.name: _size(getattr(inference, key.name)) for key in fields(Views)}),
         "autocast" if config.get("test_cfg", {}).get("fp16") else "float32",
-        read_background(config),
+        read_background(config, data),
         Scoring(**{key: metric.get(key, value) for key, value in vars(Scoring()).items()}),
     )
 
@@ -86,15 +88,63 @@ def is_resize(step: Mapping[str, Any]) -> bool:
     return step.get("type") == "ShortestEdge" and not step.get("labels", True)
 
 
-def read_background(config: Config) -> BackgroundRule:
-    """Background rule among the post-processors of a config."""
+def read_background(config: Config, data: DataRules | None = None) -> BackgroundRule:
+    """Background rule among the post-processors of a config.
+
+    The post-processor knows the queried names, and the rule names the class that they count as.
+    """
     for step in post_processors(config):
         if is_made_by(step, Background):
             own = {key: value for key, value in step.items() if key != "type"}
             words = own.get("words") or ()
             own["words"] = load_names(words) if words else ()
-            return BackgroundRule(**{"name": "background", **own})
+            rule = BackgroundRule(**{"name": "background", **own, "scale": _scale(config)})
+            return rule if data is None else _of_class(rule, data)
     return BackgroundRule()
+
+
+def background_queries(data: DataRules, name: str) -> tuple[str, ...]:
+    """Queried names that count as a class which is not queried by its own name; else empty.
+
+    Args:
+        data: fields of the dataset.
+        name: name of the class.
+    """
+    labels = [first_label(each) for each in data.classes]
+    if data.word_class is None or first_label(name) not in labels:
+        return ()
+    index = labels.index(first_label(name))
+    queries = tuple(w for w, owner in zip(data.words, data.word_class) if owner == index)
+    return () if first_label(name) in map(first_label, queries) else queries
+
+
+def first_label(name: str) -> str:
+    """First synonym of a name, in lower case, by which `Background` finds categories."""
+    return split_synonyms(name.lower())[0]
+
+
+def _of_class(rule: BackgroundRule, data: DataRules) -> BackgroundRule:
+    """Rule that names the class instead of the first name queried for it."""
+    for name in data.classes:
+        queries = background_queries(data, name)
+        if queries and first_label(queries[0]) == first_label(str(rule.name)):
+            known = {first_label(query) for query in queries}
+            words = tuple(word for word in rule.words if first_label(word) not in known)
+            return replace(rule, name=name, words=words)
+    return rule
+
+
+def _scale(config: Config) -> float | None:
+    """Factor from cosines to logits of the decoder; None if it has none."""
+    decoder = config.model.get("decoder") or {}
+    if "scale" in decoder:
+        return float(decoder["scale"])
+    kind = decoder.get("type")
+    cls = DECODERS.get(kind) if isinstance(kind, str) else kind
+    if cls is None or "scale" not in inspect.signature(cls).parameters:
+        return None
+    default = inspect.signature(cls).parameters["scale"].default
+    return float(default) if isinstance(default, int | float) else None
 
 
 def post_processors(config: Config) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .named import NamedProtocol, method_hash, protocol_name
-from .protocol import Protocol
+from .named import method_hash, protocol_name
+from .protocol import NamedProtocol, Protocol
 from .read import data_rules, protocol_of
-from .write import apply_protocol, write_protocol
+from .write import apply_protocol, write_protocol, write_queries
 
 
 @dataclass(frozen=True)
@@ -103,5 +103,7 @@ def named_on(named: NamedProtocol, config: Config) -> SettledProtocol:
     parts = {key: copy.deepcopy(config[key]) for key in ("test_dataloader", "test_evaluator")}
     bare = Config({"model": {}, **parts})
     data = data_rules(bare, None)
+    if data is not None:
+        data = write_queries(bare, named, data)
     apply_protocol(bare, named.fields_on(data), data)
     return read_protocol(bare, named.name)

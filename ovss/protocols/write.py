@@ -15,12 +15,13 @@ from .checks import check_compatible, checked
 from .named import find_protocol
 from .protocol import (
     DataRules,
+    NamedProtocol,
     Prompting,
     ProtocolTemplate,
     Scoring,
     registered_templates,
 )
-from .read import data_rules, listed, read_fields
+from .read import data_rules, listed, names_its_words, read_fields
 from .write_parts import (
     inference_block,
     write_background,
@@ -55,6 +56,8 @@ def write_protocol(
     if name is None and own is None and not options:
         return None
     data = data_rules(config, None)
+    if (name or own) is not None and data is not None:
+        data = write_queries(config, find_protocol(name or own), data)
     current = read_fields(config, data)
     if name is not None:
         target = find_protocol(name).fields_on(data)
@@ -98,10 +101,29 @@ def apply_protocol(config: Config, template: ProtocolTemplate, data: DataRules |
                 write_keys(metric, vars(template.scores), Scoring())
     if data is not None:
         write_words(config.test_dataloader["dataset"], template, data)
-    write_background(config, template.background)
+    write_background(config, template.background, data)
     half = template.accumulation == "autocast"
     if half or config.get("test_cfg", {}).get("fp16"):
         config.test_cfg = {**config.get("test_cfg", {}), "fp16": half}
+
+
+def write_queries(config: Config, named: NamedProtocol, data: DataRules) -> DataRules:
+    """Writes the names that a protocol queries on a dataset, and reads the dataset again.
+
+    They replace the names of single classes. A dataset whose config lists its names in another form
+    than by class keeps them.
+
+    Args:
+        config: config with a `test_dataloader`.
+        named: named protocol.
+        data: fields of the test dataset.
+    """
+    dataset, words = config.test_dataloader["dataset"], named.words_on(data)
+    own = dataset.get("words") or {}
+    if not words or not isinstance(own, Mapping) or not names_its_words(dataset):
+        return data
+    dataset["words"] = {**own, **words}
+    return data_rules(config, None) or data
 
 
 def _with_own_fields(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mmengine.config import Config
 
 from ovss.inference import InferenceConfig
-from ovss.io.advice import advised
 from ovss.postprocessors import Background, Identity
-from ovss.structures import split_synonyms
+from ovss.registry import DECODERS
 
 from .protocol import BackgroundRule, DataRules, ProtocolError, ProtocolTemplate, Resize
 from .read import (
+    background_queries,
+    first_label,
     is_made_by,
     is_resize,
     names_its_words,
@@ -77,8 +80,8 @@ def write_words(dataset: Any, template: ProtocolTemplate, data: DataRules) -> No
         _check_background(rule, data)
     if data.each:  # the model splits synonyms itself
         dataset.pop("words")
-    present = {_label(name) for name in data.words}
-    words = [name for name in rule.words if _label(name) not in present]
+    present = {first_label(name) for name in data.words}
+    words = [name for name in rule.words if first_label(name) not in present]
     if not words:
         return
     if data.word_class is not None and not data.each:
@@ -93,20 +96,13 @@ def write_words(dataset: Any, template: ProtocolTemplate, data: DataRules) -> No
             f"ImageMaskDataset, or leave background.words out"
         )
     own = {name: (name,) for name in data.classes}
-    ground = next(name for name in data.classes if _label(name) == _label(str(rule.name)))
+    ground = next(name for name in data.classes if first_label(name) == first_label(str(rule.name)))
     dataset["words"] = {**own, ground: (*own[ground], *words)}
 
 
 def _check_background(rule: BackgroundRule, data: DataRules) -> None:
-    if _label(str(rule.name)) in map(_label, data.words):
+    if first_label(str(rule.name)) in map(first_label, (*data.words, *data.classes)):
         return
-    if _label(str(rule.name)) in map(_label, data.classes):
-        error = ProtocolError(
-            f"A background threshold needs the name {rule.name!r} among the queried names, but the "
-            f"dataset queries other words for this class. Set dataset.words=None to query the "
-            f"class names"
-        )
-        raise advised(error, "ask_names")
     names = ", ".join(data.classes[:5]) + (", ..." if len(data.classes) > 5 else "")
     raise ProtocolError(
         f"The background rule needs a class {rule.name!r}, but the classes of the dataset are "
@@ -114,13 +110,24 @@ def _check_background(rule: BackgroundRule, data: DataRules) -> None:
     )
 
 
-def write_background(config: Config, rule: BackgroundRule) -> None:
-    """Places the background rule last among the post-processors of a config, or removes it."""
-    if read_background(config) == rule:
+def write_background(config: Config, rule: BackgroundRule, data: DataRules | None = None) -> None:
+    """Places the background rule last among the post-processors of a config, or removes it.
+
+    Args:
+        config: config to change.
+        rule: background rule.
+        data: fields of the dataset, which may query the class by other names; None: unknown.
+
+    Raises:
+        ProtocolError: the rule has a scale, but the decoder has none.
+    """
+    if rule.scale is not None:
+        _write_scale(config, rule.scale)
+    if replace(read_background(config, data), scale=rule.scale) == rule:
         return
     steps = [step for step in post_processors(config) if not is_made_by(step, Background)]
     if rule.name is not None:
-        steps.append({"type": "Background", **vars(rule), "words": list(rule.words)})
+        steps.append(_background_step(rule, data))
     steps = [step for step in steps if not is_made_by(step, Identity)]
     if len(steps) > 1:
         config.model.post_processor = {"type": "Chain", "steps": steps}
@@ -128,5 +135,25 @@ def write_background(config: Config, rule: BackgroundRule) -> None:
         config.model.post_processor = steps[0] if steps else {"type": "Identity"}
 
 
-def _label(name: str) -> str:
-    return split_synonyms(name.lower())[0]
+def _background_step(rule: BackgroundRule, data: DataRules | None) -> dict[str, Any]:
+    """Config of the post-processor, which names queries, for a rule that names a class."""
+    queries = () if data is None else background_queries(data, str(rule.name))
+    step: dict[str, Any] = {"type": "Background", **vars(rule)}
+    del step["scale"]
+    if not rule.area:
+        del step["area"]
+    step["words"] = [*queries[1:], *rule.words]
+    return {**step, "name": first_label(queries[0])} if queries else step
+
+
+def _write_scale(config: Config, scale: float) -> None:
+    """Sets the factor from cosines to logits, which belongs to the decoder."""
+    decoder = config.model.get("decoder") or {}
+    kind = decoder.get("type")
+    cls = DECODERS.get(kind) if isinstance(kind, str) else kind
+    if cls is not None and "scale" not in inspect.signature(cls).parameters:
+        raise ProtocolError(
+            f"background.scale needs a decoder with a factor from cosines to logits, but "
+            f"{cls.__name__} has none. Set background.scale=None"
+        )
+    config.model.decoder = {**decoder, "scale": scale}

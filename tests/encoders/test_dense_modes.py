@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ovss.encoders import OpenCLIPEncoder
 from ovss.encoders.dense import DENSE_MODES
+from ovss.encoders.dense_calibrated import _above_mean, outlier_factor
 from ovss.encoders.weights import CLIP_MEAN, CLIP_STD
 
 SHAPES = {
@@ -133,7 +134,82 @@ def slow_gem(slow: Slow, depth: int, iterations: int = 1, inv_temperature=None) 
     return tokens
 
 
+def slow_outliers(rows: Tensor, neighbours: int, share: float) -> list[int]:
+    """Cells whose simplified local outlier factor is above the quantile."""
+    count = len(rows)
+    distance = [[float((a - b).square().sum()) for b in rows] for a in rows]
+    near = [
+        sorted((j for j in range(count) if j != i), key=lambda j, i=i: distance[i][j])[:neighbours]
+        for i in range(count)
+    ]
+    far = [distance[i][near[i][-1]] for i in range(count)]
+    factor = [sum(far[i] / far[j] for j in near[i]) / len(near[i]) for i in range(count)]
+    limit = torch.tensor(factor).quantile(1 - share)
+    return [i for i in range(count) if factor[i] > limit]
+
+
+def slow_repair(rows: Tensor, outliers: list[int], width: int) -> Tensor:
+    fixed = rows.clone()
+    for i in outliers:
+        y, x = divmod(i, width)
+        around = [
+            v * width + u
+            for v in range(max(y - 1, 0), min(y + 2, len(rows) // width))
+            for u in range(max(x - 1, 0), min(x + 2, width))
+        ]
+        good = [j for j in around if j not in outliers]
+        if good:
+            fixed[i] = torch.stack([rows[j] for j in good]).mean(0)
+    return fixed
+
+
+def slow_mean(cosines: Tensor, values: Tensor, threshold: float) -> Tensor:
+    """Mean of values over the cells with a cosine from the threshold."""
+    out = []
+    for row in cosines:
+        kept = [(float(c), value) for c, value in zip(row, values, strict=True) if c >= threshold]
+        total = sum(c for c, _ in kept) + 1e-6
+        out.append(sum(c * value for c, value in kept) / total)
+    return torch.stack(out)
+
+
+def slow_sc_clip(
+    slow: Slow, depth, semantic, levels, neighbours=6, contamination=0.2, threshold=0.4,
+    class_weight=0.3,
+) -> Tensor:  # fmt: skip
+    first, last = len(slow.blocks) - depth, len(slow.blocks) - 1
+    block, width = slow.blocks[last], slow.visual.grid_size[1]
+    unit = torch.nn.functional.normalize
+    outliers = slow_outliers(slow.inputs[last][1:], neighbours, contamination)
+    feature = unit(slow_repair(slow.inputs[last + 1 - semantic][1:], outliers, width), dim=1)
+    same = feature @ feature.T
+    early = unit(slow.inputs[first][1:], dim=1)
+    early = early @ early.T
+
+    def attended(tokens: Tensor, class_token: Tensor) -> Tensor:
+        fused = block.ln_1(tokens) @ block.attn.in_proj_weight.T + block.attn.in_proj_bias
+        _, key, value = fused.chunk(3, dim=1)
+        size = key.shape[1] // block.attn.num_heads
+        above = (3 * (same - same.mean())).double()
+        weights = torch.where(above < 0, 0.0, above.exp())
+        weights = (weights / weights.sum(1, keepdim=True)).float()
+        heads = [
+            (softmax_rows(k, size**-0.5) + weights) / 2 @ v
+            for k, v in zip(key.split(size, 1), value.split(size, 1), strict=True)
+        ]
+        out = slow.projected(last, heads) + class_weight * class_token
+        return slow_mean(early, out, threshold)
+
+    tokens = slow_repair(slow.inputs[last][1:], outliers, width)
+    tokens = slow_mean(same, tokens, threshold)
+    total = sum(slow.inputs[first + i] for i in range(levels))
+    patches = attended(tokens, slow.inputs[last][0]) + attended(total[1:], total[0])
+    return torch.cat([slow.inputs[last][:1], patches])
+
+
+CALIBRATED = {"depth": 3, "semantic": 2, "levels": 2, "neighbours": 6, "contamination": 0.2}
 CASES = {
+    "sc_clip": ("sc_clip", slow_sc_clip, CALIBRATED),
     "sclip": ("sclip", slow_sclip, {}),
     "clearclip": ("clearclip", slow_clearclip, {}),
     "naclip": ("naclip", slow_naclip, {}),
@@ -167,7 +243,7 @@ def test_dense_mode_equals_its_slow_formula(tiny, reference, shape, case):
 @pytest.mark.parametrize("name", DENSE_MODES)
 @torch.no_grad()
 def test_every_mode_takes_any_grid_and_keeps_images_apart(tiny, name):
-    dense = dict(type=name, depth=2) if name in ("gem", "clip_surgery") else name
+    dense = dict(type=name, depth=2) if name in ("gem", "clip_surgery", "sc_clip") else name
     encoder = OpenCLIPEncoder(str(tiny()), dense=dense, levels=(0, 2)).eval()
     images = 255 * torch.rand(2, 3, 48, 72)
     both = encoder.encode_image(images).dense_BChw
@@ -175,6 +251,15 @@ def test_every_mode_takes_any_grid_and_keeps_images_apart(tiny, name):
     torch.testing.assert_close(encoder.encode_image(images[1:]).dense_BChw, both[1:])
     half = encoder.bfloat16().encode_image(images).dense_BChw.float()
     assert torch.nn.functional.cosine_similarity(half, both).min() > 0.9
+
+
+@torch.no_grad()
+def test_a_cell_can_always_attend_to_itself():
+    """Cells that are alike but for rounding, as in an image of one colour without positions."""
+    same = torch.ones(1, 5, 5) - 1e-7 * torch.rand(1, 5, 5)
+    assert _above_mean(same).isfinite().all()
+    assert outlier_factor(torch.ones(2, 5, 3), 30).isfinite().all()
+    assert outlier_factor(torch.ones(2, 1, 3), 30).tolist() == [[1], [1]]
 
 
 @pytest.mark.parametrize(

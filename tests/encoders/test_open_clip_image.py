@@ -189,6 +189,20 @@ def test_positions_of_published_methods_are_sampled_differently():
     assert spread["antialias"] < 0.2 < spread["bicubic"]
 
 
+def test_pixels_that_fill_no_patch_are_cut_off(tiny):
+    encoder = OpenCLIPEncoder(str(tiny()), fit="crop").eval()
+    patch = encoder.patch_size[0]
+    image = 255 * torch.rand(1, 3, 3 * patch + 1, 5 * patch - 1)
+    found, expected = (
+        encoder.encode_image(x).dense_BChw for x in (image, image[..., : 3 * patch, : 4 * patch])
+    )
+    assert found.shape[2:] == (3, 4)
+    assert torch.equal(found, expected)
+    assert encoder.encode_image(image[..., :2]).dense_BChw.shape[2:] == (3, 1)
+    with pytest.raises(ValueError, match=r"OpenCLIPEncoder\.fit must be 'resize' or 'crop'"):
+        OpenCLIPEncoder(str(tiny()), fit="pad")
+
+
 def test_unknown_rule_for_positions_is_named(tiny):
     with pytest.raises(ValueError, match=r"OpenCLIPEncoder\.positions must be one of bicubic"):
         OpenCLIPEncoder(str(tiny()), positions="cubic")

@@ -100,6 +100,9 @@ def test_marks_are_painted_in_file_order_and_59_are_kept(tmp_path):
     assert made.tolist() == [[0, 49, 255], [0, 0, 255]]
     assert description["splits"]["val"]["images"] == 1
     assert load_names("pascal_context_59")[49] == "diningtable"
+    run("pascal_context_60", tmp_path / "s", tmp_path / "with_background")
+    assert mask(tmp_path / "with_background", FIRST).tolist() == [[1, 50, 0], [1, 1, 0]]
+    assert load_names("pascal_context_60") == ("background", *load_names("pascal_context_59"))
 
 
 def test_jsons_that_are_not_the_official_one(tmp_path):

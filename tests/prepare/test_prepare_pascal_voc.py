@@ -50,6 +50,15 @@ def test_background_is_the_last_class(tmp_path):
     assert description["word_class"] == [*range(20), *[20] * 39]
 
 
+def test_background_is_the_first_class(tmp_path):
+    voc(tmp_path / "s/VOC2012")
+    run("pascal_voc_21", tmp_path / "s", tmp_path / "o")
+    assert mask(tmp_path / "o", "2007_000033").tolist() == [[0, 1, 20], [255, 11, 5]]
+    assert mask(tmp_path / "o", "2007_000042").tolist() == [[0, 0, 0], [255, 0, 0]]
+    description = json.loads((tmp_path / "o/classes.json").read_text())
+    assert description["classes"] == ["background", *load_names("pascal_voc_20")]
+
+
 def test_segmentation_class_is_used_and_noted(tmp_path):
     voc(tmp_path / "s", masks="SegmentationClass")
     description = run("pascal_voc_20", tmp_path / "s", tmp_path / "o").description

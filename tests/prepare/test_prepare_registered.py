@@ -54,6 +54,11 @@ def pascal_voc_20b(root):
     return [[20, 19, -1]]
 
 
+def pascal_voc_21(root):
+    voc(root)
+    return [[0, 20, -1]]
+
+
 def coco_object(root):
     write_image(root / "val2017/000000000139.jpg", 1, 3)
     index_png(root / "stuffthingmaps/val2017/000000000139.png", [[0, 181, 255]])
@@ -66,7 +71,15 @@ def cityscapes(root):
     return [[0, 18, -1]]
 
 
-MAKERS = (ade20k_847, pascal_context_459, pascal_voc_20, pascal_voc_20b, coco_object, cityscapes)
+MAKERS = (
+    ade20k_847,
+    pascal_context_459,
+    pascal_voc_20,
+    pascal_voc_20b,
+    pascal_voc_21,
+    coco_object,
+    cityscapes,
+)
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)

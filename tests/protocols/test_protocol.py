@@ -22,6 +22,7 @@ NO_EDGE = dict(short=None, longest=None, antialias=None, others=())
 WHOLE = dict(mode="whole", window=None, stride=None, global_view=None, merge=None)
 GRID = dict(mode="slide", window=384, stride=256, global_view=True, merge="probs")
 CROPS = dict(mode="slide", window=224, stride=112, global_view=False, merge="logits")
+WIDE = {**CROPS, "window": 336}
 WINDOWS = dict(mode="slide", window=512, stride=426, global_view=False, merge="probs")
 SCALES = dict(mode="multi_scale", window=480, stride=320, global_view=None, merge="logits",
               scales=[0.5, 0.75, 1.0, 1.25, 1.5, 1.75], mirror=True)  # fmt: skip
@@ -36,8 +37,14 @@ PINNED = {
     "sed": ("c9a1c3ca8937", *MEAN, EDGE, 768, False, WHOLE, "sigmoid", MIOU),
     "dcp_clip": ("9f0c225cc82f", *MEAN, EDGE, 640, False, GRID, "sigmoid", MIOU),
     "dpseg": ("c9a1c3ca8937", *MEAN, EDGE, 768, False, WHOLE, "sigmoid", MIOU),
-    "sclip": ("4563b97682e2", *BEST, NO_EDGE, 336, True, CROPS, "softmax", UNION),
-    "clearclip": ("0c13f0a465a6", *BEST, NO_EDGE, 448, True, CROPS, "softmax", UNION),
+    "sclip": ("77256c0e1f90", *BEST, NO_EDGE, 336, 2048, CROPS, "softmax", UNION),
+    "naclip": ("77256c0e1f90", *BEST, NO_EDGE, 336, 2048, CROPS, "softmax", UNION),
+    "sc_clip": ("77256c0e1f90", *BEST, NO_EDGE, 336, 2048, CROPS, "softmax", UNION),
+    "clearclip": ("8ab0a4bd25f0", *BEST, NO_EDGE, 448, 2048, {**CROPS, "window": 448,
+        "stride": 224}, "softmax", UNION),
+    "proxyclip": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
+    "corrclip": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
+    "corrclip_v2": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
     "gem": ("e17a3790ef3c", *BEST, NO_EDGE, 448, False, WHOLE, "softmax", UNION),
     "clip_surgery": ("ddb99fa37e9c", *BEST, NO_EDGE, 512, False, WHOLE, "softmax", UNION),
     "san": ("f2d0f43f59f1", "vild_14", 14, "verbatim", EDGE, 640, 2560, WHOLE, "none", MIOU),
@@ -238,8 +245,8 @@ def test_the_dataset_is_in_the_hash():
         ("sed_convnext-b", "pascal_context_59", "4c0b9feecb78"),
         ("dcp_clip_vit-b16", "pascal_voc_20", "4684faeb04b1"),
         ("cat_seg_vit-b16", "pascal_voc_20b", "1ca9eae01e4b"),
-        ("sclip_vit-b16", "coco_object", "4552e1a7c925"),
-        ("sclip_vit-b16", "cityscapes", "047228d734ae"),
+        ("sclip_vit-b16", "coco_object", "ee684565d545"),
+        ("sclip_vit-b16", "cityscapes", "2d4d6ce0b235"),
     ],
 )
 def test_whole_protocols_are_pinned(method, data, digits):
@@ -314,14 +321,21 @@ def test_background_by_threshold_and_by_words(with_background):
 
 
 def test_a_background_that_is_not_there_is_refused():
-    for name, message in (
-        ("ade20k_150", "needs a class 'background'"),
-        ("coco_object", "other words"),
-    ):
-        config = load_config("sclip_vit-b16")
-        use_dataset(config, name)
-        with pytest.raises(ProtocolError, match=message):
-            settle_protocol(config, None, {"background.threshold": 0.3})
+    config = load_config("sclip_vit-b16")
+    use_dataset(config, "ade20k_150")
+    with pytest.raises(ProtocolError, match="needs a class 'background'"):
+        settle_protocol(config, None, {"background.threshold": 0.3})
+
+
+def test_a_threshold_where_the_background_has_other_names():
+    """The rule names the class, and the post-processor the names that are queried for it."""
+    config = load_config("cat_seg_vit-b16")
+    use_dataset(config, "coco_object")
+    settle_protocol(config, None, {"background.threshold": 0.3})
+    step = config.model.post_processor
+    assert (step.type, step.name, len(step["words"])) == ("Background", "sky", 24)
+    rule = protocol_of(config).how.background
+    assert (rule.name, rule.words, rule.threshold) == ("background", (), 0.3)
 
 
 @pytest.mark.parametrize(

@@ -94,10 +94,9 @@ def test_a_threshold_on_a_dataset_that_queries_other_words_for_background(tmp_pa
     (folder / "classes.json").write_text(json.dumps(classes))
     config = tiny_config(tmp_path, "protocol = 'mini'")
     flags = ["--data", str(folder), "--protocol-options", "background.threshold=1.0"]
-    with pytest.raises(ProtocolError, match=r"--cfg-options test_dataloader\.dataset\.words=None"):
-        run(config, tmp_path, *flags)
-    result = run(config, tmp_path, *flags, "--cfg-options", "test_dataloader.dataset.words=None")
+    result = run(config, tmp_path, *flags)
     assert result["categories"]["background"]["predicted"] == 2 * 40 * 48
+    assert result["protocol"]["fields"]["background"]["name"] == "background"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ RESTATED = {
     "coco_object": (81, "background", "toothbrush"),
     "coco_panoptic_133": (133, PEOPLE, "rug"),
     "coco_stuff_156": (156, "person", "wood"),
+    "pascal_context_60": (60, "background", "wood"),
+    "pascal_voc_21": (21, "background", "tvmonitor"),
     "pascal_voc_15": (15, "aeroplane", "person"),
 }
 """Lists that were not published as a file of one class per line."""

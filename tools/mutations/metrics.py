@@ -189,14 +189,14 @@ BUGS = [
     dict(
         name="the background rule runs before the other post-processors",
         file="ovss/protocols/write_parts.py",
-        old='steps.append({"type": "Background", **vars(rule), "words": list(rule.words)})',
-        new='steps.insert(0, {"type": "Background", **vars(rule), "words": list(rule.words)})',
+        old="steps.append(_background_step(rule, data))",
+        new="steps.insert(0, _background_step(rule, data))",
         tests=("tests/protocols/test_protocol_oracle.py", *PROTOCOLS),
     ),
     dict(
         name="background names that the dataset has are queried twice",
         file="ovss/protocols/write_parts.py",
-        old="words = [name for name in rule.words if _label(name) not in present]",
+        old="words = [name for name in rule.words if first_label(name) not in present]",
         new="words = list(rule.words)",
         tests=("tests/protocols/test_protocol_oracle.py", *PROTOCOLS),
     ),

@@ -132,15 +132,15 @@ BUGS = [
     dict(
         name="names that stand for the background do not compete",
         file="ovss/postprocessors/background.py",
-        old="if category == target or word_T[category]:",
+        old="if ground_T[category]:",
         new="if category == target:",
         tests=("tests/postprocessors/test_background.py",),
     ),
     dict(
         name="the background's own score competes against its rule",
         file="ovss/postprocessors/background.py",
-        old="if category == target and not self.own_word:",
-        new="if category == target and self.own_word:",
+        old="if not self.own_word else None",
+        new="if self.own_word else None",
         tests=("tests/postprocessors/test_background.py",),
     ),
     dict(

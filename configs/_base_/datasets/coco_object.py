@@ -1,8 +1,8 @@
 # COCO-Object, background and the 80 things: the 5,000 images of val2017.
 # CLIP does not recognise "background", so models segment 25 names for the surroundings of things,
 # which count as background, as in training-free evaluations. The choice of names affects the
-# results, so they are part of the protocol. To find background by a threshold instead, set
-# test_dataloader.dataset.words=None and a post_processor dict(type="Background", threshold=...).
+# results, so they are part of the protocol. Protocols of training-free methods replace them by the
+# names of the methods' codes, and add a threshold.
 # Folder: prepared by `ovss prepare coco_object`; OVSS_DATA replaces data/.
 _base_ = ["ade20k_150.py"]
 _root = "{{$OVSS_DATA:data}}/coco_object"
@@ -22,7 +22,7 @@ test_dataloader = dict(
                 "sea",
                 "river",
                 "mountain",
-                "sand",
+                "sands",
                 "desk",
                 "building",
                 "cloud",
