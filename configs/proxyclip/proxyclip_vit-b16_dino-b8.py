@@ -9,7 +9,7 @@ mIoU:  published: PASCAL VOC (21) 61.3, VOC (20) 80.3, Context-60 35.3, Context-
        37.5, COCO-Stuff 26.5, Cityscapes 38.1, ADE20K 20.2. Not run here.
 """
 
-protocol = "sclip"
+protocol = "proxyclip"
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(

@@ -108,6 +108,23 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
             proxyclip_names(),
         ),
         NamedProtocol(
+            "trident",
+            _line(448, 336, 224).changed({"views.merge": "features"}),
+            "code of Trident, without its refinement by SAM",
+            _tables(
+                {"pascal_context_59": {"canvas.size": 576}, "ade20k_150": {"canvas.size": 576}},
+                {"cityscapes": {"canvas.size": 688}},
+                _with_size(thirds, 576),
+            ),
+            proxyclip_names(),
+        ),
+        NamedProtocol(
+            "radseg",
+            windows.changed({"views.merge": "features"}),
+            "code of RADSeg, low resolution",
+            {"cityscapes": {"canvas.size": 560}},
+        ),
+        NamedProtocol(
             "corrclip",
             wide,
             "code of CorrCLIP",
@@ -150,6 +167,11 @@ def _background(
         }
         for name, threshold, scale in zip(names, thresholds, scales, strict=True)
     }
+
+
+def _with_size(table: Table, size: int) -> Table:
+    """Rules for the datasets with background, with another canvas for Context-60."""
+    return {**table, CONTEXT: {**table[CONTEXT], "canvas.size": size}}
 
 
 def _tables(*tables: Table) -> Table:
