@@ -18,5 +18,4 @@ model = dict(
         pretrained="webli",
         dense="maskclip",
     ),
-    inference=dict(window=256, stride=128),
 )

@@ -125,6 +125,13 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
             {"cityscapes": {"canvas.size": 560}},
         ),
         NamedProtocol(
+            "dinotxt",
+            _line(512, 384, 192).changed(
+                {"prompts.synonyms": "first", "canvas.longest": None, "views.merge": "probs"}
+            ),
+            "notebook of dino.txt (DINOv3)",
+        ),
+        NamedProtocol(
             "corrclip",
             wide,
             "code of CorrCLIP",

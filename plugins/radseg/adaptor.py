@@ -20,7 +20,9 @@ class LanguageAdaptor(nn.Module):
         joint_dim: number of channels of the text embeddings.
         hidden: number of inner channels.
         blocks: number of inner blocks.
-        pretrained: weight file with the names of this module; None for random weights.
+        pretrained: weight file with the names of RADIO's adaptor, ``fc1``, ``blocks.N`` and
+            ``final``; None for random weights.
+        prefix: beginning of these names in the file.
 
     Raises:
         FileNotFoundError: a weight file that does not exist.
@@ -34,36 +36,42 @@ class LanguageAdaptor(nn.Module):
         hidden: int = 2048,
         blocks: int = 0,
         pretrained: str | None = None,
+        prefix: str = "",
     ) -> None:
         super().__init__()
         check_range("LanguageAdaptor", 1, hidden=hidden)
         check_range("LanguageAdaptor", 0, blocks=blocks)
-        self.first = nn.Linear(dim, hidden)
+        self.fc1 = nn.Linear(dim, hidden)
         self.blocks = nn.ModuleList(_layer(hidden, hidden) for _ in range(blocks))
-        self.last = _layer(hidden, joint_dim)
+        self.final = _layer(hidden, joint_dim)
         if pretrained is not None and not weights_are_deferred():
-            self._load(pretrained)
+            self._load(pretrained, prefix)
         self.requires_grad_(False)
 
     def forward(self, x_BND: Tensor) -> Tensor:
         """Tokens (B, N, C) in the space of the text tower."""
-        x_BND = self.first(x_BND)
+        x_BND = self.fc1(x_BND)
         for block in self.blocks:
             x_BND = x_BND + block(x_BND)
-        return self.last(x_BND)
+        return self.final(x_BND)
 
-    def _load(self, pretrained: str) -> None:
+    def _load(self, pretrained: str, prefix: str) -> None:
         if not Path(pretrained).is_file():
             raise FileNotFoundError(
                 f"Weight file {pretrained} of the language adaptor does not exist. Check the path."
             )
-        tensors, expected = read_weights(pretrained)[0], self.state_dict()
+        tensors = {
+            name.removeprefix(prefix): value
+            for name, value in read_weights(pretrained)[0].items()
+            if name.startswith(prefix)
+        }
+        expected = self.state_dict()
         wrong = [n for n, v in expected.items() if n not in tensors or tensors[n].shape != v.shape]
         if wrong:
             raise RuntimeError(
                 f"The weights in {pretrained} do not fit the language adaptor: {len(wrong)} of "
                 f"{len(expected)} tensors are missing or of another shape ({some_of(wrong, 3)}). "
-                f"Set `hidden` and `blocks` to those of the file."
+                f"Set `hidden`, `blocks` and `prefix` to those of the file."
             )
         self.load_state_dict({name: tensors[name] for name in expected})
 

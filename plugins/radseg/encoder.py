@@ -38,7 +38,8 @@ class RADSegEncoder(SplicedEncoder):
         text: open_clip architecture of the text tower, such as ``ViT-gopt-16-SigLIP2-384``.
         pretrained: open_clip tag of the text tower, path of a weight file, or None for random
             weights.
-        adaptor: arguments of `adaptor.LanguageAdaptor`: ``hidden``, ``blocks``, ``pretrained``.
+        adaptor: arguments of `adaptor.LanguageAdaptor`: ``hidden``, ``blocks``, ``pretrained``,
+            ``prefix``.
         recursive: factor of SCRA; 0 leaves the last block as it was pre-trained.
         aggregate: factor of SCGA; 0 leaves the spliced tokens as they are.
         text_cache: cache for text embeddings: ``disk`` (which includes memory), ``memory`` or

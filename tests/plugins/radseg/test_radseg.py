@@ -100,8 +100,10 @@ def test_without_correlations_the_tokens_are_those_of_the_backbone():
 def test_the_whole_method(tmp_path):
     adaptor = LanguageAdaptor(32, 128, hidden=24, blocks=1)
     path = tmp_path / "adaptor.safetensors"
-    save_file(adaptor.state_dict(), path)
-    options = dict(hidden=24, blocks=1, pretrained=str(path))
+    named = {f"heads.siglip2.feature.{name}": value for name, value in adaptor.state_dict().items()}
+    save_file({**named, "heads.siglip2.summary.fc1.weight": torch.zeros(2)}, path)
+    prefix = "heads.siglip2.feature."
+    options = dict(hidden=24, blocks=1, pretrained=str(path), prefix=prefix)
     model = build_model(
         dict(
             type="OpenVocabSegmentor",
@@ -119,7 +121,7 @@ def test_the_whole_method(tmp_path):
             ),
         )
     ).eval()  # fmt: skip
-    assert torch.equal(model.encoder.adaptor.first.weight, adaptor.first.weight)
+    assert torch.equal(model.encoder.adaptor.fc1.weight, adaptor.fc1.weight)
     text = model.encode_vocabulary(("cat, kitten", "dog"))
     scores = model.scores(make_images(1, 96)[0][:, :64], text)
     assert scores.features.dense_BChw.shape == (1, 128, 4, 6)
@@ -131,6 +133,6 @@ def test_options_are_checked(tmp_path):
         RADSegEncoder(dict(model="samvit_base_patch16_224"), "mini_clip")
     with pytest.raises(FileNotFoundError, match="language adaptor does not exist"):
         RADSegEncoder(RADIO, "mini_clip", adaptor=dict(pretrained="/nowhere.safetensors"))
-    save_file({"first.weight": torch.zeros(2, 2)}, tmp_path / "a.safetensors")
+    save_file({"feature.fc1.weight": torch.zeros(2, 2)}, tmp_path / "a.safetensors")
     with pytest.raises(RuntimeError, match="do not fit the language adaptor"):
         LanguageAdaptor(32, 16, pretrained=str(tmp_path / "a.safetensors"))
