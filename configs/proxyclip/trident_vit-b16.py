@@ -12,6 +12,7 @@ mIoU:  published, with the refinement by SAM's decoder that this config does not
 """
 
 _base_ = ["proxyclip_vit-b16_dino-b8.py"]
+protocol = "trident"
 custom_imports = dict(imports=["ovss_plugins.proxyclip"])
 protocol = "trident"
 model = dict(

@@ -22,10 +22,11 @@ def tower_problem(trunk: Any, pool: str) -> str | None:
 
     Args:
         trunk: module of timm; it may be on the meta device.
-        pool: pool of the tower as part of the CLIP model.
+        pool: pool of the tower as part of the CLIP model; empty for that of `trunk`.
     """
     if not is_plain_tower(trunk):
         return f"its image tower is timm's {type(trunk).__name__}, not a plain vision transformer"
+    pool = pool or trunk.global_pool
     if pool not in ("token", "avg", "map"):
         return f"its image pool {pool!r} does not give a pooled embedding"
     return block_problem(trunk.blocks[-1])

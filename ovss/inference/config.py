@@ -204,8 +204,8 @@ def _check_activation(config: InferenceConfig) -> None:
     )
     if config.activate_at == "image" and not is_merged_before:
         raise ValueError(
-            f"activate_at='image' needs one view or windows with merge='logits', got "
-            f"mode={config.mode!r} and merge={config.merge!r}. Set activate_at='canvas'."
+            f"activate_at='image' needs one view, or windows with merge='logits' or 'features', "
+            f"got mode={config.mode!r} and merge={config.merge!r}. Set activate_at='canvas'."
         )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ovss.layers.current_view import CurrentViews, ViewPlace, stated_views
 from ovss.layers.splice import WindowFeatures, splice
-from ovss.ops import crop_padding, resize
+from ovss.ops import crop_padding, resize, resize_image_part
 from ovss.structures import (
     ImageFeatures,
     Masks,
@@ -120,10 +120,12 @@ def segment_whole(
             masks.merge_at_input,
             masks.ownership,
         )
-    logits_BKHW = crop_padding(masks.logits_BKHW, features.padding)
     if config.activate_at == "image":
         canvas = (image_13HW.shape[2], image_13HW.shape[3])
-        logits_BKHW = resize(resize(logits_BKHW, canvas), size or canvas)
+        logits_BKHW = resize_image_part(masks.logits_BKHW, canvas, features.padding)
+        logits_BKHW = resize(logits_BKHW, size or canvas)
+    else:
+        logits_BKHW = crop_padding(masks.logits_BKHW, features.padding)
     probs_BKHW = activate(logits_BKHW, masks.selection, config.activation)
     return Scores(probs_BKHW, masks.selection, features, text, image_13HW)
 

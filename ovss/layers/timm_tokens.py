@@ -96,21 +96,23 @@ def rotary_positions(trunk: Any, grid: tuple[int, int]) -> Tensor | None:
 
 
 def tower_tokens(
-    trunk: Any, pixels_B3HW: Tensor, positions: str = "bicubic"
+    trunk: Any, pixels_B3HW: Tensor, positions: str = "bicubic", with_prefix: bool = False
 ) -> tuple[Tensor, tuple[int, int]]:
-    """Tokens of the patches after the last block and the final norm (B, h * w, D), and the grid.
+    """Tokens after the last block and the final norm (B, h * w, D), and the grid (h, w).
 
     Args:
         trunk: module for which `is_plain_tower` is true.
         pixels_B3HW: normalised pixels; H and W are multiples of the patch.
         positions: rule for the position embeddings of another grid.
+        with_prefix: True to keep the class token and registers before the patches.
     """
     tokens_BND, grid = tower_input(trunk, pixels_B3HW, positions)
     rope_Nd = rotary_positions(trunk, grid)
     for block in trunk.blocks:
         tokens_BND = block(tokens_BND) if rope_Nd is None else block(tokens_BND, rope=rope_Nd)
     # One of the two norms is the identity: towers that pool by averaging have theirs after it.
-    return trunk.fc_norm(trunk.norm(tokens_BND[:, trunk.num_prefix_tokens :])), grid
+    first = 0 if with_prefix else trunk.num_prefix_tokens
+    return trunk.fc_norm(trunk.norm(tokens_BND[:, first:])), grid
 
 
 def _patches(embed: Any, pixels_B3HW: Tensor) -> Tensor:

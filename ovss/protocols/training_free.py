@@ -109,14 +109,27 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
         ),
         NamedProtocol(
             "trident",
-            _line(448, 336, 224, "features"),
-            "code of Trident",
+            _line(448, 336, 224).changed({"views.merge": "features"}),
+            "code of Trident, without its refinement by SAM",
             _tables(
-                {name: {"canvas.size": 576} for name in (CONTEXT, "pascal_context_59")},
-                {"ade20k_150": {"canvas.size": 576}, "cityscapes": {"canvas.size": 688}},
-                thirds,
+                {"pascal_context_59": {"canvas.size": 576}, "ade20k_150": {"canvas.size": 576}},
+                {"cityscapes": {"canvas.size": 688}},
+                _with_size(thirds, 576),
             ),
             proxyclip_names(),
+        ),
+        NamedProtocol(
+            "radseg",
+            windows.changed({"views.merge": "features"}),
+            "code of RADSeg, low resolution",
+            {"cityscapes": {"canvas.size": 560}},
+        ),
+        NamedProtocol(
+            "dinotxt",
+            _line(512, 384, 192).changed(
+                {"prompts.synonyms": "first", "canvas.longest": None, "views.merge": "probs"}
+            ),
+            "notebook of dino.txt (DINOv3)",
         ),
         NamedProtocol(
             "corrclip",
@@ -135,12 +148,12 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
     )
 
 
-def _line(size: int, window: int, stride: int, merge: str = "logits") -> ProtocolTemplate:
+def _line(size: int, window: int, stride: int) -> ProtocolTemplate:
     """Fields that the protocols share."""
     return ProtocolTemplate(
         Prompting(load_templates("imagenet_80"), "max"),
         canvas=Canvas(size, keep_ratio=True, longest=LONGEST),
-        views=Views("slide", window, stride, False, merge, "softmax"),
+        views=Views("slide", window, stride, False, "logits", "softmax"),
         scores=Scoring(absent="union"),
     )
 
@@ -161,6 +174,11 @@ def _background(
         }
         for name, threshold, scale in zip(names, thresholds, scales, strict=True)
     }
+
+
+def _with_size(table: Table, size: int) -> Table:
+    """Rules for the datasets with background, with another canvas for Context-60."""
+    return {**table, CONTEXT: {**table[CONTEXT], "canvas.size": size}}
 
 
 def _tables(*tables: Table) -> Table:
