@@ -74,9 +74,14 @@ def named_weights(config: Config, weights: str | Path | None) -> str | Path | No
 
 
 def random_parts(model: OpenVocabSegmentor) -> list[str]:
-    """Names of the parts that are random without trained weights: those with parameters."""
+    """Names of the parts that are random without trained weights: those with parameters.
+
+    Parameters that never train belong to a pre-trained network inside a part, which loads its own.
+    """
     parts = ("selector", "head", "decoder", "post_processor")
-    return [part for part in parts if any(True for _ in getattr(model, part).parameters())]
+    return [
+        part for part in parts if any(p.requires_grad for p in getattr(model, part).parameters())
+    ]
 
 
 def find_weights(path: str | Path) -> Path:

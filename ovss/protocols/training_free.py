@@ -145,6 +145,9 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
             _tables(ade, more, {"cityscapes": {"canvas.size": 784, **street}}, thirds),
             corrclip_names(),
         ),
+        NamedProtocol(
+            "lposs", _line(448, 224, 112), "Label Propagation Over Patches and Pixels, windows"
+        ),
     )
 
 

@@ -43,6 +43,7 @@ PINNED = {
     "sc_clip": ("77256c0e1f90", *BEST, NO_EDGE, 336, 2048, CROPS, "softmax", UNION),
     "clearclip": ("8ab0a4bd25f0", *BEST, NO_EDGE, 448, 2048, {**CROPS, "window": 448,
         "stride": 224}, "softmax", UNION),
+    "lposs": ("560c9af25902", *BEST, NO_EDGE, 448, 2048, CROPS, "softmax", UNION),
     "proxyclip": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
     "trident": ("1871d7e91036", *BEST, NO_EDGE, 448, 2048, SPLICED, "softmax", UNION),
     "radseg": ("7d87ee87115a", *BEST, NO_EDGE, 336, 2048, {**CROPS, "merge": "features"},
