@@ -26,6 +26,8 @@ from .weights import find_pretrained, load_pretrained, preprocess_of
 __all__ = ["TimmCLIPEncoder"]
 
 RULES = ("none", "full")
+CLASS_MODES = ("cat_seg", "sc_clip")
+"""Dense modes that read the class token."""
 
 
 @ENCODERS.register_module()
@@ -45,8 +47,8 @@ class TimmCLIPEncoder(Encoder):
         image_size: side, or (height, width), to which images are resized bilinearly. None keeps
             their own size, rounded to whole patches.
         levels: 0-based blocks whose output patches become `ImageFeatures.levels`.
-        dense: computation of dense tokens, as in `OpenCLIPEncoder`; ``cat_seg`` needs a class
-            token.
+        dense: computation of dense tokens, as in `OpenCLIPEncoder`; ``cat_seg`` and
+            ``sc_clip`` need a class token.
         rotate: True if dense modes that compare queries or keys with each other do so with their
             rotary positions (EVA-02, PE); False compares contents alone, as DeCLIP does.
         trainable: rule of `trainable.set_trainable` for the image tower, ``none`` or ``full``.
@@ -107,10 +109,10 @@ class TimmCLIPEncoder(Encoder):
         self.positions = check_positions("TimmCLIPEncoder", positions)
         self.levels, self.rotate = tuple(levels), rotate
         self.dense = dense_mode(dense, depth)
-        if not trunk.num_prefix_tokens and _mode_name(dense) == "cat_seg":
+        if not trunk.num_prefix_tokens and _mode_name(dense) in CLASS_MODES:
             raise ValueError(
-                f"Dense mode cat_seg adds the class token's input to every patch, but the image "
-                f"tower of {model} has no class token. Choose maskclip."
+                f"Dense mode {_mode_name(dense)} adds the class token's input to every patch, but "
+                f"the image tower of {model} has no class token. Choose maskclip."
             )
         self.joint_dim: int = config["embed_dim"]
         self.level_dims = (trunk.embed_dim,) * len(self.levels)

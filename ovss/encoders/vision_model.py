@@ -1,4 +1,4 @@
-"""Vision models of timm that join CLIP: frozen, with their own pixels and patches."""
+"""Vision foundation models of timm, frozen, with their own pixels and patches."""
 
 from __future__ import annotations
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from timm.layers.pos_embed_sincos import apply_rot_embed_cat, build_rotary_pos_embed
 from torch import Tensor, nn
 
 from ovss.encoders.attention import split_attention
+from ovss.encoders.last_block import LastBlock
+from ovss.encoders.timm_block import TimmBlock
 from ovss.layers.attention import attend
-from ovss.layers.patches import resize_positions
+from ovss.layers.timm_tokens import rotary_positions, tower_input
 from ovss.structures import ImageFeatures
 
 MODES = ("csa", "qq")
@@ -62,8 +62,8 @@ def eva_features(
         Dense tokens of length 1, as the methods use them; the pooled embedding of pre-training, not
         normalised; and the levels.
     """
-    tokens_BND, grid = _embed(trunk, pixels_B3HW)
-    rope_Nd = _rope(trunk, grid, tokens_BND)
+    tokens_BND, grid = tower_input(trunk, pixels_B3HW)
+    rope_Nd = rotary_positions(trunk, grid)
     *blocks, last = trunk.blocks
     outputs = {}
     for index, block in enumerate(blocks):
@@ -72,37 +72,13 @@ def eva_features(
             outputs[index] = _as_map(tokens_BND[:, 1:], grid)
     if len(blocks) in levels:
         outputs[len(blocks)] = _as_map(last(tokens_BND, rope=rope_Nd)[:, 1:], grid)
-    normed_BND = last.norm1(tokens_BND)
-    dense_BNC = trunk.head(trunk.norm(_dense(last.attn, normed_BND, mode)))
-    class_B1D = _class_token(last, tokens_BND, normed_BND, rope_Nd)
+    block = LastBlock(TimmBlock(last, rope_Nd), tokens_BND, grid)
+    dense_BNC = trunk.head(trunk.norm(_dense(last.attn, block.normed_BND, mode)))
     return ImageFeatures(
         dense_BChw=_as_map(F.normalize(dense_BNC, dim=-1), grid),
-        pooled_BC=trunk.head(trunk.norm(class_B1D))[:, 0],
+        pooled_BC=trunk.head(trunk.norm(block.class_token_BD())),
         levels=tuple(outputs[index] for index in levels),
     )
-
-
-def _embed(trunk: Any, pixels_B3HW: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Input tokens of the first block (B, 1 + h * w, D), and the grid (h, w)."""
-    patches_BDhw = trunk.patch_embed.proj(pixels_B3HW)
-    grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
-    class_B1D = trunk.cls_token.expand(patches_BDhw.shape[0], -1, -1)
-    tokens_BND = torch.cat([class_B1D, patches_BDhw.flatten(2).transpose(1, 2)], dim=1)
-    positions_ND = resize_positions(trunk.pos_embed[0], trunk.patch_embed.grid_size, grid)
-    return trunk.norm_pre(tokens_BND + positions_ND.to(tokens_BND.dtype)), grid
-
-
-def _rope(trunk: Any, grid: tuple[int, int], like: Tensor) -> Tensor:
-    """Sines and cosines of the grid, whose coordinates span those of pre-training."""
-    sine, cosine = build_rotary_pos_embed(
-        feat_shape=list(grid),
-        dim=trunk.rope.dim,
-        temperature=trunk.rope.temperature,
-        in_pixels=False,
-        ref_feat_shape=trunk.rope.ref_feat_shape,
-        device=like.device,
-    )
-    return torch.cat([sine, cosine], dim=-1)
 
 
 def _dense(attention: Any, normed_BND: Tensor, mode: str) -> Tensor:
@@ -116,19 +92,6 @@ def _dense(attention: Any, normed_BND: Tensor, mode: str) -> Tensor:
         total = total + attend(root * x_BHNd[:, :, 1:], x_BHNd, value_BHNd)
     assert isinstance(total, Tensor)
     return attention.proj(attention.norm(total.transpose(1, 2).flatten(2)))
-
-
-def _class_token(block: Any, tokens_BND: Tensor, normed_BND: Tensor, rope_Nd: Tensor) -> Tensor:
-    """Output (B, 1, D) of the unchanged block for the class token only."""
-    attention = block.attn
-    query_BH1d = _heads(attention, attention.q_proj(normed_BND[:, :1]))
-    key_BHNd = _heads(attention, attention.k_proj(normed_BND))
-    turned_BHMd = apply_rot_embed_cat(key_BHNd[:, :, 1:], rope_Nd).to(key_BHNd)
-    key_BHNd = torch.cat([key_BHNd[:, :, :1], turned_BHMd], dim=2)
-    value_BHNd = _heads(attention, attention.v_proj(normed_BND))
-    out_B1D = attend(query_BH1d, key_BHNd, value_BHNd).transpose(1, 2).flatten(2)
-    class_B1D = tokens_BND[:, :1] + attention.proj(attention.norm(out_B1D))
-    return class_B1D + block.mlp(block.norm2(class_B1D))
 
 
 def _heads(attention: Any, x_BND: Tensor) -> Tensor:

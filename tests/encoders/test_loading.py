@@ -246,7 +246,10 @@ def test_pixel_statistics_come_from_config_or_tag_or_clip(tiny):
     config = read_model_config(model)
     of_tag = preprocess_of(model, config, "datacomp1b")[0]
     assert of_tag == pytest.approx([255 * value for value in (0.485, 0.456, 0.406)])
-    of_clip = preprocess_of(model, config, None)[0]
+    # without a tag: what the tags of the architecture agree on
+    assert preprocess_of(model, config, None)[0] == of_tag
+    plain = "ViT-B-32"  # whose tags all have CLIP's
+    of_clip = preprocess_of(plain, read_model_config(plain), None)[0]
     assert of_clip == pytest.approx([122.7709383, 116.7460125, 104.09373615])
     own = {"mean": [0.5, 0.5, 0.5], "std": [0.1, 0.2, 0.3]}
     encoder = OpenCLIPEncoder(str(tiny(preprocess_cfg=own)))

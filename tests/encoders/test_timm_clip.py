@@ -204,17 +204,21 @@ def test_any_grid_with_timms_own_rule(make, name):
     torch.testing.assert_close(features.pooled_BC, expected, atol=3e-5, rtol=1e-3)
 
 
+OPTIONS = {"gem": dict(depth=2), "clip_surgery": dict(depth=2),
+           "sc_clip": dict(depth=3, semantic=2, levels=2)}  # fmt: skip
+
+
 @pytest.mark.parametrize("mode", DENSE_MODES)
 @torch.no_grad()
 def test_every_dense_mode_runs(make, mode):
+    dense = dict(type=mode, **OPTIONS.get(mode, {}))
     for name in ("siglip", "eva02"):
-        if (name, mode) == ("siglip", "cat_seg"):
+        if name == "siglip" and mode in ("cat_seg", "sc_clip"):
             with pytest.raises(ValueError, match="has no class token"):
-                make(name, dense=mode)
+                make(name, dense=dense)
             continue
-        depth = mode in ("gem", "clip_surgery")
-        encoder, _ = make(name, dense=dict(type=mode, depth=2) if depth else mode)
-        images = 255 * torch.rand(2, 3, 40, 24)
+        encoder, _ = make(name, dense=dense)
+        images = 255 * torch.rand(2, 3, 56, 64)
         both = encoder.encode_image(images).dense_BChw
         assert both.isfinite().all()
         torch.testing.assert_close(

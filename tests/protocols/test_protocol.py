@@ -23,6 +23,7 @@ WHOLE = dict(mode="whole", window=None, stride=None, global_view=None, merge=Non
 GRID = dict(mode="slide", window=384, stride=256, global_view=True, merge="probs")
 CROPS = dict(mode="slide", window=224, stride=112, global_view=False, merge="logits")
 WIDE = {**CROPS, "window": 336}
+SPLICED = {**WIDE, "stride": 224, "merge": "features"}
 WINDOWS = dict(mode="slide", window=512, stride=426, global_view=False, merge="probs")
 SCALES = dict(mode="multi_scale", window=480, stride=320, global_view=None, merge="logits",
               scales=[0.5, 0.75, 1.0, 1.25, 1.5, 1.75], mirror=True)  # fmt: skip
@@ -44,8 +45,11 @@ PINNED = {
         "stride": 224}, "softmax", UNION),
     "lposs": ("560c9af25902", *BEST, NO_EDGE, 448, 2048, CROPS, "softmax", UNION),
     "proxyclip": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
-    "trident": ("1871d7e91036", *BEST, NO_EDGE, 448, 2048, {**WIDE, "stride": 224,
-        "merge": "features"}, "softmax", UNION),
+    "trident": ("1871d7e91036", *BEST, NO_EDGE, 448, 2048, SPLICED, "softmax", UNION),
+    "radseg": ("7d87ee87115a", *BEST, NO_EDGE, 336, 2048, {**CROPS, "merge": "features"},
+               "softmax", UNION),
+    "dinotxt": ("9ac4c676a6f7", "imagenet_80", 80, "first", NO_EDGE, 512, True,
+                {**GRID, "stride": 192, "global_view": False}, "softmax", UNION),
     "corrclip": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
     "corrclip_v2": ("8e46a06b5430", *BEST, NO_EDGE, 336, 2048, WIDE, "softmax", UNION),
     "gem": ("e17a3790ef3c", *BEST, NO_EDGE, 448, False, WHOLE, "softmax", UNION),
