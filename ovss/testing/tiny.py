@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import zlib
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +15,12 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, Proposer
 from ovss.io.option_values import check_range
 from ovss.models.build import build_model
 from ovss.models.parts import without_pretrained
 from ovss.ops import region_pool
-from ovss.registry import ENCODERS
+from ovss.registry import ENCODERS, PROPOSERS
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import ImageFeatures, Proposals, TextFeatures, Vocabulary
 
@@ -126,8 +127,36 @@ class TinyEncoder(Encoder):
         return hashed_TPC
 
 
+@PROPOSERS.register_module()
+class TinyProposer(Proposer):
+    """Proposer for tests, which needs no files: the upper half and the left half of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, features: ImageFeatures, image_B3HW: Tensor) -> Proposals:
+        height, width = image_B3HW.shape[-2:]
+        logits_2HW = torch.full((2, height, width), -10.0, device=image_B3HW.device)
+        logits_2HW[0, : height // 2], logits_2HW[1, :, : width // 2] = 10.0, 10.0
+        mask_BQhw = logits_2HW.expand(len(image_B3HW), -1, -1, -1)
+        embed_BQSC = mask_BQhw.new_zeros(len(mask_BQhw), 2, 0, features.dense_BChw.shape[1])
+        return Proposals(mask_BQhw, embed_BQSC, torch.ones_like(mask_BQhw[:, :, 0, 0]) > 0)
+
+
+def without_files(block: Any) -> Any:
+    """Copy of a config block with a `TinyProposer` in place of proposers that read files."""
+    if isinstance(block, dict):
+        kind = PROPOSERS.module_dict.get(str(block.get("type")))
+        if kind is not None and kind.external:
+            return {"type": "TinyProposer"}
+        return {key: without_files(value) for key, value in block.items()}
+    return list(map(without_files, block)) if isinstance(block, list) else block
+
+
 def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
     """Builds the method of a config, in evaluation mode, with a `TinyEncoder` of equal dimensions.
+
+    A post-processor that reads regions from files gets a `TinyProposer`.
 
     Parameters of the decoder that start at zero get random values, so that they cannot hide a
     broken law.
@@ -145,6 +174,7 @@ def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
         "proposals": 6 if real.gives_proposals else 0,
         "sources": max(real.proposal_sources, 1),
     }
+    model_config["post_processor"] = without_files(model_config.get("post_processor"))
     torch.manual_seed(seed)
     model = build_model(model_config)
     for parameter in model.decoder.parameters():

@@ -105,27 +105,38 @@ class SAM3Decoder(Decoder):
         self, maps: list[Tensor], tokens_NLD: Tensor, mark_NL: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits of the masks, the objects, the semantic map and the presence."""
-        from transformers.modeling_outputs import BaseModelOutputWithPooling
-        from transformers.models.sam3.modeling_sam3 import (
-            Sam3SinePositionEmbedding,
-            Sam3VisionEncoderOutput,
-        )
+        from transformers.models.sam3.modeling_sam3 import Sam3SinePositionEmbedding
 
-        count = len(tokens_NLD)
-        place = Sam3SinePositionEmbedding(maps[-1].shape[1] // 2, normalize=True)
+        sam, count, coarse = self.sam, len(tokens_NLD), maps[-1]
+        # transformers looks into a mask, which has no values on the meta device
+        seen_NL = None if mark_NL.is_meta else mark_NL
+        place = Sam3SinePositionEmbedding(coarse.shape[1] // 2, normalize=True)
         repeated = [level.expand(count, -1, -1, -1) for level in maps]
-        place_NDhw = place(repeated[-1].shape, maps[-1].device, maps[-1].dtype)
-        # the model leaves out the last level, which only its tracker reads
-        vision = Sam3VisionEncoderOutput(
-            fpn_hidden_states=(*repeated, repeated[-1]),
-            fpn_position_encoding=(place_NDhw,) * 4,
+        place_NDhw = place(repeated[-1].shape, coarse.device, coarse.dtype)
+        encoded = sam.detr_encoder(
+            vision_features=[repeated[-1]],
+            text_features=tokens_NLD,
+            vision_pos_embeds=[place_NDhw],
+            text_mask=seen_NL,
         )
-        found = self.sam(
-            vision_embeds=vision,
-            text_embeds=BaseModelOutputWithPooling(pooler_output=tokens_NLD),
-            attention_mask=mark_NL.long(),
+        decoded = sam.detr_decoder(
+            vision_features=encoded.last_hidden_state,
+            text_features=tokens_NLD,
+            vision_pos_encoding=encoded.pos_embeds_flattened,
+            text_mask=seen_NL,
+            # on the host, because the decoder reads the numbers
+            spatial_shapes=torch.tensor([coarse.shape[2:]], device="cpu"),
         )
-        return found.pred_masks, found.pred_logits, found.semantic_seg, found.presence_logits
+        queries_1NQD = decoded.intermediate_hidden_states[-1:]
+        object_NQ = sam.dot_product_scoring(queries_1NQD, tokens_NLD, mark_NL)[0, :, :, 0]
+        masks = sam.mask_decoder(
+            decoder_queries=queries_1NQD[0],
+            backbone_features=repeated,
+            encoder_hidden_states=encoded.last_hidden_state,
+            prompt_features=tokens_NLD,
+            prompt_mask=seen_NL,
+        )
+        return masks.pred_masks, object_NQ, masks.semantic_seg, decoded.presence_logits[-1]
 
 
 def combined_scores(
