@@ -68,7 +68,8 @@ def _legend() -> str:
     lines += [
         "",
         "Weights are `bundled`, `convertible` (`ovss convert` reads the authors' file), "
-        "`downloadable` (open_clip or timm load all that is needed) or `none` (train it).",
+        "`downloadable` (open_clip or timm load all that is needed), `by hand` (you get them from "
+        "their authors) or `none` (train it).",
     ]
     return "\n".join(lines) + "\n"
 

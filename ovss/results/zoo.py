@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -14,7 +15,10 @@ __all__ = ["FAMILIES", "PARITY", "ZooMethod", "load_zoo", "method_of", "weights_
 
 FILE = Path(__file__).with_name("zoo.json")
 _WITHOUT = "without_training"
-"""Key of the names of compositions that nobody has published and that need no training."""
+"""Key of patterns of names of compositions without training that nobody has published."""
+
+_BY_HAND = "by_hand"
+"""Key of patterns of names of configs whose weights only their authors give out."""
 
 FAMILIES = {
     "cells": "compares cells with the categories",
@@ -90,12 +94,13 @@ def method_of(config: Path) -> ZooMethod | None:
     """Published method of a bundled config; None for compositions that nobody has published.
 
     Args:
-        config: file of the config. Those in the folder ``mixed`` have parts of several methods.
+        config: file of the config. Those in the folders ``mixed`` and ``encoders`` have parts of
+            several methods, or other encoders.
 
     >>> method_of(Path("cat_seg/cat_seg_vit-b16.py")).name
     'CAT-Seg'
     """
-    if config.parent.name == "mixed":
+    if config.parent.name in ("mixed", "encoders"):
         return None
     fitting = [
         (len(pattern), method)
@@ -115,17 +120,23 @@ def weights_state(config: Path, weights: str | None) -> str:
 
     Returns:
         ``bundled``; ``convertible`` (`ovss convert` reads the authors' file); ``downloadable``
-        (open_clip or timm load all that is needed); ``none`` (to be trained).
+        (open_clip or timm load all that is needed); ``by hand`` (you get them from their authors);
+        ``none`` (to be trained).
     """
     from ovss.models.weights import WEIGHTS_DIR
 
     if weights:
         return "bundled" if (WEIGHTS_DIR / Path(weights).name).is_file() else "none"
-    method = method_of(config)
-    patterns = method.weights if method else ()
-    if any(fnmatchcase(config.stem, pattern) for pattern in patterns):
+    method, content = method_of(config), _content()
+    if method and _fits(config, method.weights):
         return "convertible"
-    needs_none = method.training == "none" if method else config.stem in _content()[_WITHOUT]
-    if needs_none:  # the mini CLIP is part of the package
-        return "bundled" if "_mini" in config.stem else "downloadable"
-    return "none"
+    if _fits(config, content[_BY_HAND]):
+        return "by hand"
+    trains = method.training != "none" if method else not _fits(config, content[_WITHOUT])
+    if trains:
+        return "none"
+    return "bundled" if "_mini" in config.stem else "downloadable"  # the mini CLIP is bundled
+
+
+def _fits(config: Path, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(config.stem, pattern) for pattern in patterns)
