@@ -52,13 +52,12 @@ def sc_clip(
         class_weight: factor of the class token.
     """
     steps = (*last.before, last)[-depth:]
-    cells = last.grid[0] * last.grid[1]
-    patches_BND = last.tokens_BND[:, -cells:]
+    patches_BND = last.patches(last.tokens_BND)
     outlier_BN = _highest(outlier_factor(patches_BND, neighbours), contamination)
-    feature_BND = steps[-min(semantic, depth)].tokens_BND[:, -cells:]
+    feature_BND = last.patches(steps[-min(semantic, depth)].tokens_BND)
     feature_BND = repair_outliers(feature_BND, outlier_BN, last.grid)
     same_BNN = _cosines(feature_BND)
-    early_BNN = similar_cells(_cosines(steps[0].tokens_BND[:, -cells:]), threshold)
+    early_BNN = similar_cells(_cosines(last.patches(steps[0].tokens_BND)), threshold)
     early_BNN = _rows_of_one(early_BNN)
     weights_BNN = _above_mean(same_BNN)
 
@@ -69,7 +68,7 @@ def sc_clip(
 
     inner_BND = torch.stack([step.tokens_BND for step in steps[:levels]]).sum(0)
     inner_class_B1D = class_weight * inner_BND[:, :1]
-    inner_BND = _attention(last, inner_BND[:, -cells:], weights_BNN) + inner_class_B1D
+    inner_BND = _attention(last, last.patches(inner_BND), weights_BNN) + inner_class_B1D
     return out_BND + early_BNN @ inner_BND
 
 
