@@ -14,7 +14,7 @@ from ovss.io.files import write_text
 from ovss.io.json_text import json_text
 from ovss.models.build import build_segmentor
 from ovss.models.configs import load_config
-from ovss.models.parts import without_pretrained
+from ovss.models.parts import model_without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
 
 
@@ -97,7 +97,7 @@ def random_model(
 ) -> tuple[Config, OpenVocabSegmentor]:
     """Builds a method with random weights, in the encoder too, always from the same seed."""
     config = load_config(name, settings)
-    config.model["encoder"] = without_pretrained(config.model["encoder"])
+    config.model = model_without_pretrained(config.model)
     torch.manual_seed(0)
     return config, build_segmentor(config, weights=None, device=device)
 

@@ -23,7 +23,7 @@ from ovss.inference import InferenceConfig, window_origins
 from ovss.io.option_values import check_range
 from ovss.layers.region_maps import region_maps
 from ovss.models.build import build_model
-from ovss.models.parts import without_pretrained
+from ovss.models.parts import model_without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import (
     Alignment,
@@ -94,7 +94,7 @@ def on_meta(config: Config) -> OpenVocabSegmentor:
     """Builds a config's method on the meta device, without memory and without a weights file."""
     block = config.model.to_dict()
     with torch.device("meta"):
-        return build_model({**block, "encoder": without_pretrained(block["encoder"])}).eval()
+        return build_model(model_without_pretrained(block)).eval()
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:

@@ -50,9 +50,14 @@ def build_backbone(config: dict[str, Any]) -> Any:
         )
     check_values(BACKBONES[kind], arguments, f"backbone {kind}")
     backbone = BACKBONES[kind](**arguments)
-    if pretrained is not None and not weights_are_deferred():
+    if pretrained is not None and not weights_are_deferred() and not _has_no_values(backbone):
         _load(backbone, str(pretrained))
     return backbone
+
+
+def _has_no_values(backbone: Any) -> bool:
+    """True on the meta device, where a config is checked and nothing computed."""
+    return any(parameter.is_meta for parameter in backbone.parameters())
 
 
 def _load(backbone: Any, pretrained: str) -> None:

@@ -13,7 +13,7 @@ from ovss.io.arguments import typed_arguments
 from ovss.segmentor import OpenVocabSegmentor
 
 from .configs import load_config
-from .parts import without_pretrained
+from .parts import model_without_pretrained
 from .validation import check_model
 from .weights import load_trained, pretrained_if_needed
 
@@ -57,6 +57,5 @@ def build_model(model: dict[str, Any]) -> OpenVocabSegmentor:
 def build_on_meta(model: Mapping[str, Any]) -> OpenVocabSegmentor:
     """Builds a segmentor on the meta device, without reading pre-trained files, to check it."""
     check_model(model)
-    block = {**model, "encoder": without_pretrained(model["encoder"])}
     with torch.device("meta"):
-        return build_model(block)
+        return build_model(model_without_pretrained(model))

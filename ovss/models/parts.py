@@ -76,6 +76,12 @@ def without_pretrained(encoder: Mapping[str, Any]) -> dict[str, Any]:
     return {k: None if k == "pretrained" else _without(v) for k, v in encoder.items()}
 
 
+def model_without_pretrained(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy of a ``model`` block without files to load, in the encoder or the post-processor."""
+    loads = [part for part in ("encoder", "post_processor") if model.get(part)]
+    return {**model, **{part: without_pretrained(model[part]) for part in loads}}
+
+
 def _without(value: Any) -> Any:
     if isinstance(value, Mapping):
         return without_pretrained(value)

@@ -145,9 +145,7 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
             _tables(ade, more, {"cityscapes": {"canvas.size": 784, **street}}, thirds),
             corrclip_names(),
         ),
-        NamedProtocol(
-            "lposs", _line(448, 224, 112), "Label Propagation Over Patches and Pixels, windows"
-        ),
+        NamedProtocol("lposs", _line(448, 224, 112), "label propagation over patches"),
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ovss.interfaces import Encoder
 from ovss.io.option_values import check_range
 from ovss.models.build import build_model
-from ovss.models.parts import without_pretrained
+from ovss.models.parts import model_without_pretrained
 from ovss.ops import region_pool
 from ovss.registry import ENCODERS
 from ovss.segmentor import OpenVocabSegmentor
@@ -132,9 +132,9 @@ def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
     Parameters of the decoder that start at zero get random values, so that they cannot hide a
     broken law.
     """
-    model_config = copy.deepcopy(config.model.to_dict())
+    model_config = model_without_pretrained(copy.deepcopy(config.model.to_dict()))
     with torch.device("meta"):
-        real = ENCODERS.build(without_pretrained(model_config["encoder"]))
+        real = ENCODERS.build(model_config["encoder"])
     model_config["encoder"] = {
         "type": "TinyEncoder",
         "joint_dim": real.joint_dim,

@@ -10,7 +10,7 @@ import torch
 
 from ovss.models.build import build_model, build_segmentor
 from ovss.models.configs import config_dir, find_config, load_config, shipped_configs
-from ovss.models.parts import without_pretrained
+from ovss.models.parts import model_without_pretrained
 from ovss.registry import ENCODERS
 from ovss.testing import loss_and_prediction_work, with_tiny_encoder
 
@@ -25,8 +25,7 @@ def test_loss_and_predict_with_a_tiny_encoder(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_whole_method_builds_on_the_meta_device(name):
-    config = load_config(name).model.to_dict()
-    config["encoder"] = without_pretrained(config["encoder"])
+    config = model_without_pretrained(load_config(name).model.to_dict())
     with torch.device("meta"):
         model = build_model(config)
     assert sum(p.numel() for p in model.parameters()) > 0

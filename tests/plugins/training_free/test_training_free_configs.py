@@ -33,9 +33,8 @@ def test_runs_on_a_photograph(name, shared_dir, tmp_path):
         vfm = {"model": "vit_tiny_patch16_224", "pretrained": None}
         overrides |= {f"model.{steps[name]}.vfm.{key}": value for key, value in vfm.items()}
     photo = shared_dir / "data" / "demo_photos" / "skimage_chelsea.png"
-    result = Inferencer(name, None, device="cpu", overrides=overrides)(
-        photo, "cat, sofa|couch, wall"
-    )
+    segment = Inferencer(name, weights=None, device="cpu", overrides=overrides)
+    result = segment(photo, "cat, sofa|couch, wall")
     assert result.label_map.shape == (300, 451)
     assert set(result.present) <= {"cat", "sofa, couch", "wall"}
 
