@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -110,10 +109,6 @@ class ProxyEncoder(Encoder):
         weights_BMM = proxy_weights(feature_BDhw, self.proxy)
         tokens_BMD = proxy_tokens(last, weights_BMM, grid)
         return tokens_BMD, grid, self.encoder.pooled_embedding(last)
-
-    def extra_repr(self) -> str:
-        """Options of the attention."""
-        return ", ".join(f"{name}={value}" for name, value in asdict(self.proxy).items())
 
 
 def build_clip_encoder(config: dict, where: str) -> OpenCLIPEncoder | TimmCLIPEncoder:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
+from ovss.interfaces import SplicedEncoder
 from ovss.registry import REGISTRIES
 
-KINDS = tuple(registry.kind for registry in REGISTRIES)
+KINDS = (*(registry.kind for registry in REGISTRIES), SplicedEncoder)
 """The interfaces: a component subclasses exactly one."""
 
 
@@ -57,7 +58,8 @@ def overrides_only_what_its_interface_leaves_open(cls: type) -> None:
     """Forbids overriding what the interface itself implements."""
     kind = cls.__bases__[0]
     abstract: frozenset[str] = getattr(kind, "__abstractmethods__", frozenset())
-    left_open = {*abstract, *getattr(kind, "__annotations__", {}), "train"}
+    declared = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", {})}
+    left_open = {*abstract, *declared, "train"}
     clashes = {
         name
         for name in vars(cls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovss import DECODERS, SELECTORS, Decoder
+from ovss.interfaces import SplicedEncoder
 from ovss.models.configs import load_config, shipped_configs
 from ovss.registry import REGISTRIES, register_all
 from ovss.testing import check_class
@@ -118,4 +119,4 @@ def test_a_class_in_the_registry_of_another_kind_breaks_the_contract(monkeypatch
 
 
 def test_every_interface_with_a_registry_is_allowed_as_base():
-    assert [registry.kind for registry in REGISTRIES] == list(KINDS)
+    assert [*(registry.kind for registry in REGISTRIES), SplicedEncoder] == list(KINDS)
