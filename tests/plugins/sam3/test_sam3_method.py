@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from ovss.benchmark.complexity import on_meta
 from ovss.models.build import build_model
 from ovss.models.configs import load_config
+from ovss.proposers.extras import MissingExtraError
 from ovss.testing import LAWS
 from ovss.testing.tiny import make_images, make_names
 
@@ -207,3 +209,10 @@ def test_parameters_of_the_published_size(name, total):
     model = on_meta(load_config(name))
     assert sum(p.numel() for p in model.parameters()) == total
     assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_a_missing_package_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    config = load_config("sam3").model.to_dict()
+    with pytest.raises(MissingExtraError, match=r"transformers.*pip install 'ovss\[sam3\]'"):
+        build_model(config)
