@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ovss import inference
 from ovss.encoders import dense_calibrated
+from ovss.inference import views as merging
 from ovss.models.configs import load_config
 from ovss.postprocessors import Background
 from ovss.registry import DECODERS, HEADS
@@ -77,7 +78,7 @@ def test_windows_of_an_image(encoder, config, monkeypatch):
     size = tuple(SLIDING["original_size"])
     head = HEADS.build(config["head"])
     decoder = DECODERS.build({**config["decoder"], "scale": SLIDING["logit_scale"]})
-    resize, activate, logits = inference.resize, inference.activate, []
+    resize, activate, logits = merging.resize, merging.activate, []
 
     def given(x, new):
         return canvas if x.shape[1:] == (3, *size) else resize(x, new)
@@ -86,8 +87,8 @@ def test_windows_of_an_image(encoder, config, monkeypatch):
         logits.append(maps)
         return activate(maps, *arguments)
 
-    monkeypatch.setattr(inference, "resize", given)
-    monkeypatch.setattr(inference, "activate", recorded)
+    monkeypatch.setattr(merging, "resize", given)
+    monkeypatch.setattr(merging, "activate", recorded)
 
     def segment(views):
         image = encoder.encode_image(views)
