@@ -13,6 +13,7 @@ Size:   840,376,374 parameters with the geometry encoder, which no word needs; 8
 """
 
 custom_imports = dict(imports=["ovss_plugins.sam3"])
+protocol = "sam3"
 model = dict(
     type="OpenVocabSegmentor",
     encoder=dict(type="SAM3Encoder", architecture=None, pretrained=None, clip=None),

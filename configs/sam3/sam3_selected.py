@@ -13,6 +13,7 @@ Weights: none to train.
 """
 
 _base_ = ["sam3.py"]
+protocol = "sam3_selected"
 model = dict(
     encoder=dict(
         clip=dict(

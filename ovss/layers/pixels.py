@@ -88,7 +88,7 @@ def place_in_multiple(image_B3HW: Tensor, divisor: int) -> Padding:
         ValueError: a tensor that is not (B, 3, H, W).
 
     >>> place_in_multiple(torch.zeros(1, 3, 30, 64), 32)
-    Padding(padded=(32, 64), image=(30, 64))
+    Padding(padded=(32, 64), image=(30, 64), start=(0, 0))
     """
     height, width = _image_size(image_B3HW)
     return Padding((height + -height % divisor, width + -width % divisor), (height, width))

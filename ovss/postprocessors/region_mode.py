@@ -25,7 +25,7 @@ PRIORITIES = {
 
 @POSTPROCESSORS.register_module()
 class RegionMode(PostProcessor):
-    """Gives all pixels of a region the category that most of them have.
+    """Gives all pixels of a region the category that most of them have; scores decide a tie.
 
     CorrCLIP (arXiv 2411.10086) calls this map correction. Regions come from any proposer: files of
     a folder, superpixels, Segment Anything, or a trained one. Pixels outside of all regions keep
@@ -136,16 +136,24 @@ def _exchange(
     kept = len(probs_KHW)
     best_N = probs_KHW.masked_fill(~valid_K[:, None, None], -torch.inf).max(0).indices.flatten()
     region_N = torch.where(region_HW < 0, count, region_HW).flatten()  # one more: no region
+    values_KN = probs_KHW.flatten(1)
     votes_RK = torch.bincount(region_N * kept + best_N, minlength=(count + 1) * kept)
     votes_RK = votes_RK.view(count + 1, kept)
-    votes_RT = votes_RK.new_zeros(count + 1, int(category_K.max()) + 1)
-    mode_R = votes_RT.index_add_(1, category_K, votes_RK).max(1).indices
+    sum_RK = values_KN.new_zeros(count + 1, kept).index_add_(0, region_N, values_KN.T)
+    categories = int(category_K.max()) + 1
+    mode_R = _most(*(x.new_zeros(count + 1, categories).index_add_(1, category_K, x)
+                     for x in (votes_RK, sum_RK)))  # fmt: skip
     # Of the names of the category, the one with the most pixels; one at least wins a pixel.
-    slot_R = votes_RK.masked_fill(category_K != mode_R[:, None], -1).max(1).indices
+    slot_R = _most(votes_RK.masked_fill(category_K != mode_R[:, None], -1), sum_RK)
     slot_N = slot_R[region_N]
     # A pixel that has the category already, by another name, stays as it is.
     stays_N = (region_N == count) | (category_K[best_N] == category_K[slot_N])
     slot_1N, best_1N = torch.where(stays_N, best_N, slot_N)[None], best_N[None]
-    values_KN = probs_KHW.flatten(1)
     own_1N, other_1N = values_KN.gather(0, best_1N), values_KN.gather(0, slot_1N)
     values_KN.scatter_(0, best_1N, other_1N).scatter_(0, slot_1N, own_1N)
+
+
+def _most(votes_RK: Tensor, sum_RK: Tensor) -> Tensor:
+    """Column with the most votes of each row; of equal ones, that with the largest sum."""
+    has_most_RK = votes_RK == votes_RK.amax(1, keepdim=True)
+    return sum_RK.masked_fill(~has_most_RK, -torch.inf).max(1).indices

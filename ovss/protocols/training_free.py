@@ -56,6 +56,10 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
     street = {"views.window": 224, "views.stride": 112}
     words = sclip_names()
     thirds = _background((0.2, 0.15, 0.25), (40, 40, 40))
+    names = ProtocolTemplate(
+        Prompting(("{}",), "max"), canvas=Canvas(None), scores=Scoring(absent="union")
+    )
+    by_name = _background((0.4, 0.1, 0.4))
     ade: Table = {"ade20k_150": {"canvas.size": 448}}
     more: Table = {"ade20k_847": {"canvas.size": 448, **IMAGE}, "pascal_context_459": IMAGE}
     return (
@@ -145,7 +149,13 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
             _tables(ade, more, {"cityscapes": {"canvas.size": 784, **street}}, thirds),
             corrclip_names(),
         ),
-        NamedProtocol("lposs", _line(448, 224, 112), "label propagation over patches"),
+        NamedProtocol("sam3", names, "code of SegEarth-OV3, with the class names", by_name),
+        NamedProtocol(
+            "sam3_selected",
+            names.changed({"prompts.templates": load_templates("imagenet_80")}),
+            "as sam3; the selector reads 80 prompts",
+            by_name,
+        ),
     )
 
 
@@ -160,7 +170,9 @@ def _line(size: int, window: int, stride: int) -> ProtocolTemplate:
 
 
 def _background(
-    thresholds: tuple[float, float, float], scales: tuple[float, float, float], area: float = 0.0
+    thresholds: tuple[float, float, float],
+    scales: tuple[float | None, ...] = (None, None, None),
+    area: float = 0.0,
 ) -> Table:
     """Rules for the three datasets with background; `area` holds for VOC21 alone."""
     names = (VOC, CONTEXT, OBJECTS)
@@ -170,7 +182,7 @@ def _background(
                 "background",
                 threshold=threshold,
                 area=area if name == VOC else 0.0,
-                scale=float(scale),
+                scale=None if scale is None else float(scale),
             )
         }
         for name, threshold, scale in zip(names, thresholds, scales, strict=True)

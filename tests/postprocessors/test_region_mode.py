@@ -52,8 +52,18 @@ def region_mode(masks: list[Tensor], **options) -> RegionMode:
     return step
 
 
-def slow_labels(labels: Tensor, masks: Tensor, priority: str, min_area: int = 1) -> Tensor:
-    """Region by region: the last that is painted owns a pixel."""
+def slow_labels(
+    labels: Tensor, masks: Tensor, sums: Tensor, priority: str, min_area: int = 1
+) -> Tensor:
+    """Region by region: the last that is painted owns a pixel; higher scores decide a tie.
+
+    Args:
+        labels: category of each pixel.
+        masks: regions.
+        sums: sum of the scores of the names of each category, (categories, H, W).
+        priority: order of painting.
+        min_area: size from which a region counts.
+    """
     order = sorted(range(len(masks)), key=lambda q: int(masks[q].sum()))
     if priority == "smallest":
         order.reverse()
@@ -65,9 +75,10 @@ def slow_labels(labels: Tensor, masks: Tensor, priority: str, min_area: int = 1)
             painted[masks[q]] = q
     result = labels.clone()
     for q in order:
-        inside = labels[painted == q]
-        if len(inside):
-            result[painted == q] = inside.mode().values
+        inside = labels[painted == q].tolist()
+        if inside:
+            sum_T = sums[:, painted == q].sum(1).tolist()
+            result[painted == q] = max(set(inside), key=lambda t: (inside.count(t), sum_T[t]))
     return result
 
 
@@ -81,7 +92,8 @@ def test_regions_get_the_category_of_most_of_their_pixels(priority):
     owner = torch.tensor(OWNER)
     for image in range(2):
         before = owner[scores.labels_BHW()[image]]
-        expected = slow_labels(before, masks[image], priority, 20)
+        sums = torch.stack([probs[image][owner == t].sum(0) for t in range(max(OWNER) + 1)])
+        expected = slow_labels(before, masks[image], sums, priority, 20)
         assert torch.equal(owner[after.labels_BHW()[image]], expected)
         assert not torch.equal(expected, before)
     torch.testing.assert_close(after.probs_BKHW.sum(1), probs.sum(1))
