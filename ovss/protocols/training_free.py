@@ -149,6 +149,7 @@ def training_free_protocols() -> tuple[NamedProtocol, ...]:
             _tables(ade, more, {"cityscapes": {"canvas.size": 784, **street}}, thirds),
             corrclip_names(),
         ),
+        NamedProtocol("lposs", _line(448, 224, 112), "label propagation over patches"),
         NamedProtocol("sam3", names, "code of SegEarth-OV3, with the class names", by_name),
         NamedProtocol(
             "sam3_selected",
