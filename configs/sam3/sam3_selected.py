@@ -17,6 +17,7 @@ protocol = "sam3_selected"
 model = dict(
     encoder=dict(
         clip=dict(
+            _delete_=True,
             type="OpenCLIPEncoder",
             model="ViT-B-16-quickgelu",
             pretrained="openai",
