@@ -10,6 +10,7 @@ from clip_case import MEAN, STD, clip_encoder, cosines
 from official_case import official_weights, read_case
 from ovss_plugins.corrclip.regions import compact, merge_regions, region_distances
 from plain_cat_seg import formula_image
+from safetensors.torch import save_file
 
 from ovss.encoders.weights import CLIP_MEAN, CLIP_STD
 from ovss.models.configs import load_config
@@ -39,11 +40,13 @@ def encoder(tmp_path_factory):
     np.save(folder / "image.npy", masks)
     options = without_pretrained(load_config("corrclip_vit-b16").model.encoder.to_dict())
     clip = clip_encoder(CASE, options["clip"])
-    options["vfm"] = {**options["vfm"], "model": "vit_small_patch8_224.dino"}
+    published = official_weights({**CASE, "state_dict": CASE["vfm_state_dict"]})
+    save_file(published, folder / "dino.safetensors")
+    options["vfm"] |= dict(
+        model="vit_small_patch8_224.dino", pretrained=f"{folder}/dino.safetensors"
+    )
     encoder = ENCODERS.build({**options, "clip": clip, "proposer": {
         "type": "FolderProposer", "folder": str(folder)}}).eval()  # fmt: skip
-    published = official_weights({**CASE, "state_dict": CASE["vfm_state_dict"]})
-    encoder.vfm.load_state_dict(encoder.vfm.from_published(published))
     # the authors undo CLIP's statistics, which they round to three digits, with exact ones
     mean, std = (torch.tensor(row).view(3, 1, 1) for row in (MEAN, STD))
     factor = std / (255 * torch.tensor(CLIP_STD).view(3, 1, 1))
