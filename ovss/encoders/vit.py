@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ovss.layers.patches import embed_patches, tokens_as_map
+from ovss.layers.region_tokens import run_block
 from ovss.structures import ImageFeatures
 
 from .dense import DenseMode, LastBlock
@@ -88,8 +89,7 @@ def last_block(visual: nn.Module, image_B3HW: Tensor, positions: str = "bicubic"
     tokens_BND, grid = embed_patches(visual, image_B3HW, None, positions)
     *blocks, last = visual.transformer.resblocks
     for block in blocks:
-        tokens_BND = tokens_BND + block.ls_1(block.attn(block.ln_1(tokens_BND)))
-        tokens_BND = tokens_BND + block.ls_2(block.mlp(block.ln_2(tokens_BND)))
+        tokens_BND = run_block(block, tokens_BND)
     return LastBlock(last, tokens_BND, grid)
 
 

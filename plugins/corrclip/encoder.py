@@ -9,16 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.encoders import OpenCLIPEncoder
-from ovss.encoders.last_block import LastBlock
 from ovss.encoders.vision_model import build_vision_model
-from ovss.encoders.vit import pooled_embedding
+from ovss.encoders.vit import last_block, pooled_embedding
 from ovss.interfaces import Encoder, Proposer
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
 from ovss.layers.current_view import CurrentViews, current_views, nearest, sample_view, view_of
 from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.layers.pixels import prepare_pixels
-from ovss.layers.region_tokens import run_block
 from ovss.ops import resize
 from ovss.registry import ENCODERS, PROPOSERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
@@ -162,12 +160,8 @@ class CorrCLIPEncoder(Encoder):
             views: places of the images, if they are views of one image.
         """
         if self.vfm is None:
-            tokens_BND, _ = embed_patches(self.clip.visual, pixels_B3HW, None, self.inner.positions)
-            *blocks, last_block = self.clip.visual.transformer.resblocks
-            for block in blocks:
-                tokens_BND = run_block(block, tokens_BND)
-            last = LastBlock(last_block, tokens_BND, grid)
-            map_BDhw = tokens_as_map((last.q_BND + last.k_BND)[:, 1:], grid)
+            last = last_block(self.clip.visual, pixels_B3HW, self.inner.positions)
+            map_BDhw = tokens_as_map(last.patches(last.q_BND + last.k_BND), grid)
         elif not self.whole:
             size = (pixels_B3HW.shape[2], pixels_B3HW.shape[3])
             map_BDhw = self.vfm(resize(image_B3HW.float(), size))

@@ -1,4 +1,4 @@
-"""Proxy attention against a slow formula; its options; the vision models beside CLIP."""
+"""Proxy attention against a slow formula; its options; the vision models that join CLIP."""
 
 from __future__ import annotations
 
