@@ -54,10 +54,11 @@ def run(args: argparse.Namespace) -> int:
             f"region-index expects a method whose encoder is a RetrievalCorrCLIPEncoder, got "
             f"{block.get('type')}. Choose one such as corrclip_v2_vit-b16."
         )
+    images = find_images(args.images)  # before the models are loaded
     encoder = ENCODERS.build({**block, "index": None}).eval().to(args.device)
     assert isinstance(encoder, RetrievalCorrCLIPEncoder)
     inference = InferenceConfig(**config.model.inference.to_dict())
-    built = build_region_index(encoder, find_images(args.images), args.out, inference)
+    built = build_region_index(encoder, images, args.out, inference)
     print(f"{args.out}: {built.encoded} images encoded, {built.kept} were there, "
           f"{built.regions} regions in all")  # fmt: skip
     return 0
