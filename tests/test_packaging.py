@@ -73,6 +73,7 @@ def test_wheel_works_outside_the_checkout(repo_root, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     code = "import sys; sys.path.insert(0, sys.argv[1]); import ovss; print(ovss.__file__)"
+    code += "; from ovss.models.configs import config_dir; print(config_dir())"
     code += "; from ovss.cli import main; main(['list', 'methods', 'vocabularies'])"
     code += "; main(['new-plugin', 'outside_seg'])"
     code += "; sys.exit(main('segment p.png --words a,b --model maskclip_mini --cfg-options "
