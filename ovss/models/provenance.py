@@ -31,7 +31,7 @@ def weights_note(
         is_bundled = find_weights(checkpoint).resolve().parent == WEIGHTS_DIR.resolve()
         return BUNDLED if is_bundled else ""
     source = pretrained_block(config.model.encoder).get("pretrained")
-    parts = ["encoder"] * (source is None) + random_parts(model)
+    parts = list(dict.fromkeys(["encoder"] * (source is None) + random_parts(model)))
     if parts:
         return RANDOM.format(" and ".join(part.replace("_", "-") for part in parts))
     return BUNDLED if (BUNDLED_ENCODERS / f"{source}.safetensors").is_file() else ""

@@ -44,11 +44,11 @@ def load_trained(
         model: model built from `config`.
         config: config whose ``weights`` may name the method's checkpoint.
         weights: checkpoint; ``"default"`` loads the one that the config names; None loads none,
-            so that every part except the encoder stays random.
+            so that every part that is trained stays random.
 
     Raises:
-        ValueError: `weights` is ``"default"``, the config names no checkpoint, and parts other
-            than the encoder have parameters. Their masks would be noise.
+        ValueError: `weights` is ``"default"``, the config names no checkpoint, and parts have
+            parameters that are trained. Their masks would be noise.
         FileNotFoundError: the checkpoint does not exist.
         CheckpointError: the checkpoint does not fit the model.
     """
@@ -74,11 +74,11 @@ def named_weights(config: Config, weights: str | Path | None) -> str | Path | No
 
 
 def random_parts(model: OpenVocabSegmentor) -> list[str]:
-    """Names of the parts that are random without trained weights: those with parameters.
+    """Names of the parts that are random without trained weights: those with trained parameters.
 
     Parameters that never train belong to a pre-trained network inside a part, which loads its own.
     """
-    parts = ("selector", "head", "decoder", "post_processor")
+    parts = ("encoder", "selector", "head", "decoder", "post_processor")
     return [
         part for part in parts if any(p.requires_grad for p in getattr(model, part).parameters())
     ]

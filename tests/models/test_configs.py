@@ -71,3 +71,9 @@ def test_random_weights_need_an_explicit_none():
         build_segmentor(config)
     assert build_segmentor(config, weights=None).decoder.head.weight.any()
     assert build_segmentor(load_config("maskclip_mini", overrides))
+
+
+def test_an_encoder_that_is_trained_needs_weights_like_every_part():
+    """LSeg trains its image tower: without a checkpoint its masks are noise."""
+    with pytest.raises(ValueError, match=r"lseg_mini names no trained weights.*encoder.*random"):
+        build_segmentor(load_config("lseg_mini"))
