@@ -31,6 +31,8 @@ class WithProposals(Encoder):
         ValueError: a proposer or embedder that does not fit the encoder, or no embeddings at all.
     """
 
+    learned = ("proposer", "embedders")
+
     def __init__(
         self,
         encoder: dict,

@@ -12,6 +12,7 @@ from ovss.segmentor import OpenVocabSegmentor
 
 from .plugins import find_plugins
 
+_OTHER_PARTS = ("selector", "head", "decoder", "post_processor")
 WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
 
 
@@ -78,9 +79,14 @@ def random_parts(model: OpenVocabSegmentor) -> list[str]:
 
     Parameters that never train belong to a pre-trained network inside a part, which loads its own.
     """
-    parts = ("encoder", "selector", "head", "decoder", "post_processor")
+    modules = {
+        "encoder": [model.encoder.get_submodule(name) for name in model.encoder.learned],
+        **{part: [getattr(model, part)] for part in _OTHER_PARTS},
+    }
     return [
-        part for part in parts if any(p.requires_grad for p in getattr(model, part).parameters())
+        part
+        for part, inside in modules.items()
+        if any(p.requires_grad for module in inside for p in module.parameters())
     ]
 
 

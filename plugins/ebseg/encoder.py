@@ -76,6 +76,7 @@ class EBSegEncoder(Encoder):
     gives_proposals = True
     proposal_sources = 3
     training_sources = 2
+    learned = ("bias", "fusion", "pixels", "queries")
     checkpointed = (
         "**.resblocks.*.attn",
         "**.resblocks.*.mlp",

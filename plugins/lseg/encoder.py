@@ -51,6 +51,7 @@ class LSegEncoder(Encoder):
             architecture.
     """
 
+    learned = ("fusion", "project")
     checkpointed = ("vision.backbone.trunk.blocks.*", "fusion.refine.*")
     compiled = ("vision.backbone.trunk.blocks.*",)
 

@@ -69,6 +69,7 @@ class SANEncoder(Encoder):
     tower = "vit"
     gives_proposals = True
     proposal_sources = 1
+    learned = ("masks", "side")
     checkpointed = ("**.resblocks.*.attn", "**.resblocks.*.mlp", "side.blocks.*")
     compiled = ("**.resblocks.*.mlp", "side.blocks.*")
 

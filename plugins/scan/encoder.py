@@ -81,6 +81,7 @@ class SCANEncoder(Encoder):
     gives_proposals = True
     proposal_sources = 2
     training_sources = 1
+    learned = ("context", "pixels", "queries")
     checkpointed = ("backbone.layers.*.blocks.*", "pixels.layers.*", "queries.layers.*")
     compiled = ("**.resblocks.*.mlp", "queries.layers.*")
 

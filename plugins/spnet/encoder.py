@@ -49,6 +49,7 @@ class WordVectorEncoder(Encoder):
     """
 
     external = ("vectors",)
+    learned = ("project",)
     checkpointed = ("backbone.stages.*.*",)
 
     def __init__(

@@ -53,6 +53,7 @@ class DeepPromptEncoder(Encoder):
             architecture.
     """
 
+    learned = ("prompts",)
     checkpointed = ("**.resblocks.*.mlp",)
     compiled = ("**.resblocks.*.mlp",)
 

@@ -117,9 +117,18 @@ RAMP = np.arange(4000, dtype=np.uint16).reshape(50, 80)
         Image.fromarray(RAMP.astype(np.float32) / 16),
     ],
     ids=[
-        "RGB", "grey", "floats", "16 bits", "RGBA", "RGBA of 16 bits", "tensor", "palette",
-        "grey and alpha", "I;16", "F",
-    ],  # fmt: skip
+        "RGB",
+        "grey",
+        "floats",
+        "16 bits",
+        "RGBA",
+        "RGBA of 16 bits",
+        "tensor",
+        "palette",
+        "grey and alpha",
+        "I;16",
+        "F",
+    ],
 )
 def test_regions_have_the_values_of_the_whole_image(image):
     """White is found on the whole image, so a dark region stays dark."""
