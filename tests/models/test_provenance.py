@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ovss.models.build import build_on_meta, build_segmentor
+from ovss.models.build import build_segmentor
 from ovss.models.checkpoint import save_weights
-from ovss.models.configs import list_configs, load_config
+from ovss.models.configs import load_config
 from ovss.models.provenance import BUNDLED, weights_note
-from ovss.proposers.extras import MissingExtraError
 
 NO_ENCODER = {"model.encoder.pretrained": None}
 
@@ -39,15 +38,3 @@ def test_own_weights_have_none(tmp_path):
     path = tmp_path / "own.safetensors"
     save_weights(model, path)
     assert weights_note(build_segmentor(config, path), config, path) == ""
-
-
-def test_what_encoders_train_is_pre_trained_or_named():
-    """Outside of CLIP and of backbones that load a file, each trained module is `learned`."""
-    loaded = ("clip", "vision", "backbone", "sam", "encoder")
-    for name in list_configs():
-        try:
-            encoder = build_on_meta(load_config(name).model).encoder
-        except MissingExtraError:
-            continue
-        trained = {key.split(".")[0] for key, p in encoder.named_parameters() if p.requires_grad}
-        assert trained <= {*loaded, *encoder.learned}, name
