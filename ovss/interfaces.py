@@ -81,8 +81,8 @@ class Encoder(nn.Module, ABC):
             for region embedders that run parts of it; empty if the encoder has none.
         external: names of further arguments of `__init__` that refer to files or downloads. A dry
             run sets them to None.
-        learned: names of submodules that no pre-trained file fills. They are random without a
-            checkpoint of the whole method.
+        learned: beginnings of the names of parameters that no pre-trained file fills. They are
+            random without a checkpoint of the whole method.
     """
 
     joint_dim: int

@@ -76,6 +76,7 @@ class OpenCLIPEncoder(Encoder):
     """
 
     tower = "vit"
+    learned = ("context_MD",)
     checkpointed = ("**.resblocks.*.attn", "**.resblocks.*.mlp")
     compiled = ("**.resblocks.*.mlp",)
 

@@ -31,8 +31,6 @@ class WithProposals(Encoder):
         ValueError: a proposer or embedder that does not fit the encoder, or no embeddings at all.
     """
 
-    learned = ("proposer", "embedders")
-
     def __init__(
         self,
         encoder: dict,
@@ -57,6 +55,8 @@ class WithProposals(Encoder):
         self.text_level_dims = self.encoder.text_level_dims
         self.reads_labels = self.proposer.reads_labels
         self.needs_whole_image = self.proposer.needs_whole_image
+        inner = (f"encoder.{beginning}" for beginning in self.encoder.learned)
+        self.learned = ("proposer", "embedders", *inner)
         self.checkpointed = _inner(self, "checkpointed")
         self.compiled = _inner(self, "compiled")
 

@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mmengine.config import Config
+from torch import nn
 
 from ovss.io.advice import advised
 from ovss.segmentor import OpenVocabSegmentor
 
 from .plugins import find_plugins
 
-_OTHER_PARTS = ("selector", "head", "decoder", "post_processor")
 WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
 
 
@@ -79,15 +79,15 @@ def random_parts(model: OpenVocabSegmentor) -> list[str]:
 
     Parameters that never train belong to a pre-trained network inside a part, which loads its own.
     """
-    modules = {
-        "encoder": [model.encoder.get_submodule(name) for name in model.encoder.learned],
-        **{part: [getattr(model, part)] for part in _OTHER_PARTS},
-    }
-    return [
-        part
-        for part, inside in modules.items()
-        if any(p.requires_grad for module in inside for p in module.parameters())
-    ]
+    random = ["encoder"] if _trains(model.encoder, model.encoder.learned) else []
+    parts = ("selector", "head", "decoder", "post_processor")
+    return random + [part for part in parts if _trains(getattr(model, part), ("",))]
+
+
+def _trains(module: nn.Module, beginnings: tuple[str, ...]) -> bool:
+    """True if a parameter whose name begins in one of these ways is trained."""
+    return any(p.requires_grad and name.startswith(beginnings)
+               for name, p in module.named_parameters())  # fmt: skip
 
 
 def find_weights(path: str | Path) -> Path:
