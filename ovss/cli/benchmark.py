@@ -94,11 +94,16 @@ def _speed(args: argparse.Namespace) -> None:
     from ovss.benchmark.arguments import write_json
     from ovss.benchmark.speed import as_dict, race, speed_table
     from ovss.benchmark.speed_plan import SpeedPlan, make_cases
+    from ovss.layers.precision import check_precision, computing_in
 
+    if args.step and args.precision != "float32":
+        raise ValueError("--precision is for inference. Leave --step out")
     keys = {field.name for field in fields(SpeedPlan)} - {"size"}
     plan = SpeedPlan(**{key: getattr(args, key) for key in keys}, size=_size(args))
     cases = make_cases(plan)
-    race(cases, args.rounds, args.warm_up, args.device, partial(print, flush=True))
+    check_precision(args.precision, torch.device(args.device))
+    with computing_in(args.precision):
+        race(cases, args.rounds, args.warm_up, args.device, partial(print, flush=True))
     print(f"\nseconds of {plan.unit}; {torch.get_num_threads()} threads\n{speed_table(cases)}")
     if args.json:
         write_json(args.json, {"unit": plan.unit, **_flags(args), **as_dict(cases, args.device)})
