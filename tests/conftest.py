@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tests never read or fill the user's text cache; commands that they start inherit this."""
     config.ovss_cache = tempfile.mkdtemp(prefix="ovss-test-cache-")  # type: ignore[attr-defined]
     os.environ["OVSS_CACHE_DIR"] = config.ovss_cache  # type: ignore[attr-defined]
+    os.environ["OVSS_TUNE"] = "off"  # the same kernels in every run
     torch.set_num_threads(min(torch.get_num_threads(), 2))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ovss.interfaces import AlignmentHead
 from ovss.layers.guided import map_chunks
 from ovss.layers.linear import Linear, linear
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.registry import HEADS
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
@@ -113,7 +114,7 @@ class TextGuidedHead(AlignmentHead):
         self.cross_input = one_of(_NAME, "cross_input", cross_input, ("raw", "l2_sqrt_d"))
         self_axis = one_of(_NAME, "self_axis", self_axis, ("spatial", "class", "both"))
         self.chunk = chunk
-        self.embed = nn.Conv2d(num_templates, dim, embed_kernel, padding=embed_kernel // 2)
+        self.embed = WideConv2d(num_templates, dim, embed_kernel)
         self.guidance: TextGuidance | None = None
         self.cross = nn.ModuleList()
         if cross_attention:
