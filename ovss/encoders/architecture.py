@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ovss.io.excerpts import excerpt
+from ovss.io.shapes_only import shapes_only
 
 from .attention import split_attention
 from .mlp import speed_up_mlp
@@ -119,7 +120,7 @@ def _timm_problem(config: dict[str, Any]) -> str | None:
         return f"its image tower {name} is not a model of the installed timm"
     if vision.get("timm_pool") in ("abs_attn", "rot_attn"):
         return f"its image pool {vision['timm_pool']!r} does not give dense tokens"
-    with torch.device("meta"):
+    with shapes_only():
         trunk = timm.create_model(name, num_classes=0)
     return tower_problem(trunk, vision.get("timm_pool", "avg"))
 
@@ -218,7 +219,7 @@ def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
     config = {key: value for key, value in config.items() if key != "preprocess_cfg"}
     kind = CustomTextCLIP if config.pop("custom_text", False) else CLIP
     device = torch.get_default_device()
-    with device if fill else torch.device("meta"):
+    with device if fill else shapes_only():
         clip = kind(**config)
         text = dict(clip.named_children()).get("text", clip)
         for tower in (clip.visual, text):
