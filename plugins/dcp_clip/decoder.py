@@ -186,7 +186,7 @@ class SpatialDecoder(Decoder):
         """
         selection = aligned.selection
         plans = self._plans(aligned.features)
-        count_B = selection.valid_BK.sum(1).tolist()
+        count_B = list(selection.counts)
         cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
         raw_images: list[Tensor | None] | tuple[Tensor, ...] = [None] * len(count_B)
         if self.cost_skip is not None:

@@ -161,7 +161,7 @@ class TextGuidedHead(AlignmentHead):
         shared_BNd = self._cells(image, text_BKPC, selection)
         unit_BCN = F.normalize(image.dense_BChw.flatten(2), dim=1)
         grid = tuple(image.dense_BChw.shape[-2:])
-        count_B = selection.valid_BK.sum(1).tolist()
+        count_B = list(selection.counts)
         raw, cost = [], []
         for i, text_KPC in enumerate(selection.pack(text_BKPC).split(count_B)):
             raw_MN = linear(text_KPC.flatten(0, 1), unit_BCN[i].t())
