@@ -290,8 +290,8 @@ BUGS = [
     dict(
         name="the batch's images share the guidance of the first",
         file="plugins/dcp_clip/decoder.py",
-        old="self._one_image(cost_KDhw, raw_KPhw, [stage[i] for stage in plans])",
-        new="self._one_image(cost_KDhw, raw_KPhw, [stage[0] for stage in plans])",
+        old="chosen = [plan.of(group.images) for plan in plans]",
+        new="chosen = [plan.of(slice(1)) for plan in plans]",
         tests=("tests/plugins/dcp_clip/test_dcp_decoder.py", "tests/testing/test_laws.py"),
     ),
     dict(
