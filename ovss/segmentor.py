@@ -18,7 +18,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from ovss.io.finite import all_finite
+from ovss.io.finite import finite_together
 
 from .compatibility import check_dimensions
 from .inference import InferenceConfig, Stages, dense_scores, label_map, merged_scores
@@ -206,8 +206,7 @@ class OpenVocabSegmentor(RunnerModel):
         if not self.post_processor.reads_regions:
             merged = dense_scores(merged)
         scores = self.post_processor(merged)
-        is_finite = highest_N is None or bool((highest_N < torch.inf).all())  # False for NaN too
-        if is_finite and all(map(all_finite, score_tensors(scores))):
+        if finite_together(score_tensors(scores), () if highest_N is None else (highest_N,)):
             return scores
         part, kind = self._first_non_finite(image_3HW, merged.text)
         raise NonFiniteError(

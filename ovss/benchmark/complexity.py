@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ovss.inference import InferenceConfig, window_origins
 from ovss.io.option_values import check_range
+from ovss.io.shapes_only import shapes_only
 from ovss.kernels import fixed_kernels
 from ovss.layers.region_maps import region_maps
 from ovss.models.build import build_model
@@ -94,7 +95,7 @@ class Complexity:
 def on_meta(config: Config) -> OpenVocabSegmentor:
     """Builds a config's method on the meta device, without memory and without a weights file."""
     block = config.model.to_dict()
-    with torch.device("meta"):
+    with shapes_only():
         return build_model(model_without_pretrained(block)).eval()
 
 

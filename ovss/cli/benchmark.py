@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -89,20 +90,28 @@ def _speed(args: argparse.Namespace) -> None:
         raise ValueError("--weights needs --scenes, because without it all weights are random")
     if args.given_text and (args.scenes is not None or not args.step):
         raise ValueError("--given-text needs --step and cannot be combined with --scenes")
+    if args.against and args.instead:
+        raise ValueError("--against and --instead cannot be combined. Run the command twice")
     import torch
 
     from ovss.benchmark.arguments import write_json
-    from ovss.benchmark.speed import as_dict, race, speed_table
+    from ovss.benchmark.other_checkout import checkout_cases
+    from ovss.benchmark.speed import as_dict, race
     from ovss.benchmark.speed_plan import SpeedPlan, make_cases
+    from ovss.benchmark.speed_text import speed_table
     from ovss.layers.precision import check_precision, computing_in
 
-    if args.step and args.precision != "float32":
-        raise ValueError("--precision is for inference. Leave --step out")
+    if args.precision != "float32" and (args.step or args.against):
+        raise ValueError("--precision is for inference. Leave --step and --against out")
     keys = {field.name for field in fields(SpeedPlan)} - {"size"}
     plan = SpeedPlan(**{key: getattr(args, key) for key in keys}, size=_size(args))
-    cases = make_cases(plan)
     check_precision(args.precision, torch.device(args.device))
-    with computing_in(args.precision):
+    with ExitStack() as stack:
+        if args.against:
+            cases = stack.enter_context(checkout_cases(plan, args.against))
+        else:
+            cases = make_cases(plan)
+        stack.enter_context(computing_in(args.precision))
         race(cases, args.rounds, args.warm_up, args.device, partial(print, flush=True))
     print(f"\nseconds of {plan.unit}; {torch.get_num_threads()} threads\n{speed_table(cases)}")
     if args.json:

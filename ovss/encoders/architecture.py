@@ -13,6 +13,7 @@ from torch import nn
 
 from ovss.io.deferred import weights_are_deferred
 from ovss.io.excerpts import excerpt
+from ovss.io.shapes_only import shapes_only
 
 from .attention import split_attention
 from .bare_clip import BareCLIP, can_build_bare
@@ -121,7 +122,7 @@ def _timm_problem(config: dict[str, Any]) -> str | None:
         return f"its image tower {name} is not a model of the installed timm"
     if vision.get("timm_pool") in ("abs_attn", "rot_attn"):
         return f"its image pool {vision['timm_pool']!r} does not give dense tokens"
-    with torch.device("meta"):
+    with shapes_only():
         trunk = timm.create_model(name, num_classes=0)
     return tower_problem(trunk, vision.get("timm_pool", "avg"))
 
@@ -218,7 +219,7 @@ def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
     device = torch.get_default_device()
     is_bare = can_build_bare(config) and (not fill or weights_are_deferred())
     fill = fill and not is_bare
-    with device if fill else torch.device("meta"):
+    with device if fill else shapes_only():
         clip = BareCLIP(config) if is_bare else _open_clip(config)
     if fill:
         return clip

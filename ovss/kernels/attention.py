@@ -2,7 +2,8 @@
 
 The backend's fused kernel never stores the weights, but does not use the full vector width of some
 processors and cannot return weights. One head at a time, the weights of a head stay in the cache
-while they are used. All heads at once make the fewest calls.
+while they are used. Batches of heads make few calls for many short
+sequences.
 
 Queries, keys and values are (B, heads, N, d), (B, heads, M, d) and (B, heads, M, d). Weights are
 means over heads, (B, N, M).
@@ -22,8 +23,12 @@ from .operation import Kernel, Operation, size_class
 
 __all__ = ["ATTENTION", "ATTENTION_WITH_WEIGHTS", "WEIGHTS", "attention_shape", "worth_a_choice"]
 
+_MANY = 1 << 16
+"""Number of token pairs of all heads from which a choice is worth its overhead."""
 _LONG = 1 << 16
-"""Number of token pairs from which the fused kernel of the CPU may be slower."""
+"""Number of token pairs of one head from which the fused kernel is slower, by the fixed rule."""
+_CACHED = 1 << 18
+"""Number of scores that stay in the cache between their computation and their use."""
 _SAFE_POWER = 60.0
 """Bound on scores whose powers of two, and sums of them, are far from overflow in float32."""
 
@@ -31,15 +36,18 @@ _Loop = Callable[[Tensor, Tensor, "Tensor | None", "Tensor | None"], Tensor]
 
 
 def worth_a_choice(query: Tensor, key: Tensor) -> bool:
-    """True for long float32 sequences on a CPU without gradients."""
-    pairs = query.shape[-2] * key.shape[-2]
-    return not torch.is_grad_enabled() and pairs >= _LONG and can_tune(query[0, 0], key[0, 0])
+    """True for many pairs of float32 tokens on a CPU without gradients."""
+    return not torch.is_grad_enabled() and _pairs(query, key) >= _MANY and can_tune(query, key)
+
+
+def _pairs(query: Tensor, key: Tensor) -> int:
+    return query[..., 0].numel() * key.shape[-2]
 
 
 def attention_shape(query: Tensor, key: Tensor) -> tuple[object, ...]:
-    """Class of shapes: both lengths up to a power of two, channels of a head, number of heads."""
-    lengths = f"{size_class(query.shape[2])}x{size_class(key.shape[2])}"
-    return lengths, f"{query.shape[1]}x{query.shape[3]}"
+    """Class of shapes: lengths and number of heads up to a power of two, channels of a head."""
+    heads = size_class(len(query) * query.shape[1])
+    return f"{heads}x{size_class(query.shape[2])}x{size_class(key.shape[2])}", query.shape[3]
 
 
 def _product(x_Ni: Tensor, weight_oi: Tensor) -> Tensor:
@@ -120,13 +128,21 @@ def _by_head_exp2(
 ) -> Tensor:
     """Softmax by powers of two, which some processors compute faster than those of e.
 
-    A score is at most the product of the norms of query and key. Where that bound is far from
-    overflow, the maximum of a row need not be found and subtracted.
+    A score is at most the product of the norms of query and key. Where that is far from overflow,
+    the maximum of a row need not be found and subtracted.
     """
-    query = query * (math.log2(math.e) * query.shape[-1] ** -0.5)
-    bound = query.norm(dim=-1).max() * key.norm(dim=-1).max()
-    step = _powers_of_two if bound < _SAFE_POWER else _below_maximum
-    return _by_head(query, key, value, total_BNM, step)
+    step = _powers_of_two if _bound(query, key) < _SAFE_POWER else _below_maximum
+    return _by_head(query * _log2_scale(query), key, value, total_BNM, step)
+
+
+def _log2_scale(query: Tensor) -> float:
+    """Scale of scores whose powers of two are the weights."""
+    return math.log2(math.e) * query.shape[-1] ** -0.5
+
+
+def _bound(query: Tensor, key: Tensor) -> float:
+    """Bound on the absolute value of the scaled scores."""
+    return float(query.norm(dim=-1).max() * key.norm(dim=-1).max()) * _log2_scale(query)
 
 
 def _new_total(query: Tensor, key: Tensor) -> Tensor:
@@ -139,6 +155,23 @@ def _all_weights(query: Tensor, key: Tensor) -> Tensor:
 
 def _attend(loop: _Loop) -> Callable[..., Tensor]:
     return lambda query, key, value: loop(query, key, value, None)
+
+
+def _attend_in_batches(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Some heads at a time by batched products, for many heads of few tokens."""
+    if _bound(query, key) >= _SAFE_POWER:
+        return F.scaled_dot_product_attention(query, key, value)
+    shape = query.shape
+    query = (query * _log2_scale(query)).flatten(0, 1)
+    key, value = key.flatten(0, 1), value.flatten(0, 1)
+    out_SNd = torch.empty_like(query, memory_format=torch.contiguous_format)
+    size = max(1, _CACHED // (query.shape[1] * key.shape[1]))
+    for start in range(0, len(query), size):
+        part = slice(start, start + size)
+        powers_SNM = torch.bmm(query[part], key[part].transpose(1, 2)).exp2_()
+        sum_SN1 = powers_SNM.sum(-1, keepdim=True)
+        torch.div(torch.bmm(powers_SNM, value[part]), sum_SN1, out=out_SNd[part])
+    return out_SNd.view(shape)
 
 
 def _attend_whole(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -179,13 +212,13 @@ def _weights_whole(query: Tensor, key: Tensor) -> Tensor:
 
 def _fixed(query: Tensor, key: Tensor, value: Tensor) -> str:
     """Without measurement: by head where the fused kernel lacks the full vector width."""
-    is_short = not worth_a_choice(query, key)
+    is_short = query.shape[-2] * key.shape[-2] < _LONG
     fused = is_short or torch.backends.cpu.get_cpu_capability() == "AVX2"
     return "fused" if fused else "by_head_exp2"
 
 
 def _fixed_weights(query: Tensor, key: Tensor, *_: Tensor) -> str:
-    return "by_head_exp2" if worth_a_choice(query, key) else "whole"
+    return "by_head_exp2" if query.shape[-2] * key.shape[-2] >= _LONG else "whole"
 
 
 ATTENTION = Operation(
@@ -194,6 +227,7 @@ ATTENTION = Operation(
         Kernel("fused", F.scaled_dot_product_attention),
         Kernel("by_head", _attend(_by_head_softmax)),
         Kernel("by_head_exp2", _attend(_by_head_exp2)),
+        Kernel("batched_exp2", _attend_in_batches),
         Kernel("whole", _attend_whole),
     ),
     _fixed,

@@ -124,7 +124,7 @@ def decode_volume(
         stage.offset(guide(level_Bchw, level_Bchw.shape[-1] // width))
         for stage, guide, level_Bchw in zip(decoder.stages, decoder.guides, image.levels)
     ]
-    count_B = selection.valid_BK.sum(1).tolist()
+    count_B = list(selection.counts)
     cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
     text_BKPC = selection.gather(aligned.text.embeds_TPC)
     text_images = selection.pack(_text_guidance(decoder, text_BKPC)).split(count_B)

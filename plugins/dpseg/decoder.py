@@ -129,7 +129,7 @@ class CVGDecoder(Decoder):
         selection = aligned.selection
         levels = self._levels(aligned.features)
         plans = self._plans(aligned.features, levels)
-        count_B = selection.valid_BK.sum(1).tolist()
+        count_B = list(selection.counts)
         rows = selection.category_N.split(count_B)
         maps, aux = [], []
         for i, cost_KPhw in enumerate(selection.pack(aligned.cost_BKDhw).split(count_B)):

@@ -17,7 +17,7 @@ from ovss.layers.windows import WindowGrid, attend_in_windows
 @pytest.fixture(autouse=True)
 def _whatever_the_size(monkeypatch):
     monkeypatch.setattr(linear_kernels, "_WORTH_IT", 0)
-    monkeypatch.setattr(attention_kernels, "_LONG", 0)
+    monkeypatch.setattr(attention_kernels, "_MANY", 0)
 
 
 @pytest.mark.parametrize("part", [slice(0, 16), slice(8, 24), slice(0, 24)])
