@@ -59,8 +59,9 @@ class Inferencer:
         overrides: config keys to change, for example ``{"model.inference.views_per_batch": 2}``.
         precision: number type in which images are segmented, a key of
             `ovss.layers.precision.PRECISIONS`. Texts are encoded and views are merged in float32.
-        compiled: True to compile repeated blocks with `torch.compile`. The first image, and the
-            first of another size, then take about a minute more. Results differ by rounding.
+        compiled: True to compile repeated blocks with `torch.compile`, which is for GPUs. The first
+            image, and the first of another size, then take about half a minute more. Results differ
+            by rounding.
 
     Attributes:
         note: caveat on the weights, such as random ones; empty if there is none.

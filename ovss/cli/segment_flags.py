@@ -98,7 +98,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--compile",
         action="store_true",
-        help="compile blocks of the model with torch.compile; worth it for many images of one size",
+        help="compile blocks of the model with torch.compile, for many images on a GPU; it takes "
+        "longer on processors",
     )
     group.add_argument(
         "--batch",
