@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ovss.layers.region_maps import Blocks, region_blocks, region_maps
+from ovss.layers.chunks import rows_at_once
+from ovss.layers.region_maps import VALUES, Blocks, region_blocks, region_maps
 from ovss.ops import resize
 from ovss.structures import RegionScores, Scores
 
@@ -26,7 +27,8 @@ def best_labels(
         scores: merged scores.
         size: requested (height, width).
         chunk: number of categories resized at once, so memory does not depend on the number of
-            categories; None takes as many as fit into 64 MiB, but at least one.
+            categories; None takes as many as fit into 64 MiB on a CPU and 1 GiB elsewhere, but at
+            least one.
     """
     index_BK, valid_BK = scores.selection.index_BK, scores.selection.valid_BK
     values = scores.probs_BKHW if isinstance(scores, Scores) else scores.share_BKQ
@@ -51,7 +53,8 @@ def score_blocks(
     Args:
         scores: merged scores.
         size: requested (height, width).
-        chunk: number of categories in a block; None takes as many as fit into 64 MiB.
+        chunk: number of categories in a block; None takes as many as fit into 64 MiB on a CPU and
+            1 GiB elsewhere.
 
     Yields:
         Rows and slots of a block, and its maps (B, k, rows, W).
@@ -60,7 +63,8 @@ def score_blocks(
         yield from region_blocks(scores, size, chunk)
         return
     batch, kept = scores.probs_BKHW.shape[:2]
-    chunk = chunk or max(1, 2**24 // (batch * size[0] * size[1]))
+    values = rows_at_once(VALUES, scores.probs_BKHW, 1)
+    chunk = chunk or max(1, values // (batch * size[0] * size[1]))
     for start in range(0, kept, chunk):
         part = slice(start, start + chunk)
         yield slice(0, size[0]), part, resize(scores.probs_BKHW[:, part], size)
