@@ -46,6 +46,8 @@ class Attention(nn.Module):
         self.v_proj_weight = nn.Parameter(torch.empty(width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = Linear(width, width)
+        if self.q_proj_weight.is_meta:  # nothing to fill, and torch would import its compiler
+            return
         for weight in (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             nn.init.normal_(weight, std=width**-0.5)
 
@@ -85,8 +87,11 @@ class Attention(nn.Module):
         """Attention, and its weights averaged over heads, without gradient through the weights.
 
         Training needs less memory than with `forward_with_weights`, because the fused kernel
-        computes the attention and the weights are computed separately without gradients.
+        computes the attention and the weights are computed separately without gradients. Inference
+        computes the weights once, for both.
         """
+        if not torch.is_grad_enabled():
+            return self.forward_with_weights(x_BND)
         q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
         with torch.no_grad():
             weights_BNN = mean_weights(q, k)

@@ -20,6 +20,7 @@ from ovss.layers.chunks import image_groups, rows_at_once
 from ovss.layers.guided import map_chunks, map_rows
 from ovss.layers.linear import Linear
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.structures import Alignment, Masks, Selection
 
 
@@ -80,7 +81,7 @@ def add_guidance(
         )
     decoder.cost_dim, decoder.joint_dim = cost_dim, joint_dim
     decoder.level_dims = tuple(level_dims)
-    decoder.embed = nn.Conv2d(cost_dim, dim, 7, padding=3)
+    decoder.embed = WideConv2d(cost_dim, dim, 7)
     decoder.appearance = nn.Conv2d(joint_dim, guide_dim, 3, padding=1)
     decoder.text = Linear(joint_dim, guide_dim)
     decoder.guides = nn.ModuleList(

@@ -10,6 +10,7 @@ from ovss.interfaces import AlignmentHead
 from ovss.layers.chunks import pair_groups, rows_at_once
 from ovss.layers.guided import map_chunks
 from ovss.layers.linear import Linear, linear
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.registry import HEADS
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
@@ -114,7 +115,7 @@ class TextGuidedHead(AlignmentHead):
         self.cross_input = one_of(_NAME, "cross_input", cross_input, ("raw", "l2_sqrt_d"))
         self_axis = one_of(_NAME, "self_axis", self_axis, ("spatial", "class", "both"))
         self.chunk, self.expand = chunk, expand
-        self.embed = nn.Conv2d(num_templates, dim, embed_kernel, padding=embed_kernel // 2)
+        self.embed = WideConv2d(num_templates, dim, embed_kernel)
         self.guidance: TextGuidance | None = None
         self.cross = nn.ModuleList()
         if cross_attention:

@@ -10,6 +10,7 @@ from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.guided import map_chunks
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
@@ -96,7 +97,7 @@ class CVGDecoder(Decoder):
         self.text_level_dims = self.level_dims if any(visual_guides) else None
         self.pool, self.chunk, self.detach_levels = tuple(pool), chunk, detach_levels
         self.widening = max(expand, 4)  # of the MLPs, and of twice the rows and columns
-        self.embed = nn.Conv2d(cost_dim, dim, embed_kernel, padding=embed_kernel // 2)
+        self.embed = WideConv2d(cost_dim, dim, embed_kernel)
         self.level_guides, self.visual_guides = nn.ModuleList(), nn.ModuleList()
         self.stages, self.aux_heads = nn.ModuleList(), nn.ModuleList()
         for level, guide, visual, out in zip(

@@ -10,6 +10,7 @@ from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.guided import map_chunks
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
@@ -91,7 +92,7 @@ class GradualDecoder(Decoder):
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.pool, self.top_k, self.chunk = tuple(pool), top_k, chunk
         self.widening = max(expand, 4)  # of the MLPs, and of twice the rows and columns
-        self.embed = nn.Conv2d(cost_dim, dim, 7, padding=3)
+        self.embed = WideConv2d(cost_dim, dim, 7)
         self.level_guides = nn.ModuleList(
             nn.Conv2d(level, guide, 3, padding=1)
             for level, guide in zip(reversed(level_dims), guides)
