@@ -40,6 +40,7 @@ with ``make test ARGS=--durations=0``.
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--device", default="cuda", help="device of the tests in tests/device")
 
 
 def pytest_configure(config: pytest.Config) -> None:
