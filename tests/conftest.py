@@ -30,6 +30,7 @@ LONGEST = (
     "tests/results/test_untrusted_results.py",
     "tests/protocols/test_protocol.py",
     "tests/training/test_precision.py",
+    "tests/models/test_waits.py",
 )
 """Files of tests that take longest, longest first.
 
