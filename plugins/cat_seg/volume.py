@@ -125,8 +125,8 @@ def decode_volume(
     ]
     count_B = selection.valid_BK.sum(1).tolist()
     cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
-    text_BKPC = selection.gather(aligned.text.embeds_TPC)
-    text_images = selection.pack(_text_guidance(decoder, text_BKPC)).split(count_B)
+    text_BKC = selection.gather(F.normalize(aligned.text.trained_mean_TC, dim=1))
+    text_images = selection.pack(F.relu(decoder.text(text_BKC))).split(count_B)
     embedded = (
         EmbeddedVolume(_embed(decoder, cost_KDhw), appearance_hwc, text_Kc)
         for cost_KDhw, appearance_hwc, text_Kc in zip(cost_images, appearance_Bhwc, text_images)
@@ -142,11 +142,6 @@ def decode_volume(
         ]
     )
     return Masks(selection.unpack(logits_N), selection)
-
-
-def _text_guidance(decoder: Any, text_BKPC: Tensor) -> Tensor:
-    mean_BKC = F.normalize(text_BKPC.mean(2), dim=-1)
-    return F.relu(decoder.text(mean_BKC))
 
 
 def _embed(decoder: Any, cost_KDhw: Tensor) -> Tensor:
