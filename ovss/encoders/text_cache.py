@@ -11,10 +11,8 @@ import contextlib
 import hashlib
 import json
 import os
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,8 @@ from torch import Tensor
 from ovss.io.stored_rows import StoredRows
 from ovss.structures import TextFeatures
 
-from .text_files import TextPart, prune, read_text_file, write_text_file
+from .text_files import TextPart, read_text_file
+from .text_space import TextSpace, is_mapped, open_files, store_part
 
 __all__ = ["TextCache", "cache_folder", "cache_key", "held_bytes"]
 
@@ -32,7 +31,6 @@ FORMAT = 2  # increase it when the file format or the computation of embeddings 
 MEMORY_BYTES = 512 * 2**20
 DISK_BYTES = 4 * 2**30
 SPACES = 8  # spaces whose parts stay open
-_warned: set[Path] = set()
 
 Make = Callable[[list[int]], Iterator[tuple[list[int], Tensor]]]
 
@@ -65,28 +63,6 @@ def held_bytes(device: torch.device) -> int:
     return 64 * 2**20 if device.type == "cpu" else MEMORY_BYTES
 
 
-@dataclass
-class _Space:
-    """Parts of one space, and the place of each name in them."""
-
-    parts: list[TextPart] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
-    files: set[Path] = field(default_factory=set)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def add(self, part: TextPart) -> None:
-        self.parts.append(part)
-        self.versions.append(part.embeds_NPC._version)
-        for row, key in enumerate(part.keys):
-            self.places.setdefault(key, (len(self.parts) - 1, row))
-
-    def forget_changed(self) -> None:
-        """Forgets everything if a tensor was modified in place since it was stored."""
-        now = [part.embeds_NPC._version for part in self.parts]
-        if now != self.versions:
-            self.__init__()  # type: ignore[misc]
-
-
 class TextCache:
     """Text embeddings by name.
 
@@ -97,7 +73,7 @@ class TextCache:
     def __init__(self, disk: bool = True) -> None:
         self.disk = disk
         self._texts: OrderedDict[Hashable, tuple[TextFeatures, int]] = OrderedDict()
-        self._spaces: OrderedDict[str, _Space] = OrderedDict()
+        self._spaces: OrderedDict[str, TextSpace] = OrderedDict()
 
     def __reduce__(self) -> tuple[type[TextCache], tuple[bool]]:
         return TextCache, (self.disk,)  # copies of a model start with an empty memory
@@ -135,7 +111,7 @@ class TextCache:
         known = self._space(space)
         folder = cache_folder() if self.disk else None
         if folder and any(key not in known.places for key in keys):
-            _open_new_files(folder / space[:32], space, known)
+            open_files(folder / space[:32], space, keys, known)
         missing = {key: i for i, key in reversed([*enumerate(keys)]) if key not in known.places}
         if missing:
             made = make(sorted(missing.values()))
@@ -151,25 +127,25 @@ class TextCache:
         mean_NC, path = embeds_NPC.mean(1, dtype=torch.float32), None
         part = TextPart(tuple(keys), embeds_NPC, mean_NC)
         if folder:
-            path = _write(folder, space, part)
+            path = store_part(folder, space, part, DISK_BYTES)
             with contextlib.suppress(OSError, ValueError):  # deleted or replaced by another process
                 part = read_text_file(path, space) if path else part
         known = self._spaces[space]
         known.add(part)
         known.files |= {path} if path else set()
 
-    def _space(self, space: str) -> _Space:
+    def _space(self, space: str) -> TextSpace:
         """Parts of a space; those of the least recently used spaces are closed."""
-        self._spaces.setdefault(space, _Space()).forget_changed()
+        self._spaces.setdefault(space, TextSpace()).forget_changed()
         self._spaces.move_to_end(space)
         while len(self._spaces) > SPACES or self._part_bytes() > MEMORY_BYTES:
             self._spaces.popitem(last=False)
-        return self._spaces.setdefault(space, _Space())
+        return self._spaces.setdefault(space, TextSpace())
 
     def _part_bytes(self) -> int:
         """Bytes of the parts that lie in memory, not in mapped files."""
         every = [part for known in self._spaces.values() for part in known.parts]
-        return sum(p.embeds_NPC.nbytes for p in every if not _is_mapped(p.embeds_NPC))
+        return sum(p.embeds_NPC.nbytes for p in every if not is_mapped(p.embeds_NPC))
 
     def _text_bytes(self) -> int:
         sources = [text.source_TPC for text, _ in self._texts.values()]
@@ -198,7 +174,7 @@ def _assembled(
     used = place_T2[:, 0].unique().tolist()
     whole = parts[used[0]].embeds_NPC
     in_order = torch.equal(place_T2[:, 1], torch.arange(len(whole), device="cpu"))
-    if len(used) == 1 and in_order and whole.device == device and not _is_mapped(whole):
+    if len(used) == 1 and in_order and whole.device == device and not is_mapped(whole):
         return whole
     table = StoredRows(
         [part.embeds_NPC for part in parts], [part.mean_NC for part in parts], place_T2, device
@@ -206,45 +182,3 @@ def _assembled(
     if table.shape.numel() * 4 > held_bytes(device):
         return table
     return next(table.split(len(table)))
-
-
-def _is_mapped(tensor: Tensor) -> bool:
-    """True if a tensor is a part of a larger one, as the embeddings in a mapped file are."""
-    return tensor.untyped_storage().nbytes() > tensor.nbytes
-
-
-def _open_new_files(folder: Path, space: str, known: _Space) -> None:
-    """Opens the files of a space that are not open yet; damaged ones are deleted with a warning."""
-    for path in sorted(folder.glob("*.safetensors")):
-        if path in known.files:
-            continue
-        try:
-            known.add(read_text_file(path, space))
-            known.files.add(path)
-        except FileNotFoundError:  # deleted by another process
-            continue
-        except Exception as error:  # the reader raises many kinds for a bad file
-            warnings.warn(
-                f"The cached text embeddings {path} are corrupt ({error}) and will be computed "
-                f"again.",
-                stacklevel=2,
-            )
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _write(folder: Path, space: str, part: TextPart) -> Path | None:
-    """Writes a part and returns its file; None, with one warning, if the folder refuses."""
-    try:
-        path = write_text_file(folder / space[:32], space, part.keys, part.embeds_NPC)
-        prune(folder, DISK_BYTES)
-        return path
-    except OSError as error:
-        if folder not in _warned:
-            _warned.add(folder)
-            warnings.warn(
-                f"Text embeddings cannot be cached in {folder} ({error}), so every run computes "
-                f"them again. Set OVSS_CACHE_DIR to a writable folder, or to 'off'.",
-                stacklevel=2,
-            )
-        return None

@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from torch import Tensor
 from ovss.io.files import write_atomic
 from ovss.io.safetensors_writer import write_safetensors
 
-__all__ = ["TextPart", "prune", "read_text_file", "write_text_file"]
+__all__ = ["TextPart", "prune", "read_names", "read_text_file", "write_text_file"]
 
 BLOCK = 1 << 20
 """Bytes that are read at a time to compute a digest."""
@@ -70,6 +70,20 @@ def write_text_file(folder: Path, space: str, keys: Sequence[str], embeds_NPC: T
     return path
 
 
+def read_names(path: Path) -> tuple[str, ...]:
+    """Names in a file, from its header alone, which is not checked.
+
+    Args:
+        path: file of `write_text_file`.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file is damaged.
+    """
+    with open(path, "rb") as file:
+        return tuple(json.loads(_read_header(file)[0]["__metadata__"]["keys"]))
+
+
 def read_text_file(path: Path, space: str) -> TextPart:
     """Checks a file and maps it into memory.
 
@@ -82,11 +96,7 @@ def read_text_file(path: Path, space: str) -> TextPart:
         ValueError: the file is damaged, or belongs to other embeddings.
     """
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= size - 8 or size % 4 or length % 8:
-            raise ValueError("it is cut off")
-        header = json.loads(file.read(length))
+        header, first, size = _read_header(file)
         known = header["__metadata__"]
         digest = hashlib.sha256(_start(space, known["keys"]))
         while block := file.read(BLOCK):
@@ -94,16 +104,25 @@ def read_text_file(path: Path, space: str) -> TextPart:
     if digest.hexdigest() != known["sha256"]:
         raise ValueError("its checksum does not match")
     keys, (count, prompts, channels) = json.loads(known["keys"]), header["embeds_NPC"]["shape"]
-    numbers, first = count * prompts * channels, (8 + length) // 4
-    if len(keys) != count or size != 8 + length + 4 * (numbers + count * channels):
+    numbers = count * prompts * channels
+    if len(keys) != count or size != first + 4 * (numbers + count * channels):
         raise ValueError("its size does not match")
     # a private mapping: pages are read when they are used and need no memory of their own
-    flat = torch.from_file(str(path), False, size // 4, dtype=torch.float32, device="cpu")[first:]
-    embeds_NPC = flat[:numbers].view(count, prompts, channels)
-    mean_NC = flat[numbers:].view(count, channels).clone()
+    flat = torch.from_file(str(path), False, size // 4, dtype=torch.float32, device="cpu")
+    embeds, means = flat[first // 4 :].split([numbers, count * channels])
     with contextlib.suppress(OSError):  # a read-only folder
         os.utime(path)
-    return TextPart(tuple(keys), embeds_NPC, mean_NC)
+    mean_NC = means.view(count, channels).clone()
+    return TextPart(tuple(keys), embeds.view(count, prompts, channels), mean_NC)
+
+
+def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], int, int]:
+    """Header, place of the first number, and size of a file."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= size - 8 or size % 4 or length % 8:
+        raise ValueError("it is cut off")
+    return json.loads(file.read(length)), 8 + length, size
 
 
 def prune(root: Path, limit: int) -> None:
@@ -117,7 +136,8 @@ def prune(root: Path, limit: int) -> None:
         if total <= limit:
             return
         total -= size
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # deleted already, or in use on Windows
+            path.unlink()
         if path.parent != root:
             with contextlib.suppress(OSError):  # other files are left
                 path.parent.rmdir()

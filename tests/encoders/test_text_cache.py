@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ovss.encoders import OpenCLIPEncoder, text_cache
+from ovss.encoders import OpenCLIPEncoder, text_cache, text_space
 from ovss.encoders.text_cache import TextCache, cache_folder
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.io.fingerprint import Fingerprint, checksum
@@ -345,6 +345,23 @@ def test_an_interrupted_encoding_keeps_its_finished_parts(tiny, folder, made, mo
     assert [len(part) for part in made] == [2, 2, 2, 1]
     assert len(list(folder.rglob("*.safetensors"))) == 4
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_files_are_read_for_their_own_names_only(tiny, reference, folder, made, monkeypatch):
+    path = tiny()
+    _, weights = reference(path)
+    encoder = OpenCLIPEncoder(str(path), str(weights)).eval()
+    for name in ("cat", "dog", "cow"):
+        embeds(encoder, Vocabulary((name,)))
+    reads = []
+    plain = text_space.read_text_file
+    monkeypatch.setattr(text_space, "read_text_file", lambda *a: reads.append(a[0]) or plain(*a))
+    again = OpenCLIPEncoder(str(path), str(weights)).eval()
+    embeds(again, Vocabulary(("dog",)))
+    assert len(reads) == 1
+    embeds(again, Vocabulary(("cow", "dog", "cat")))
+    assert len(set(reads)) == len(reads) == 3
+    assert len(made) == 3
 
 
 @pytest.mark.parametrize("cache", ["disk", "memory"])
