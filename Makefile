@@ -1,6 +1,6 @@
 # make setup   an environment in .venv with the project installed (.venv/bin/ovss)
 # make demo    segment and evaluate a few scenes with the model that comes along
-# make test    the test suite (test-all: the slow ones too)
+# make test    the test suite in two processes, WORKERS=4 in four (test-all: the slow ones too)
 # make lint    ruff, mypy and the import contract
 # make clean   remove what these made, .venv included
 
@@ -9,6 +9,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+# processes that share the tests, one file at a time; each computes with one thread
+WORKERS ?= 2
+SHARED_TESTS := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # the newest versions that were tested; `make setup CONSTRAINTS=` installs the newest of all
 CONSTRAINTS ?= constraints.txt
 
@@ -33,10 +36,10 @@ demo: $(STAMP)
 	$(BIN)/ovss demo $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SHARED_TESTS) $(ARGS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest --slow $(ARGS)
+	$(BIN)/python -m pytest --slow $(SHARED_TESTS) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

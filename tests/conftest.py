@@ -15,16 +15,45 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
+LONGEST = (
+    "tests/models/test_cross_product.py",
+    "tests/training/test_training.py",
+    "tests/test_distributed.py",
+    "tests/testing/test_fresh.py",
+    "tests/results/test_result_file.py",
+    "tests/results/test_mini_figures.py",
+    "tests/models/test_configs.py",
+    "tests/testing/test_laws.py",
+    "tests/plugins/corrclip/test_corrclip_retrieval.py",
+    "tests/plugins/training_free/test_training_free_configs.py",
+    "tests/benchmark/test_table.py",
+    "tests/results/test_untrusted_results.py",
+    "tests/protocols/test_protocol.py",
+    "tests/training/test_precision.py",
+)
+"""Files of tests that take longest, longest first.
+
+They start first, so that no worker still runs one of them when the others have finished. Measure
+with ``make test ARGS=--durations=0``.
+"""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests never read or fill the user's text cache; commands that they start inherit this."""
+    """Tests never read or fill the user's text cache; commands that they start inherit this.
+
+    Every worker of pytest-xdist is a process that calls this, so that each has a cache of its own.
+    """
     config.ovss_cache = tempfile.mkdtemp(prefix="ovss-test-cache-")  # type: ignore[attr-defined]
     os.environ["OVSS_CACHE_DIR"] = config.ovss_cache  # type: ignore[attr-defined]
-    torch.set_num_threads(min(torch.get_num_threads(), 2))
+    os.environ["OVSS_TUNE"] = "off"  # the same kernels in every run
+    shared = bool(config.getoption("numprocesses", None)) or "PYTEST_XDIST_WORKER" in os.environ
+    if shared:  # workers, and commands that they start, inherit it
+        os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1 if shared else min(torch.get_num_threads(), 2))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,6 +72,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rank = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="slow: run with --slow")

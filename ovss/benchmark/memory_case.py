@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from ovss.structures import TextFeatures
 
 from .arguments import random_model
 from .clock import Clock
+from .instead import load_predict
 from .memory import Peak, peak_memory
 from .speed_cases import Contender, step_case
 from .stand_ins import (
@@ -101,7 +101,7 @@ def _image(
     case: MemoryCase, model: OpenVocabSegmentor, text: TextFeatures, size: tuple[int, int]
 ) -> Callable[[], object]:
     image_3HW = random_image(size, case.device)
-    predict = _predict_of(case.instead) if case.instead else None
+    predict = load_predict(case.instead) if case.instead else None
 
     @torch.inference_mode()
     def run() -> object:
@@ -110,15 +110,6 @@ def _image(
         return model.label_map(model.scores(image_3HW, text), size)
 
     return run
-
-
-def _predict_of(file: str) -> Callable[..., object]:
-    predict = runpy.run_path(file).get("predict")
-    if not callable(predict):
-        raise ValueError(
-            f"Expected a function predict(model, image_3HW, text) in {file}, found none. Define it"
-        )
-    return predict
 
 
 def _step(

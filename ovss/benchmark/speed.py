@@ -1,7 +1,8 @@
-"""Compares the speed of several methods in one process, in turns.
+"""Compares the speed of several methods in turns.
 
 Each round runs every method at every vocabulary once, so that other load on the machine affects all
-of them. Ratios use the best times because noise can only add to a time.
+of them. Ratios of best times are reported because noise can only add to a time, and ratios of the
+same round with their confidence interval.
 """
 
 from __future__ import annotations
@@ -17,8 +18,28 @@ import torch
 from ovss.results.record import processor
 
 from .clock import Clock, Span
+from .confidence import ratio_interval
 
 ENCODER_ALONE = "encoder alone"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Times of one run of a case.
+
+    Args:
+        whole: time per unit.
+        stages: time per unit, by stage.
+        kept: mean number of categories kept per view; None without a selection.
+    """
+
+    whole: Span
+    stages: dict[str, Span]
+    kept: float | None = None
+
+
+def _not_here(clock: Clock) -> object:
+    raise RuntimeError("This case runs in another process. Measure it with `measure`")
 
 
 @dataclass
@@ -28,34 +49,52 @@ class Case:
     Args:
         method: name of a `Contender`.
         vocabulary: name or size of the vocabulary, or `ENCODER_ALONE`.
-        run: function that runs the case once and records stages on the clock.
+        run: function that runs the case once and records stages on the clock. It returns the last
+            label map, if it makes one.
         units: number of images or steps in one run. Times are divided by it.
         spans: time per unit of each run.
         stages: time per unit of each run, by stage.
         kept: mean number of categories kept per view in the last run; None before the first run or
             without a selection.
+        base: `method` of another implementation or version of the same method, to divide by; None
+            to divide by the first method.
+        agreement: share of pixels that have the same label as in the case of `base`; None if they
+            were not compared.
+        elsewhere: function that measures the case in another process; None to call `run`.
     """
 
     method: str
     vocabulary: str
-    run: Callable[[Clock], object]
+    run: Callable[[Clock], object] = _not_here
     units: int = 1
     spans: list[Span] = field(default_factory=list)
     stages: list[dict[str, Span]] = field(default_factory=list)
     kept: float | None = None
+    base: str | None = None
+    agreement: float | None = None
+    elsewhere: Callable[[], Turn] | None = None
 
     def measure(self, clock: Clock) -> Span:
         """Times one more run; returns its time per unit."""
+        turn = self._turn(clock) if self.elsewhere is None else self.elsewhere()
+        self.spans.append(turn.whole)
+        self.stages.append(turn.stages)
+        self.kept = self.kept if turn.kept is None else turn.kept
+        return turn.whole
+
+    def _turn(self, clock: Clock) -> Turn:
         whole, stages = clock.time(lambda: self.run(clock))
-        self.spans.append(whole / self.units)
-        self.stages.append({name: span / self.units for name, span in stages.items()})
-        if clock.kept:
-            self.kept = float(torch.cat(clock.kept).float().mean())
-        return self.spans[-1]
+        kept = float(torch.cat(clock.kept).float().mean()) if clock.kept else None
+        parts = {name: span / self.units for name, span in stages.items()}
+        return Turn(whole / self.units, parts, kept)
+
+    def times(self, kind: str) -> list[float]:
+        """Time of each run in seconds; `kind` is ``wall`` or ``processor``."""
+        return [getattr(span, kind) for span in self.spans]
 
     def best(self, kind: str) -> float:
         """Shortest time in seconds; `kind` is ``wall`` or ``processor``."""
-        return min(getattr(span, kind) for span in self.spans)
+        return min(self.times(kind))
 
     def as_dict(self) -> dict[str, Any]:
         """Content for JSON; the stages are those of the run with the least processor time."""
@@ -63,19 +102,19 @@ class Case:
         seconds = {
             kind: {
                 "best": self.best(kind),
-                "median": statistics.median(getattr(span, kind) for span in self.spans),
-                "all": [getattr(span, kind) for span in self.spans],
+                "median": statistics.median(self.times(kind)),
+                "all": self.times(kind),
             }
             for kind in ("wall", "processor")
         }
         stages = {name: asdict(span) for name, span in self.stages[fastest].items()}
         if self.vocabulary == ENCODER_ALONE:
             stages = {}
-        kept = {} if self.kept is None else {"kept": self.kept}
+        optional = {"kept": self.kept, "agreement": self.agreement}
         return {
             "method": self.method,
             "vocabulary": self.vocabulary,
-            **kept,
+            **{key: value for key, value in optional.items() if value is not None},
             **seconds,
             "stages": stages,
         }
@@ -129,20 +168,32 @@ def benchmark_machine(device: torch.device | str) -> dict[str, Any]:
 
 
 def ratios(cases: list[Case]) -> list[dict[str, Any]]:
-    """Divides the time of every other method by that of the first, for each vocabulary."""
+    """Divides the time of every other method by that of its base, for each vocabulary.
+
+    The base of a method is the first one, unless `Case.base` names another.
+    """
     first = cases[0].method
     by_key = {(case.method, case.vocabulary): case for case in cases}
     rows = []
     for case in cases:
-        reference = by_key.get((first, case.vocabulary))
-        if case.method != first and reference is not None:
-            about = {"vocabulary": case.vocabulary, "method": case.method, "over": first}
+        over = case.base or first
+        reference = by_key.get((over, case.vocabulary))
+        if case.method != over and reference is not None:
+            about = {"vocabulary": case.vocabulary, "method": case.method, "over": over}
             rows.append({**about, **_quotients(case, reference)})
     return rows
 
 
-def _quotients(case: Case, reference: Case) -> dict[str, float]:
-    return {kind: case.best(kind) / reference.best(kind) for kind in ("wall", "processor")}
+def _quotients(case: Case, reference: Case) -> dict[str, Any]:
+    """Ratios of the best times, and under ``turns`` those of the same rounds with intervals."""
+    kinds = ("wall", "processor")
+    turns = {
+        kind: ratio_interval(case.times(kind), reference.times(kind)).as_dict()
+        for kind in kinds
+        if len(case.spans) == len(reference.spans)
+        and min(*case.times(kind), *reference.times(kind)) > 0
+    }
+    return {**{kind: case.best(kind) / reference.best(kind) for kind in kinds}, "turns": turns}
 
 
 def over_floor(cases: list[Case]) -> list[dict[str, Any]]:
@@ -179,38 +230,3 @@ def as_dict(cases: list[Case], device: torch.device | str = "cpu") -> dict[str, 
         "over_encoder": over_floor(cases),
         "over_first_vocabulary": growth(cases),
     }
-
-
-def speed_table(cases: list[Case]) -> str:
-    """Formats seconds, stages in processor time and ratios for a terminal."""
-    width = max(len(case.method) for case in cases) + 2
-    lines = [
-        f"{'method':<{width}}{'vocabulary':<15}{'kept':>6}{'wall best':>11}{'median':>9}"
-        f"{'processor':>11}{'median':>9}   stages, processor seconds"
-    ]
-    for case in cases:
-        row = case.as_dict()
-        stages = "  ".join(f"{name} {s['processor']:.3f}" for name, s in row["stages"].items())
-        kept = f"{row['kept']:.1f}" if "kept" in row else "-"
-        wall, processor = row["wall"], row["processor"]
-        lines.append(
-            f"{case.method:<{width}}{case.vocabulary:<15}{kept:>6}"
-            f"{wall['best']:>11.3f}{wall['median']:>9.3f}"
-            f"{processor['best']:>11.3f}{processor['median']:>9.3f}   {stages}"
-        )
-    for row in over_floor(cases):
-        lines.append(
-            f"{row['method']}, {row['vocabulary']}: {row['processor']:.2f} x its encoder alone "
-            f"({row['wall']:.2f} by the wall clock)"
-        )
-    for row in growth(cases):
-        lines.append(
-            f"{row['method']}: {row['vocabulary']} takes {row['processor']:.2f} x {row['over']} "
-            f"({row['wall']:.2f} by the wall clock)"
-        )
-    for row in ratios(cases):
-        lines.append(
-            f"{row['vocabulary']}: {row['method']} takes {row['processor']:.2f} x {row['over']} "
-            f"({row['wall']:.2f} by the wall clock)"
-        )
-    return "\n".join(lines)

@@ -57,12 +57,14 @@ def image_case(
     reads_labels = one.model.encoder.reads_labels
 
     @torch.inference_mode()
-    def run(clock: Clock) -> None:
+    def run(clock: Clock) -> Tensor | None:
+        labels_HW = None
         with staged(one.model, clock):
             for (image_3HW, size), group in zip(images, groups, strict=True):
                 with current_samples(group, reads_labels):
                     scores = one.model.scores(image_3HW, text)
-                one.model.label_map(scores, size)
+                labels_HW = one.model.label_map(scores, size)
+        return labels_HW
 
     return Case(one.name, vocabulary, run, len(images))
 

@@ -11,6 +11,7 @@ from ovss.models.configs import load_config
 
 from .arguments import by_method, labels, parse_count, parse_method, random_model
 from .images import open_dataset, samples_of, training_batches
+from .instead import instead_case
 from .speed import Case
 from .speed_cases import Contender, encoder_case, encoder_step_case, image_case, step_case
 from .stand_ins import (
@@ -43,6 +44,8 @@ class SpeedPlan:
             random weights and inputs.
         datasets: datasets for `scenes`.
         weights: ``METHOD=FILE`` for `scenes`.
+        instead: ``FILE`` or ``METHOD=FILE``, another implementation of a method's inference to
+            measure too, see `ovss.benchmark.instead`.
         device: torch device.
 
     Raises:
@@ -60,6 +63,7 @@ class SpeedPlan:
     scenes: int | None = None
     datasets: list[str] = field(default_factory=lambda: ["mini_150"])
     weights: list[str] | None = None
+    instead: list[str] | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -70,6 +74,10 @@ class SpeedPlan:
         check_range("SpeedPlan", 1, batch=self.batch, scenes=scenes, **sizes, **sides)
         if not (self.methods and self.categories):
             raise ValueError("Expected at least one method and one vocabulary size. Name them")
+        if self.instead and (self.step or self.scenes is not None):
+            raise ValueError(
+                "Expected random images with instead, got step or scenes. Leave them out"
+            )
         for value in self.kept or ():
             parse_count(value)
         if len(set(self.methods)) < len(self.methods):
@@ -129,7 +137,16 @@ def _random_cases(plan: SpeedPlan, contenders: list[Contender]) -> list[Case]:
                 image_3HW = random_image(size, device_of(one.model))
                 text = random_text(one.model, names)
                 cases.append(image_case(one, str(count), text, [(image_3HW, size)]))
+                for file in _files_instead(plan, one):
+                    cases.append(instead_case(one, str(count), text, image_3HW, file))
     return cases
+
+
+def _files_instead(plan: SpeedPlan, one: Contender) -> list[str]:
+    """Files with other implementations of a method."""
+    names = list(labels(plan.methods).values())
+    files = [by_method([value], names) for value in plan.instead or ()]
+    return [file for each in files for name, file in each.items() if name in ("", one.name)]
 
 
 def _scene_cases(plan: SpeedPlan, contenders: list[Contender]) -> list[Case]:

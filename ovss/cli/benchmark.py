@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -89,16 +90,24 @@ def _speed(args: argparse.Namespace) -> None:
         raise ValueError("--weights needs --scenes, because without it all weights are random")
     if args.given_text and (args.scenes is not None or not args.step):
         raise ValueError("--given-text needs --step and cannot be combined with --scenes")
+    if args.against and args.instead:
+        raise ValueError("--against and --instead cannot be combined. Run the command twice")
     import torch
 
     from ovss.benchmark.arguments import write_json
-    from ovss.benchmark.speed import as_dict, race, speed_table
+    from ovss.benchmark.other_checkout import checkout_cases
+    from ovss.benchmark.speed import as_dict, race
     from ovss.benchmark.speed_plan import SpeedPlan, make_cases
+    from ovss.benchmark.speed_text import speed_table
 
     keys = {field.name for field in fields(SpeedPlan)} - {"size"}
     plan = SpeedPlan(**{key: getattr(args, key) for key in keys}, size=_size(args))
-    cases = make_cases(plan)
-    race(cases, args.rounds, args.warm_up, args.device, partial(print, flush=True))
+    with ExitStack() as stack:
+        if args.against:
+            cases = stack.enter_context(checkout_cases(plan, args.against))
+        else:
+            cases = make_cases(plan)
+        race(cases, args.rounds, args.warm_up, args.device, partial(print, flush=True))
     print(f"\nseconds of {plan.unit}; {torch.get_num_threads()} threads\n{speed_table(cases)}")
     if args.json:
         write_json(args.json, {"unit": plan.unit, **_flags(args), **as_dict(cases, args.device)})

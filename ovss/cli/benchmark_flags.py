@@ -88,6 +88,18 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
         help="checkpoints for --scenes (default: the config's own)",
     )
     add(
+        "--instead",
+        nargs="+",
+        metavar="[METHOD=]FILE",
+        help="also measure the function predict(model, image, text) of a Python file, after "
+        "comparing its label map with the method's own",
+    )
+    add(
+        "--against",
+        metavar="CHECKOUT",
+        help="also measure the methods with another checkout of ovss, in a process of its own",
+    )
+    add(
         "--rounds",
         type=integer_in(1),
         default=3,

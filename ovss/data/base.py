@@ -63,17 +63,22 @@ class SegmentationDataset(Dataset, ABC):
         colors: Sequence[Sequence[int]] | None = None,
     ) -> None:
         from mmcv.transforms import Compose
+        from mmengine.registry import DefaultScope
 
         from . import transform_registry
 
         registry = transform_registry()
+        current = DefaultScope.get_current_instance()
+        # A run without default_scope leaves the scope mmengine behind, which has no transforms.
+        is_root = current is not None and current.scope_name == "mmengine"
         self.names = tuple(names)
         self.seen = self.names if seen is None else tuple(seen)
         self.seed = seed
         self.words = self.names if words is None else tuple(words[0])
         self.word_class = None if words is None else tuple(words[1])
         self.colors = palette(len(self.names)).tolist() if colors is None else colors
-        self.pipeline = Compose([t if callable(t) else registry.build(t) for t in pipeline])
+        with DefaultScope.overwrite_default_scope(registry.scope if is_root else None):
+            self.pipeline = Compose([t if callable(t) else registry.build(t) for t in pipeline])
 
     @abstractmethod
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from ovss.io.arguments import typed_arguments
+from ovss.io.shapes_only import shapes_only
 from ovss.segmentor import OpenVocabSegmentor
 
 from .configs import load_config
@@ -57,5 +58,5 @@ def build_model(model: dict[str, Any]) -> OpenVocabSegmentor:
 def build_on_meta(model: Mapping[str, Any]) -> OpenVocabSegmentor:
     """Builds a segmentor on the meta device, without reading pre-trained files, to check it."""
     check_model(model)
-    with torch.device("meta"):
+    with shapes_only():
         return build_model(model_without_pretrained(model))

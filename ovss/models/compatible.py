@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
+from ovss.io.shapes_only import shapes_only
 from ovss.proposers.extras import MissingExtraError
 from ovss.registry import EMBEDDERS, LOSSES, PROPOSERS, register_all
 
@@ -134,7 +134,7 @@ def _verdicts(compared: Iterable[tuple[Part, list[str]]]) -> tuple[Verdict, ...]
 def _by_itself(kind: str, name: str) -> Part:
     """Builds a component that no config has, if it needs no arguments."""
     try:
-        with torch.device("meta"):
+        with shapes_only():
             module = KINDS[kind].build({"type": name})
     except (TypeError, ValueError) as error:
         raise LookupError(

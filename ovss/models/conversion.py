@@ -14,10 +14,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ovss.io.excerpts import excerpt, some_of
+from ovss.io.shapes_only import shapes_only
 from ovss.io.state_dicts import fit_names
 
 from .checkpoint import CheckpointError, file_sha256, read_weights, write_weights
@@ -213,7 +213,7 @@ def convert_clip(tensors: Mapping[str, Tensor], model: str, source: str | Path) 
     from ovss.encoders.architecture import build_clip, read_model_config
     from ovss.encoders.weights import NOT_WEIGHTS, fitted
 
-    with torch.device("meta"):
+    with shapes_only():
         clip = build_clip(read_model_config(model))
     tensors = fit_names(tensors, {*clip.state_dict(), *NOT_WEIGHTS})
     try:

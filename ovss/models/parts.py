@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from torch import nn
 
 from ovss.compatibility import misfits
 from ovss.inference import InferenceConfig
+from ovss.io.shapes_only import shapes_only
 from ovss.proposers.extras import MissingExtraError
 from ovss.registry import (
     DECODERS,
@@ -163,7 +163,7 @@ def find_parts(
         known = found.get(key)
         if known is None:
             try:
-                with torch.device("meta"):
+                with shapes_only():
                     module = KINDS[kind].build(options)
             except MissingExtraError as error:
                 if leave_out is None:

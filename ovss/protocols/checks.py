@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-
 from ovss.compatibility import misfits
 from ovss.inference import InferenceConfig
+from ovss.io.shapes_only import shapes_only
 from ovss.registry import DECODERS, HEADS, POSTPROCESSORS
 from ovss.structures import SYNONYM_RULES
 from ovss.vocabularies import load_names, load_templates
@@ -146,7 +145,7 @@ def check_compatible(
     Raises:
         ProtocolError: head, decoder or post-processor declare other prompts, canvas or views.
     """
-    with torch.device("meta"):
+    with shapes_only():
         head = HEADS.build(dict(model["head"]))
         decoder = DECODERS.build(dict(model["decoder"]))
         post_processor = POSTPROCESSORS.build(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ovss.interfaces import Encoder, Proposer
 from ovss.io.option_values import check_range
+from ovss.io.shapes_only import shapes_only
 from ovss.models.build import build_model
 from ovss.models.parts import model_without_pretrained
 from ovss.ops import region_pool
@@ -162,7 +163,7 @@ def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
     broken law.
     """
     model_config = model_without_pretrained(copy.deepcopy(config.model.to_dict()))
-    with torch.device("meta"):
+    with shapes_only():
         real = ENCODERS.build(model_config["encoder"])
     model_config["encoder"] = {
         "type": "TinyEncoder",

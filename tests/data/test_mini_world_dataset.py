@@ -68,6 +68,13 @@ def test_mmseg_transforms_keep_ignore_and_pad():
     assert (labels[:, :72, :72] >= 0).all()
 
 
+def test_the_scope_of_an_earlier_run_does_not_hide_the_transforms():
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope("mmengine"):
+        assert dataset()[0]["inputs"].shape == (3, 88, 88)
+
+
 def test_an_item_depends_on_seed_and_epoch_only():
     data, other = dataset(), dataset()
     np.random.seed(5)

@@ -15,11 +15,12 @@ from ovss.encoders import OpenCLIPEncoder
 from ovss.encoders.architecture import read_model_config
 from ovss.encoders.attention import Attention
 from ovss.encoders.weights import preprocess_of
+from ovss.io.shapes_only import shapes_only
 from ovss.io.torchscript import read_torchscript
 
 
 def build_on_meta(model: str, **arguments) -> OpenCLIPEncoder:
-    with torch.device("meta"):
+    with shapes_only():
         return OpenCLIPEncoder(model, **arguments)
 
 

@@ -10,6 +10,7 @@ from official_case import official_weights
 from torch import Tensor
 
 from ovss.encoders import OpenCLIPEncoder
+from ovss.io.shapes_only import shapes_only
 
 MEAN = (122.771, 116.746, 104.094)
 STD = (68.501, 66.632, 70.323)
@@ -23,7 +24,7 @@ def clip_encoder(case: dict, options: dict[str, Any]) -> OpenCLIPEncoder:
         options: arguments of the encoder.
     """
     options = {key: value for key, value in options.items() if key != "type"}
-    with torch.device("meta"):
+    with shapes_only():
         encoder = OpenCLIPEncoder(**{**options, "pretrained": None})
     weights = official_weights(case)
     tensors = {name.removeprefix("visual."): value for name, value in weights.items()}

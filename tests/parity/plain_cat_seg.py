@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
+from ovss_plugins.cat_seg.convert import aggregator_table
+from plain_clip import dense_features
 from torch import Tensor
 
 State = Mapping[str, Tensor]
@@ -228,17 +230,21 @@ def sliding(view_logits: Tensor, size: int = 640, window: int = 384, stride: int
 
 
 def predict(model, image: Tensor, text) -> Tensor:
-    """Labels (H, W) of a picture by the published protocol, the encoder and weights `model`'s."""
-    from ovss_plugins.cat_seg.convert import aggregator_table
-
+    """Labels (H, W) of an image by the published protocol, with the weights of `model` and the
+    official layout of encoder and aggregator."""
     own = model.state_dict()
     state = {name: own[ours] for name, ours in aggregator_table().items()}
-    picture = image[None].float()
-    canvas = F.interpolate(picture, (640, 640), mode="bilinear")
+    visual = "encoder.clip.visual."
+    tower = {n.removeprefix(visual): value for n, value in own.items() if n.startswith(visual)}
+    canvas = F.interpolate(image[None].float(), (640, 640), mode="bilinear")
     places = [(top, left) for top in (0, 256) for left in (0, 256)]
     views = [canvas[..., top : top + 384, left : left + 384] for top, left in places]
-    views.append(F.interpolate(picture, (384, 384), mode="bilinear"))
-    features = model.encoder.encode_image(torch.cat(views))
-    found = logits(state, features.dense_BChw, list(features.levels), text.embeds_TPC, 1)
+    views.append(F.interpolate(image[None].float(), (384, 384), mode="bilinear"))
+    pixels = (torch.cat(views) - model.encoder.mean_311) / model.encoder.std_311
+    if model.encoder.image_size is not None:
+        pixels = F.interpolate(pixels, model.encoder.image_size, mode="bilinear")
+    heads = tower["proj"].shape[0] // 64
+    dense, levels = dense_features(tower, pixels, heads, model.encoder.levels)
+    found = logits(state, dense, levels, text.embeds_TPC, 1)
     probs = sliding(found)[None]
     return F.interpolate(probs, tuple(image.shape[1:]), mode="bilinear")[0].argmax(0)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plain_cat_seg import formula_image, formula_weights
+from plain_cat_seg import formula_image, formula_weights, predict
+from plain_clip import dense_features
 from torch import Tensor
 
 from ovss.models.build import build_segmentor
@@ -115,3 +116,25 @@ def test_sliding_probabilities_and_labels(model, picture, text, expected):
     best_two = probs.topk(2, dim=0).values
     tie = best_two[0] - best_two[1] < 1e-4
     assert not (differs & ~tie).any()
+
+
+@torch.inference_mode()
+def test_the_plain_tower_computes_the_official_features(model, picture, expected):
+    """It is what the speed of the encoder is compared with, so it has to be the same function."""
+    encoder = model.encoder
+    tower = encoder.clip.visual.state_dict()
+    views = resize(picture[None].float(), (384, 384))
+    pixels = (views - encoder.mean_311) / encoder.std_311
+    dense, levels = dense_features(tower, pixels, 12, encoder.levels)
+    step = CASE["subsample"]["dense_features"]
+    torch.testing.assert_close(
+        dense[0, :, ::step, ::step], expected["dense_features"], atol=1e-3, rtol=0
+    )
+    for plain, level in zip(levels, encoder.encode_image(views).levels, strict=True):
+        torch.testing.assert_close(plain, level, atol=1e-3, rtol=0)
+
+
+@torch.inference_mode()
+def test_the_plain_path_gives_the_official_labels(model, picture, text, expected):
+    differs = predict(model, picture, text) != expected["sliding_argmax"]
+    assert differs.float().mean() < 1e-3
