@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .io.stored_rows import StoredRows
 from .layers.chunks import rows_at_once
 
 if TYPE_CHECKING:
@@ -174,12 +175,12 @@ def cosine_volume(dense_BChw: Tensor, text_BKPC: Tensor) -> Tensor:
     return volume_BMN.view(*text_BKPC.shape[:3], height, width)
 
 
-def max_cosine(dense_BChw: Tensor, text_TPC: Tensor, chunk: int = 4096) -> Tensor:
+def max_cosine(dense_BChw: Tensor, text_TPC: Tensor | StoredRows, chunk: int = 4096) -> Tensor:
     """Highest cosine similarity of each category over all cells and prompts.
 
     Args:
         dense_BChw: dense tokens; they need not be normalised.
-        text_TPC: L2-normalised text embeddings.
+        text_TPC: L2-normalised text embeddings, such as `TextFeatures.source_TPC`.
         chunk: number of prompts compared at once on a CPU, which bounds the memory. The volume of
             all T categories is never held in memory.
 

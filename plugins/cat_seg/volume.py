@@ -132,8 +132,8 @@ def decode_volume(
         for stage, guide, level_Bchw in zip(decoder.stages, decoder.guides, image.levels)
     ]
     cost_NDhw = selection.pack(aligned.cost_BKDhw)
-    text_BKPC = selection.gather(aligned.text.embeds_TPC)
-    text_Nc = selection.pack(_text_guidance(decoder, text_BKPC))
+    text_BKC = selection.gather(F.normalize(aligned.text.trained_mean_TC, dim=1))
+    text_Nc = selection.pack(F.relu(decoder.text(text_BKC)))
     cells = cost_NDhw.shape[-2] * cost_NDhw.shape[-1]
     groups = list(image_groups(selection, cost_NDhw, cells * decoder.embed.out_channels))
     rows = _rows(selection, groups)
@@ -177,11 +177,6 @@ def _embedded(
     image_K = selection.image_N[rows] - images.start
     counts = selection.counts[images]
     return EmbeddedVolume(x_Khwc, appearance_Bhwc[images], text_Kc, image_K, counts)
-
-
-def _text_guidance(decoder: Any, text_BKPC: Tensor) -> Tensor:
-    mean_BKC = F.normalize(text_BKPC.mean(2), dim=-1)
-    return F.relu(decoder.text(mean_BKC))
 
 
 def _embed(decoder: Any, cost_KDhw: Tensor) -> Tensor:
