@@ -100,14 +100,19 @@ def _speed(args: argparse.Namespace) -> None:
     from ovss.benchmark.speed import as_dict, race
     from ovss.benchmark.speed_plan import SpeedPlan, make_cases
     from ovss.benchmark.speed_text import speed_table
+    from ovss.layers.precision import check_precision, computing_in
 
+    if args.precision != "float32" and (args.step or args.against):
+        raise ValueError("--precision is for inference. Leave --step and --against out")
     keys = {field.name for field in fields(SpeedPlan)} - {"size"}
     plan = SpeedPlan(**{key: getattr(args, key) for key in keys}, size=_size(args))
+    check_precision(args.precision, torch.device(args.device))
     with ExitStack() as stack:
         if args.against:
             cases = stack.enter_context(checkout_cases(plan, args.against))
         else:
             cases = make_cases(plan)
+        stack.enter_context(computing_in(args.precision))
         race(cases, args.rounds, args.warm_up, args.device, partial(print, flush=True))
     print(f"\nseconds of {plan.unit}; {torch.get_num_threads()} threads\n{speed_table(cases)}")
     if args.json:

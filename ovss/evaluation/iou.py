@@ -53,21 +53,31 @@ class AreaCounts:
                 ):
                     total_T += count_T
                 return
-        kept = labels_HW != IGNORE
-        predicted_N, labels_N = predicted_HW[kept].long().cpu(), labels_HW[kept].long().cpu()
+        labels_N, predicted_N = labels_HW.flatten().cpu(), predicted_HW.flatten().cpu()
+        is_kept_N = labels_N != IGNORE
+        # Ignored pixels get index -1 and are counted in a bin of their own, because selecting the
+        # others by a mask takes ten times as long.
+        predicted_N = torch.where(is_kept_N, predicted_N.long(), -1)
         for kind, values_N in (("Predicted", predicted_N), ("Label", labels_N)):
-            if len(values_N) and not 0 <= int(values_N.min()) <= int(values_N.max()) < len(self):
-                raise ValueError(
-                    f"{kind} indices must be in 0..{len(self) - 1} because the dataset has "
-                    f"{len(self)} categories, but they span "
-                    f"{int(values_N.min())}..{int(values_N.max())}"
-                )
+            self._check(kind, values_N, is_kept_N)
         for total_T, values_N in (
-            (self.both_T, labels_N[predicted_N == labels_N]),
+            (self.both_T, torch.where(predicted_N == labels_N, predicted_N, -1)),
             (self.predicted_T, predicted_N),
-            (self.true_T, labels_N),
+            (self.true_T, torch.where(is_kept_N, labels_N.long(), -1)),
         ):
-            total_T += torch.bincount(values_N, minlength=len(self)).numpy()
+            total_T += torch.bincount(values_N + 1, minlength=len(self) + 1)[1:].numpy()
+
+    def _check(self, kind: str, values_N: Tensor, is_kept_N: Tensor) -> None:
+        """Checks that kept pixels have an index of a category."""
+        if not len(values_N):
+            return
+        low, high = (int(end) for end in torch.where(is_kept_N, values_N, 0).aminmax())
+        if low < 0 or high >= len(self):
+            kept_N = values_N[is_kept_N]
+            raise ValueError(
+                f"{kind} indices must be in 0..{len(self) - 1} because the dataset has "
+                f"{len(self)} categories, but they span {int(kept_N.min())}..{int(kept_N.max())}"
+            )
 
     def merge(self, other: AreaCounts) -> None:
         """Adds the counts of another rank."""
