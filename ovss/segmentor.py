@@ -245,7 +245,8 @@ class OpenVocabSegmentor(RunnerModel):
             features = self.encoder.encode_image(views_V3HW)
             return features, decode(features)
 
-        check("encoder", "text embeddings", text.embeds_TPC)
+        for part_TPC in text.chunks(512):
+            check("encoder", "text embeddings", part_TPC)
         stages = stages_of(self.encoder, decode)
         merged_scores(image_3HW, text, segment, self.inference, stages)
         return next(iter(broken), ("post_processor", "scores"))
@@ -310,7 +311,7 @@ class OpenVocabSegmentor(RunnerModel):
         labels_BHW = padded_labels(labels_BHW, image.padding)
         owner_T = text.owner_T
         if owner_T is None:
-            keep_BT = present_categories(labels_BHW, len(text.embeds_TPC))
+            keep_BT = present_categories(labels_BHW, len(text))
             return self._losses(image, text, keep_BT, labels_BHW)
         if not self.head.merges_synonyms:
             raise ValueError(

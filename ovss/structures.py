@@ -34,7 +34,7 @@ have a record of their own in place of `Alignment`, `Masks` and `Scores`, see `o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -43,6 +43,7 @@ from torch import Tensor
 
 from .axes import check_axes, leading
 from .io.arguments import check_fields
+from .io.stored_rows import StoredRows
 from .regions import Padding, Proposals, RegionAlignment, RegionMasks, RegionScores
 from .selection import IGNORE, Selection
 
@@ -180,7 +181,8 @@ class TextFeatures:
     """Text encoder output for a vocabulary.
 
     Args:
-        embeds_TPC: one L2-normalised embedding per category and prompt template.
+        source_TPC: one L2-normalised embedding per category and prompt template. A tensor, or rows
+            in a file for a large vocabulary. Read it through `rows`, `chunks` and `mean_TC`.
         levels: further embeddings of each category, such as visual prompts at several scales, each
             (T, ..., level_dim).
         vocabulary: vocabulary that was encoded; None if the embeddings come from elsewhere.
@@ -189,17 +191,53 @@ class TextFeatures:
         ValueError: the number of embeddings differs from the number of categories.
     """
 
-    embeds_TPC: Tensor
+    source_TPC: Tensor | StoredRows
     levels: tuple[Tensor, ...] = leading("T")
     vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
-        check_axes(self)
-        if self.vocabulary is not None and len(self.vocabulary) != len(self.embeds_TPC):
+        if isinstance(self.source_TPC, Tensor):
+            check_axes(self)
+        else:
+            check_axes(self, T=len(self.source_TPC))
+        if self.vocabulary is not None and len(self.vocabulary) != len(self):
             raise ValueError(
-                f"TextFeatures has {len(self.embeds_TPC)} text embeddings for "
+                f"TextFeatures has {len(self)} text embeddings for "
                 f"{len(self.vocabulary)} categories. Pass one embedding per category."
             )
+
+    def __len__(self) -> int:
+        return len(self.source_TPC)
+
+    @property
+    def num_templates(self) -> int:
+        """P, the number of prompt templates."""
+        return self.source_TPC.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the embeddings that are read."""
+        return self.source_TPC.device
+
+    @property
+    def embeds_TPC(self) -> Tensor:
+        """All embeddings as one tensor; for a large vocabulary this needs a lot of memory."""
+        source_TPC = self.source_TPC
+        if isinstance(source_TPC, Tensor):
+            return source_TPC
+        return next(source_TPC.split(len(source_TPC)))
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Embeddings (..., P, C) of some categories, for an index of any shape.
+
+        ``text.rows(selection.index_BK)`` gives those of the kept categories, (B, K, P, C).
+        """
+        source_TPC = self.source_TPC
+        return source_TPC[index] if isinstance(source_TPC, Tensor) else source_TPC.rows(index)
+
+    def chunks(self, size: int) -> Iterator[Tensor]:
+        """Yields the embeddings of consecutive categories, at most `size` at a time."""
+        yield from self.source_TPC.split(size)
 
     @cached_property
     def mean_TC(self) -> Tensor:
@@ -207,7 +245,21 @@ class TextFeatures:
 
         Cached, so that a large vocabulary is averaged once and not once per image.
         """
-        return self.embeds_TPC.detach().mean(1, dtype=torch.float32)
+        source_TPC = self.source_TPC
+        if not isinstance(source_TPC, Tensor):
+            return source_TPC.mean_TC
+        with torch.inference_mode(mode=False), torch.no_grad():  # kept for training as well
+            return source_TPC.detach().mean(1, dtype=torch.float32)
+
+    @property
+    def trained_mean_TC(self) -> Tensor:
+        """Mean over the templates, with gradient if the embeddings have one, and in their type."""
+        source_TPC = self.source_TPC
+        if isinstance(source_TPC, Tensor) and (
+            source_TPC.requires_grad or source_TPC.dtype != torch.float32
+        ):
+            return source_TPC.mean(1)
+        return self.mean_TC
 
     def categories(self, labels: Tensor) -> Tensor:
         """Converts indices of names to indices of categories; they differ with ``"max"`` only."""
@@ -218,7 +270,8 @@ class TextFeatures:
         """Category of each name, ascending; with ``"max"`` several names share one."""
         if self.owner_T is not None:
             return self.owner_T
-        return torch.arange(len(self.embeds_TPC), device=self.embeds_TPC.device)
+        with torch.inference_mode(mode=False):
+            return torch.arange(len(self), device=self.device)
 
     @cached_property
     def owner_T(self) -> Tensor | None:
@@ -227,7 +280,8 @@ class TextFeatures:
         It lies on the device of the embeddings.
         """
         owners = None if self.vocabulary is None else self.vocabulary.owners
-        return None if owners is None else torch.tensor(owners, device=self.embeds_TPC.device)
+        with torch.inference_mode(mode=False):
+            return None if owners is None else torch.tensor(owners, device=self.device)
 
 
 @dataclass(frozen=True)
@@ -235,7 +289,7 @@ class Alignment:
     """Comparison of an image with its kept categories.
 
     The record carries the image and text features whole, so a decoder can read any of their fields
-    without the head passing them on. ``selection.gather(text.embeds_TPC)`` gives the text
+    without the head passing them on. ``text.rows(selection.index_BK)`` gives the text
     embeddings of the kept categories.
 
     Args:
@@ -255,7 +309,7 @@ class Alignment:
 
     def __post_init__(self) -> None:
         batch, kept = self.selection.index_BK.shape
-        check_axes(self, B=batch, K=kept, P=self.text.embeds_TPC.shape[1])
+        check_axes(self, B=batch, K=kept, P=self.text.num_templates)
 
 
 @dataclass(frozen=True)

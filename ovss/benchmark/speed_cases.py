@@ -17,8 +17,8 @@ from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import TextFeatures
 
 from .clock import Clock, staged
-from .complexity import views_of
 from .speed import ENCODER_ALONE, Case
+from .stage_walk import views_of
 from .stand_ins import device_of, random_batch, random_image, replaced
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,7 +15,10 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 from torch.nn import functional
 
+from ovss.encoders.text_cache import held_bytes
+from ovss.encoders.text_files import read_text_file, write_text_file
 from ovss.interfaces import Selector
+from ovss.io.stored_rows import StoredRows
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.selectors import ClipTopK, KeepAll
 from ovss.structures import ImageFeatures, Selection, TextFeatures
@@ -48,7 +54,7 @@ class FixedCount(Selector):
         own = self.selector(image, text, keep_BT)
         order_T = torch.arange(own.num_categories, 0, -1.0, device=own.index_BK.device)
         fixed = Selection.top_k(order_T.expand(own.batch, -1), self.count, keep_BT)
-        return Selection(fixed.index_BK, fixed.valid_BK, fixed.num_categories, own.scores_BT)
+        return replace(fixed, scores_BT=own.scores_BT)
 
 
 def has_variable_count(model: OpenVocabSegmentor) -> bool:
@@ -80,25 +86,45 @@ def random_text(model: OpenVocabSegmentor, names: tuple[str, ...]) -> TextFeatur
     """Makes random text features of the shape that the model's encoder produces for `names`.
 
     Their mean over the templates is cached already, as it is after a vocabulary's first image.
+    Those of a large vocabulary lie in files, as they do behind an encoder's cache.
     """
-    vocabulary = model.vocabulary(names)
-    shape = (len(names), len(vocabulary.templates), model.encoder.joint_dim)
-    embeds_TPC = torch.randn(shape, device=device_of(model))
-    for part_TPC in embeds_TPC.split(512):
-        part_TPC /= part_TPC.norm(dim=-1, keepdim=True)
+    vocabulary, device = model.vocabulary(names), device_of(model)
+    shape = torch.Size((len(names), len(vocabulary.templates), model.encoder.joint_dim))
+    is_large = 4 * shape.numel() > held_bytes(device)
+    source_TPC = _random_rows(shape, device) if is_large else _random_embeds(shape).to(device)
     levels = tuple(
-        torch.randn(*shape[:2], dim, device=embeds_TPC.device)
-        for dim in model.encoder.text_level_dims
+        torch.randn(*shape[:2], dim, device=device) for dim in model.encoder.text_level_dims
     )
-    text = TextFeatures(embeds_TPC, levels, vocabulary)
+    text = TextFeatures(source_TPC, levels, vocabulary)
     assert len(text.mean_TC) == len(names)  # cached from here on
     return text
 
 
+def _random_embeds(shape: torch.Size) -> Tensor:
+    return functional.normalize(torch.randn(shape, device="cpu"), dim=-1)
+
+
+def _random_rows(shape: torch.Size, device: torch.device) -> StoredRows:
+    """Random embeddings in mapped files, which are deleted when nothing maps them."""
+    parts = []
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        for start in range(0, shape[0], 100):
+            keys = [str(number) for number in range(start, min(start + 100, shape[0]))]
+            embeds_NPC = _random_embeds(torch.Size((len(keys), *shape[1:])))
+            path = write_text_file(Path(folder), "random", keys, embeds_NPC)
+            parts.append(read_text_file(path, "random"))
+    places = [(number, row) for number, part in enumerate(parts) for row in range(len(part.keys))]
+    embeds, means = [part.embeds_NPC for part in parts], [part.mean_NC for part in parts]
+    return StoredRows(embeds, means, torch.tensor(places), device)
+
+
 def text_bytes(text: TextFeatures) -> int:
-    """Bytes that a vocabulary occupies while it is in use: embeddings, their mean and levels."""
-    held = (text.embeds_TPC, text.mean_TC, *text.levels)
-    return sum(x.numel() * x.element_size() for x in held)
+    """Bytes that a vocabulary occupies while it is in use: embeddings, their mean and levels.
+
+    Embeddings in files are not counted.
+    """
+    held = (text.source_TPC, text.mean_TC, *text.levels)
+    return sum(x.numel() * x.element_size() for x in held if isinstance(x, Tensor))
 
 
 def random_image(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
@@ -149,7 +175,7 @@ def has_trainable_text(model: OpenVocabSegmentor) -> bool:
     was_training = model.training
     text = model.train().encode_vocabulary(("category",))
     model.train(was_training)
-    return text.embeds_TPC.requires_grad
+    return text.source_TPC.requires_grad
 
 
 def device_of(model: OpenVocabSegmentor) -> torch.device:

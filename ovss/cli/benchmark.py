@@ -5,6 +5,7 @@
   ovss benchmark memory cat_seg_vit-b16 --categories 150      peak memory of an image
   ovss benchmark selection dcp_clip_mini --thresholds 0 0.5   what a selector keeps
   ovss benchmark images cat_seg_mini dcp_clip_mini            label maps on one sheet
+  ovss benchmark work cat_seg_mini                            FLOPs, operator calls, bytes
 
 METHOD is the name or path of a config. In `table` and `speed` you can add settings after commas:
 cat_seg_mini,model.selector.k=8
@@ -27,6 +28,7 @@ from .benchmark_flags import (
     add_speed_flags,
     add_table_flags,
 )
+from .benchmark_work import add_work_flags, run_work
 from .progress import print_note
 
 
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one measurement; returns 0."""
+    """Runs one measurement; returns 0, or 1 if counted work rose."""
     from ovss.api.method import choose_device
     from ovss.io.files import ensure_target
 
@@ -55,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, flag, None):
             ensure_target(getattr(args, flag))
     _, _, measure = MEASUREMENTS[args.measurement]
-    measure(args)
-    return 0
+    return measure(args) or 0
 
 
 def _table(args: argparse.Namespace) -> None:
@@ -206,5 +207,6 @@ MEASUREMENTS = {
         _selection,
     ),
     "images": ("label maps of several methods on one sheet", add_images_flags, _images),
+    "work": ("FLOPs, operator calls and bytes of methods, counted", add_work_flags, run_work),
 }
 """Name -> (summary, function that adds its flags, function that runs it)."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import Encoder
@@ -90,7 +89,7 @@ class DinoTextEncoder(Encoder):
             "context_length": 77, "vocab_size": 49408, "width": text_width, "heads": text_heads,
             "layers": text_layers,
         }  # fmt: skip
-        self._encode_vocabulary = VocabularyEncoder({"text_cfg": text}, text_cache)
+        self._encode_vocabulary = VocabularyEncoder({"text_cfg": text}, text_cache, last=vision.dim)
         self.clip = _text_tower(text, 2 * vision.dim)
         if pretrained is not None and not weights_are_deferred():
             self._load(pretrained)
@@ -121,9 +120,7 @@ class DinoTextEncoder(Encoder):
             ValueError: a blank name, or a prompt that is too long for the text tower. The message
                 names the category.
         """
-        embeds_TPC = self._encode_vocabulary(self.clip, vocabulary).embeds_TPC
-        half_TPC = F.normalize(embeds_TPC[..., self.joint_dim :], dim=-1)
-        return TextFeatures(half_TPC, vocabulary=vocabulary)
+        return self._encode_vocabulary(self.clip, vocabulary)
 
     def _load(self, pretrained: str) -> None:
         if not Path(pretrained).is_file():

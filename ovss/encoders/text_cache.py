@@ -1,8 +1,8 @@
-"""Cache of text embeddings: in memory for the next image, on disk for the next run.
+"""Cache of text embeddings by name: in memory for the next image, on disk for the next run.
 
-The key of an entry is a digest of everything that the embeddings depend on, so an entry can become
-unused but never outdated. Several processes can share the folder because files are renamed into
-place once they are complete.
+A name is looked up in a space, a digest of everything else that its embeddings depend on, so an
+entry can become unused but never outdated. One more name in a vocabulary encodes one name. Several
+processes can share the folder because files are renamed into place once they are complete.
 """
 
 from __future__ import annotations
@@ -11,23 +11,28 @@ import contextlib
 import hashlib
 import json
 import os
-import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ovss.io.files import write_atomic
+from ovss.io.stored_rows import StoredRows
+from ovss.structures import TextFeatures
 
-__all__ = ["TextCache", "cache_folder", "cache_key"]
+from .text_files import TextPart, read_text_file
+from .text_space import TextSpace, is_mapped, open_files, store_part
 
-FORMAT = 1  # increase it when the file format or the computation of embeddings changes
+__all__ = ["TextCache", "cache_folder", "cache_key", "held_bytes"]
+
+FORMAT = 2  # increase it when the file format or the computation of embeddings changes
 MEMORY_BYTES = 512 * 2**20
-DISK_BYTES = 2 * 2**30
-_warned: set[Path] = set()
+DISK_BYTES = 4 * 2**30
+SPACES = 8  # spaces whose parts stay open
+
+Make = Callable[[list[int]], Iterator[tuple[list[int], Tensor]]]
 
 
 def cache_folder() -> Path | None:
@@ -45,13 +50,21 @@ def cache_folder() -> Path | None:
 
 
 def cache_key(**inputs: Any) -> str:
-    """Digest of everything that an entry depends on. Values must be JSON-serialisable."""
+    """Digest of everything that embeddings depend on. Values must be JSON-serialisable."""
     content = json.dumps({"format": FORMAT, **inputs}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def held_bytes(device: torch.device) -> int:
+    """Size from which the embeddings of a vocabulary are read on demand.
+
+    It is larger on a GPU, which waits for every row that it reads from elsewhere.
+    """
+    return 64 * 2**20 if device.type == "cpu" else MEMORY_BYTES
+
+
 class TextCache:
-    """Text embeddings by key.
+    """Text embeddings by name.
 
     Args:
         disk: True to use `cache_folder` in addition to memory.
@@ -59,109 +72,113 @@ class TextCache:
 
     def __init__(self, disk: bool = True) -> None:
         self.disk = disk
-        self._memory: OrderedDict[tuple[str, str], tuple[Tensor, int]] = OrderedDict()
+        self._texts: OrderedDict[Hashable, tuple[TextFeatures, int]] = OrderedDict()
+        self._spaces: OrderedDict[str, TextSpace] = OrderedDict()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> TextCache:
-        return TextCache(self.disk)
+    def __reduce__(self) -> tuple[type[TextCache], tuple[bool]]:
+        return TextCache, (self.disk,)  # copies of a model start with an empty memory
 
-    def get_or_make(
-        self, key: str, device: torch.device, make: Callable[[], Tensor], in_memory: bool = True
-    ) -> Tensor:
+    def recall(self, key: Hashable) -> TextFeatures | None:
+        """Text features that were stored in memory; None if missing or modified in place."""
+        entry = self._texts.pop(key, None)
+        if entry is None or _version(entry[0]) != entry[1]:
+            return None
+        self._texts[key] = entry
+        return entry[0]
+
+    def remember(self, key: Hashable, text: TextFeatures) -> TextFeatures:
+        """Stores text features in memory and returns them."""
+        self._texts[key] = (text, _version(text))
+        while len(self._texts) > 1 and self._text_bytes() > MEMORY_BYTES:
+            self._texts.popitem(last=False)
+        return text
+
+    def collect(
+        self, space: str, keys: Sequence[str], device: torch.device, make: Make
+    ) -> Tensor | StoredRows:
         """Embeddings (T, P, C) from memory, from disk, or computed by `make` and then stored.
 
         Args:
-            key: see `cache_key`.
+            space: see `cache_key`.
+            keys: T names; equal ones are computed once.
             device: device of the embeddings.
-            make: function that computes them.
-            in_memory: False to store them on disk only.
+            make: function that computes the embeddings of the names with the given indices, and
+                yields them part by part, so that an interrupted run keeps the finished parts.
+
+        Returns:
+            A tensor; or rows that are read on demand, if it would have more than `held_bytes`.
         """
-        remembered = self._remembered(key, device)
-        if remembered is not None:
-            return remembered
+        known = self._space(space)
         folder = cache_folder() if self.disk else None
-        embeds_TPC = _read(folder, key) if folder else None
-        if embeds_TPC is None:
-            embeds_TPC = make()
-            if folder:
-                _write(folder, key, embeds_TPC)
-        embeds_TPC = embeds_TPC.to(device)
-        if in_memory:
-            self._remember(key, device, embeds_TPC)
-        return embeds_TPC
+        if folder and any(key not in known.places for key in keys):
+            open_files(folder / space[:32], space, keys, known)
+        missing = {key: i for i, key in reversed([*enumerate(keys)]) if key not in known.places}
+        if missing:
+            made = make(sorted(missing.values()))
+            for indices, embeds_NPC in made if folder else _together(made):
+                self._store(folder, space, [keys[i] for i in indices], embeds_NPC)
+        found = known.places
+        place_T2 = torch.tensor([found[key] for key in keys], dtype=torch.long, device="cpu")
+        return _assembled(known.parts, place_T2, device)
 
-    def _remembered(self, key: str, device: torch.device) -> Tensor | None:
-        entry = self._memory.pop((key, str(device)), None)
-        if entry is None or entry[0]._version != entry[1]:
-            return None  # missing, or modified in place since it was stored
-        self._memory[key, str(device)] = entry
-        return entry[0]
+    def _store(
+        self, folder: Path | None, space: str, keys: Sequence[str], embeds_NPC: Tensor
+    ) -> None:
+        mean_NC, path = embeds_NPC.mean(1, dtype=torch.float32), None
+        part = TextPart(tuple(keys), embeds_NPC, mean_NC)
+        if folder:
+            path = store_part(folder, space, part, DISK_BYTES)
+            with contextlib.suppress(OSError, ValueError):  # deleted or replaced by another process
+                part = read_text_file(path, space) if path else part
+        known = self._spaces[space]
+        known.add(part)
+        known.files |= {path} if path else set()
 
-    def _remember(self, key: str, device: torch.device, embeds_TPC: Tensor) -> None:
-        self._memory[key, str(device)] = (embeds_TPC, embeds_TPC._version)
-        while len(self._memory) > 1 and self._bytes() > MEMORY_BYTES:
-            self._memory.popitem(last=False)
+    def _space(self, space: str) -> TextSpace:
+        """Parts of a space; those of the least recently used spaces are closed."""
+        self._spaces.setdefault(space, TextSpace()).forget_changed()
+        self._spaces.move_to_end(space)
+        while len(self._spaces) > SPACES or self._part_bytes() > MEMORY_BYTES:
+            self._spaces.popitem(last=False)
+        return self._spaces.setdefault(space, TextSpace())
 
-    def _bytes(self) -> int:
-        return sum(embeds.nbytes for embeds, _ in self._memory.values())
+    def _part_bytes(self) -> int:
+        """Bytes of the parts that lie in memory, not in mapped files."""
+        every = [part for known in self._spaces.values() for part in known.parts]
+        return sum(p.embeds_NPC.nbytes for p in every if not is_mapped(p.embeds_NPC))
 
-
-def _digest(embeds_TPC: Tensor) -> str:
-    return hashlib.sha256(embeds_TPC.cpu().contiguous().numpy().data).hexdigest()
-
-
-def _read(folder: Path, key: str) -> Tensor | None:
-    """Reads an entry from disk; None if it is missing or corrupt."""
-    from safetensors.torch import load
-
-    path = folder / f"{key}.safetensors"
-    try:
-        content = path.read_bytes()  # one read, because another process may delete the file
-        # A safetensors file starts with the length of its JSON header.
-        known = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        embeds_TPC = load(content)["embeds_TPC"]
-        if known.get("key") != key or known.get("sha256") != _digest(embeds_TPC):
-            raise ValueError("its checksum does not match")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except Exception as error:  # the reader raises many kinds for a bad file
-        warnings.warn(
-            f"The cached text embeddings {path} are corrupt ({error}) and will be computed again.",
-            stacklevel=2,
-        )
-        return None
-    with contextlib.suppress(OSError):  # a read-only folder
-        os.utime(path)
-    return embeds_TPC
+    def _text_bytes(self) -> int:
+        sources = [text.source_TPC for text, _ in self._texts.values()]
+        held = [s if isinstance(s, Tensor) else s.mean_TC for s in sources]
+        return sum(tensor.nbytes for tensor in held)
 
 
-def _write(folder: Path, key: str, embeds_TPC: Tensor) -> None:
-    from safetensors.torch import save
-
-    content = embeds_TPC.detach().cpu().contiguous()
-    metadata = {"key": key, "sha256": _digest(content)}
-    file_bytes = save({"embeds_TPC": content}, metadata)
-    try:
-        write_atomic(folder / f"{key}.safetensors", lambda file: file.write(file_bytes))
-        _prune(folder)
-    except OSError as error:
-        if folder not in _warned:
-            _warned.add(folder)
-            warnings.warn(
-                f"Text embeddings cannot be cached in {folder} ({error}), so every run computes "
-                f"them again. Set OVSS_CACHE_DIR to a writable folder, or to 'off'.",
-                stacklevel=2,
-            )
+def _version(text: TextFeatures) -> int:
+    """Number of in-place changes of the embeddings; stored rows are not handed out for writing."""
+    return text.source_TPC._version if isinstance(text.source_TPC, Tensor) else 0
 
 
-def _prune(folder: Path) -> None:
-    """Deletes the least recently used entries until the folder is below `DISK_BYTES`."""
-    entries = []
-    for path in folder.glob("*.safetensors"):
-        with contextlib.suppress(FileNotFoundError):  # deleted by another process
-            entries.append((path.stat().st_mtime, path.stat().st_size, path))
-    total = sum(size for _, size, _ in entries)
-    for _, size, path in sorted(entries)[:-1]:
-        if total <= DISK_BYTES:
-            return
-        total -= size
-        path.unlink(missing_ok=True)
+def _together(
+    made: Iterator[tuple[list[int], Tensor]],
+) -> Iterator[tuple[list[int], Tensor]]:
+    """All parts as one, which then serves as the result without a copy."""
+    indices, tensors = zip(*made, strict=True)
+    whole_NPC = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+    yield [i for part in indices for i in part], whole_NPC
+
+
+def _assembled(
+    parts: list[TextPart], place_T2: Tensor, device: torch.device
+) -> Tensor | StoredRows:
+    """Rows of a vocabulary, as a tensor if they are few."""
+    used = place_T2[:, 0].unique().tolist()
+    whole = parts[used[0]].embeds_NPC
+    in_order = torch.equal(place_T2[:, 1], torch.arange(len(whole), device="cpu"))
+    if len(used) == 1 and in_order and whole.device == device and not is_mapped(whole):
+        return whole
+    table = StoredRows(
+        [part.embeds_NPC for part in parts], [part.mean_NC for part in parts], place_T2, device
+    )
+    if table.shape.numel() * 4 > held_bytes(device):
+        return table
+    return next(table.split(len(table)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.io.excerpts import excerpt
@@ -24,7 +24,7 @@ from .tokenizer import Tokenizer
 __all__ = ["VocabularyEncoder"]
 
 CACHES = ("disk", "memory", "off")
-PROMPTS_PER_PART = 2048  # prompts encoded between two writes to the cache
+PROMPTS_PER_PART = 8192  # prompts encoded between two writes to the cache
 
 
 class VocabularyEncoder:
@@ -35,17 +35,22 @@ class VocabularyEncoder:
     Args:
         config: model config.
         cache: ``disk`` (which includes memory), ``memory`` or ``off``.
+        last: number of channels to keep of each embedding, the last ones, normalised again; 0 for
+            all of them.
 
     Raises:
         ValueError: an unknown value of `cache`.
     """
 
-    def __init__(self, config: dict[str, Any], cache: str) -> None:
+    def __init__(self, config: dict[str, Any], cache: str, last: int = 0) -> None:
         if cache not in CACHES:
             raise ValueError(f"text_cache must be 'disk', 'memory' or 'off', got {excerpt(cache)}.")
         self._config = config["text_cfg"]
         self._rules = TextRules.from_config(config["text_cfg"])
-        self._architecture = json.dumps([config["text_cfg"], config.get("quick_gelu", False)])
+        self._last = last
+        self._architecture = json.dumps(
+            [config["text_cfg"], config.get("quick_gelu", False), *([last] if last else [])]
+        )
         self._tokenizer: Tokenizer | None = None
         self._fingerprint = Fingerprint()
         self._cache = None if cache == "off" else TextCache(disk=cache == "disk")
@@ -67,38 +72,49 @@ class VocabularyEncoder:
         tensors = _text_tensors(clip)
         if context_MD is not None:
             tensors["learned context"] = context_MD
-        trains = any(parameter.requires_grad for parameter in tensors.values())
+        trains = any(tensor.requires_grad for tensor in tensors.values())
         if clip.training and trains and torch.is_grad_enabled():
             return TextFeatures(self._embed(clip, vocabulary, context_MD), vocabulary=vocabulary)
         device = next(iter(tensors.values())).device
-
-        def fixed(part: Vocabulary) -> Tensor:
-            return self._embed_fixed(clip, part, device, context_MD)
-
         if self._cache is None or device.type == "meta":
-            return TextFeatures(fixed(vocabulary), vocabulary=vocabulary)
-        weights, cache = self._fingerprint(tensors), self._cache
-
-        def cached(part: Vocabulary, make: Callable[[], Tensor], whole: bool = False) -> Tensor:
-            key = cache_key(
-                weights=weights,
-                architecture=self._architecture,
-                tokenizer=self._get_tokenizer().fingerprint,
-                names=part.names,
-                templates=part.templates,
-                synonyms=part.synonyms,
-            )
+            made = self._embed_fixed(clip, vocabulary, device, context_MD)
+            return TextFeatures(made, vocabulary=vocabulary)
+        weights = self._fingerprint(tensors)
+        key = (weights, vocabulary, device)
+        text = self._cache.recall(key)
+        if text is None:
             with torch.inference_mode(False):  # cached tensors must work in training, too
-                return cache.get_or_make(key, device, make, in_memory=whole)
+                text = self._collect(self._cache, weights, clip, vocabulary, device, context_MD)
+            self._cache.remember(key, text)
+        return text
 
-        def make() -> Tensor:
-            """Encodes part by part, so that an interrupted run keeps the finished parts."""
-            parts = list(split_vocabulary(vocabulary))
-            if len(parts) == 1:
-                return fixed(vocabulary)
-            return torch.cat([cached(part, partial(fixed, part)) for part in parts])
+    def _collect(
+        self,
+        cache: TextCache,
+        weights: str,
+        clip: nn.Module,
+        vocabulary: Vocabulary,
+        device: torch.device,
+        context_MD: Tensor | None,
+    ) -> TextFeatures:
+        """Text features of a vocabulary, with embeddings of known names from the cache."""
+        names = names_by_category(vocabulary)
 
-        return TextFeatures(cached(vocabulary, make, whole=True), vocabulary=vocabulary)
+        def make(indices: list[int]) -> Iterator[tuple[list[int], Tensor]]:
+            for part in _parts(indices, names, len(vocabulary.templates)):
+                wanted = tuple(vocabulary.names[index] for index in part)
+                some = replace(vocabulary, names=wanted, owners=None)
+                yield part, self._embed_fixed(clip, some, device, context_MD)
+
+        space = cache_key(
+            weights=weights,
+            architecture=self._architecture,
+            tokenizer=self._get_tokenizer().fingerprint,
+            templates=vocabulary.templates,
+        )
+        # The rule for synonyms decides which texts are encoded for a category, and nothing else.
+        keys = [json.dumps(texts) for texts in names]
+        return TextFeatures(cache.collect(space, keys, device, make), vocabulary=vocabulary)
 
     def _get_tokenizer(self) -> Tokenizer:
         if self._tokenizer is None:
@@ -109,7 +125,10 @@ class VocabularyEncoder:
         self, clip: nn.Module, vocabulary: Vocabulary, context_MD: Tensor | None = None
     ) -> Tensor:
         tokenizer = self._get_tokenizer()
-        return embed_vocabulary(text_tower(clip), self._rules, tokenizer, vocabulary, context_MD)
+        embeds_TPC = embed_vocabulary(
+            text_tower(clip), self._rules, tokenizer, vocabulary, context_MD
+        )
+        return F.normalize(embeds_TPC[..., -self._last :], dim=-1) if self._last else embeds_TPC
 
     def _embed_fixed(
         self,
@@ -127,20 +146,27 @@ class VocabularyEncoder:
             return self._embed(clip, vocabulary, context_MD)
 
 
-def split_vocabulary(vocabulary: Vocabulary) -> Iterator[Vocabulary]:
-    """Yields consecutive parts of a vocabulary of about `PROMPTS_PER_PART` prompts each."""
-    start, prompts = 0, 0
-    for stop, names in enumerate(names_by_category(vocabulary), 1):
-        prompts += len(names) * len(vocabulary.templates)
-        if prompts >= PROMPTS_PER_PART or stop == len(vocabulary):
-            yield replace(vocabulary, names=vocabulary.names[start:stop], owners=None)
-            start, prompts = stop, 0
+def _parts(
+    indices: list[int], names: Sequence[tuple[str, ...]], templates: int
+) -> Iterator[list[int]]:
+    """Yields consecutive categories with about `PROMPTS_PER_PART` prompts together."""
+    part: list[int] = []
+    prompts = 0
+    for index in indices:
+        part.append(index)
+        prompts += len(names[index]) * templates
+        if prompts >= PROMPTS_PER_PART:
+            yield part
+            part, prompts = [], 0
+    if part:
+        yield part
 
 
-def _text_tensors(clip: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters on which text embeddings depend."""
-    return {
-        name: parameter
-        for name, parameter in clip.named_parameters()
-        if not name.startswith(("visual.", "logit_"))
-    }
+def _text_tensors(clip: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers on which text embeddings depend."""
+    named: dict[str, Tensor] = dict(clip.named_parameters(recurse=False))
+    for prefix, child in clip.named_children():
+        if prefix != "visual":
+            named |= child.named_parameters(prefix)
+            named |= child.named_buffers(prefix)
+    return {name: value for name, value in named.items() if not name.startswith("logit_")}

@@ -45,6 +45,14 @@ class AreaCounts:
                 f"Prediction and labels must have the same shape, but the prediction has "
                 f"{tuple(predicted_HW.shape)} and the labels have {tuple(labels_HW.shape)}"
             )
+        if predicted_HW.device.type != "cpu":
+            counts_3T, valid = _counted_on_device(predicted_HW, labels_HW, len(self))
+            if valid:
+                for total_T, count_T in zip(
+                    (self.both_T, self.predicted_T, self.true_T), counts_3T, strict=True
+                ):
+                    total_T += count_T
+                return
         labels_N, predicted_N = labels_HW.flatten().cpu(), predicted_HW.flatten().cpu()
         is_kept_N = labels_N != IGNORE
         # Ignored pixels get index -1 and are counted in a bin of their own, because selecting the
@@ -79,6 +87,28 @@ class AreaCounts:
 
     def __len__(self) -> int:
         return self.num_categories
+
+
+def _counted_on_device(
+    predicted_HW: Tensor, labels_HW: Tensor, count: int
+) -> tuple[NDArray[np.int64], bool]:
+    """Counts of an image, correct, predicted and true (3, T), read from a device at once.
+
+    The second result is False if an index is outside the T categories.
+    """
+    predicted_N, labels_N = predicted_HW.flatten().long(), labels_HW.flatten().long()
+    labels_N = labels_N.to(predicted_N.device)
+    ignored_N, different_N = labels_N == IGNORE, labels_N != predicted_N
+    values_3N = torch.stack([labels_N, predicted_N, labels_N])
+    # two more columns: what is not counted, and what is outside
+    outside_3N = (values_3N < 0) | (values_3N >= count)
+    values_3N = values_3N.masked_fill(outside_3N, count + 1)
+    values_3N[0].masked_fill_(different_N, count)
+    values_3N.masked_fill_(ignored_N, count)
+    counts_3U = values_3N.new_zeros(3, count + 2)
+    counts_3U.scatter_add_(1, values_3N, torch.ones_like(values_3N))
+    found_3U = counts_3U.cpu().numpy()
+    return found_3U[:, :count], not found_3U[:, count + 1].any()
 
 
 @dataclass(frozen=True)

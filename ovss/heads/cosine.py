@@ -37,14 +37,16 @@ class CosineHead(AlignmentHead):
         self.ensemble = ensemble
 
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
-        embeds_TPC = text.embeds_TPC
         if self.ensemble:
-            embeds_TPC = F.normalize(embeds_TPC.mean(1, keepdim=True), dim=2)
-        if embeds_TPC.shape[1] != self.cost_dim:
+            unit_T1C = F.normalize(text.trained_mean_TC, dim=1)[:, None]
+            text_BKPC = selection.gather(unit_T1C)
+        elif text.num_templates == self.cost_dim:
+            text_BKPC = text.rows(selection.index_BK)
+        else:
             raise ValueError(
-                f"CosineHead(num_templates={self.cost_dim}) got {embeds_TPC.shape[1]} "
-                f"prompt templates. Set num_templates={embeds_TPC.shape[1]}, or ensemble=True to "
+                f"CosineHead(num_templates={self.cost_dim}) got {text.num_templates} "
+                f"prompt templates. Set num_templates={text.num_templates}, or ensemble=True to "
                 f"average them."
             )
-        volume_BKPhw = cosine_volume(image.dense_BChw, selection.gather(embeds_TPC))
+        volume_BKPhw = cosine_volume(image.dense_BChw, text_BKPC)
         return Alignment(volume_BKPhw, image, text, selection)

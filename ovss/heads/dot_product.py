@@ -41,7 +41,7 @@ class DotProductHead(AlignmentHead):
         Raises:
             ValueError: `lengths` and a text without levels.
         """
-        text_TC = text.embeds_TPC.mean(1)
+        text_TC = text.trained_mean_TC
         if self.lengths:
             if not text.levels:
                 raise ValueError(

@@ -29,6 +29,8 @@ from ovss.vocabularies.seen import seen_queries
 from .ensemble import Ensemble
 from .synonyms import SynonymGroups, group_synonyms
 
+ROWS = 512
+"""Kept categories whose embeddings are averaged at a time."""
 VOIDS = ("normalized", "plain", "none")
 
 
@@ -138,10 +140,11 @@ class RegionHead(AlignmentHead):
         """Embeddings (B, K, C) with which each of the first sources is compared."""
         if not self.templates:
             return [selection.gather(_unit_text(text))] * count
-        parts = text.embeds_TPC.float().split(self.templates, dim=1)
-        return [
-            selection.gather(F.normalize(part_TPC.mean(1), dim=1)) for part_TPC in parts[:count]
-        ]
+        rows: list[list[Tensor]] = []
+        for index_Bk in selection.index_BK.split(ROWS, dim=1):  # bounds the memory
+            parts = text.rows(index_Bk).float().split(self.templates, dim=2)
+            rows.append([F.normalize(part_BkPC.mean(2), dim=2) for part_BkPC in parts[:count]])
+        return [torch.cat(chunks, dim=1) for chunks in zip(*rows, strict=True)]
 
     def _align(
         self,
@@ -210,9 +213,9 @@ class RegionHead(AlignmentHead):
 
     def _seen_T(self, text: TextFeatures) -> Tensor:
         """True for each name whose category was seen in training, bool (T,)."""
-        vocabulary, device = text.vocabulary, text.embeds_TPC.device
+        vocabulary, device = text.vocabulary, text.device
         if vocabulary is None or not self.seen:
-            return torch.zeros(len(text.embeds_TPC), dtype=torch.bool, device=device)
+            return torch.zeros(len(text), dtype=torch.bool, device=device)
         seen_T = self._seen_masks.get(vocabulary)
         if seen_T is None or seen_T.device != device:
             seen_T = torch.from_numpy(seen_queries(vocabulary, self.seen)).to(device)
@@ -222,9 +225,7 @@ class RegionHead(AlignmentHead):
 
 def _unit_text(text: TextFeatures) -> Tensor:
     """Normalised mean (T, C) of the embeddings of each category; with gradient if it has one."""
-    trains = text.embeds_TPC.requires_grad
-    mean_TC = text.embeds_TPC.float().mean(1) if trains else text.mean_TC
-    return F.normalize(mean_TC, dim=1)
+    return F.normalize(text.trained_mean_TC.float(), dim=1)
 
 
 def _ensemble(options: dict[str, Any] | None, sources: int) -> Ensemble | None:

@@ -36,8 +36,8 @@ class ClipTopK(Selector):
     def forward(
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Selection:
-        dense_BChw, embeds_TPC = image.dense_BChw, text.embeds_TPC
+        dense_BChw = image.dense_BChw
         k = self.train_k if self.training else self.k
-        if len(embeds_TPC) <= k:
-            return Selection.everything(len(dense_BChw), len(embeds_TPC), dense_BChw.device)
-        return Selection.top_k(max_cosine(dense_BChw, embeds_TPC), k, keep_BT)
+        if len(text) <= k:
+            return Selection.everything(len(dense_BChw), len(text), dense_BChw.device)
+        return Selection.top_k(max_cosine(dense_BChw, text.source_TPC), k, keep_BT)

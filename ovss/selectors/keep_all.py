@@ -18,4 +18,4 @@ class KeepAll(Selector):
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Selection:
         dense_BChw = image.dense_BChw
-        return Selection.everything(len(dense_BChw), len(text.embeds_TPC), dense_BChw.device)
+        return Selection.everything(len(dense_BChw), len(text), dense_BChw.device)

@@ -70,7 +70,7 @@ def _scores(
     dense_hwC = text.mean_TC[category_Q[_quadrants(height, width)]]
     image = replace(image, dense_BChw=dense_hwC.permute(2, 0, 1)[None].to(image.dense_BChw))
 
-    keep_1T = torch.zeros(1, len(text.embeds_TPC), dtype=torch.bool)
+    keep_1T = torch.zeros(1, len(text), dtype=torch.bool)
     keep_1T[0, [*certain, *uncertain]] = True
     selection = Selection.from_mask(keep_1T)
     labels_1HW = category_Q[_quadrants(SIDE // 2, SIDE // 2)][None]

@@ -133,9 +133,9 @@ class RetrievalCorrCLIPEncoder(Encoder):
 
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding of unit length for each category, (T, 1, C)."""
-        parts = [model.encode_text(vocabulary).embeds_TPC for model in self.models]
-        unit = [F.normalize(part.mean(1, keepdim=True), dim=2) for part in parts]
-        return TextFeatures(F.normalize(torch.cat(unit, dim=2), dim=2), vocabulary=vocabulary)
+        means = [model.encode_text(vocabulary).trained_mean_TC for model in self.models]
+        unit_TC = torch.cat([F.normalize(mean_TC, dim=1) for mean_TC in means], dim=1)
+        return TextFeatures(F.normalize(unit_TC, dim=1)[:, None], vocabulary=vocabulary)
 
     def maker(self) -> IndexMaker:
         """Identity of the models, which an index stores."""

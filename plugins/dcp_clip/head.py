@@ -153,13 +153,13 @@ class TextGuidedHead(AlignmentHead):
         Raises:
             ValueError: the text has another number of templates.
         """
-        if text.embeds_TPC.shape[1] != self.raw_dim:
+        if text.num_templates != self.raw_dim:
             raise ValueError(
                 f"{_NAME} expects {self.raw_dim} prompt templates, but the text has "
-                f"{text.embeds_TPC.shape[1]}. Set num_templates={text.embeds_TPC.shape[1]} or "
+                f"{text.num_templates}. Set num_templates={text.num_templates} or "
                 "choose other templates."
             )
-        text_BKPC = selection.gather(text.embeds_TPC)
+        text_BKPC = text.rows(selection.index_BK)
         shared_BNd = self._cells(image, text_BKPC, selection)
         unit_BCN = F.normalize(image.dense_BChw.flatten(2), dim=1)
         grid = tuple(image.dense_BChw.shape[-2:])

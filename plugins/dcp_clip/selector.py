@@ -98,7 +98,7 @@ class DynamicCategorySelector(Selector):
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Selection:
         """Selects categories; `Selection.scores_BT` holds the image's scores S_cls."""
-        batch, count = len(image.dense_BChw), len(text.embeds_TPC)
+        batch, count = len(image.dense_BChw), len(text)
         if self.threshold <= 0 or count == 1:
             return Selection.everything(batch, count, image.dense_BChw.device)
         with torch.autocast(image.dense_BChw.device.type, enabled=False):

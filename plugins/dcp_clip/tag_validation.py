@@ -79,7 +79,7 @@ class TagValidation(PostProcessor):
         Raises:
             ValueError: the scores lack features of the whole image, or class names.
         """
-        if self.k >= len(scores.text.embeds_TPC):
+        if self.k >= len(scores.text):
             return scores
         if scores.features is None:
             raise ValueError(

@@ -83,9 +83,7 @@ class GroupHead(AlignmentHead):
                 "GroupHead expects ImageFeatures.proposals, got none. Use GroupViTEncoder, or wrap "
                 "the encoder in WithProposals."
             )
-        trains = text.embeds_TPC.requires_grad
-        mean_TC = text.embeds_TPC.float().mean(1) if trains else text.mean_TC
-        unit_TC = F.normalize(mean_TC, dim=1)
+        unit_TC = F.normalize(text.trained_mean_TC.float(), dim=1)
         if self.training:
             return self._cosines(proposals, image, text, unit_TC, selection)
         logits_BTQ = self._logits(proposals, unit_TC)

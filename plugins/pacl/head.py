@@ -73,7 +73,7 @@ class PatchAlignedHead(AlignmentHead):
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
         tokens_BDhw = image.levels[-1] if self.level_dims else image.dense_BChw
         embed_BChw = self.patches(tokens_BDhw.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        embeds_T1C = F.normalize(text.embeds_TPC.mean(1, keepdim=True), dim=2)
+        embeds_T1C = F.normalize(text.trained_mean_TC, dim=1)[:, None]
         if self.text is not None:
             embeds_T1C = F.normalize(self.text(embeds_T1C), dim=2)
         volume_BK1hw = cosine_volume(embed_BChw, selection.gather(embeds_T1C))

@@ -109,13 +109,13 @@ class SAM3Encoder(Encoder):
         """
         tokens_TLD, mark_TL1 = self._name_tokens(vocabulary)
         if self.inner is not None:
-            embeds_TPC = self.inner.encode_text(vocabulary).embeds_TPC
+            source_TPC = self.inner.encode_text(vocabulary).source_TPC
         else:
             mean_TD = (tokens_TLD * mark_TL1).sum(1) / mark_TL1.sum(1)
             mean_TC = mean_TD[:, : self.joint_dim]
             rest = self.joint_dim - mean_TC.shape[1]
-            embeds_TPC = F.normalize(F.pad(mean_TC, (0, rest)), dim=1)[:, None]
-        return TextFeatures(embeds_TPC, (tokens_TLD, mark_TL1), vocabulary)
+            source_TPC = F.normalize(F.pad(mean_TC, (0, rest)), dim=1)[:, None]
+        return TextFeatures(source_TPC, (tokens_TLD, mark_TL1), vocabulary)
 
     def _name_tokens(self, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
         """Tokens (T, L, D) of the names, and 1 where there is one, (T, L, 1)."""

@@ -43,7 +43,7 @@ class FeatureSurgeryHead(AlignmentHead):
 
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
         """Computes the weighted cosines without their mean over the categories."""
-        embeds_TC = F.normalize(text.embeds_TPC.mean(1), dim=1)
+        embeds_TC = F.normalize(text.trained_mean_TC, dim=1)
         text_BK1C = selection.gather(embeds_TC[:, None])
         valid_BK = selection.valid_BK.to(embeds_TC.device)
         similar_BK = (text_BK1C[:, :, 0] @ F.normalize(image.pooled_BC, dim=1)[:, :, None])[..., 0]

@@ -122,7 +122,7 @@ class RelationshipHead(AlignmentHead):
         self.masks = MaskLogits(joint_dim, heads)
 
     def forward(self, image: ImageFeatures, text: TextFeatures, selection: Selection) -> Alignment:
-        unit_TC = F.normalize(text.embeds_TPC.mean(1), dim=1)
+        unit_TC = F.normalize(text.trained_mean_TC, dim=1)
         queries_BKC = self.queries(image.pooled_BC, selection.gather(unit_TC))
         dense_BNC = image.dense_BChw.flatten(2).transpose(1, 2)
         cells_BNC = self.unit_scale * F.normalize(dense_BNC, dim=2)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from ovss.encoders import text_cache
 from ovss.encoders.attention import Attention, split_attention
 from ovss.encoders.dense import cat_seg, clearclip, maskclip, naclip, sclip, vanilla
 from ovss.encoders.last_block import LastBlock
+from ovss.encoders.text_files import prune
 
 WIDTH, HEADS, GRID = 12, 3, (2, 3)
 
@@ -116,14 +116,12 @@ def test_split_attention_is_torchs_own():
     torch.testing.assert_close(first, expected[:, 0])
 
 
-def test_the_cache_forgets_what_was_used_longest_ago(tmp_path, monkeypatch):
+def test_the_cache_forgets_what_was_used_longest_ago(tmp_path):
     for age, name in enumerate(("new", "middle", "old")):
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(bytes(100))
         os.utime(path, (1000 - age, 1000 - age))
-    monkeypatch.setattr(text_cache, "DISK_BYTES", 250)
-    text_cache._prune(tmp_path)
+    prune(tmp_path, 250)
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["middle", "new"]
-    monkeypatch.setattr(text_cache, "DISK_BYTES", 1)
-    text_cache._prune(tmp_path)
+    prune(tmp_path, 1)
     assert [path.stem for path in tmp_path.iterdir()] == ["new"], "the last one always stays"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import subprocess
 import sys
 import warnings
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ovss.encoders import OpenCLIPEncoder, text_cache
+from ovss.encoders import OpenCLIPEncoder, text_cache, text_space
 from ovss.encoders.text_cache import TextCache, cache_folder
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.io.fingerprint import Fingerprint, checksum
-from ovss.structures import Vocabulary
+from ovss.io.stored_rows import StoredRows
+from ovss.structures import TextFeatures, Vocabulary
 
 WORDS = Vocabulary(("cat, kitten", "dog"), ("a photo of a {}.",))
 
@@ -52,20 +54,43 @@ def test_the_second_call_and_the_next_process_find_what_was_made(tiny, reference
     assert torch.equal(embeds(encoder), first)
     assert torch.equal(embeds(OpenCLIPEncoder(str(path), str(weights)).eval()), first)
     assert len(made) == 1
-    assert len(list(folder.glob("*.safetensors"))) == 1
+    assert len(list(folder.rglob("*.safetensors"))) == 1
 
 
-def test_another_name_order_template_or_rule_is_another_entry(tiny, folder, made):
+def test_order_duplicates_and_the_rule_for_synonyms_encode_nothing_again(tiny, folder, made):
     encoder = OpenCLIPEncoder(str(tiny())).eval()
-    for vocabulary in (
-        WORDS,
-        Vocabulary(("dog", "cat, kitten"), WORDS.templates),
-        Vocabulary(("cat", "dog"), WORDS.templates),
-        Vocabulary(WORDS.names, ("a picture of a {}.",)),
-        Vocabulary(WORDS.names, WORDS.templates, "average"),
-    ):
-        embeds(encoder, vocabulary)
-    assert len(made) == len(list(folder.glob("*.safetensors"))) == 5
+    first = embeds(encoder)
+    for names in (("dog", "cat, kitten"), ("dog",), ("cat", "dog", "cat"), ("dog", "cat, puss")):
+        found = embeds(encoder, Vocabulary(names, WORDS.templates))
+        expected = [first[1] if name == "dog" else first[0] for name in names]
+        assert torch.equal(found, torch.stack(expected))
+    assert len(made) == 1
+    assert len(list(folder.rglob("*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize("cache", ["disk", "memory"])
+def test_one_more_name_encodes_one_name(tiny, folder, made, cache):
+    encoder = OpenCLIPEncoder(str(tiny()), text_cache=cache).eval()
+    first = embeds(encoder)
+    more = embeds(encoder, Vocabulary(("cow", *WORDS.names, "cow"), WORDS.templates))
+    assert made[-1].names == ("cow",)
+    assert torch.equal(more[1:3], first)
+    assert torch.equal(more[0], more[3])
+    average = Vocabulary(("cat, kitten", "dog"), WORDS.templates, "average")
+    assert not torch.equal(embeds(encoder, average)[0], first[0])
+    assert [vocabulary.names for vocabulary in made[2:]] == [("cat, kitten",)]
+    embeds(encoder, Vocabulary(WORDS.names, ("a picture of a {}.",)))
+    assert made[-1].names == WORDS.names
+
+
+def test_the_next_process_encodes_what_is_missing(tiny, reference, folder, made):
+    path = tiny()
+    _, weights = reference(path)
+    first = embeds(OpenCLIPEncoder(str(path), str(weights)).eval())
+    more = Vocabulary(("cow", "dog", "cat"), WORDS.templates)
+    found = embeds(OpenCLIPEncoder(str(path), str(weights)).eval(), more)
+    assert torch.equal(found[1:], first.flip(0))
+    assert [vocabulary.names for vocabulary in made] == [WORDS.names, ("cow",)]
 
 
 def test_another_activation_or_tokenizer_is_another_entry(tiny, reference, folder, made):
@@ -111,7 +136,7 @@ def test_training_keeps_nothing_and_evaluation_sees_the_new_weights(tiny, folder
         embeds(encoder)[..., 0].sum().backward()
     optimizer.step()
     assert len(made) == 3
-    assert len(list(folder.glob("*"))) == 1
+    assert len(list(folder.rglob("*.safetensors"))) == 1
     after = embeds(encoder.eval())
     assert not torch.allclose(after, before)
     frozen = OpenCLIPEncoder(str(tiny()), trainable="qv", trainable_text="none").train()
@@ -121,17 +146,17 @@ def test_training_keeps_nothing_and_evaluation_sees_the_new_weights(tiny, folder
     assert made == []
 
 
-@pytest.mark.parametrize("damage", ["truncated", "one bit", "of another key", "empty"])
+@pytest.mark.parametrize("damage", ["truncated", "one bit", "of another name", "empty"])
 def test_a_corrupt_file_is_made_again_with_a_warning(tiny, reference, folder, made, damage):
     path = tiny()
     _, weights = reference(path)
     first = embeds(OpenCLIPEncoder(str(path), str(weights)).eval())
-    (file,) = folder.glob("*.safetensors")
+    (file,) = folder.rglob("*.safetensors")
     content = bytearray(file.read_bytes())
     if damage == "one bit":
         content[-1] ^= 1
-    elif damage == "of another key":
-        content = content.replace(file.stem.encode(), file.stem[::-1].encode())
+    elif damage == "of another name":
+        content = content.replace(b"kitten", b"mitten").replace(b"cat", b"cow")
     else:
         content = content[: len(content) // 2 if damage == "truncated" else 0]
     file.write_bytes(content)
@@ -175,30 +200,50 @@ def test_off(tiny, monkeypatch, made):
     assert len(made) == 2
 
 
+def collected(cache: TextCache, space: str, names: list[str], value: float = 0.0) -> torch.Tensor:
+    """Embeddings of 256 channels, all of one value."""
+
+    def make(indices):
+        yield indices, torch.full((len(indices), 1, 256), value)
+
+    found = cache.collect(space, names, torch.device("cpu"), make)
+    assert isinstance(found, torch.Tensor)
+    return found
+
+
 def test_memory_and_disk_are_bounded(folder, monkeypatch):
-    cache, cpu = TextCache(), torch.device("cpu")
-    size = torch.zeros(4, 1, 256).nbytes
+    cache, size = TextCache(), torch.zeros(4, 1, 256).nbytes
     monkeypatch.setattr(text_cache, "MEMORY_BYTES", 2 * size)
-    monkeypatch.setattr(text_cache, "DISK_BYTES", 3 * size + 1000)
+    monkeypatch.setattr(text_cache, "DISK_BYTES", 6 * size + 3000)
     for index in range(6):
-        cache.get_or_make(str(index), cpu, lambda: torch.zeros(4, 1, 256))
-    assert len(cache._memory) == 2
-    assert 1 <= len(list(folder.glob("*.safetensors"))) <= 3
-    assert copy.deepcopy(cache)._memory == {}
+        names = [f"{index} {i}" for i in range(4)]
+        cache.remember(index, TextFeatures(collected(cache, str(index % 2), names)))
+    assert len(cache._texts) == 2
+    assert 1 <= len(list(folder.rglob("*.safetensors"))) <= 3
+    for changed in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))):
+        assert not changed._texts
+        assert not changed._spaces
+    memory = TextCache(disk=False)
+    for index in range(6):
+        collected(memory, "space", [f"{index} {i}" for i in range(4)])
+        assert memory._part_bytes() <= 3 * size
 
 
 SHARE = """
 import sys, torch, warnings
 warnings.simplefilter("error")
-from ovss.encoders.text_cache import TextCache
+from ovss.encoders.text_cache import TextCache, cache_folder
 cpu = torch.device("cpu")
 for round in range(12):
-    for key in range(4):
-        expected = torch.full((50, 3, 64), float(key))
-        assert torch.equal(TextCache().get_or_make(str(key), cpu, expected.clone), expected)
+    for space in "0123":
+        names = [str(number) for number in range(50 - round)]
+        def make(indices):
+            yield indices, torch.full((len(indices), 3, 64), float(space))
+        found = TextCache().collect(space, names, cpu, make)
+        assert torch.equal(found, torch.full((50 - round, 3, 64), float(space)))
     if round % 4 == 3:
-        from ovss.encoders.text_cache import cache_folder
-        (cache_folder() / "2.safetensors").unlink(missing_ok=True)
+        for path in (cache_folder() / "2").glob("*.safetensors"):
+            path.unlink(missing_ok=True)
 """
 
 
@@ -210,7 +255,7 @@ def test_two_processes_share_a_folder(folder, repo_root):
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors.decode()
-    assert {path.suffix for path in folder.iterdir()} == {".safetensors"}
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".safetensors"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.uint8])
@@ -298,4 +343,56 @@ def test_an_interrupted_encoding_keeps_its_finished_parts(tiny, folder, made, mo
             embeds(encoder, words)
     found = embeds(encoder, words)
     assert [len(part) for part in made] == [2, 2, 2, 1]
+    assert len(list(folder.rglob("*.safetensors"))) == 4
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_files_are_read_for_their_own_names_only(tiny, reference, folder, made, monkeypatch):
+    path = tiny()
+    _, weights = reference(path)
+    encoder = OpenCLIPEncoder(str(path), str(weights)).eval()
+    for name in ("cat", "dog", "cow"):
+        embeds(encoder, Vocabulary((name,)))
+    reads = []
+    plain = text_space.read_text_file
+    monkeypatch.setattr(text_space, "read_text_file", lambda *a: reads.append(a[0]) or plain(*a))
+    again = OpenCLIPEncoder(str(path), str(weights)).eval()
+    embeds(again, Vocabulary(("dog",)))
+    assert len(reads) == 1
+    embeds(again, Vocabulary(("cow", "dog", "cat")))
+    assert len(set(reads)) == len(reads) == 3
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("cache", ["disk", "memory"])
+def test_a_large_vocabulary_is_read_on_demand(tiny, reference, folder, made, monkeypatch, cache):
+    path = tiny()
+    _, weights = reference(path)
+
+    def encoder() -> OpenCLIPEncoder:
+        return OpenCLIPEncoder(str(path), str(weights), text_cache=cache).eval()
+
+    words = Vocabulary(tuple(f"thing {i % 7}" for i in range(9)), ("a {}.", "{}"))
+    expected = embeds(encoder(), words)
+    monkeypatch.setattr(text_cache, "held_bytes", lambda device: 0)
+    monkeypatch.setattr("ovss.encoders.vocabulary_encoder.PROMPTS_PER_PART", 4)
+    large = Vocabulary((*words.names, "cow"), words.templates)
+    for current in (encoder(), encoder()):
+        text = current.encode_text(large)
+        assert isinstance(text.source_TPC, StoredRows)
+        assert current.encode_text(large) is text
+        index_BK = torch.tensor([[3, 1, 8], [1, 0, 0]])
+        torch.testing.assert_close(text.rows(index_BK), expected[index_BK], atol=1e-6, rtol=0)
+        torch.testing.assert_close(text.mean_TC[:9], expected.mean(1), atol=1e-6, rtol=0)
+    again = sum(len(vocabulary) for vocabulary in made) - 7
+    assert again == (1 if cache == "disk" else 2 * 8)
+
+
+def test_rows_stay_readable_when_another_process_deletes_their_file(tiny, folder, monkeypatch):
+    monkeypatch.setattr(text_cache, "held_bytes", lambda device: 0)
+    encoder = OpenCLIPEncoder(str(tiny())).eval()
+    text = encoder.encode_text(WORDS)
+    before = text.embeds_TPC.clone()
+    for path in folder.rglob("*.safetensors"):
+        path.unlink()
+    assert torch.equal(text.embeds_TPC, before)

@@ -69,8 +69,8 @@ BUGS = [
     dict(
         name="a vocabulary of k categories is truncated",
         file="ovss/selectors/clip_top_k.py",
-        old="if len(embeds_TPC) <= k:",
-        new="if len(embeds_TPC) < k:",
+        old="if len(text) <= k:",
+        new="if len(text) < k:",
         tests=("tests/test_selection_oracle.py",),
     ),
     dict(
@@ -104,8 +104,8 @@ BUGS = [
     dict(
         name="averaged templates are not normalised in the head",
         file="ovss/heads/cosine.py",
-        old="F.normalize(embeds_TPC.mean(1, keepdim=True), dim=2)",
-        new="embeds_TPC.mean(1, keepdim=True)",
+        old="F.normalize(text.trained_mean_TC, dim=1)[:, None]",
+        new="text.trained_mean_TC[:, None]",
         tests=("tests/test_ops_oracle.py",),
     ),
     dict(

@@ -108,7 +108,7 @@ class AttentionToMaskDecoder(Decoder):
 
     def forward(self, aligned: Alignment) -> Masks:
         features, selection = aligned.features, aligned.selection
-        text_BKC = F.normalize(selection.gather(aligned.text.embeds_TPC).mean(2), dim=2)
+        text_BKC = F.normalize(aligned.text.rows(selection.index_BK).mean(2), dim=2)
         image_B1C = F.normalize(features.pooled_BC, dim=1)[:, None]
         # The entries of a unit vector are of order C^-1/2 and those of a product of two of order
         # C^-1. The scale brings both parts of the descriptor to order 1.
