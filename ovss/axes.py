@@ -94,6 +94,9 @@ def _take(value: Any, axis: str, part: Any) -> Any:
             new = old if all(a is b for a, b in zip(new, old, strict=True)) else new
         elif axis in axes and isinstance(old, Tensor):
             new = old[(slice(None),) * axes.index(axis) + (part,)]
+        elif axis in axes and isinstance(old, tuple) and old and isinstance(old[0], int):
+            # Numbers on the host follow a slice; a tensor of indices may lie on a device.
+            new = old[part] if isinstance(part, slice) else None
         elif axis in axes and isinstance(old, tuple) and old:
             new = tuple(x[(slice(None),) * axes.index(axis) + (part,)] for x in old)
         else:

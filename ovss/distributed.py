@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ovss.io.advice import advised
@@ -126,6 +125,8 @@ def single_process() -> Iterator[None]:
 
 def unwrap(model: nn.Module) -> Any:
     """Removes the wrapper of distributed training from a model."""
+    from mmengine.model import is_model_wrapper  # takes a second, which inference need not wait
+
     return model.module if is_model_wrapper(model) else model
 
 

@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from ovss.io.finite import all_finite
+from ovss.io.finite import finite_together
 
 from .compatibility import check_dimensions
 from .inference import InferenceConfig, Stages, dense_scores, label_map, merged_scores
@@ -36,6 +35,7 @@ from .registry import (
     SELECTORS,
     check_arguments,
 )
+from .runner_model import RunnerModel
 from .selection import present_labels
 from .structures import (
     IGNORE,
@@ -57,7 +57,7 @@ class NonFiniteError(FloatingPointError):
 
 
 @MODELS.register_module()
-class OpenVocabSegmentor(BaseModel):
+class OpenVocabSegmentor(RunnerModel):
     """Open-vocabulary segmentation model, composed of interchangeable components.
 
     The vocabulary is not part of the model. It is an argument of each call, or comes from the data
@@ -75,8 +75,8 @@ class OpenVocabSegmentor(BaseModel):
         prompts: arguments of `ovss.vocabularies.prompts.PromptConfig`. They set the prompt
             templates, by registered name or as a list, and the use of synonyms.
         inference: arguments of `ovss.inference.InferenceConfig`.
-        data_preprocessor: see `mmengine.model.BaseModel`.
-        init_cfg: see `mmengine.model.BaseModel`.
+        data_preprocessor: see `ovss.runner_model.RunnerModel`.
+        init_cfg: see `ovss.runner_model.RunnerModel`.
 
     Raises:
         KeyError: an unknown component name.
@@ -206,8 +206,7 @@ class OpenVocabSegmentor(BaseModel):
         if not self.post_processor.reads_regions:
             merged = dense_scores(merged)
         scores = self.post_processor(merged)
-        is_finite = highest_N is None or bool((highest_N < torch.inf).all())  # False for NaN too
-        if is_finite and all(map(all_finite, score_tensors(scores))):
+        if finite_together(score_tensors(scores), () if highest_N is None else (highest_N,)):
             return scores
         part, kind = self._first_non_finite(image_3HW, merged.text)
         raise NonFiniteError(

@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.ovss_cache = tempfile.mkdtemp(prefix="ovss-test-cache-")  # type: ignore[attr-defined]
     os.environ["OVSS_CACHE_DIR"] = config.ovss_cache  # type: ignore[attr-defined]
+    os.environ["OVSS_TUNE"] = "off"  # the same kernels in every run
     shared = bool(config.getoption("numprocesses", None)) or "PYTEST_XDIST_WORKER" in os.environ
     if shared:  # workers, and commands that they start, inherit it
         os.environ["OMP_NUM_THREADS"] = "1"

@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
-from ovss.inference import InferenceConfig, best_labels, label_map, merged_scores, union
+from ovss.inference import InferenceConfig, best_labels, label_map, merged_scores
 from ovss.losses import BinaryCrossEntropy, CrossEntropy
 from ovss.ops import resize
 from ovss.segmentor import NonFiniteError, OpenVocabSegmentor, present_categories
@@ -221,7 +221,7 @@ def test_merged_logits_are_the_mean_over_the_windows_that_kept_a_category():
 
 def test_union_is_ascending():
     masks = torch.tensor([[1, 0, 0, 1], [0, 1, 0, 1]], dtype=torch.bool)
-    both = union([Selection.from_mask(masks[i : i + 1]) for i in range(2)])
+    both = Selection.union([Selection.from_mask(masks[i : i + 1]) for i in range(2)])
     assert both.index_BK.tolist() == [[0, 1, 3]]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
+from ovss.inference import best_labels
 from ovss.io.arguments import typed_arguments
 from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
@@ -21,7 +22,6 @@ from ovss.proposers.current import CurrentImage, current_images
 from ovss.selection import IGNORE
 from ovss.structures import RegionScores, TextFeatures
 
-from .labelling import labels_of
 from .method import choose_device, load_method
 from .pieces import SHARE_OF_OVERLAP, piece_size
 from .prediction import category_maps, confidence_warning, mean_scores
@@ -309,7 +309,7 @@ class Inferencer:
         image_3HW = torch.from_numpy(rgb_HW3).to(self.device).permute(2, 0, 1)
         text, count = self.encode(request.queries), len(request.names)
         scores = self.model.scores(image_3HW, text)
-        names_1HW, best_1HW = labels_of(scores, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
+        names_1HW, best_1HW = best_labels(scores, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
         labels_1HW = text.categories(names_1HW)
         unknown_1HW = (labels_1HW >= count) | (best_1HW < request.threshold)
         if isinstance(scores, RegionScores):

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ovss.io.option_values import check_range
 from ovss.io.shapes_only import shapes_only
+from ovss.kernels import fixed_kernels
 from ovss.models.build import build_model
 from ovss.models.parts import model_without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
@@ -151,17 +152,18 @@ def counted() -> Iterator[FlopCounterMode]:
     """Counts FLOPs inside the context, those of fused kernels included.
 
     torch's counter does not know three CPU kernels. For fused attention and oneDNN's linear maps
-    this adds the formulas; the fast path of `nn.MultiheadAttention` is switched off.
+    this adds the formulas; the fast path of `nn.MultiheadAttention` is switched off. Kernels are
+    fixed, so that counts are the same on every machine and measurements are not counted.
     """
     aten, onednn = torch.ops.aten, torch.ops.mkldnn
     mapping: dict[Any, Any] = {aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-    if hasattr(onednn, "_linear_pointwise"):  # see `ovss.layers.linear`
+    if hasattr(onednn, "_linear_pointwise"):  # see `ovss.kernels.linear`
         mapping[onednn._linear_pointwise] = _linear_flops
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     counter = FlopCounterMode(display=False, custom_mapping=mapping)
     try:
-        with torch.no_grad(), counter:
+        with torch.no_grad(), fixed_kernels(), counter:
             yield counter
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -35,6 +35,7 @@ COMMANDS = {
     "publish": "halve a trained weights file for sharing",
     "benchmark": "measure accuracy, time and memory of methods",
     "complexity": "count parameters and FLOPs of a method",
+    "kernels": "show which kernels were chosen on this machine, and why",
     "list": "show components, methods, vocabularies, templates and plugins",
     "doctor": "check this installation",
     "new-plugin": "write a new plugin that trains, segments and passes its tests",
@@ -56,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     make_printing_safe("--json" in argv)
     debug = "--debug" in argv or bool(os.environ.get("OVSS_DEBUG"))
-    argv = [argument for argument in argv if argument != "--debug"]
+    if "--no-tune" in argv:
+        os.environ["OVSS_TUNE"] = "off"  # commands that this one starts follow it, too
+    argv = [argument for argument in argv if argument not in ("--debug", "--no-tune")]
     format_before = warnings.formatwarning
     if not debug:
         warnings.formatwarning = _warning_line  # type: ignore[assignment]
@@ -136,7 +139,8 @@ def build_parser(
     parser = HelpfulParser(
         prog="ovss",
         description="Open-vocabulary semantic segmentation.",
-        epilog="`ovss COMMAND --help` shows the flags of a command; --debug shows tracebacks.",
+        epilog="`ovss COMMAND --help` shows the flags of a command; --debug shows tracebacks; "
+        "--no-tune uses fixed kernels instead of the fastest measured ones.",
     )
     parser.add_argument("--version", action="version", version=f"ovss {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

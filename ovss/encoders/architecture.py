@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ovss.io.deferred import weights_are_deferred
 from ovss.io.excerpts import excerpt
 from ovss.io.shapes_only import shapes_only
 
 from .attention import split_attention
+from .bare_clip import BareCLIP, can_build_bare
 from .mlp import speed_up_mlp
 
 __all__ = [
@@ -207,33 +209,54 @@ def with_dropout(config: dict[str, Any], drop_path: float, dropout: float) -> di
 
 
 def build_clip(config: dict[str, Any], fill: bool = True) -> nn.Module:
-    """Builds open_clip's CLIP module with split attention; also on ``torch.device("meta")``.
+    """Builds CLIP with split attention, as open_clip names its parts; also on the meta device.
 
     Args:
         config: model config of a supported architecture.
         fill: True to draw random weights. False leaves parameters uninitialised, which is much
-            faster if weights are loaded afterwards.
+            faster if weights are loaded afterwards, as inside `weights_come_later`.
     """
+    device = torch.get_default_device()
+    is_bare = can_build_bare(config) and (not fill or weights_are_deferred())
+    fill = fill and not is_bare
+    with device if fill else shapes_only():
+        clip = BareCLIP(config) if is_bare else _open_clip(config)
+    if fill:
+        return clip
+    _make_room(clip, device)
+    # The causal mask is a buffer that the state dict does not hold, so it is filled in here.
+    text = dict(clip.named_children()).get("text", clip)
+    if text.attn_mask is not None:
+        text.attn_mask.fill_(-torch.inf).triu_(1)
+    return clip
+
+
+def _make_room(module: nn.Module, device: torch.device) -> None:
+    """Replaces tensors on the meta device by uninitialised ones, as `nn.Module.to_empty` does.
+
+    That method imports torch's symbolic shapes, which takes as long as building the module.
+    """
+    for part in module.modules():
+        for name, value in part.named_parameters(recurse=False):
+            empty = torch.empty(value.shape, dtype=value.dtype, device=device)
+            part.register_parameter(name, nn.Parameter(empty, value.requires_grad))
+        for name, value in part.named_buffers(recurse=False):
+            setattr(part, name, torch.empty(value.shape, dtype=value.dtype, device=device))
+
+
+def _open_clip(config: dict[str, Any]) -> nn.Module:
+    """CLIP as open_clip builds it, with split attention and faster MLPs."""
     from open_clip.model import CLIP, CustomTextCLIP
 
     config = {key: value for key, value in config.items() if key != "preprocess_cfg"}
     kind = CustomTextCLIP if config.pop("custom_text", False) else CLIP
-    device = torch.get_default_device()
-    with device if fill else shapes_only():
-        clip = kind(**config)
-        text = dict(clip.named_children()).get("text", clip)
-        for tower in (clip.visual, text):
-            parts = dict(tower.named_children())
-            if "transformer" in parts:
-                split_attention(parts["transformer"].resblocks)
-                speed_up_mlp(parts["transformer"].resblocks)
-            elif "stages" in dict(parts["trunk"].named_children()):  # timm's ConvNeXt
-                for stage in parts["trunk"].stages:
-                    speed_up_mlp(stage.blocks)
-    if fill:
-        return clip
-    clip = clip.to_empty(device=device)
-    # The causal mask is a buffer that the state dict does not hold, so it is filled in here.
-    if text.attn_mask is not None:
-        text.attn_mask.fill_(-torch.inf).triu_(1)
+    clip = kind(**config)
+    for tower in (clip.visual, dict(clip.named_children()).get("text", clip)):
+        parts = dict(tower.named_children())
+        if "transformer" in parts:
+            split_attention(parts["transformer"].resblocks)
+            speed_up_mlp(parts["transformer"].resblocks)
+        elif "stages" in dict(parts["trunk"].named_children()):  # timm's ConvNeXt
+            for stage in parts["trunk"].stages:
+                speed_up_mlp(stage.blocks)
     return clip

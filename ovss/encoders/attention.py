@@ -46,6 +46,8 @@ class Attention(nn.Module):
         self.v_proj_weight = nn.Parameter(torch.empty(width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = Linear(width, width)
+        if self.q_proj_weight.is_meta:  # nothing to fill, and torch would import its compiler
+            return
         for weight in (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             nn.init.normal_(weight, std=width**-0.5)
 

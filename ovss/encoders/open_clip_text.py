@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,91 +12,14 @@ from torch import Tensor, nn
 from ovss.structures import Vocabulary
 
 from .prompts import count_prompts, fill_template, names_by_category
+from .shared_prefixes import PrefixedPrompts, embed_prefixed
+from .text_transformer import TextRules, embed_prompts, text_tower
 from .tokenizer import Tokenizer
 
 __all__ = ["TextRules", "embed_prompts", "embed_vocabulary", "text_tower"]
 
 TOKENS_PER_CHUNK = 8192  # about 100 MB of activations in a tower of width 768
 SECONDS_BEFORE_BAR = 3.0
-
-
-@dataclass(frozen=True)
-class TextRules:
-    """Attention mask, pooling and length of a text tower, from the model config.
-
-    Args:
-        causal: True if no token sees a later one, so tokens after the end mark have no effect.
-        pool: position of the pooled token: ``"argmax"`` (the end mark has the highest id),
-            ``"eos"``, ``"first"`` or ``"last"``.
-        eos_id: id of the end mark, used with ``"eos"``.
-        context_length: largest number of tokens.
-    """
-
-    causal: bool
-    pool: str
-    eos_id: int
-    context_length: int
-
-    @classmethod
-    def from_config(cls, text_config: dict[str, Any]) -> TextRules:
-        """Reads ``text_cfg`` of an open_clip model config."""
-        return cls(
-            causal=not text_config.get("no_causal_mask", False),
-            pool=text_config.get("pool_type", "argmax"),
-            eos_id=text_config.get("eos_id", 2),
-            context_length=text_config.get("context_length", 77),
-        )
-
-    @property
-    def can_shorten(self) -> bool:
-        """True if dropping all tokens after the end mark gives exactly the same embedding."""
-        return self.causal and self.pool in ("argmax", "eos")
-
-
-def text_tower(clip: nn.Module) -> nn.Module:
-    """Module that holds the parts of the text tower: `clip` itself, or its ``text``."""
-    return dict(clip.named_children()).get("text", clip)
-
-
-def embed_prompts(
-    tower: nn.Module, rules: TextRules, ids_NL: Tensor, context_MD: Tensor | None = None
-) -> Tensor:
-    """Computes the embeddings (N, C) of token ids. They are differentiable and not normalised.
-
-    Args:
-        tower: text tower.
-        rules: rules of the tower.
-        ids_NL: token ids.
-        context_MD: learned vectors that follow the start mark of every prompt; None for none.
-    """
-    dtype = tower.transformer.get_cast_dtype()
-    x_NLD = tower.token_embedding(ids_NL).to(dtype)
-    position_N = _pooled_position(rules, ids_NL)
-    if context_MD is not None:
-        context_NMD = context_MD.to(dtype).expand(len(ids_NL), -1, -1)
-        x_NLD = torch.cat([x_NLD[:, :1], context_NMD, x_NLD[:, 1:]], dim=1)
-        position_N = position_N + len(context_MD)
-    x_NLD = x_NLD + tower.positional_embedding[: x_NLD.shape[1]].to(dtype)
-    for block in tower.transformer.resblocks:
-        x_NLD = x_NLD + block.ls_1(block.attn(block.ln_1(x_NLD), causal=rules.causal))
-        x_NLD = x_NLD + block.ls_2(block.mlp(block.ln_2(x_NLD)))
-    rows_N = torch.arange(len(position_N), device=position_N.device)
-    x_ND = tower.ln_final(x_NLD[rows_N, position_N])
-    if tower.text_projection is None:
-        return x_ND
-    if isinstance(tower.text_projection, nn.Module):
-        return tower.text_projection(x_ND)
-    return x_ND @ tower.text_projection
-
-
-def _pooled_position(rules: TextRules, ids_NL: Tensor) -> Tensor:
-    """Position (N,) of the token whose output becomes the embedding."""
-    if rules.pool == "argmax":
-        return ids_NL.argmax(1)
-    if rules.pool == "eos":
-        return (ids_NL == rules.eos_id).int().argmax(1)
-    position = 0 if rules.pool == "first" else ids_NL.shape[1] - 1
-    return ids_NL.new_full((len(ids_NL),), position)
 
 
 def embed_vocabulary(
@@ -131,15 +53,29 @@ def embed_vocabulary(
            for template in vocabulary.templates
            for category, synonyms in enumerate(names)
            for name in synonyms]  # fmt: skip
-    embeds_NC = F.normalize(
-        _embed_chunks(tower, rules, ids, count_prompts(total, templates), context_MD), dim=-1
-    )
-    embeds_PNC = embeds_NC.unflatten(0, (templates, total))
+    text, embeds_NC = count_prompts(total, templates), None
+    if rules.can_shorten:
+        ids = [rules.shortened(row) for row in ids]
+        if total > 1 and not torch.is_grad_enabled():
+            prompts = PrefixedPrompts(ids, _groups(vocabulary.templates, names))
+            embeds_NC = _embed_prefixed(tower, prompts, text, context_MD)
+    if embeds_NC is None:
+        embeds_NC = _embed_chunks(tower, rules, ids, text, context_MD)
+    embeds_PNC = F.normalize(embeds_NC.float(), dim=-1).unflatten(0, (templates, total))
     if total == len(names):
         return embeds_PNC.transpose(0, 1).contiguous()
     counts_T = [len(synonyms) for synonyms in names]
     means_PTC = torch.stack([part.mean(1) for part in embeds_PNC.split(counts_T, dim=1)], dim=1)
     return F.normalize(means_PTC, dim=-1).transpose(0, 1).contiguous()
+
+
+def _groups(templates: tuple[str, ...], names: list[tuple[str, ...]]) -> list[int]:
+    """Number of the text before the name, which ``{article}`` makes depend on the name, too."""
+    numbers: dict[tuple[int, str], int] = {}
+    keys = ((number, fill_template(template.partition("{}")[0], name))
+            for number, template in enumerate(templates)
+            for synonyms in names for name in synonyms)  # fmt: skip
+    return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
 def _tokenize(
@@ -159,6 +95,15 @@ def _tokenize(
         ) from None
 
 
+def _embed_prefixed(
+    tower: nn.Module, prompts: PrefixedPrompts, text: str, context_MD: Tensor | None
+) -> Tensor | None:
+    def show(chunks: list[list[int]]) -> Iterable[list[int]]:
+        return _with_bar(chunks, text)
+
+    return embed_prefixed(tower, prompts, context_MD, TOKENS_PER_CHUNK, show)
+
+
 def _embed_chunks(
     tower: nn.Module,
     rules: TextRules,
@@ -166,20 +111,27 @@ def _embed_chunks(
     text: str,
     context_MD: Tensor | None,
 ) -> Tensor:
-    from tqdm import tqdm
-
     device = tower.positional_embedding.device
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     chunks = list(_chunks([ids[index] for index in order], rules))
-    is_quiet = True if len(chunks) < 2 else None  # None: no bar without a terminal
-    bar = tqdm(chunks, text, delay=SECONDS_BEFORE_BAR, leave=False, disable=is_quiet)
     embeds_NC = torch.cat(
-        [embed_prompts(tower, rules, ids_NL.to(device), context_MD) for ids_NL in bar]
+        [
+            embed_prompts(tower, rules, ids_NL.to(device), context_MD)
+            for ids_NL in _with_bar(chunks, text)
+        ]
     )
     # Inverse permutation: from the order by length back to the order of `ids`.
     row_N = torch.empty(len(order), dtype=torch.long, device="cpu")
     row_N[torch.tensor(order, device="cpu")] = torch.arange(len(order), device="cpu")
     return embeds_NC.float()[row_N.to(device)]
+
+
+def _with_bar(chunks: list[Any], text: str) -> Iterable[Any]:
+    """Chunks with a progress bar, if encoding takes long and there is a terminal."""
+    from tqdm import tqdm
+
+    is_quiet = True if len(chunks) < 2 else None  # None: no bar without a terminal
+    return tqdm(chunks, text, delay=SECONDS_BEFORE_BAR, leave=False, disable=is_quiet)
 
 
 def _chunks(ids: list[list[int]], rules: TextRules) -> Iterator[Tensor]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 __all__ = ["Tokenizer"]
@@ -33,9 +37,8 @@ class Tokenizer:
             self._tokenizer = _hub_tokenizer(hub_name, self.context_length, text_config, options)
             content: Any = [hub_name, sorted(self._tokenizer.tokenizer.get_vocab().items())]
         else:
-            from open_clip.tokenizer import SimpleTokenizer
-
-            self._tokenizer = SimpleTokenizer(context_length=self.context_length, **options)
+            kind = _byte_pair_tokenizer()
+            self._tokenizer = kind(context_length=self.context_length, **options)
             content = [list(self._tokenizer.encoder), self._tokenizer.clean_fn.__name__]
         content = [content, self.context_length, options, text_config.get("tokenizer_mode")]
         self.fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -59,6 +62,26 @@ class Tokenizer:
                 f"{self.context_length}."
             )
         return ids
+
+
+def _byte_pair_tokenizer() -> Any:
+    """open_clip's byte-pair tokenizer, without the rest of the package if it is not imported yet.
+
+    The package imports torchvision and timm, which takes as long as importing torch. The module of
+    the tokenizer imports nothing of the package.
+    """
+    package = None if "open_clip" in sys.modules else importlib.util.find_spec("open_clip")
+    file = Path(package.origin).with_name("tokenizer.py") if package and package.origin else None
+    if file is not None and file.is_file():
+        spec = importlib.util.spec_from_file_location("open_clip_tokenizer_alone", file)
+        if spec is not None and spec.loader is not None:
+            module = importlib.util.module_from_spec(spec)
+            with suppress(ImportError):  # a version whose tokenizer needs other modules
+                spec.loader.exec_module(module)
+                return module.SimpleTokenizer
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer
 
 
 def _hub_tokenizer(name: str, length: int, config: dict[str, Any], options: dict[str, Any]) -> Any:

@@ -89,6 +89,9 @@ def preprocess_of(
 
 def _common_statistics(model: str) -> dict[str, Any]:
     """Mean and std of all tags of an architecture; empty if they differ, or if it has none."""
+    if model.endswith(".json") or (CONFIGS / f"{model}.json").is_file():
+        return {}  # open_clip knows no weights for it, and takes a second to import
+
     from open_clip import list_pretrained_tags_by_model
 
     found = []

@@ -8,7 +8,7 @@ are merged on the union of these selections, so a category that no view kept nev
 from .config import InferenceConfig
 from .labels import best_labels, dense_scores, label_map, score_blocks
 from .views import Stages, canvas_windows, merged_scores, segment_whole
-from .windows import activate, union, window_origins
+from .windows import activate, window_origins
 
 __all__ = [
     "InferenceConfig",
@@ -21,6 +21,5 @@ __all__ = [
     "merged_scores",
     "score_blocks",
     "segment_whole",
-    "union",
     "window_origins",
 ]

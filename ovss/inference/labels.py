@@ -9,6 +9,8 @@ from ovss.layers.region_maps import Blocks, region_blocks, region_maps
 from ovss.ops import resize
 from ovss.structures import RegionScores, Scores
 
+from .contenders import is_worth_pruning, pruned_labels
+
 __all__ = ["best_labels", "dense_scores", "label_map", "score_blocks"]
 
 
@@ -26,8 +28,11 @@ def best_labels(
         scores: merged scores.
         size: requested (height, width).
         chunk: number of categories resized at once, so memory does not depend on the number of
-            categories; None takes as many as fit into 64 MiB, but at least one.
+            categories. None takes as many as fit into 64 MiB, but at least one; where it takes less
+            time, it resizes the categories only where they can win, see `pruned_labels`.
     """
+    if isinstance(scores, Scores) and chunk is None and is_worth_pruning(scores.probs_BKHW, size):
+        return _pruned(scores, size)
     index_BK, valid_BK = scores.selection.index_BK, scores.selection.valid_BK
     values = scores.probs_BKHW if isinstance(scores, Scores) else scores.share_BKQ
     best_BHW = values.new_full((len(index_BK), *size), -torch.inf)
@@ -41,6 +46,18 @@ def best_labels(
         best_BHW[:, rows] = torch.where(better_BHW, top_BHW, best_BHW[:, rows])
         label_BHW[:, rows] = torch.where(better_BHW, index_BHW, label_BHW[:, rows])
     return label_BHW, best_BHW
+
+
+def _pruned(scores: Scores, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Result of `best_labels`, image by image."""
+    selection, labels, best = scores.selection, [], []
+    for probs_KHW, valid_K, index_K in zip(
+        scores.probs_BKHW, selection.valid_BK, selection.index_BK, strict=True
+    ):
+        slot_HW, best_HW = pruned_labels(probs_KHW, valid_K, size)
+        labels.append(index_K[slot_HW])
+        best.append(best_HW)
+    return torch.stack(labels), torch.stack(best)
 
 
 def score_blocks(

@@ -60,9 +60,9 @@ def _scale_maps(
         views_V3YX = torch.cat([views_V3YX, views_V3YX.flip(3)])
         view_places += [replace(place, mirrored=True) for place in view_places]
     current = replace(whole, places=tuple(view_places))
-    views = list(segment_views(views_V3YX, segment, at_once, current))
+    batches = list(segment_views(views_V3YX, segment, at_once, current))
     mirrored, windows = len(places), places * (2 if config.mirror else 1)
-    sums = sum_windows(views, windows, (bottom, right), config, mirrored)
+    sums = sum_windows(batches, windows, (bottom, right), config, mirrored)
     maps_KYX = sums.mean_KYX()[:, :height, :width]
     if len(sums.count_NYX) < len(maps_KYX):
         return maps_KYX, maps_KYX.new_ones(len(maps_KYX), 1, 1), sums.selection

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ovss.layers.chunks import rows_at_once
 from ovss.layers.current_view import CurrentViews, ViewPlace, stated_views
 from ovss.layers.splice import WindowFeatures, splice
 from ovss.ops import crop_padding, resize, resize_image_part
@@ -24,8 +25,10 @@ from .config import InferenceConfig
 from .multi_scale import multi_scale
 from .windows import (
     Segment,
+    Views,
     Window,
     activate,
+    each_view,
     segment_views,
     sum_windows,
     window_maps,
@@ -145,10 +148,10 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
         current = replace(current, places=(*current.places, whole))
 
     at_once = config.views_at_once(image_13HW.device)
-    views: list[tuple[ImageFeatures, Masks | RegionMasks]] = []
-    for batch in batches:
-        part = current.part(slice(len(views), len(views) + len(batch)))
-        views += segment_views(batch, segment, at_once, part)
+    views: list[Views] = []
+    for first, batch_V3yx in zip((0, len(places)), batches, strict=False):
+        part = current.part(slice(first, first + len(batch_V3yx)))
+        views += segment_views(batch_V3yx, segment, at_once, part)
     sums = sum_windows(views, places, (height, width), config)
     merged_KHW, selection = sums.mean_KYX(), sums.selection
     if config.merge == "logits":
@@ -161,12 +164,14 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
 
     features = None
     if config.global_view:
-        features, masks = views[-1]
+        *_, (features, masks) = each_view(views[-1:])
         size = (config.window, config.window)
         probs_KHW, slots = window_maps(features, masks, sums.slot_T, size, config)
         merged_KHW *= 0.5
-        for slot, prob_HW in zip(slots.tolist(), probs_KHW, strict=True):
-            merged_KHW[slot] += 0.5 * resize(prob_HW[None, None], (height, width))[0, 0]
+        at_once = rows_at_once(1, probs_KHW, height * width)
+        for part_kHW, slots_k in zip(probs_KHW.split(at_once), slots.split(at_once), strict=True):
+            resized_kHW = resize(part_kHW[None], (height, width))[0]
+            merged_KHW.index_add_(0, slots_k, resized_kHW, alpha=0.5)
     return Scores(merged_KHW[None], selection, features, text, canvas_13HW)
 
 

@@ -21,9 +21,9 @@ __all__ = [
     "Window",
     "WindowSums",
     "activate",
+    "each_view",
     "segment_views",
     "sum_windows",
-    "union",
     "window_maps",
     "window_origins",
 ]
@@ -31,8 +31,8 @@ __all__ = [
 Segment = Callable[[Tensor], tuple[ImageFeatures, Masks | RegionMasks]]
 """Function that computes the features and masks of a batch of views (V, 3, H, W)."""
 
-View = tuple[ImageFeatures, Masks | RegionMasks]
-"""Features and masks of one view."""
+Views = tuple[ImageFeatures, Masks | RegionMasks]
+"""Features and masks of a batch of views."""
 
 Window = tuple[slice, slice]
 """Rows and columns of a window on its canvas."""
@@ -61,7 +61,7 @@ class WindowSums:
 
 
 def sum_windows(
-    views: Sequence[View],
+    batches: Sequence[Views],
     windows: Sequence[Window],
     canvas: tuple[int, int],
     config: InferenceConfig,
@@ -70,24 +70,26 @@ def sum_windows(
     """Adds up the maps of windows.
 
     Args:
-        views: features and masks of each view. Those beyond the windows count for the categories
-            and are not added.
+        batches: features and masks of the views, in batches. Views beyond the windows count for
+            the categories and are not added.
         windows: place of each view.
         canvas: (height, width) of the canvas.
         config: geometry of the views.
         mirrored: number of the first mirrored view; None for none.
     """
-    selection = union([masks.selection for _, masks in views])
+    selection = Selection.union([masks.selection for _, masks in batches])
     # Localizing the labels 0..T - 1 gives a table: slot in the union for each category.
     every_11T = torch.arange(selection.num_categories, device=selection.index_BK.device)[None, None]
     slot_T, kept = selection.localize(every_11T)[0, 0], selection.index_BK.shape[1]
-    per_category = config.merge == "logits" and _differ(views, selection)
-    first = views[0][1]
+    per_category = config.merge == "logits" and _differ(batches, selection)
+    first = batches[0][1]
     scores = first.logits_BKHW if isinstance(first, Masks) else first.share_BKQ
     total_KYX = scores.new_zeros(kept, *canvas)
     count_NYX = total_KYX.new_zeros(kept if per_category else 1, *canvas)
     size = (windows[0][0].stop - windows[0][0].start, windows[0][1].stop - windows[0][1].start)
-    for index, ((features, masks), (y, x)) in enumerate(zip(views, windows, strict=False)):
+    for index, ((features, masks), (y, x)) in enumerate(
+        zip(each_view(batches), windows, strict=False)
+    ):
         maps_KYX, slots = window_maps(features, masks, slot_T, size, config)
         is_mirrored = mirrored is not None and index >= mirrored
         total_KYX[slots, y, x] += maps_KYX.flip(2) if is_mirrored else maps_KYX
@@ -118,22 +120,19 @@ def activate(logits_BKHW: Tensor, selection: Selection, activation: str) -> Tens
     return logits_BKHW.masked_fill(padding_BK11, -torch.inf).softmax(1)
 
 
-def union(selections: list[Selection]) -> Selection:
-    """Union of selections of one image each: the categories that any of them keeps, ascending."""
-    keep_1T = selections[0].mask()
-    for selection in selections[1:]:
-        keep_1T = keep_1T | selection.mask()
-    return Selection.from_mask(keep_1T)
-
-
 def segment_views(
     views_V3HW: Tensor, segment: Segment, batch: int, current: CurrentViews
-) -> Iterator[tuple[ImageFeatures, Masks | RegionMasks]]:
-    """Computes the views in batches and yields their results one by one."""
+) -> Iterator[Views]:
+    """Computes the views in batches of at most `batch`."""
     for start, chunk_V3HW in zip(range(0, len(views_V3HW), batch), views_V3HW.split(batch)):
         with stated_views(current.part(slice(start, start + batch))):
-            features, masks = segment(chunk_V3HW)
-        for i in range(len(chunk_V3HW)):
+            yield segment(chunk_V3HW)
+
+
+def each_view(batches: Sequence[Views]) -> Iterator[Views]:
+    """Features and masks of the views one by one, as batches of one view."""
+    for features, masks in batches:
+        for i in range(masks.selection.batch):
             one = slice(i, i + 1)
             yield take(features, B=one), take(masks, B=one)
 
@@ -155,7 +154,7 @@ def window_maps(
     return masks.selection.pack(maps_BKHW), slot_T[masks.selection.category_N]
 
 
-def _differ(views: Sequence[View], selection: Selection) -> bool:
+def _differ(batches: Sequence[Views], selection: Selection) -> bool:
     """True if some view kept fewer categories than all views together."""
     kept = selection.index_BK.shape[1]
-    return any(int(masks.selection.valid_BK.sum()) < kept for _, masks in views)
+    return any(min(masks.selection.counts) < kept for _, masks in batches)

@@ -1,7 +1,8 @@
-"""Detection of changed tensors: a fast checksum of every byte, and a SHA-256 when it differs.
+"""Detection of changed tensors: an address, a version and samples; all bytes only after a change.
 
-PyTorch's version counters miss edits through ``.data``, which is how averaged weights are swapped
-in. The bytes themselves are read instead.
+PyTorch counts the in-place changes of a tensor, which costs nothing to read. Its counters miss
+edits through ``.data``, which is how averaged weights are swapped in. A few values of each tensor
+are compared as well, because such a swap changes all of them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ __all__ = ["Fingerprint", "checksum", "sha256"]
 
 ROW = 4096  # 8-byte words per row
 MAX_STATES = 8
+SAMPLES = 4
+"""Values that are compared of each tensor, the last one among them."""
 
 
 def checksum(tensor: Tensor) -> Tensor:
@@ -59,14 +63,31 @@ def sha256(tensors: Mapping[str, Tensor]) -> str:
 class Fingerprint:
     """SHA-256 of a set of tensors, recomputed only when the checksum of their bytes changes.
 
-    The hashes of the last `MAX_STATES` states are kept, so swapping averaged weights in and out
-    does not hash again.
+    The checksum is computed when a tensor was replaced, changed in place, or holds other values at
+    a few places. The hashes of the last `MAX_STATES` states are kept, so swapping averaged weights
+    in and out does not hash again.
     """
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[object, ...], str] = OrderedDict()
+        self._last: tuple[tuple[object, ...], Tensor | None, str] | None = None
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> str:
+        """
+        Args:
+            tensors: tensors by name.
+        """
+        state, sampled = _quick_state(tensors), _sampled(tensors)
+        if state is not None and self._last is not None and self._last[0] == state:
+            _, before, found = self._last
+            if sampled is None or (before is not None and torch.equal(before, sampled)):
+                return found
+        found = self._full(tensors)
+        self._last = None if state is None else (state, sampled, found)
+        return found
+
+    def _full(self, tensors: Mapping[str, Tensor]) -> str:
+        """SHA-256, looked up by the checksums of all bytes."""
         kinds = [(name, tensors[name].dtype, tensors[name].shape) for name in sorted(tensors)]
         sums = torch.stack([checksum(tensors[name]) for name in sorted(tensors)])
         state = (*kinds, *sums.flatten().tolist())
@@ -76,3 +97,40 @@ class Fingerprint:
         while len(self._known) > MAX_STATES:
             self._known.popitem(last=False)
         return self._known[state]
+
+
+def _quick_state(tensors: Mapping[str, Tensor]) -> tuple[object, ...] | None:
+    """Address and version of each tensor; None if one of them has no version."""
+    if any(tensor.is_inference() for tensor in tensors.values()):
+        return None
+    return tuple(
+        (name, tensor.data_ptr(), tensor._version, tensor.dtype, tensor.shape, tensor.stride())
+        for name, tensor in tensors.items()
+    )
+
+
+def _sampled(tensors: Mapping[str, Tensor]) -> Tensor | None:
+    """Some values of each tensor; None for weights on a GPU that do not train.
+
+    Comparing them waits for the device. On a GPU this is worth it only for weights that train,
+    since only their averages are swapped in.
+    """
+    first = next(iter(tensors.values()))
+    if first.device.type != "cpu" and not any(t.requires_grad for t in tensors.values()):
+        return None
+    with torch.no_grad():
+        return torch.cat([_some_values(tensor) for tensor in tensors.values() if tensor.numel()])
+
+
+def _some_values(tensor: Tensor) -> Tensor:
+    """View of up to `SAMPLES` values at equal distances in memory."""
+    places = _places(tensor.shape, tensor.stride())
+    return tensor.as_strided((len(places),), (places.step,), tensor.storage_offset() + places.start)
+
+
+@cache
+def _places(shape: torch.Size, strides: tuple[int, ...]) -> range:
+    extent = sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    step = max(1, extent // max(1, SAMPLES - 1))
+    # counted from the end, so that the last value is among them
+    return range(extent, -1, -step)[:SAMPLES][::-1]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from .excerpts import shortened
 
-__all__ = ["all_finite", "not_finite", "not_finite_text"]
+__all__ = ["all_finite", "finite_together", "not_finite", "not_finite_text"]
 
 _MAX_LISTED = 3
 _SUMMED_AS = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
@@ -25,10 +25,26 @@ def all_finite(x: Tensor) -> bool:
         x = torch.view_as_real(x)
     if not x.is_floating_point() or x.is_meta:
         return True
-    if x.element_size() == 1:  # types of 8 bits have no arithmetic
-        x = x.to(torch.float32)
-    total = x.sum(dtype=_SUMMED_AS.get(x.dtype, x.dtype))
-    return bool(torch.isfinite(total)) or bool(torch.isfinite(x).all())
+    return bool(torch.isfinite(_sum(x))) or bool(torch.isfinite(x).all())
+
+
+def finite_together(tensors: Sequence[Tensor], below_inf: Sequence[Tensor] = ()) -> bool:
+    """Checks tensors of one device as `all_finite` does, which waits for the device once.
+
+    Args:
+        tensors: tensors of floating-point numbers that must be finite.
+        below_inf: tensors that must be neither NaN nor plus infinity.
+    """
+    flags = [torch.isfinite(_sum(x)) for x in tensors if x.is_floating_point() and not x.is_meta]
+    flags += [(x < torch.inf).all() for x in below_inf if not x.is_meta]  # False for NaN
+    if not flags or bool(torch.stack(flags).all()):
+        return True
+    return all(bool((x < torch.inf).all()) for x in below_inf) and all(map(all_finite, tensors))
+
+
+def _sum(x: Tensor) -> Tensor:
+    x = x.to(torch.float32) if x.element_size() == 1 else x  # types of 8 bits have no arithmetic
+    return x.sum(dtype=_SUMMED_AS.get(x.dtype, x.dtype))
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> dict[str, int]:

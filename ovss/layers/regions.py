@@ -23,11 +23,13 @@ class Region:
         batch_index: index of the image in its batch.
         category: index of the category.
         mask_HW: True for the pixels of the region.
+        host_HW: the same mask on the host; None if it is not there.
     """
 
     batch_index: int
     category: int
     mask_HW: Tensor
+    host_HW: Tensor | None = None
 
     def box(self) -> tuple[int, int, int, int]:
         """Bounding box as (top, left, bottom, right); bottom and right are exclusive.
@@ -37,8 +39,8 @@ class Region:
         >>> Region(0, 7, mask).box()
         (1, 2, 3, 5)
         """
-        rows = self.mask_HW.any(1).nonzero()[:, 0]
-        columns = self.mask_HW.any(0).nonzero()[:, 0]
+        mask_HW = self.mask_HW.cpu() if self.host_HW is None else self.host_HW
+        rows, columns = (mask_HW.any(axis).nonzero()[:, 0] for axis in (1, 0))
         return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
@@ -64,20 +66,27 @@ def find_regions(
     [(0, 1), (2, 2), (2, 1)]
     """
     min_pixels = min_area * labels_BHW[0].numel()
-    for image, labels_HW in enumerate(labels_BHW):
-        for category in labels_HW.unique().tolist():
-            if category < 0 or (wanted is not None and not wanted(category)):
+    host_BHW = labels_BHW.cpu().numpy()  # the only time that a device is waited for
+    for image, (labels_HW, host_HW) in enumerate(zip(labels_BHW, host_BHW, strict=True)):
+        for category, area in zip(*np.unique(host_HW, return_counts=True), strict=True):
+            if category < 0 or (wanted is not None and not wanted(int(category))):
                 continue
-            masks = [labels_HW == category]
-            if connected:
-                masks = connected_components(masks[0])
-            for mask_HW in masks:
-                if int(mask_HW.sum()) >= min_pixels:
-                    yield Region(image, category, mask_HW)
+            own_HW = host_HW == category
+            if not connected and area >= min_pixels:
+                part_HW = torch.from_numpy(own_HW)
+                yield Region(image, int(category), labels_HW == int(category), part_HW)
+            for each_HW in _components(own_HW) if connected else ():
+                if each_HW.sum() >= min_pixels:
+                    part_HW = torch.from_numpy(each_HW)
+                    yield Region(image, int(category), part_HW.to(labels_HW.device), part_HW)
 
 
 def connected_components(mask_HW: Tensor) -> list[Tensor]:
     """Connected components (8 neighbours) of a mask, each as a mask, in reading order."""
-    count, parts = cv2.connectedComponents(mask_HW.to("cpu", torch.uint8).numpy(), connectivity=8)
-    labels_HW = torch.from_numpy(parts.astype(np.int64)).to(mask_HW.device)
-    return [labels_HW == part for part in range(1, count)]
+    parts = _components(mask_HW.cpu().numpy())
+    return [torch.from_numpy(part_HW).to(mask_HW.device) for part_HW in parts]
+
+
+def _components(mask_HW: np.ndarray) -> Iterator[np.ndarray]:
+    count, parts_HW = cv2.connectedComponents(mask_HW.astype(np.uint8), connectivity=8)
+    return (parts_HW == part for part in range(1, count))

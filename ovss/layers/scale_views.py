@@ -64,7 +64,7 @@ class MapMean:
         if self.selection is None:
             self.total_KHW, self.weight_KHW, self.selection = maps_KHW, weight_KHW, selection
             return
-        old, joint = self.selection, Selection.from_mask(self.selection.mask() | selection.mask())
+        old, joint = self.selection, Selection.union([self.selection, selection])
         self.total_KHW = _spread(self.total_KHW, old, joint) + _spread(maps_KHW, selection, joint)
         self.weight_KHW = _spread(self.weight_KHW, old, joint) + _spread(
             weight_KHW, selection, joint

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import attend
 from .guided import GuidedQKV, mlp, residual
 from .linear import Linear
 
@@ -157,7 +158,10 @@ def attend_in_windows(qkv_Nhwc: Tensor, grid: WindowGrid, heads: int, mask: Tens
     parts = grid.parts() if mask is None else []
     if len(parts) <= 1:
         query, key, value = (grid.split(x, heads) for x in qkv_Nhwc.chunk(3, dim=-1))
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        if mask is None:
+            out = attend(query, key, value)
+        else:
+            out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return grid.merge(out, heads)
     out_Nhwd = qkv_Nhwc.new_empty(*qkv_Nhwc.shape[:3], qkv_Nhwc.shape[3] // 3)
     for rows, columns, part in parts:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ovss.axes import take
 from ovss.interfaces import PostProcessor
 from ovss.io.excerpts import excerpt
 from ovss.io.option_values import check_range
+from ovss.layers.chunks import rows_at_once
 from ovss.registry import POSTPROCESSORS
-from ovss.structures import Scores, Selection, Vocabulary, split_synonyms
+from ovss.structures import IGNORE, Scores, Selection, Vocabulary, split_synonyms
 from ovss.vocabularies import load_names
 
 
@@ -79,26 +79,38 @@ class Background(PostProcessor):
         old = scores.selection
         ground_T = ground_T.to(old.index_BK.device)
         new = _selection(old, ground_T, target)
-        shape = (*new.index_BK.shape, *scores.probs_BKHW.shape[2:])
-        probs_BKHW = scores.probs_BKHW.new_zeros(shape)
-        every_11T = torch.arange(old.num_categories, device=ground_T.device)[None, None]
-        small_BT = self._small(scores, ground_T)
         category_T = scores.text.category_T
         own_T = category_T == category_T[target] if not self.own_word else None
-        for image in range(old.batch):
-            slot_T = take(new, B=slice(image, image + 1)).localize(every_11T)[0, 0]
-            ground_HW = probs_BKHW[image, slot_T[target]]
-            for slot in old.valid_BK[image].nonzero()[:, 0].tolist():
-                category = int(old.index_BK[image, slot])
-                map_HW = scores.probs_BKHW[image, slot]
-                if own_T is not None and own_T[category]:
-                    continue
-                if ground_T[category]:
-                    torch.maximum(ground_HW, map_HW, out=ground_HW)
-                elif small_BT is None or not small_BT[image, category]:
-                    probs_BKHW[image, slot_T[category]] = map_HW
-            ground_HW.clamp_(min=self.threshold)
+        small_BT = self._small(scores, ground_T)
+        every_BT = torch.arange(len(ground_T), device=ground_T.device).expand(old.batch, -1)
+        old_BT, new_BT = (each.localize(every_BT[:, None])[:, 0] for each in (old, new))
+        stays_BT = ~ground_T & (old_BT != IGNORE)
+        if own_T is not None:
+            stays_BT = stays_BT & ~own_T
+        if small_BT is not None:
+            stays_BT = stays_BT & ~small_BT
+        stays_BK = stays_BT.gather(1, new.index_BK) & new.valid_BK
+        source_BK11 = old_BT.gather(1, new.index_BK).clamp(min=0)[:, :, None, None]
+        shape = (*new.index_BK.shape, *scores.probs_BKHW.shape[2:])
+        probs_BKHW = scores.probs_BKHW.gather(1, source_BK11.expand(shape))
+        probs_BKHW.masked_fill_(~stays_BK[:, :, None, None], 0.0)
+        ground_B1HW = self._ground(scores, ground_T if own_T is None else ground_T & ~own_T)
+        slot_B111 = new_BT[:, target, None, None, None]
+        probs_BKHW.scatter_(1, slot_B111.expand_as(ground_B1HW), ground_B1HW)
         return replace(scores, probs_BKHW=probs_BKHW, selection=new)
+
+    def _ground(self, scores: Scores, ground_T: Tensor) -> Tensor:
+        """Scores (B, 1, H, W) of the background, from the categories that stand for it."""
+        selection, probs_BKHW = scores.selection, scores.probs_BKHW
+        absent_BK11 = ~(selection.gather(ground_T) & selection.valid_BK)[:, :, None, None]
+        ground_B1HW = torch.zeros_like(probs_BKHW[:, :1])
+        at_once = rows_at_once(1, probs_BKHW, probs_BKHW[:, 0].numel())
+        for map_BkHW, absent_Bk11 in zip(
+            probs_BKHW.split(at_once, 1), absent_BK11.split(at_once, 1), strict=True
+        ):
+            map_B1HW = map_BkHW.masked_fill(absent_Bk11, 0.0).amax(1, keepdim=True)
+            torch.maximum(ground_B1HW, map_B1HW, out=ground_B1HW)
+        return ground_B1HW.clamp_(min=self.threshold)
 
     def _places(self, vocabulary: Vocabulary) -> tuple[int | None, Tensor]:
         """Index of the background, and (T,) which categories stand for it, itself included."""

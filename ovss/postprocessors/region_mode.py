@@ -79,13 +79,22 @@ class RegionMode(PostProcessor):
             index_K, valid_K = (
                 x[image] for x in (scores.selection.index_BK, scores.selection.valid_BK)
             )
-            category_K = scores.text.category_T.to(index_K.device)[index_K]
-            _exchange(probs_BKHW[image], region_HW, count, category_K, valid_K)
+            category_T = scores.text.category_T.to(index_K.device)
+            _exchange(
+                probs_BKHW[image],
+                region_HW,
+                count,
+                category_T[index_K],
+                valid_K,
+                category_T.shape[0],
+            )
         return replace(scores, probs_BKHW=probs_BKHW)
 
     def _regions(self, proposals: Proposals, size: tuple[int, int]) -> tuple[Tensor, int]:
         """Region (H, W) of each pixel of one image, -1 for none, and the number of regions."""
-        logits_QHW = proposals.mask_BQhw[0][proposals.valid_BQ[0]]
+        # an invalid proposal covers nothing; leaving it out would need its number on the host
+        absent_Q11 = ~proposals.valid_BQ[0, :, None, None]
+        logits_QHW = proposals.mask_BQhw[0].masked_fill(absent_Q11, -torch.inf)
         if proposals.padding is not None:
             height, width = (
                 round(side * own / whole)
@@ -122,7 +131,12 @@ def _no_features(canvas_B3YX: Tensor) -> ImageFeatures:
 
 
 def _exchange(
-    probs_KHW: Tensor, region_HW: Tensor, count: int, category_K: Tensor, valid_K: Tensor
+    probs_KHW: Tensor,
+    region_HW: Tensor,
+    count: int,
+    category_K: Tensor,
+    valid_K: Tensor,
+    categories: int,
 ) -> None:
     """Exchanges, in place, each pixel's best score with that of its region's category.
 
@@ -132,15 +146,16 @@ def _exchange(
         count: number of regions R.
         category_K: category of each slot.
         valid_K: False for padding slots.
+        categories: number of categories.
     """
     kept = len(probs_KHW)
     best_N = probs_KHW.masked_fill(~valid_K[:, None, None], -torch.inf).max(0).indices.flatten()
     region_N = torch.where(region_HW < 0, count, region_HW).flatten()  # one more: no region
     values_KN = probs_KHW.flatten(1)
-    votes_RK = torch.bincount(region_N * kept + best_N, minlength=(count + 1) * kept)
+    votes_RK = best_N.new_zeros((count + 1) * kept)
+    votes_RK.scatter_add_(0, region_N * kept + best_N, torch.ones_like(best_N))
     votes_RK = votes_RK.view(count + 1, kept)
     sum_RK = values_KN.new_zeros(count + 1, kept).index_add_(0, region_N, values_KN.T)
-    categories = int(category_K.max()) + 1
     mode_R = _most(*(x.new_zeros(count + 1, categories).index_add_(1, category_K, x)
                      for x in (votes_RK, sum_RK)))  # fmt: skip
     # Of the names of the category, the one with the most pixels; one at least wins a pixel.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -63,6 +64,7 @@ class SuperpixelProposer(Proposer):
     def _masks(self, image_3HW: Tensor) -> Tensor:
         """Masks (Q, H, W) of the superpixels of one image."""
         rgb_HW3 = image_3HW.permute(1, 2, 0).double().cpu().numpy() / 255
-        part_HW = self.slic(rgb_HW3, n_segments=self.regions, start_label=0, **self.options)
-        part_HW = torch.from_numpy(part_HW).to(image_3HW.device)
-        return part_HW == part_HW.unique()[:, None, None]
+        part = self.slic(rgb_HW3, n_segments=self.regions, start_label=0, **self.options)
+        numbers, place = np.unique(part, return_inverse=True)
+        place_HW = torch.from_numpy(place.reshape(part.shape)).to(image_3HW.device)
+        return place_HW == torch.arange(len(numbers), device=place_HW.device)[:, None, None]

@@ -18,6 +18,7 @@ from ovss.io.option_values import check_range
 from ovss.layers.guided import map_chunks
 from ovss.layers.linear import Linear
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.structures import Alignment, Masks
 
 
@@ -74,7 +75,7 @@ def add_guidance(
         )
     decoder.cost_dim, decoder.joint_dim = cost_dim, joint_dim
     decoder.level_dims = tuple(level_dims)
-    decoder.embed = nn.Conv2d(cost_dim, dim, 7, padding=3)
+    decoder.embed = WideConv2d(cost_dim, dim, 7)
     decoder.appearance = nn.Conv2d(joint_dim, guide_dim, 3, padding=1)
     decoder.text = Linear(joint_dim, guide_dim)
     decoder.guides = nn.ModuleList(
@@ -123,7 +124,7 @@ def decode_volume(
         stage.offset(guide(level_Bchw, level_Bchw.shape[-1] // width))
         for stage, guide, level_Bchw in zip(decoder.stages, decoder.guides, image.levels)
     ]
-    count_B = selection.valid_BK.sum(1).tolist()
+    count_B = list(selection.counts)
     cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
     text_BKPC = selection.gather(aligned.text.embeds_TPC)
     text_images = selection.pack(_text_guidance(decoder, text_BKPC)).split(count_B)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
+from ovss.layers.chunks import pair_groups
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
 from ovss.ops import resize
 from ovss.registry import DECODERS
@@ -31,20 +33,25 @@ ATTN_MODES = ("rows", "cls", "bias")
 
 @dataclass(frozen=True)
 class Plan:
-    """Guidance of one image for one stage, computed once and used by all its categories."""
+    """Guidance for one stage, computed once for each image and used by all its categories."""
 
     steps: list[Step]
-    offset_chw: Tensor
+    offset_Bchw: Tensor
     kernel: Tensor
+
+    def of(self, images: slice | Tensor) -> Plan:
+        """Guidance for some pairs, see `PairGroup.images`."""
+        steps = [step.of(images) for step in self.steps]
+        return Plan(steps, self.offset_Bchw[images], self.kernel)
 
 
 @DECODERS.register_module()
 class SpatialDecoder(Decoder):
     """Stages of window attention and guided upsampling, each of which doubles the resolution.
 
-    Images are processed one at a time with their valid categories only. Guidance is computed once
-    per image and never copied per category. Without gradients, at most `chunk` categories are
-    processed at a time.
+    Only the valid (image, category) pairs are processed. On a CPU images are processed one at a
+    time, guidance is never copied per category, and without gradients at most `chunk` categories
+    are processed at a time. On other devices the pairs of all images are one batch.
 
     Args:
         level_dims: channels of the encoder's tapped levels, shallow first; stage l uses level l.
@@ -142,7 +149,8 @@ class SpatialDecoder(Decoder):
         self.level_dims = tuple(level_dims) if levels else None
         self.needs_attention = attention and not by_class
         self.class_attention_dim = attn_channels if by_class else None
-        self.attn_detach, self.detach_levels, self.chunk = attn_detach, detach_levels, chunk
+        self.attn_detach, self.detach_levels = attn_detach, detach_levels
+        self.chunk, self.expand = chunk, expand
 
         concatenated = attention and attn_mode != "bias"
         guide_dim = levels * guide_dims[0] + concatenated * guide_dims[1]
@@ -186,32 +194,41 @@ class SpatialDecoder(Decoder):
         """
         selection = aligned.selection
         plans = self._plans(aligned.features)
-        count_B = selection.valid_BK.sum(1).tolist()
-        cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
-        raw_images: list[Tensor | None] | tuple[Tensor, ...] = [None] * len(count_B)
+        pairs, raw_NPhw = selection.pairs, None
         if self.cost_skip is not None:
             if aligned.raw_BKPhw is None:
                 raise ValueError(
                     f"{_NAME} expects plain cosines (raw_BKPhw), but the head did not produce "
                     "them. Use TextGuidedHead, or remove 'cost' from sources."
                 )
-            raw_images = selection.pack(aligned.raw_BKPhw).split(count_B)
-        logits_N = torch.cat(
-            [
-                self._one_image(cost_KDhw, raw_KPhw, [stage[i] for stage in plans])
-                for i, (cost_KDhw, raw_KPhw) in enumerate(zip(cost_images, raw_images))
-            ]
-        )
-        return Masks(selection.unpack(logits_N), selection)
+            raw_NPhw = pairs.pack(aligned.raw_BKPhw)
+        cost_NDhw, logits = pairs.pack(aligned.cost_BKDhw), []
+        cells = cost_NDhw.shape[-2] * cost_NDhw.shape[-1]
+        for group in pair_groups(pairs, self.chunk, cost_NDhw, cells * self._numbers_of_cell()):
+            raw_nPhw = None if raw_NPhw is None else raw_NPhw[group.rows]
+            chosen = [plan.of(group.images) for plan in plans]
+            logits.append(self._maps(cost_NDhw[group.rows], raw_nPhw, chosen))
+        return Masks(pairs.unpack(torch.cat(logits)), selection)
 
-    def _plans(self, image: ImageFeatures) -> list[list[Plan]]:
-        """Guidance of each stage, and within a stage of each image."""
+    def _numbers_of_cell(self) -> int:
+        """Numbers in the largest intermediate result of a pair, for each cell of the grid."""
+        dims = [self.cost_dim, *(stage.conv1.out_channels for stage in self.stages)]
+        return max(
+            (
+                max(self.expand * dim, 4 * out) << (2 * i)
+                for i, (dim, out) in enumerate(pairwise(dims))
+            ),
+            default=self.cost_dim,
+        )
+
+    def _plans(self, image: ImageFeatures) -> list[Plan]:
+        """Guidance of each stage."""
         batch, height, width = len(image.dense_BChw), *image.dense_BChw.shape[-2:]
         levels = [x.detach() if self.detach_levels else x for x in image.levels]
         plans = []
         for index, stage in enumerate(self.stages):
             size = (height << index, width << index)
-            steps: list[list[Step]] = [[] for _ in range(batch)]
+            steps: list[Step] = []
             if self.enhance:
                 guide_Bhwc = self._guide(index, image, levels, size)
                 near_BNN = None
@@ -223,7 +240,7 @@ class SpatialDecoder(Decoder):
             if self.level_skips:
                 offset_Bchw = offset_Bchw + stage.offset(self.level_skips[index](levels[index]))
             offset_Bchw = offset_Bchw.contiguous(memory_format=torch.channels_last)
-            plans.append([Plan(step, offset, kernel) for step, offset in zip(steps, offset_Bchw)])
+            plans.append(Plan(steps, offset_Bchw, kernel))
         return plans
 
     def _guide(
@@ -238,14 +255,8 @@ class SpatialDecoder(Decoder):
             return image.dense_BChw.new_zeros(len(image.dense_BChw), 1, 1, 0)
         return resize(torch.cat(parts, dim=1), size).permute(0, 2, 3, 1)
 
-    def _one_image(self, cost_KDhw: Tensor, raw_KPhw: Tensor | None, plans: list[Plan]) -> Tensor:
-        """Decodes one image's valid categories: (K, D, h, w) -> (K, H, W)."""
-        size = len(cost_KDhw) if torch.is_grad_enabled() else self.chunk
-        costs = cost_KDhw.split(size)
-        raws = [None] * len(costs) if raw_KPhw is None else raw_KPhw.split(size)
-        return torch.cat([self._maps(*part, plans) for part in zip(costs, raws)])
-
     def _maps(self, x_Kchw: Tensor, raw_KPhw: Tensor | None, plans: list[Plan]) -> Tensor:
+        """Decodes some pairs: (K, D, h, w) -> (K, H, W)."""
         skips: list[Tensor] | list[None] = [None] * len(plans)
         if self.cost_skip is not None and raw_KPhw is not None:
             skips = self.cost_skip(raw_KPhw)
@@ -253,5 +264,5 @@ class SpatialDecoder(Decoder):
             if self.enhance:
                 x_Khwc = x_Kchw.permute(0, 2, 3, 1)
                 x_Kchw = self.enhance[index](x_Khwc, plan.steps).permute(0, 3, 1, 2)
-            x_Kchw = self.stages[index](x_Kchw, plan.offset_chw, skip_Kchw, plan.kernel)
+            x_Kchw = self.stages[index](x_Kchw, plan.offset_Bchw, skip_Kchw, plan.kernel)
         return self.head(x_Kchw).squeeze(1)

@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import AlignmentHead
+from ovss.layers.chunks import pair_groups, rows_at_once
 from ovss.layers.guided import map_chunks
 from ovss.layers.linear import Linear, linear
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.registry import HEADS
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 
@@ -112,8 +114,8 @@ class TextGuidedHead(AlignmentHead):
         self.num_templates = num_templates
         self.cross_input = one_of(_NAME, "cross_input", cross_input, ("raw", "l2_sqrt_d"))
         self_axis = one_of(_NAME, "self_axis", self_axis, ("spatial", "class", "both"))
-        self.chunk = chunk
-        self.embed = nn.Conv2d(num_templates, dim, embed_kernel, padding=embed_kernel // 2)
+        self.chunk, self.expand = chunk, expand
+        self.embed = WideConv2d(num_templates, dim, embed_kernel)
         self.guidance: TextGuidance | None = None
         self.cross = nn.ModuleList()
         if cross_attention:
@@ -161,20 +163,16 @@ class TextGuidedHead(AlignmentHead):
         shared_BNd = self._cells(image, text_BKPC, selection)
         unit_BCN = F.normalize(image.dense_BChw.flatten(2), dim=1)
         grid = tuple(image.dense_BChw.shape[-2:])
-        count_B = selection.valid_BK.sum(1).tolist()
-        raw, cost = [], []
-        for i, text_KPC in enumerate(selection.pack(text_BKPC).split(count_B)):
-            raw_MN = linear(text_KPC.flatten(0, 1), unit_BCN[i].t())
-            raw.append(raw_MN.unflatten(1, grid).unflatten(0, text_KPC.shape[:2]))
-            shared_Nd = None if shared_BNd is None else shared_BNd[i]
-            cost.append(self._one_image(raw[-1], shared_Nd))
-        cost_NDhw, raw_NPhw = torch.cat(cost), torch.cat(raw)
+        # attention between the categories of an image must not see padding slots
+        pairs = selection if len(self.classes) else selection.pairs
+        raw_MPhw = _cosines(text_BKPC, unit_BCN, pairs).unflatten(2, grid)
+        cost_MDhw = self._refined(raw_MPhw, shared_BNd, pairs)
         return Alignment(
-            cost_BKDhw=selection.unpack(cost_NDhw),
+            cost_BKDhw=pairs.unpack(cost_MDhw),
             features=image,
             text=text,
             selection=selection,
-            raw_BKPhw=selection.unpack(raw_NPhw),
+            raw_BKPhw=pairs.unpack(raw_MPhw),
         )
 
     def _cells(
@@ -200,30 +198,61 @@ class TextGuidedHead(AlignmentHead):
             cells_BNC = block(cells_BNC, guide_BKG, allowed_B11K)
         return self.shrink(cells_BNC)
 
-    def _one_image(self, raw_KPhw: Tensor, shared_Nd: Tensor | None) -> Tensor:
-        """Refines the cosines of one image's valid categories: (K, P, h, w) -> (K, d, h, w)."""
-        spatial = [(block, block.offsets(shared_Nd)) for block in self.spatial]
-
-        def maps(raw_kPhw: Tensor) -> Tensor:
-            x_kNd = self.embed(raw_kPhw).flatten(2).transpose(1, 2)
+    def _refined(self, raw_MPhw: Tensor, shared_BNd: Tensor | None, pairs: Selection) -> Tensor:
+        """Refines the cosines of the M valid pairs of a batch: (M, P, h, w) -> (M, d, h, w)."""
+        spatial = [(block, block.offsets(shared_BNd)) for block in self.spatial]
+        fused = None if self.fuse is None else self.fuse.offset(shared_BNd)
+        grid, out = raw_MPhw.shape[-2:], []
+        row = grid.numel() * max(self.raw_dim, self.expand * self.cost_dim)
+        for group in pair_groups(pairs, self.chunk, raw_MPhw, row):
+            x_mNd = self.embed(raw_MPhw[group.rows]).flatten(2).transpose(1, 2)
             if self.fuse is not None:
-                return x_kNd + self.fuse(x_kNd, self.fuse.offset(shared_Nd))
-            for block, offsets in spatial:
-                x_kNd = block(x_kNd, offsets)
-            return x_kNd
+                x_mNd = x_mNd + self.fuse(x_mNd, fused[group.images])
+            for block, (qkv_BNd, join_BNd) in spatial:
+                join_mNd = None if join_BNd is None else join_BNd[group.images]
+                x_mNd = block(x_mNd, (qkv_BNd[group.images], join_mNd))
+            out.append(x_mNd)
+        x_MNd = torch.cat(out)
+        if len(self.classes):
+            x_MNd = torch.cat(
+                [
+                    self._between_categories(x_KNd, shared_Nd)
+                    for x_KNd, shared_Nd in zip(
+                        x_MNd.split(list(pairs.counts)), shared_BNd, strict=True
+                    )
+                ]
+            )
+        return x_MNd.transpose(1, 2).unflatten(2, grid)
 
-        x_KNd = map_chunks(maps, raw_KPhw, self.chunk)
+    def _between_categories(self, x_KNd: Tensor, shared_Nd: Tensor) -> Tensor:
+        """Applies attention among the categories of an image at every cell."""
         for block in self.classes:
-            x_KNd = self._between_categories(block, x_KNd, shared_Nd)
-        return x_KNd.transpose(1, 2).unflatten(2, raw_KPhw.shape[-2:])
+            x_KNd = self._cell_by_cell(block, x_KNd, shared_Nd)
+        return x_KNd
 
-    def _between_categories(self, block: SelfBlock, x_KNd: Tensor, shared_Nd: Tensor) -> Tensor:
-        """Applies attention among the categories at every cell, some cells at a time."""
+    def _cell_by_cell(self, block: SelfBlock, x_KNd: Tensor, shared_Nd: Tensor) -> Tensor:
+        """Applies a block among the categories, some cells at a time."""
         # Each cell carries its shared features as one more row, so that slices stay aligned.
         both = torch.cat([x_KNd.transpose(0, 1), shared_Nd[:, None].to(x_KNd.dtype)], dim=1)
 
         def cells(part_nKd: Tensor) -> Tensor:
             return block(part_nKd[:, :-1], block.offsets(part_nKd[:, -1:]))
 
-        size = max(1, self.chunk * len(both) // len(x_KNd))
-        return map_chunks(cells, both, size).transpose(0, 1)
+        row = x_KNd.shape[0] * max(x_KNd.shape[0], self.expand * self.cost_dim)
+        size = max(1, self.chunk * both.shape[0] // x_KNd.shape[0])
+        return map_chunks(cells, both, rows_at_once(size, both, row)).transpose(0, 1)
+
+
+def _cosines(text_BKPC: Tensor, unit_BCN: Tensor, pairs: Selection) -> Tensor:
+    """Cosines (M, P, N) of the cells with every template of the M valid pairs."""
+    if unit_BCN.device.type not in ("cpu", "meta"):
+        # padding slots cost less than a call for each image
+        volume_BMN = text_BKPC.flatten(1, 2) @ unit_BCN
+        return pairs.pack(volume_BMN.unflatten(1, text_BKPC.shape[1:3]))
+    text_images = pairs.pack(text_BKPC).split(list(pairs.counts))
+    return torch.cat(
+        [
+            linear(text_KPC.flatten(0, 1), unit_CN.t()).unflatten(0, text_KPC.shape[:2])
+            for text_KPC, unit_CN in zip(text_images, unit_BCN, strict=True)
+        ]
+    )

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovss.layers.chunks import rows_at_once
 from ovss.layers.linear import linear
 from ovss.structures import ImageFeatures, TextFeatures
 
@@ -59,8 +60,10 @@ class CellScores:
 
     def logits(self) -> Iterator[tuple[slice, Tensor]]:
         """Yields chunks of the vocabulary with their logits (B, N, t)."""
-        for start in range(0, len(self.rows_TC), self.chunk):
-            part = slice(start, min(start + self.chunk, len(self.rows_TC)))
+        row = self.cells_BNC.shape[0] * self.cells_BNC.shape[1]
+        chunk, count = rows_at_once(self.chunk, self.cells_BNC, row), self.rows_TC.shape[0]
+        for start in range(0, count, chunk):
+            part = slice(start, min(start + chunk, count))
             yield part, linear(self.cells_BNC, self.rows_TC[part])
 
     def normaliser(self) -> Tensor:

@@ -14,11 +14,24 @@ _LEAST_ATTENTION = 1e-8
 
 @dataclass(frozen=True)
 class Step:
-    """Inputs of one block for one image, computed once and used by all its categories."""
+    """Inputs of one block, computed once for each image and used by all its categories.
 
-    offset_hwc: Tensor
+    Args:
+        offset_Bhwc: guidance part of queries and keys.
+        grid: partition into windows.
+        mask: bias on the attention logits (1 or B, windows * heads, L, L); None for none.
+    """
+
+    offset_Bhwc: Tensor
     grid: WindowGrid
     mask: Tensor | None
+
+    def of(self, images: slice | Tensor) -> Step:
+        """Inputs for some pairs, see `PairGroup.images`."""
+        mask = self.mask
+        if mask is not None and mask.shape[0] > 1:
+            mask = mask[images]
+        return Step(self.offset_Bhwc[images], self.grid, mask)
 
 
 class SpatialEnhancement(nn.Module):
@@ -57,8 +70,8 @@ class SpatialEnhancement(nn.Module):
 
     def steps(
         self, size: tuple[int, int], guide_Bhwc: Tensor, attention_BNN: Tensor | None
-    ) -> list[list[Step]]:
-        """Prepares the inputs of both blocks for each image.
+    ) -> list[Step]:
+        """Prepares the inputs of both blocks.
 
         Args:
             size: (h, w) of the maps.
@@ -67,7 +80,7 @@ class SpatialEnhancement(nn.Module):
         """
         if self.guide_norm is not None:
             guide_Bhwc = self.guide_norm(guide_Bhwc)
-        image_steps: list[list[Step]] = [[] for _ in guide_Bhwc]
+        steps = []
         for index, (block, shift) in enumerate(zip(self.blocks, (0, self.window // 2))):
             grid = WindowGrid.of(*size, self.window, shift)
             offset_Bhwc = block.attention.offset(guide_Bhwc)
@@ -76,21 +89,20 @@ class SpatialEnhancement(nn.Module):
             mask = None
             if has_bias or offset_Bhwc.device.type != "cpu":
                 mask = _sum(grid.mask(self.heads, offset_Bhwc), self._position(index, grid))
-            for i, steps in enumerate(image_steps):
-                image_mask = mask
-                if self.affinity_scale is not None and attention_BNN is not None:
-                    near_MLL = attention_BNN[i][_pairs(grid, attention_BNN.shape[-1])]
-                    log_M1LL = near_MLL.clamp(min=_LEAST_ATTENTION).log()[:, None]
-                    scale_H11 = self.affinity_scale[index][:, None, None]
-                    image_mask = _sum(image_mask, (log_M1LL * scale_H11).flatten(0, 1)[None])
-                steps.append(Step(offset_Bhwc[i], grid, image_mask))
-        return image_steps
+            if self.affinity_scale is not None and attention_BNN is not None:
+                query_ML1, key_M1L = _pairs(grid, attention_BNN.shape[-1], offset_Bhwc.device)
+                near_BMLL = attention_BNN[:, query_ML1, key_M1L]
+                log_BM1LL = near_BMLL.clamp(min=_LEAST_ATTENTION).log()[:, :, None]
+                scale_H11 = self.affinity_scale[index][:, None, None]
+                mask = _sum(mask, (log_BM1LL * scale_H11).flatten(1, 2))
+            steps.append(Step(offset_Bhwc, grid, mask))
+        return steps
 
-    def forward(self, x_Khwc: Tensor, steps: list[Step]) -> Tensor:
-        """Applies both blocks to the maps of one image, with the steps of this image."""
+    def forward(self, x_Nhwc: Tensor, steps: list[Step]) -> Tensor:
+        """Applies both blocks to maps, with the steps of their images."""
         for block, step in zip(self.blocks, steps):
-            x_Khwc = block(x_Khwc, step.offset_hwc, step.grid, step.mask)
-        return x_Khwc
+            x_Nhwc = block(x_Nhwc, step.offset_Bhwc, step.grid, step.mask)
+        return x_Nhwc
 
     def _position(self, index: int, grid: WindowGrid) -> Tensor | None:
         """Bias (1, windows * heads, L, L) by displacement."""
@@ -113,15 +125,17 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return one + other
 
 
-def _pairs(grid: WindowGrid, cells: int) -> tuple[Tensor, Tensor]:
-    """Indices (M, L, L) into a (cells, cells) attention for the pairs within each window.
+def _pairs(grid: WindowGrid, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Indices (M, L, 1) and (M, 1, L) into a (cells, cells) attention, of pairs within a window.
 
     Maps are finer than the feature grid by a whole factor, so each of their cells lies in exactly
     one cell of the feature grid.
     """
     factor = round((grid.height * grid.width / cells) ** 0.5)
     width = grid.width // factor
-    row_h, column_w = (torch.arange(side) // factor for side in (grid.height, grid.width))
+    row_h, column_w = (
+        torch.arange(side, device=device) // factor for side in (grid.height, grid.width)
+    )
     cell_hw = (row_h[:, None] * width + column_w[None]).float()
     cell_ML = grid.split(cell_hw[None, :, :, None], 1)[0, :, :, 0].long()
     return cell_ML[:, :, None], cell_ML[:, None, :]

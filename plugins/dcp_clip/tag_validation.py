@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ovss.interfaces import PostProcessor
 from ovss.io.excerpts import excerpt
-from ovss.layers.regions import Region, find_regions
-from ovss.ops import region_pool
 from ovss.registry import POSTPROCESSORS
-from ovss.structures import (
-    ImageFeatures,
-    Scores,
-    Selection,
-    TextFeatures,
-    Vocabulary,
-    split_synonyms,
-)
+from ovss.structures import Scores, split_synonyms
 from ovss.vocabularies import load_names
 
 from .options import at_least, one_of
+from .verdicts import RegionJudge, move_regions
 
 _NAME = "TagValidation"
 
@@ -102,8 +91,19 @@ class TagValidation(PostProcessor):
                 f"{_NAME} expects class names, but the text features have none. "
                 "Set TextFeatures.vocabulary."
             )
-        regions = list(self._regions(scores, scores.text.vocabulary))
-        moves = self._moves(regions, scores, scores.features, scores.text) if regions else []
+        judge = RegionJudge(scores, self.pool == "prob_weighted", self.candidates == "selected")
+        names = scores.text.vocabulary.names
+        unseen = [not self._is_seen(name) for name in names]
+        if self.region == "component":
+            verdicts = judge.components(self.min_area, unseen)
+        else:
+            verdicts = judge.classes()
+        moves = [
+            verdict
+            for verdict in verdicts
+            if verdict.area and verdict.area >= self.min_area * judge.pixels
+            if unseen[verdict.category] and verdict.better >= self.k
+        ]
         return move_regions(scores, moves) if moves else scores
 
     def _keys(self, name: str) -> tuple[str, ...]:
@@ -113,73 +113,3 @@ class TagValidation(PostProcessor):
 
     def _is_seen(self, name: str) -> bool:
         return not self.seen.isdisjoint(self._keys(name))
-
-    def _regions(self, scores: Scores, vocabulary: Vocabulary) -> Iterator[Region]:
-        """Yields the regions of unseen categories."""
-        return find_regions(
-            scores.labels_BHW(),
-            self.min_area,
-            self.region == "component",
-            lambda category: not self._is_seen(vocabulary.names[category]),
-        )
-
-    def _moves(
-        self, regions: list[Region], scores: Scores, image: ImageFeatures, text: TextFeatures
-    ) -> list[tuple[Region, int]]:
-        """Regions that change, and their new categories."""
-        unit_TC = F.normalize(text.mean_TC, dim=1)
-        kept_BT = scores.selection.mask()
-        moves = []
-        for region in regions:
-            dense_1Chw = image.dense_BChw[region.batch_index : region.batch_index + 1].float()
-            pooled_C = region_pool(dense_1Chw, self._weights(region, scores))[0, 0]
-            cosine_T = unit_TC @ F.normalize(pooled_C, dim=0)
-            if self.candidates == "selected":
-                cosine_T = cosine_T.masked_fill(~kept_BT[region.batch_index], -torch.inf)
-            better = int((cosine_T > cosine_T[region.category]).sum())
-            if better >= self.k:
-                moves.append((region, int(cosine_T.argmax())))
-        return moves
-
-    def _weights(self, region: Region, scores: Scores) -> Tensor:
-        """Weights (1, 1, H, W) of the pixels of a region."""
-        weight_HW = region.mask_HW.float()
-        if self.pool == "prob_weighted":
-            slot = slots_by_category(scores.selection, region.batch_index)[region.category]
-            weight_HW = weight_HW * scores.probs_BKHW[region.batch_index, slot].float()
-        return weight_HW[None, None]
-
-
-def slots_by_category(selection: Selection, image: int) -> dict[int, int]:
-    """Slot of each kept category of one image."""
-    valid = selection.valid_BK[image].nonzero()[:, 0].tolist()
-    index_K = selection.index_BK[image].tolist()
-    return {index_K[slot]: slot for slot in valid}
-
-
-def move_regions(scores: Scores, moves: list[tuple[Region, int]]) -> Scores:
-    """Moves the scores of each region to the map of another category, which is created if missing.
-
-    Args:
-        scores: scores to start from, left unchanged.
-        moves: regions and their new categories.
-    """
-    old = scores.selection
-    keep_BT = old.mask()
-    for region, target in moves:
-        keep_BT[region.batch_index, target] = True
-    new = Selection.from_mask(keep_BT, old.scores_BT)
-    shape = (*new.index_BK.shape, *scores.probs_BKHW.shape[2:])
-    probs_BKHW = scores.probs_BKHW.new_zeros(shape)
-    for image in range(old.batch):
-        slots = slots_by_category(new, image)
-        for category, slot in slots_by_category(old, image).items():
-            probs_BKHW[image, slots[category]] = scores.probs_BKHW[image, slot]
-    for region, target in moves:
-        slots = slots_by_category(new, region.batch_index)
-        source_HW = probs_BKHW[region.batch_index, slots[region.category]]
-        target_HW = probs_BKHW[region.batch_index, slots[target]]
-        higher_HW = torch.maximum(source_HW, target_HW)
-        target_HW.copy_(torch.where(region.mask_HW, higher_HW, target_HW))
-        source_HW.masked_fill_(region.mask_HW, 0.0)
-    return replace(scores, probs_BKHW=probs_BKHW, selection=new)

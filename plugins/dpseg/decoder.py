@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
 from ovss.layers.guided import map_chunks
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
@@ -94,7 +95,7 @@ class CVGDecoder(Decoder):
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.text_level_dims = self.level_dims if any(visual_guides) else None
         self.pool, self.chunk, self.detach_levels = tuple(pool), chunk, detach_levels
-        self.embed = nn.Conv2d(cost_dim, dim, embed_kernel, padding=embed_kernel // 2)
+        self.embed = WideConv2d(cost_dim, dim, embed_kernel)
         self.level_guides, self.visual_guides = nn.ModuleList(), nn.ModuleList()
         self.stages, self.aux_heads = nn.ModuleList(), nn.ModuleList()
         for level, guide, visual, out in zip(
@@ -128,7 +129,7 @@ class CVGDecoder(Decoder):
         selection = aligned.selection
         levels = self._levels(aligned.features)
         plans = self._plans(aligned.features, levels)
-        count_B = selection.valid_BK.sum(1).tolist()
+        count_B = list(selection.counts)
         rows = selection.category_N.split(count_B)
         maps, aux = [], []
         for i, cost_KPhw in enumerate(selection.pack(aligned.cost_BKDhw).split(count_B)):

@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import resample_abs_pos_embed_nhwc
-from timm.models.vision_transformer_sam import get_decomposed_rel_pos_bias
 from torch import Tensor
 
 from ovss.encoders.vision_model import VisionModel
@@ -80,6 +78,8 @@ def merged_attention(
 
 def _last_input(trunk: Any, pixels_13HW: Tensor) -> Tensor:
     """Input (1, h, w, D) of the last block."""
+    from timm.layers import resample_abs_pos_embed_nhwc
+
     tokens_1hwD = trunk.patch_embed(pixels_13HW)
     if trunk.pos_embed is not None:
         size = list(tokens_1hwD.shape[1:3])
@@ -103,6 +103,8 @@ def _attention(
     attention: Any, query_HNd: Tensor, key_HNd: Tensor, valid_N: Tensor, grid: tuple[int, int]
 ) -> Iterator[Tensor]:
     """Attention weights (N, N) between valid cells, head by head; the softmax sees all cells."""
+    from timm.models.vision_transformer_sam import get_decomposed_rel_pos_bias
+
     for query_Nd, key_Nd in zip(query_HNd, key_HNd, strict=True):
         logit_NM = attention.scale * query_Nd[valid_N] @ key_Nd.T
         if attention.use_rel_pos:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
 from ovss.layers.guided import map_chunks
+from ovss.layers.wide_convolution import WideConv2d
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
@@ -89,7 +90,7 @@ class GradualDecoder(Decoder):
             )
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.pool, self.top_k, self.chunk = tuple(pool), top_k, chunk
-        self.embed = nn.Conv2d(cost_dim, dim, 7, padding=3)
+        self.embed = WideConv2d(cost_dim, dim, 7)
         self.level_guides = nn.ModuleList(
             nn.Conv2d(level, guide, 3, padding=1)
             for level, guide in zip(reversed(level_dims), guides)
@@ -112,7 +113,7 @@ class GradualDecoder(Decoder):
         """
         selection = aligned.selection
         plans = self._plans(aligned.features)
-        count_B = selection.valid_BK.sum(1).tolist()
+        count_B = list(selection.counts)
         cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
         maps, aux, kept = zip(
             *(
@@ -121,7 +122,9 @@ class GradualDecoder(Decoder):
             )
         )
         if any(map(self._rejects, cost_images)):
-            selection, _ = selection.narrow(selection.unpack(torch.cat(kept), fill=False))
+            counts_B = [len(each) for each in maps]
+            kept_BK = selection.unpack(torch.cat(kept), fill=False)
+            selection, _ = selection.narrow(kept_BK, counts_B)
         aux_outputs = (selection.unpack(torch.cat(each)) for each in zip(*aux))
         return Masks(selection.unpack(torch.cat(maps)), selection, tuple(aux_outputs))
 
@@ -154,23 +157,23 @@ class GradualDecoder(Decoder):
             Maps of the surviving categories, auxiliary maps (in training), and a (K,) mask of the
             survivors.
         """
-        kept_K = torch.ones(len(cost_KPhw), dtype=torch.bool, device=cost_KPhw.device)
-        rejects = self._rejects(cost_KPhw)
+        count, rejects = len(cost_KPhw), self._rejects(cost_KPhw)
+        left_N = torch.arange(count, device=cost_KPhw.device)
         if rejects:
             first = EmbeddedHead(self.embed, self.aux_heads[0])
-            keep_K = best_somewhere(map_chunks(first, cost_KPhw, self.chunk), self.top_k)
-            cost_KPhw, kept_K = cost_KPhw[keep_K], keep_K
+            left_N = best_somewhere(map_chunks(first, cost_KPhw, self.chunk), self.top_k)
+            cost_KPhw = cost_KPhw[left_N]
         x_Khwc = map_chunks(lambda x: _channels_last(self.embed(x)), cost_KPhw, self.chunk)
         aux: list[Tensor] = []
         for index, plan in enumerate(plans):
             if self.training:
                 aux.append(self._aux(index, x_Khwc.detach()))
             elif rejects and index:
-                keep_K = best_somewhere(self._aux(index, x_Khwc), self.top_k)
-                cost_KPhw, x_Khwc = cost_KPhw[keep_K], x_Khwc[keep_K]
-                kept_K = kept_K.masked_scatter(kept_K, keep_K)
+                keep_N = best_somewhere(self._aux(index, x_Khwc), self.top_k)
+                cost_KPhw, x_Khwc, left_N = cost_KPhw[keep_N], x_Khwc[keep_N], left_N[keep_N]
             x_Khwc = self._stage(index, x_Khwc, cost_KPhw, plan)
-        return x_Khwc, aux, kept_K
+        kept_K = torch.zeros(count, dtype=torch.bool, device=left_N.device)
+        return x_Khwc, aux, kept_K.index_fill_(0, left_N, True)
 
     def _aux(self, index: int, x_Khwc: Tensor) -> Tensor:
         """Auxiliary logits (K, h, w) of a stage's input."""

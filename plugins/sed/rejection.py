@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 
 def best_somewhere(logits_Khw: Tensor, k: int) -> Tensor:
-    """Mask (K,) of the categories that are among the best `k` of at least one cell."""
+    """Indices of the categories that are among the best `k` of at least one cell, ascending.
+
+    Their number is read, so that a GPU is waited for once.
+    """
     flat_NK = logits_Khw.flatten(1).T
     best_Nk = flat_NK.topk(min(k, len(logits_Khw)), dim=1).indices
     keep_K = torch.zeros(len(logits_Khw), dtype=torch.bool, device=logits_Khw.device)
-    keep_K[best_Nk.flatten()] = True
-    return keep_K
+    keep_K.index_fill_(0, best_Nk.flatten(), True)
+    return keep_K.nonzero()[:, 0]
 
 
 class EmbeddedHead:

@@ -14,6 +14,7 @@ from ovss.inference import activate, window_origins
 from ovss.interfaces import PostProcessor
 from ovss.io.option_values import check_range
 from ovss.layers.backbones import build_backbone
+from ovss.layers.chunks import DEVICE_NUMBERS
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics
 from ovss.layers.timm_vit import TimmViT
 from ovss.ops import resize
@@ -179,7 +180,7 @@ class LPOSS(PostProcessor):
         return Patches(torch.cat(features), place_N2, windows, grid)
 
     def links(self, patches: Patches) -> Tensor:
-        """Normalised weights between patches, a sparse symmetric (N, N)."""
+        """Normalised weights between patches, a symmetric (N, N), sparse on a CPU."""
         feature_ND, place_N2 = patches.feature_ND, patches.place_N2
         count = len(feature_ND)
         near = min(self.neighbours, count)
@@ -198,6 +199,11 @@ class LPOSS(PostProcessor):
         degree_N = weight_E.new_zeros(count).index_add_(0, both[0], weight_E.repeat(2))
         root_N = degree_N.clamp(min=1e-12).rsqrt()
         weight_E = weight_E.repeat(2) * root_N[both[0]] * root_N[both[1]]
+        if weight_E.device.type != "cpu" and count**2 <= DEVICE_NUMBERS:
+            # a GPU multiplies a matrix of this size faster than it would make a sparse one, whose
+            # number of entries the host must read
+            links_NN = weight_E.new_zeros(count, count)
+            return links_NN.index_put_((both[0], both[1]), weight_E, accumulate=True)
         return torch.sparse_coo_tensor(
             both, weight_E, (count, count), check_invariants=False
         ).coalesce()

@@ -12,6 +12,7 @@ from torch import Tensor
 from ovss.inference import activate
 from ovss.interfaces import PostProcessor
 from ovss.io.option_values import check_range
+from ovss.layers.chunks import rows_at_once
 from ovss.ops import resize
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import Scores
@@ -37,7 +38,7 @@ class PixelPropagation(PostProcessor):
         alpha: share of the neighbours in the result.
         iterations: largest number of steps of the solver.
         tolerance: relative length of the residual at which it stops.
-        chunk: categories at a time.
+        chunk: categories at a time on a CPU; a GPU takes as many as its memory allows.
 
     Raises:
         ValueError: an argument out of range.
@@ -77,7 +78,8 @@ class PixelPropagation(PostProcessor):
         logits_BKYX = resize(log_scores(scores.probs_BKHW), size)
         for logits_KYX, canvas_3YX in zip(logits_BKYX, canvas_B3YX, strict=True):
             weights = self.weights(lab_colours(canvas_3YX))
-            for part_kYX in logits_KYX.split(self.chunk):
+            chunk = rows_at_once(self.chunk, logits_KYX, 4 * logits_KYX[0].numel())
+            for part_kYX in logits_KYX.split(chunk):
                 part_kYX.copy_(self._spread(part_kYX, weights))
         probs_BKYX = activate(logits_BKYX, scores.selection, "softmax")
         return replace(scores, probs_BKHW=probs_BKYX.to(scores.probs_BKHW.dtype))

@@ -250,6 +250,34 @@ def test_fingerprint_reads_everything_only_after_a_change(monkeypatch):
     assert of({"a": tensors["a"].view(50, 300), "b": tensors["b"]}) != first
 
 
+def test_unchanged_weights_are_not_read_and_every_change_is_seen(tiny, folder, made, monkeypatch):
+    from ovss.io import fingerprint
+
+    reads = []
+    plain = fingerprint.checksum
+    monkeypatch.setattr(fingerprint, "checksum", lambda t: reads.append(1) or plain(t))
+    encoder = OpenCLIPEncoder(str(tiny())).eval()
+    embeds(encoder)
+    reads.clear()
+    before = embeds(encoder)
+    assert reads == []
+    state = {name: value.clone() for name, value in encoder.clip.state_dict().items()}
+    changes = {
+        "in place": lambda p: p.add_(1),
+        "all values, behind the counter": lambda p: p.data.copy_(p.data + 1),
+        "other memory": lambda p: setattr(p, "data", p.data + 1),
+    }
+    for name, change in changes.items():
+        with torch.no_grad():
+            change(encoder.clip.get_parameter("ln_final.bias"))
+        assert not torch.equal(embeds(encoder), before), name
+        encoder.clip.load_state_dict(state)
+        assert torch.equal(embeds(encoder), before), name
+    reads.clear()
+    embeds(encoder)
+    assert reads == []
+
+
 def test_an_interrupted_encoding_keeps_its_finished_parts(tiny, folder, made, monkeypatch):
     """The second attempt encodes the missing parts only; the result is that of one piece."""
     encoder = OpenCLIPEncoder(str(tiny())).eval()

@@ -2,7 +2,7 @@
 
 RESULT = ("tests/results/test_result_file.py",)
 ROWS = ("tests/benchmark/test_table.py::test_a_row_that_cannot_have_been_measured_is_refused",)
-LABELLING = ("tests/api/test_labelling.py",)
+LABELLING = ("tests/test_contenders.py",)
 PIECES = ("tests/api/test_pieces.py",)
 RANGES = ("tests/training/test_ranges.py",)
 
@@ -92,24 +92,38 @@ BUGS = [
         tests=("tests/evaluation/test_resumable.py::test_a_changed_part_is_counted_again",),
     ),
     dict(
-        name="the mean of a category bounds the others",
-        file="ovss/api/labelling.py",
-        old="blocks.amin((2, 4))",
-        new="blocks.mean((2, 4))",
+        name="the highest corner of a category bounds the others",
+        file="ovss/inference/contenders.py",
+        old="low_khw = _corners(part_kHW, torch.minimum)",
+        new="low_khw = _corners(part_kHW, torch.maximum)",
         tests=LABELLING,
     ),
     dict(
-        name="the ends of a block bound a bent line",
-        file="ovss/api/labelling.py",
-        old="samples.append(ends_of if wide else",
-        new="samples.append(ends_of if True else",
+        name="a corner has to reach the highest floor around it",
+        file="ovss/inference/contenders.py",
+        old="need_HW = _corners(around_hw[None], torch.minimum)[0]",
+        new="need_HW = _corners(around_hw[None], torch.maximum)[0]",
         tests=LABELLING,
     ),
     dict(
         name="padding excludes categories of an image",
-        file="ovss/api/labelling.py",
-        old="low_khw.masked_fill(invalid_k11, -torch.inf).amax(0)",
-        new="low_khw.amax(0)",
+        file="ovss/inference/contenders.py",
+        old="low_khw = low_khw.masked_fill(~valid_k[:, None, None], -torch.inf)",
+        new="pass",
+        tests=LABELLING,
+    ),
+    dict(
+        name="near ties are settled by the blocks",
+        file="ovss/inference/contenders.py",
+        old="    _settle_ties(probs_KHW, near_K, near_HW, slot_HW, best_HW)\n",
+        new="",
+        tests=LABELLING,
+    ),
+    dict(
+        name="cells between two groups belong to one",
+        file="ovss/inference/contenders.py",
+        old="return torch.maximum(inner.amax(dim + 1), shared.index_select(dim, index))",
+        new="return inner.amax(dim + 1)",
         tests=LABELLING,
     ),
     dict(
@@ -143,8 +157,8 @@ BUGS = [
     dict(
         name="a logit that overflows becomes a probability",
         file="ovss/segmentor.py",
-        old="bool((highest_N < torch.inf).all())",
-        new="bool((highest_N <= torch.inf).all())",
+        old="() if highest_N is None else (highest_N,)",
+        new="()",
         tests=("tests/test_segmentor.py",),
     ),
 ]

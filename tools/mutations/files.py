@@ -50,8 +50,8 @@ BUGS = [
     dict(
         name="an infinite value passes the check",
         file="ovss/io/finite.py",
-        old="return bool(torch.isfinite(total)) or bool(torch.isfinite(x).all())",
-        new="return not bool(torch.isnan(total))",
+        old="return bool(torch.isfinite(_sum(x))) or bool(torch.isfinite(x).all())",
+        new="return not bool(torch.isnan(_sum(x)))",
         tests=("tests/io/test_weight_files.py",),
     ),
     dict(

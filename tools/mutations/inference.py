@@ -42,7 +42,7 @@ BUGS = [
     dict(
         name="logits are averaged over windows that did not keep a category",
         file="ovss/inference/windows.py",
-        old=" and _differ(views, selection)\n",
+        old=" and _differ(batches, selection)\n",
         new=" and False\n",
         tests=VIEWS,
     ),

@@ -101,8 +101,8 @@ BUGS = [
     dict(
         name="SED's survivors are counted from the first head",
         file="plugins/sed/decoder.py",
-        old="kept_K = kept_K.masked_scatter(kept_K, keep_K)",
-        new="kept_K = kept_K.clone()",
+        old="x_Khwc[keep_N], left_N[keep_N]",
+        new="x_Khwc[keep_N], left_N[: keep_N.shape[0]]",
         tests=("tests/plugins/sed/test_sed_oracle.py",),
     ),
     dict(
@@ -150,21 +150,21 @@ BUGS = [
     dict(
         name="validation confirms one rank too many",
         file="plugins/dcp_clip/tag_validation.py",
-        old="if better >= self.k:",
-        new="if better > self.k:",
+        old="verdict.better >= self.k",
+        new="verdict.better > self.k",
         tests=("tests/plugins/dcp_clip/test_dcp_tag_validation.py",),
     ),
     dict(
         name="validation relabels seen categories",
         file="plugins/dcp_clip/tag_validation.py",
-        old="lambda category: not self._is_seen(vocabulary.names[category]),",
-        new="lambda category: True,",
+        old="unseen = [not self._is_seen(name) for name in names]",
+        new="unseen = [True for _ in names]",
         tests=("tests/plugins/dcp_clip/test_dcp_tag_validation.py",),
     ),
     dict(
         name="validation leaves the scores at their old category",
-        file="plugins/dcp_clip/tag_validation.py",
-        old="        source_HW.masked_fill_(region.mask_HW, 0.0)\n",
+        file="plugins/dcp_clip/verdicts.py",
+        old="        probs_KHW[source_1] = source_1HW.masked_fill(move.mask_HW, 0.0)\n",
         new="",
         tests=("tests/plugins/dcp_clip/test_dcp_tag_validation.py",),
     ),
@@ -290,8 +290,8 @@ BUGS = [
     dict(
         name="the batch's images share the guidance of the first",
         file="plugins/dcp_clip/decoder.py",
-        old="self._one_image(cost_KDhw, raw_KPhw, [stage[i] for stage in plans])",
-        new="self._one_image(cost_KDhw, raw_KPhw, [stage[0] for stage in plans])",
+        old="chosen = [plan.of(group.images) for plan in plans]",
+        new="chosen = [plan.of(slice(1)) for plan in plans]",
         tests=("tests/plugins/dcp_clip/test_dcp_decoder.py", "tests/testing/test_laws.py"),
     ),
     dict(

@@ -2,17 +2,17 @@
 
 CACHE = ("tests/encoders/test_text_cache.py",)
 TEXT = ("tests/encoders/test_open_clip_text.py",)
+PREFIXES = ("tests/encoders/test_shared_prefixes.py",)
 
 BUGS = [
     dict(
         name="prompts are averaged before they are normalised",
         file="ovss/encoders/open_clip_text.py",
-        old="""    embeds_NC = F.normalize(
-        _embed_chunks(tower, rules, ids, count_prompts(total, templates), context_MD), dim=-1
-    )
-""",
-        new="    embeds_NC = _embed_chunks(tower, rules, ids, '', context_MD)\n"
-        "    embeds_NC = F.normalize(embeds_NC, dim=-1) if total == len(names) else embeds_NC\n",
+        old="    embeds_PNC = F.normalize(embeds_NC.float(), dim=-1)"
+        ".unflatten(0, (templates, total))\n",
+        new="    embeds_NC = embeds_NC.float()\n"
+        "    embeds_NC = F.normalize(embeds_NC, dim=-1) if total == len(names) else embeds_NC\n"
+        "    embeds_PNC = embeds_NC.unflatten(0, (templates, total))\n",
         tests=TEXT,
     ),
     dict(
@@ -27,7 +27,28 @@ BUGS = [
         file="ovss/encoders/open_clip_text.py",
         old="return embeds_NC.float()[row_N.to(device)]",
         new="return embeds_NC.float()",
-        tests=TEXT,
+        tests=PREFIXES,
+    ),
+    dict(
+        name="embeddings stay in the order of their prefixes",
+        file="ovss/encoders/shared_prefixes.py",
+        old="return torch.cat(parts)[order_N.argsort().to(parts[0].device)]",
+        new="return torch.cat(parts)",
+        tests=PREFIXES,
+    ),
+    dict(
+        name="a token sees the tokens behind it",
+        file="ovss/encoders/shared_prefixes.py",
+        old="return seen.tril(length)",
+        new="return seen",
+        tests=PREFIXES,
+    ),
+    dict(
+        name="the prefix of one template serves all",
+        file="ovss/encoders/shared_prefixes.py",
+        old="groups = [prompts.groups[index] for index in chunk]",
+        new="groups = [prompts.groups[chunk[0]] for index in chunk]",
+        tests=PREFIXES,
     ),
     dict(
         name="names and templates are exchanged",

@@ -41,15 +41,15 @@ BUGS = [
     dict(
         name="narrowing loses the scores",
         file="ovss/selection.py",
-        old="slots.valid_BK, self.num_categories, self.scores_BT)",
-        new="slots.valid_BK, self.num_categories)",
+        old="slots.valid_BK, self.num_categories, self.scores_BT, slots.counts_B",
+        new="slots.valid_BK, self.num_categories, None, slots.counts_B",
         tests=SELECTION,
     ),
     dict(
         name="narrowing brings padding slots back",
         file="ovss/selection.py",
-        old="Selection.from_mask(keep_BK & self.valid_BK)",
-        new="Selection.from_mask(keep_BK)",
+        old="keep_BK, total = keep_BK & self.valid_BK, None",
+        new="total = None",
         tests=SELECTION,
     ),
     dict(
@@ -132,8 +132,8 @@ BUGS = [
     dict(
         name="names that stand for the background do not compete",
         file="ovss/postprocessors/background.py",
-        old="if ground_T[category]:",
-        new="if category == target:",
+        old="~(selection.gather(ground_T) & selection.valid_BK)",
+        new="selection.index_BK != 0",
         tests=("tests/postprocessors/test_background.py",),
     ),
     dict(
@@ -146,15 +146,15 @@ BUGS = [
     dict(
         name="the background takes the sum of its scores",
         file="ovss/postprocessors/background.py",
-        old="torch.maximum(ground_HW, map_HW, out=ground_HW)",
-        new="ground_HW.add_(map_HW)",
+        old="torch.maximum(ground_B1HW, map_B1HW, out=ground_B1HW)",
+        new="ground_B1HW.add_(map_B1HW)",
         tests=("tests/postprocessors/test_background.py",),
     ),
     dict(
         name="the threshold caps the background",
         file="ovss/postprocessors/background.py",
-        old="ground_HW.clamp_(min=self.threshold)",
-        new="ground_HW.clamp_(max=self.threshold)",
+        old="ground_B1HW.clamp_(min=self.threshold)",
+        new="ground_B1HW.clamp_(max=self.threshold)",
         tests=("tests/postprocessors/test_background.py",),
     ),
     dict(

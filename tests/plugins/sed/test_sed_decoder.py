@@ -205,9 +205,9 @@ def test_the_first_head_without_the_embedding(grid):
 
 def test_best_somewhere_is_the_union_over_cells():
     logits = torch.tensor([[9.0, 0, 0], [1, 8, 2], [2, 7, 3], [0, 0, 0]])[:, None]
-    assert best_somewhere(logits, 1).tolist() == [True, True, True, False]
-    assert best_somewhere(logits[:, :, :2], 1).tolist() == [True, True, False, False]
-    assert best_somewhere(logits, 9).all()
+    assert best_somewhere(logits, 1).tolist() == [0, 1, 2]
+    assert best_somewhere(logits[:, :, :2], 1).tolist() == [0, 1]
+    assert best_somewhere(logits, 9).tolist() == [0, 1, 2, 3]
 
 
 @torch.no_grad()

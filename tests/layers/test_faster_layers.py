@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ovss.kernels import attention as attention_kernels
+from ovss.kernels import linear as linear_kernels
 from ovss.layers import attention, linear
 from ovss.layers.guided import mlp, residual
 from ovss.layers.windows import WindowGrid, attend_in_windows
@@ -14,9 +16,8 @@ from ovss.layers.windows import WindowGrid, attend_in_windows
 
 @pytest.fixture(autouse=True)
 def _whatever_the_size(monkeypatch):
-    monkeypatch.setattr(linear, "_WORTH_IT", 0)
-    monkeypatch.setattr(attention, "_LONG", 0)
-    monkeypatch.setattr(attention, "_fused_is_faster", lambda: False)  # on any machine
+    monkeypatch.setattr(linear_kernels, "_WORTH_IT", 0)
+    monkeypatch.setattr(attention_kernels, "_MANY", 0)
 
 
 @pytest.mark.parametrize("part", [slice(0, 16), slice(8, 24), slice(0, 24)])
