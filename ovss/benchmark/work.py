@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ovss.io.option_values import check_range, check_values
+from ovss.kernels import fixed_kernels
 from ovss.models.configs import load_config
 
 from .arguments import parse_method, random_model
@@ -88,13 +89,15 @@ class WorkCount:
 
 
 def count_work(case: WorkCase) -> WorkCount:
-    """Counts a case with random weights and inputs. The counts are the same on every machine.
+    """Counts a case with random weights, random inputs and the kernels of the fixed rule.
+
+    The counts are the same in every run.
 
     Raises:
         FileNotFoundError: an unknown method.
         MissingExtraError: a method that needs a package that is not installed.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), fixed_kernels():
         torch.manual_seed(0)
         return WorkCount(case, _view(case) if case.by_shape else _image(case))
 

@@ -46,7 +46,7 @@ BUGS = [
         tests=("tests/test_segmentor.py", "tests/test_selection.py"),
     ),
     dict(
-        name="a copy to the host is no wait",
+        name="a copy to the host needs no wait",
         file="ovss/testing/stand_in.py",
         old='_note("wait", "a tensor is copied to the host")\n    elif name == "aten::copy_":',
         new='_note("upload", "a tensor is copied to the host")\n    elif name == "aten::copy_":',
