@@ -14,6 +14,7 @@ from ovss.cli.options import PRECISION_NAMES
 from ovss.layers import precision
 from ovss.layers.precision import PRECISIONS, check_precision, computing_in, in_precision
 from ovss.mini_world import MiniWorld
+from ovss.models.configs import list_configs
 from ovss.structures import ImageFeatures
 
 CPU = torch.device("cpu")
@@ -91,3 +92,14 @@ def test_the_result_of_an_evaluation_names_the_precision(tmp_path):
     content = json.loads(out.read_text())
     assert content["run"]["device"]["precision"] == "bfloat16"
     assert "precision='bfloat16'" in content["config"]
+
+
+@pytest.mark.slow
+def test_every_mini_method_computes_in_bfloat16():
+    image_HW3 = MiniWorld("val", "mini_20", size=64, length=1)[0].image
+    minis = sorted(name for name in list_configs() if name.endswith("_mini"))
+    for name in minis:
+        if name.startswith("oracle"):
+            continue  # takes its regions from label maps
+        run = ovss.Inferencer(name, device="cpu", weights=None, precision="bfloat16")
+        assert run(image_HW3, "mini_20").label_map.shape == (64, 64), name
