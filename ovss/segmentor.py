@@ -19,6 +19,7 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from ovss.io.finite import finite_together
+from ovss.kernels.portions import Portions
 
 from .compatibility import check_dimensions
 from .inference import InferenceConfig, Stages, dense_scores, label_map, merged_scores
@@ -108,6 +109,7 @@ class OpenVocabSegmentor(RunnerModel):
         self.prompts = PromptConfig(**(prompts or {}))
         check_arguments(InferenceConfig, dict(inference or {}))
         self.inference = InferenceConfig(**(inference or {}))
+        self.views = Portions(f"views_of_{count_of_parameters(self.encoder)}_parameters")
         check_dimensions(
             encoder=self.encoder,
             head=self.head,
@@ -181,11 +183,12 @@ class OpenVocabSegmentor(RunnerModel):
             return masks
 
         def segment(views_V3HW: Tensor) -> tuple[ImageFeatures, Masks | RegionMasks]:
-            features = self.encoder.encode_image(views_V3HW)
+            with self.views.timed():
+                features = self.encoder.encode_image(views_V3HW)
             return features, decode(features)
 
         stages = stages_of(self.encoder, decode)
-        merged = merged_scores(image_3HW, text, segment, self.inference, stages)
+        merged = merged_scores(image_3HW, text, segment, self.inference, stages, self.views)
         # a sigmoid makes 1 of an infinite logit, so an overflow does not show in the probabilities
         return self.post_processed(merged, image_3HW, torch.stack(highest) if highest else None)
 
@@ -363,6 +366,11 @@ def stages_of(encoder: Encoder, segment: Callable[[ImageFeatures], Masks | Regio
 def default_criterion(decoder: Decoder) -> dict[str, str]:
     """Config of the loss that fits a decoder."""
     return {"type": "set_matching" if decoder.gives is RegionMasks else "bce"}
+
+
+def count_of_parameters(module: nn.Module) -> int:
+    """Number of parameters of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def score_tensors(scores: Scores | RegionScores) -> tuple[Tensor, ...]:

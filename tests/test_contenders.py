@@ -102,7 +102,9 @@ def test_large_maps_are_pruned_image_by_image(monkeypatch):
 def test_few_or_unsuitable_scores_are_resized_as_a_whole():
     assert is_worth_pruning(torch.empty(1, 847, 96, 96), (512, 512))
     assert not is_worth_pruning(torch.empty(1, 6, 24, 24), (96, 96)), "small"
-    assert not is_worth_pruning(torch.empty(1, 847, 512, 512), (512, 512)), "not enlarged"
+    assert is_worth_pruning(torch.empty(1, 847, 640, 640), (512, 683)), "a canvas"
+    assert not is_worth_pruning(torch.empty(1, 847, 512, 512), (512, 512)), "not resized"
+    assert not is_worth_pruning(torch.empty(1, 847, 640, 640), (256, 256)), "made small"
     half = torch.empty(1, 847, 96, 96, dtype=torch.bfloat16)
     assert not is_worth_pruning(half, (512, 512)), "rounded after resizing"
     assert not is_worth_pruning(torch.empty(1, 847, 96, 96, device="meta"), (512, 512))

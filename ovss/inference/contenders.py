@@ -31,9 +31,10 @@ def is_worth_pruning(probs_BKHW: Tensor, size: tuple[int, int]) -> bool:
     # A GPU resizes a thousand maps in less time than it takes to start the work of the blocks.
     if probs_BKHW.device.type != "cpu" or probs_BKHW.dtype not in (torch.float32, torch.float64):
         return False
-    pixels = size[0] * size[1]
-    enlarged = pixels > probs_BKHW.shape[2:].numel() > 0
-    return enlarged and probs_BKHW.shape[1] * pixels > PLAIN
+    pixels, cells = size[0] * size[1], probs_BKHW.shape[2:].numel()
+    # Maps of the requested size need no resizing, and the pixels of small label maps are few.
+    is_resized = tuple(probs_BKHW.shape[2:]) != tuple(size) and 2 * pixels > cells > 0
+    return is_resized and probs_BKHW.shape[1] * pixels > PLAIN
 
 
 def pruned_labels(

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovss.kernels.portions import Portions
 from ovss.layers.current_view import CurrentViews, ViewPlace
 from ovss.layers.scale_views import MapMean, open_starts, resize_aligned, scaled_size
 from ovss.structures import Scores, Selection, TextFeatures
@@ -19,7 +20,11 @@ __all__ = ["multi_scale"]
 
 
 def multi_scale(
-    image_13HW: Tensor, text: TextFeatures, segment: Segment, config: InferenceConfig
+    image_13HW: Tensor,
+    text: TextFeatures,
+    segment: Segment,
+    config: InferenceConfig,
+    portions: Portions | None = None,
 ) -> Scores:
     """Scores of an image at its own size, averaged over scales and mirrored windows.
 
@@ -29,7 +34,7 @@ def multi_scale(
     mean, whole = MapMean(), CurrentViews(image_13HW, ())
     for scale in config.scales:
         canvas_13YX = resize_aligned(image_13HW, scaled_size(size, config.longest_side(scale)))
-        maps_KYX, weight_KYX, selection = _scale_maps(canvas_13YX, segment, config, whole)
+        maps_KYX, weight_KYX, selection = _scale_maps(canvas_13YX, segment, config, whole, portions)
         if weight_KYX.shape[1:] != (1, 1):
             weight_KYX = resize_aligned(weight_KYX[None], size)[0]
         mean.add(resize_aligned(maps_KYX[None], size)[0], weight_KYX, selection)
@@ -40,7 +45,11 @@ def multi_scale(
 
 
 def _scale_maps(
-    canvas_13YX: Tensor, segment: Segment, config: InferenceConfig, whole: CurrentViews
+    canvas_13YX: Tensor,
+    segment: Segment,
+    config: InferenceConfig,
+    whole: CurrentViews,
+    portions: Portions | None,
 ) -> tuple[Tensor, Tensor, Selection]:
     """Mean maps (K, Y, X) of the windows of a canvas, their weights, and their categories.
 
@@ -54,13 +63,13 @@ def _scale_maps(
         (slice(y, y + config.window), slice(x, x + config.window)) for y in rows for x in columns
     ]
     views_V3YX = torch.cat([padded_13YX[..., y, x] for y, x in places])
-    at_once, side = config.views_at_once(canvas_13YX.device), config.window
+    side = config.window
     view_places = [ViewPlace((height, width), y, x, side, side) for y in rows for x in columns]
     if config.mirror:
         views_V3YX = torch.cat([views_V3YX, views_V3YX.flip(3)])
         view_places += [replace(place, mirrored=True) for place in view_places]
     current = replace(whole, places=tuple(view_places))
-    batches = list(segment_views(views_V3YX, segment, at_once, current))
+    batches = list(segment_views(views_V3YX, segment, config, current, portions))
     mirrored, windows = len(places), places * (2 if config.mirror else 1)
     sums = sum_windows(batches, windows, (bottom, right), config, mirrored)
     maps_KYX = sums.mean_KYX()[:, :height, :width]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ovss.kernels.portions import Portions
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.current_view import CurrentViews, ViewPlace, stated_views
 from ovss.layers.precision import in_precision
@@ -74,6 +75,7 @@ def merged_scores(
     segment: Segment,
     config: InferenceConfig,
     stages: Stages | None = None,
+    portions: Portions | None = None,
 ) -> Scores | RegionScores:
     """Segments one image and merges the scores of its views.
 
@@ -83,6 +85,8 @@ def merged_scores(
         segment: function that computes the features and masks of a batch of views.
         config: geometry of the views.
         stages: stages of the method, for ``merge="features"``; None if it cannot merge features.
+        portions: numbers of views at once that were measured for this method; None to use those of
+            the config.
 
     Raises:
         ValueError: ``merge="features"`` with a method that cannot do it.
@@ -97,12 +101,12 @@ def merged_scores(
         with stated_views(CurrentViews(image_13HW, (ViewPlace.whole(canvas),))):
             return segment_whole(resize(image_13HW, canvas), text, segment, config, size)
     if config.mode == "multi_scale":
-        return multi_scale(image_13HW, text, segment, config)
+        return multi_scale(image_13HW, text, segment, config, portions)
     if config.merge == "features":
         if stages is None:
             raise ValueError("This method cannot merge features. Set merge='probs'.")
         return slide_features(image_13HW, text, stages.in_precision(), config)
-    return slide(image_13HW, text, segment, config)
+    return slide(image_13HW, text, segment, config, portions)
 
 
 def segment_whole(
@@ -146,7 +150,13 @@ def segment_whole(
     return Scores(probs_BKHW, masks.selection, features, text, image_13HW)
 
 
-def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> Scores:
+def slide(
+    image_13HW: Tensor,
+    text: TextFeatures,
+    segment: Segment,
+    config: InferenceConfig,
+    portions: Portions | None = None,
+) -> Scores:
     """Scores from windows of the canvas, averaged where they overlap; see `InferenceConfig`."""
     canvas_13HW, places = canvas_windows(image_13HW, config)
     height, width = canvas_13HW.shape[-2:]
@@ -160,11 +170,10 @@ def slide(image_13HW: Tensor, text: TextFeatures, segment: Segment, config) -> S
         whole = ViewPlace.whole((height, width))
         current = replace(current, places=(*current.places, whole))
 
-    at_once = config.views_at_once(image_13HW.device)
     views: list[Views] = []
     for first, batch_V3yx in zip((0, len(places)), batches, strict=False):
         part = current.part(slice(first, first + len(batch_V3yx)))
-        views += segment_views(batch_V3yx, segment, at_once, part)
+        views += segment_views(batch_V3yx, segment, config, part, portions)
     sums = sum_windows(views, places, (height, width), config)
     merged_KHW, selection = sums.mean_KYX(), sums.selection
     if config.merge == "logits":

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ovss.axes import take
+from ovss.kernels.portions import Portions, equal_slices
 from ovss.layers.current_view import CurrentViews, stated_views
 from ovss.layers.region_maps import region_maps
 from ovss.ops import resize_image_part
@@ -121,12 +122,29 @@ def activate(logits_BKHW: Tensor, selection: Selection, activation: str) -> Tens
 
 
 def segment_views(
-    views_V3HW: Tensor, segment: Segment, batch: int, current: CurrentViews
+    views_V3HW: Tensor,
+    segment: Segment,
+    config: InferenceConfig,
+    current: CurrentViews,
+    portions: Portions | None = None,
 ) -> Iterator[Views]:
-    """Computes the views in batches of at most `batch`."""
-    for start, chunk_V3HW in zip(range(0, len(views_V3HW), batch), views_V3HW.split(batch)):
-        with stated_views(current.part(slice(start, start + batch))):
-            yield segment(chunk_V3HW)
+    """Computes the views in batches.
+
+    Args:
+        views_V3HW: views of one size.
+        segment: function that computes the features and masks of a batch of views.
+        config: number of views at once; see `portions`.
+        current: places of the views.
+        portions: sizes of batches that were measured on this CPU, where the config names none.
+    """
+    total, at_once = len(views_V3HW), config.views_at_once(views_V3HW.device)
+    batches = equal_slices(0, total, at_once)
+    is_free = config.views_per_batch is None and views_V3HW.device.type == "cpu"
+    if portions is not None and is_free:
+        batches = portions(total, at_once, tuple(views_V3HW.shape[2:]))
+    for part in batches:
+        with stated_views(current.part(part)):
+            yield segment(views_V3HW[part])
 
 
 def each_view(batches: Sequence[Views]) -> Iterator[Views]:

@@ -9,6 +9,7 @@ chooses, so that results do not depend on measurements.
 from .choices import Choice, Choices, choices_file, machine_facts
 from .convolution import CONVOLUTION, convolve
 from .operation import Kernel, Operation, operations
+from .portions import Portions
 from .settings import fixed_kernels, is_tuning, set_tuning
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Choices",
     "Kernel",
     "Operation",
+    "Portions",
     "choices_file",
     "convolve",
     "fixed_kernels",

@@ -20,7 +20,7 @@ _CHOICES = Choices()
 _LOCK = RLock()
 _TURNS = 5
 _ENOUGH = 1.0  # seconds after which a measurement takes no further turn
-_MARGIN = 0.97  # a kernel must be faster than the fixed one by more than noise
+MARGIN = 0.97  # a kernel must be faster than the fixed one by more than noise
 _OPERATIONS: dict[str, Operation] = {}
 
 
@@ -109,7 +109,7 @@ class Operation:
                     break
         best = {name: max(min(values), 1e-9) for name, values in times.items()}
         fastest = min(best, key=best.__getitem__)
-        if fixed in best and best[fastest] > _MARGIN * best[fixed]:
+        if fixed in best and best[fastest] > MARGIN * best[fixed]:
             fastest = fixed
         return Choice(fastest, best, fixed)
 
@@ -117,6 +117,18 @@ class Operation:
 def operations() -> dict[str, Operation]:
     """Every operation by name."""
     return dict(_OPERATIONS)
+
+
+def known_choice(name: str, shape: str) -> Choice | None:
+    """Choice of this machine for a class of shapes; None if it was not measured."""
+    with _LOCK:
+        return _CHOICES.get(name, shape)
+
+
+def keep_choice(name: str, shape: str, choice: Choice) -> None:
+    """Keeps a measured choice of this machine."""
+    with _LOCK:
+        _CHOICES.put(name, shape, choice)
 
 
 def measured() -> list[tuple[str, str, Choice]]:

@@ -7,12 +7,13 @@ is bounded by memory only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ovss.kernels.portions import Portions, equal_slices
 from ovss.selection import Selection
 
 __all__ = ["DEVICE_NUMBERS", "PairGroup", "image_groups", "pair_groups", "rows_at_once"]
@@ -52,7 +53,9 @@ class PairGroup:
     images: slice | Tensor
 
 
-def pair_groups(selection: Selection, on_cpu: int, like: Tensor, row: int) -> Iterator[PairGroup]:
+def pair_groups(
+    selection: Selection, on_cpu: int, like: Tensor, row: int, portions: Portions
+) -> Iterator[PairGroup]:
     """Divides the valid pairs of a batch into groups that are computed at once.
 
     On a CPU, and for a single image, the pairs of a group share an image, so that what belongs to
@@ -63,6 +66,7 @@ def pair_groups(selection: Selection, on_cpu: int, like: Tensor, row: int) -> It
     Args:
         selection: selection whose valid pairs are computed.
         on_cpu, like, row: see `rows_at_once`.
+        portions: sizes of groups that were measured on this CPU, around `on_cpu`.
     """
     at_once = rows_at_once(on_cpu, like, row)
     total = sum(selection.counts)
@@ -74,10 +78,14 @@ def pair_groups(selection: Selection, on_cpu: int, like: Tensor, row: int) -> It
         return
     first = 0
     for image, count in enumerate(selection.counts):
-        step = count if torch.is_grad_enabled() else at_once
-        for start in range(first, first + count, step):
-            rows = slice(start, min(start + step, first + count))
-            yield PairGroup(rows, slice(image, image + 1))
+        own = slice(image, image + 1)
+        if torch.is_grad_enabled() or like.device.type != "cpu":
+            step = count if torch.is_grad_enabled() else at_once
+            parts: Iterable[slice] = equal_slices(0, count, step) if count else ()
+        else:
+            parts = portions(count, at_once, (row,))
+        for part in parts:
+            yield PairGroup(slice(first + part.start, first + part.stop), own)
         first += count
 
 

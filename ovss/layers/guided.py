@@ -7,10 +7,12 @@ once and broadcast.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+
+from ovss.kernels.portions import Portions, equal_slices
 
 from .linear import Linear, linear
 
@@ -69,19 +71,39 @@ def residual(x: Tensor, change: Tensor) -> Tensor:
     return change.add_(x) if change.dtype == x.dtype else x + change
 
 
-def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: int = 0) -> Tensor:
-    """Applies `function` to slices of at most `size` along `dim` and concatenates the results.
+def map_chunks(
+    function: Callable[[Tensor], Tensor],
+    x: Tensor,
+    size: int,
+    dim: int = 0,
+    portions: Portions | None = None,
+) -> Tensor:
+    """Applies `function` to slices along `dim` and concatenates the results.
 
     With gradients it uses a single slice, because autograd keeps the activations of all slices.
+
+    Args:
+        function: function of a slice, whose result has as many entries along `dim`.
+        x: tensor to slice.
+        size: largest number of entries of a slice, where it is not measured.
+        dim: axis to slice.
+        portions: sizes of slices that were measured on this CPU, around `size`.
     """
-    if torch.is_grad_enabled() or x.shape[dim] <= size:
+    total = x.shape[dim]
+    if torch.is_grad_enabled() or (total <= size and portions is None):
         return function(x)
+    if portions is None or x.device.type != "cpu":
+        slices: Iterable[slice] = equal_slices(0, total, size)
+    else:
+        slices = portions(total, size, (*x.shape[:dim], *x.shape[dim + 1 :]))
     out = x.new_empty(0)
-    for start in range(0, x.shape[dim], size):
-        part = function(x.narrow(dim, start, min(size, x.shape[dim] - start)))
-        if start == 0:
-            out = part.new_empty((*part.shape[:dim], x.shape[dim], *part.shape[dim + 1 :]))
-        out.narrow(dim, start, part.shape[dim]).copy_(part)
+    for own in slices:
+        if own == slice(0, total):
+            return function(x)
+        part = function(x.narrow(dim, own.start, own.stop - own.start))
+        if own.start == 0:
+            out = part.new_empty((*part.shape[:dim], total, *part.shape[dim + 1 :]))
+        out.narrow(dim, own.start, part.shape[dim]).copy_(part)
     return out
 
 
@@ -90,6 +112,7 @@ def map_rows(
     x_N: Tensor,
     image_N: Tensor | None,
     size: int,
+    portions: Portions | None = None,
 ) -> Tensor:
     """Applies `function` to at most `size` maps at a time, with the images that they belong to.
 
@@ -100,9 +123,10 @@ def map_rows(
         x_N: maps (N, ...).
         image_N: image of each map; None if they share one.
         size: number of maps.
+        portions: see `map_chunks`; for maps that share an image.
     """
     if image_N is None:
-        return map_chunks(lambda part: function(part, None), x_N, size)
+        return map_chunks(lambda part: function(part, None), x_N, size, portions=portions)
     if torch.is_grad_enabled() or x_N.shape[0] <= size:
         return function(x_N, image_N)
     parts = zip(x_N.split(size), image_N.split(size), strict=True)

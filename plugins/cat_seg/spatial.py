@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ovss.kernels.portions import Portions
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.guided import map_rows
 from ovss.layers.windows import WindowBlock, WindowGrid
+
+_PORTIONS = Portions("volume_windows")
 
 
 class SpatialAggregation(nn.Module):
@@ -58,4 +61,4 @@ class SpatialAggregation(nn.Module):
             return x_Nhwc
 
         at_once = rows_at_once(chunk, x_Khwc, height * width * self.numbers)
-        return map_rows(both, x_Khwc, image_K, at_once)
+        return map_rows(both, x_Khwc, image_K, at_once, _PORTIONS)

@@ -16,12 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.io.option_values import check_range
+from ovss.kernels.portions import Portions
 from ovss.layers.chunks import image_groups, rows_at_once
 from ovss.layers.guided import map_chunks, map_rows
 from ovss.layers.linear import Linear
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
 from ovss.layers.wide_convolution import WideConv2d
 from ovss.structures import Alignment, Masks, Selection
+
+_EMBEDDING = Portions("volume_embedding")
+_UPSAMPLING = Portions("volume_upsampling")
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,9 @@ def _embed(decoder: Any, cost_KDhw: Tensor) -> Tensor:
         return decoder.embed(part_NDhw).permute(0, 2, 3, 1).contiguous()
 
     row = decoder.embed.out_channels * cost_KDhw.shape[-2] * cost_KDhw.shape[-1]
-    return map_chunks(embed, cost_KDhw, rows_at_once(decoder.chunk, cost_KDhw, row))
+    return map_chunks(
+        embed, cost_KDhw, rows_at_once(decoder.chunk, cost_KDhw, row), portions=_EMBEDDING
+    )
 
 
 def _upsampled(
@@ -201,4 +207,4 @@ def _upsampled(
 
     widths = (stage.conv1.out_channels << (2 * i) for i, stage in enumerate(decoder.stages, 1))
     row = x_Khwc.shape[1] * x_Khwc.shape[2] * max(widths)
-    return map_rows(masks, x_Khwc, image_K, rows_at_once(decoder.chunk, x_Khwc, row))
+    return map_rows(masks, x_Khwc, image_K, rows_at_once(decoder.chunk, x_Khwc, row), _UPSAMPLING)

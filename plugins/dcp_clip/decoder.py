@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
+from ovss.kernels.portions import Portions
 from ovss.layers.chunks import pair_groups
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
 from ovss.ops import resize
@@ -27,6 +28,7 @@ from .sources import (
 from .spatial import SpatialEnhancement, Step
 
 _NAME = "SpatialDecoder"
+_PORTIONS = Portions("dcp_clip_decoder_pairs")
 SOURCES = ("levels", "cost", "attention")
 ATTN_MODES = ("rows", "cls", "bias")
 
@@ -203,8 +205,8 @@ class SpatialDecoder(Decoder):
                 )
             raw_NPhw = pairs.pack(aligned.raw_BKPhw)
         cost_NDhw, logits = pairs.pack(aligned.cost_BKDhw), []
-        cells = cost_NDhw.shape[-2] * cost_NDhw.shape[-1]
-        for group in pair_groups(pairs, self.chunk, cost_NDhw, cells * self._numbers_of_cell()):
+        row = cost_NDhw.shape[-2] * cost_NDhw.shape[-1] * self._numbers_of_cell()
+        for group in pair_groups(pairs, self.chunk, cost_NDhw, row, _PORTIONS):
             raw_nPhw = None if raw_NPhw is None else raw_NPhw[group.rows]
             chosen = [plan.of(group.images) for plan in plans]
             logits.append(self._maps(cost_NDhw[group.rows], raw_nPhw, chosen))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.interfaces import AlignmentHead
+from ovss.kernels.portions import Portions
 from ovss.layers.chunks import pair_groups, rows_at_once
 from ovss.layers.guided import map_chunks
 from ovss.layers.linear import Linear, linear
@@ -19,6 +20,7 @@ from .guidance import INTERACTIONS, PROMPTS, SCALES, TextGuidance
 from .options import at_least, one_of
 
 _NAME = "TextGuidedHead"
+_PORTIONS = Portions("dcp_clip_head_pairs")
 
 
 @HEADS.register_module()
@@ -204,7 +206,7 @@ class TextGuidedHead(AlignmentHead):
         fused = None if self.fuse is None else self.fuse.offset(shared_BNd)
         grid, out = raw_MPhw.shape[-2:], []
         row = grid.numel() * max(self.raw_dim, self.expand * self.cost_dim)
-        for group in pair_groups(pairs, self.chunk, raw_MPhw, row):
+        for group in pair_groups(pairs, self.chunk, raw_MPhw, row, _PORTIONS):
             x_mNd = self.embed(raw_MPhw[group.rows]).flatten(2).transpose(1, 2)
             if self.fuse is not None:
                 x_mNd = x_mNd + self.fuse(x_mNd, fused[group.images])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
+from ovss.kernels.portions import Portions
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.guided import map_chunks
 from ovss.layers.wide_convolution import WideConv2d
@@ -17,6 +18,8 @@ from ovss.structures import Alignment, ImageFeatures, Masks
 
 from .rejection import EmbeddedHead, best_somewhere
 from .stage import gradual_stage
+
+_EMBEDDING = Portions("gradual_embedding")
 
 Plan = tuple[Tensor, Tensor]
 """Composed kernel of a stage, and the offset (c, h, w) of one image."""
@@ -98,6 +101,7 @@ class GradualDecoder(Decoder):
             for level, guide in zip(reversed(level_dims), guides)
         )
         self.cost_guides, self.stages = nn.ModuleList(), nn.ModuleList()
+        self._portions = [Portions(f"gradual_stage_{i}") for i in range(len(stage_dims))]
         self.aux_heads = nn.ModuleList()
         before = cost_dim
         for guide, out in zip(guides, stage_dims):
@@ -168,7 +172,9 @@ class GradualDecoder(Decoder):
             )
             cost_KPhw = cost_KPhw[left_N]
         chunk = self._at_once(cost_KPhw)
-        x_Khwc = map_chunks(lambda x: _channels_last(self.embed(x)), cost_KPhw, chunk)
+        x_Khwc = map_chunks(
+            lambda x: _channels_last(self.embed(x)), cost_KPhw, chunk, portions=_EMBEDDING
+        )
         aux: list[Tensor] = []
         for index, plan in enumerate(plans):
             if self.training:
@@ -206,7 +212,10 @@ class GradualDecoder(Decoder):
 
         # Slices slot numbers, because maps and volume are cut at the same slots. They stay on the
         # CPU, so that reading them as numbers never waits for a device.
-        return map_chunks(finer, torch.arange(len(x_Khwc), device="cpu"), chunk)
+        slots_N = torch.arange(len(x_Khwc), device="cpu")
+        if x_Khwc.device.type != "cpu":
+            return map_chunks(finer, slots_N, chunk)
+        return map_chunks(finer, slots_N, chunk, portions=self._portions[index])
 
 
 def _channels_last(x_Kchw: Tensor) -> Tensor:

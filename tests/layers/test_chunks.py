@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ovss.kernels import Portions
 from ovss.layers import chunks
 from ovss.layers.chunks import image_groups, pair_groups, rows_at_once
 from ovss.models.configs import load_config
@@ -33,19 +34,20 @@ def test_a_chunk_is_small_on_a_cpu_and_large_elsewhere(stand_in):
 
 def test_groups_cover_every_pair_once(stand_in):
     on_cpu = Selection.from_mask(RAGGED)
-    groups = list(pair_groups(on_cpu, 2, torch.zeros(1), 1))
+    groups = list(pair_groups(on_cpu, 2, torch.zeros(1), 1, Portions("test")))
     assert [(g.rows.start, g.rows.stop, g.images.start) for g in groups] == [
         (0, 2, 0), (2, 4, 0), (4, 5, 1), (5, 7, 2), (7, 9, 2), (9, 11, 2)
     ]  # fmt: skip
     assert list(image_groups(on_cpu, torch.zeros(1), 1)) == [slice(i, i + 1) for i in range(3)]
     there = Selection.from_mask(RAGGED.to(stand_in.device))
     device = torch.zeros(1, device=stand_in.device)
-    (group,) = pair_groups(there, 2, device, 1)
+    (group,) = pair_groups(there, 2, device, 1, Portions("test"))
     assert group.rows == slice(0, 11)
     assert group.images.tolist() == [0] * 4 + [1] + [2] * 6
     assert list(image_groups(there, device, 1)) == [slice(0, 3)]
     assert len(list(image_groups(there, device, chunks.DEVICE_NUMBERS // 12))) == 2
-    rows = [g.rows for g in pair_groups(there, 2, device, chunks.DEVICE_NUMBERS // 4)]
+    quarter = chunks.DEVICE_NUMBERS // 4
+    rows = [g.rows for g in pair_groups(there, 2, device, quarter, Portions("test"))]
     assert rows == [slice(0, 4), slice(4, 8), slice(8, 11)]
 
 
