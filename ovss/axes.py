@@ -20,12 +20,13 @@ torch.Size([1, 3])
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import Field, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from torch import Tensor
 
-__all__ = ["check_axes", "leading", "take"]
+__all__ = ["check_axes", "leading", "take", "with_tensors"]
 
 _AXES = re.compile(r"_([A-Za-z0-9]+)$")
 _LEADING = "leading axes"
@@ -103,6 +104,34 @@ def _take(value: Any, axis: str, part: Any) -> Any:
             continue
         if new is not old:
             changes[spec.name] = new
+    return replace(value, **changes) if changes else value
+
+
+def with_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """A tensor, a record or a tuple of these, with a function applied to every tensor.
+
+    Args:
+        value: tensor, dataclass instance or tuple; other values are returned unchanged.
+        function: function from a tensor to its replacement. Records that it leaves as they are
+            keep their identity.
+
+    >>> import torch
+    >>> with_tensors((torch.zeros(1), 3), lambda x: x + 1)
+    (tensor([1.]), 3)
+    """
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, tuple):
+        new = tuple(with_tensors(item, function) for item in value)
+        return value if all(a is b for a, b in zip(new, value, strict=True)) else new
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    changes = {}
+    for spec in fields(value):
+        old = getattr(value, spec.name)
+        new_value = with_tensors(old, function) if spec.init else old
+        if new_value is not old:
+            changes[spec.name] = new_value
     return replace(value, **changes) if changes else value
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .io.stored_rows import StoredRows
+from .layers.chunks import rows_at_once
 
 if TYPE_CHECKING:
     from .structures import Padding
@@ -180,14 +181,15 @@ def max_cosine(dense_BChw: Tensor, text_TPC: Tensor | StoredRows, chunk: int = 4
     Args:
         dense_BChw: dense tokens; they need not be normalised.
         text_TPC: L2-normalised text embeddings, such as `TextFeatures.source_TPC`.
-        chunk: number of prompts compared at once, which bounds the memory. The volume of all T
-            categories is never held in memory.
+        chunk: number of prompts compared at once on a CPU, which bounds the memory. The volume of
+            all T categories is never held in memory.
 
     Returns:
         Scores (B, T).
     """
     unit_BCN = F.normalize(dense_BChw.flatten(2), dim=1)
-    step = max(1, chunk // text_TPC.shape[1])
+    row = unit_BCN.shape[0] * unit_BCN.shape[2]
+    step = max(1, rows_at_once(chunk, unit_BCN, row) // text_TPC.shape[1])
     parts = [
         (rows_TPC.flatten(0, 1) @ unit_BCN).amax(2).unflatten(1, rows_TPC.shape[:2]).amax(2)
         for rows_TPC in text_TPC.split(step)

@@ -11,10 +11,11 @@ numbers it read (`counts`). Everything else is computed from them without readin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import check_axes
@@ -199,6 +200,18 @@ class Selection:
             self.scores_BT,
             (self.index_BK.shape[1],) * self.batch,
         )
+
+    def padded_to(self, slots: int) -> Selection:
+        """Selection with at least `slots` slots, whose padding slots are computed, see `pairs`."""
+        missing = max(slots - self.index_BK.shape[1], 0)
+        padded = replace(
+            self,
+            index_BK=F.pad(self.index_BK, (0, missing)),
+            valid_BK=F.pad(self.valid_BK, (0, missing), value=False),
+            counts_B=self.counts,
+            padded=True,
+        )
+        return padded if self._any_image is None else padded._knowing(*self._any_image)
 
     # -- between T and K -------------------------------------------------------------------------
 

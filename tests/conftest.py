@@ -30,6 +30,7 @@ LONGEST = (
     "tests/results/test_untrusted_results.py",
     "tests/protocols/test_protocol.py",
     "tests/training/test_precision.py",
+    "tests/models/test_waits.py",
 )
 """Files of tests that take longest, longest first.
 
@@ -40,6 +41,7 @@ with ``make test ARGS=--durations=0``.
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--device", default="cuda", help="device of the tests in tests/device")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -62,6 +62,27 @@ def test_top_k_keeps_ground_truth_first():
     assert Selection.top_k(scores_BT, 99).index_BK.shape == (1, 4)
 
 
+def test_union_of_a_batch_needs_no_further_number(ragged):
+    assert Selection.union([ragged]).index_BK.tolist() == [[1, 2, 3, 4]]
+    assert Selection.union([ragged, Selection.everything(1, 5)]).counts == (5,)
+    keep_BK = torch.tensor([[True, False, True], [True, True, True]])
+    narrow, _ = ragged.narrow(keep_BK)
+    assert Selection.union([narrow]).index_BK.tolist() == [[1, 2, 4]]
+    again, _ = ragged.narrow(keep_BK, counts_B=[2, 1])
+    assert Selection.union([again]).index_BK.tolist() == [[1, 2, 4]]
+
+
+def test_slices_know_their_own_number(ragged):
+    from ovss.axes import take
+
+    second = take(ragged, B=slice(1, 2))
+    assert second.counts == (1,)
+    assert second.slot_N.tolist() == [0]
+    assert Selection.union([second]).index_BK.tolist() == [[2]]
+    swapped = take(ragged, B=torch.tensor([1, 0]))
+    assert swapped.counts == (1, 3)
+
+
 def test_narrow_says_where_the_slots_were(ragged):
     keep_BK = torch.tensor([[True, False, True], [True, True, True]])
     narrow, slot_BK = ragged.narrow(keep_BK)

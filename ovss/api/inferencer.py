@@ -17,7 +17,9 @@ from ovss.inference import best_labels
 from ovss.io.arguments import typed_arguments
 from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
+from ovss.layers.precision import check_precision, computing_in
 from ovss.layers.region_maps import COVERED
+from ovss.models.compilation import check_compiler, compile_modules
 from ovss.proposers.current import CurrentImage, current_images
 from ovss.selection import IGNORE
 from ovss.structures import RegionScores, TextFeatures
@@ -55,15 +57,23 @@ class Inferencer:
             `ovss.structures.SYNONYM_RULES`. None takes the method's rule, except that ``"first"``,
             which drops synonyms, becomes ``"average"``.
         overrides: config keys to change, for example ``{"model.inference.views_per_batch": 2}``.
+        precision: number type in which images are segmented, a key of
+            `ovss.layers.precision.PRECISIONS`. Texts are encoded and views are merged in float32.
+        compiled: True to compile repeated blocks with `torch.compile`, which is for GPUs. The first
+            image, and the first of another size, then take about half a minute more. Results differ
+            by rounding.
 
     Attributes:
         note: caveat on the weights, such as random ones; empty if there is none.
+        compiled: names of the compiled modules.
 
     Raises:
         FileNotFoundError, KeyError: the config, the weights or a component does not exist. The
             message suggests the closest names.
         WeightsUnavailableError: CLIP weights can be neither found nor downloaded.
-        ValueError: the weights belong to another model, or the device cannot be used.
+        ValueError: the weights belong to another model, or the device or the precision cannot be
+            used.
+        RuntimeError: `compiled` without a compiler.
 
     Example:
         >>> run = Inferencer("naclip_vit-b16")                      # doctest: +SKIP
@@ -80,12 +90,18 @@ class Inferencer:
         device: str = "auto",
         synonyms: str | None = None,
         overrides: Mapping[str, Any] | None = None,
+        precision: str = "float32",
+        compiled: bool = False,
     ) -> None:
         self.device = choose_device(device)
+        self.precision = check_precision(precision, self.device)
+        if compiled:
+            check_compiler(self.device)
         method = load_method(
             model, weights, pretrained, synonyms, self.device, dict(overrides or {})
         )
         self.name, self.model, self.note = method.name, method.model, method.note
+        self.compiled = tuple(compile_modules(self.model, {} if compiled else None))
         self._texts: OrderedDict[tuple[str, ...], TextFeatures] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -308,7 +324,8 @@ class Inferencer:
         """Label map (H, W) with IGNORE for unknown, score of each pixel, maps of all categories."""
         image_3HW = torch.from_numpy(rgb_HW3).to(self.device).permute(2, 0, 1)
         text, count = self.encode(request.queries), len(request.names)
-        scores = self.model.scores(image_3HW, text)
+        with computing_in(self.precision):
+            scores = self.model.scores(image_3HW, text)
         names_1HW, best_1HW = best_labels(scores, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
         labels_1HW = text.categories(names_1HW)
         unknown_1HW = (labels_1HW >= count) | (best_1HW < request.threshold)

@@ -32,11 +32,12 @@ def category_maps(scores: Scores | RegionScores, size: tuple[int, int], count: i
     categories = scores.text.categories(scores.selection.index_BK[0]).tolist()
     valid = scores.selection.valid_BK[0].tolist()
     for rows, part, maps_1kHW in score_blocks(scores, size):
-        for slot, map_HW in enumerate(maps_1kHW[0], part.start):
+        # one copy for the block, because a GPU is waited for at each of them
+        for slot, map_HW in enumerate(maps_1kHW[0].float().cpu().numpy(), part.start):
             category = categories[slot]
             if valid[slot] and category < count:
                 target_HW = maps_KHW[category, rows]
-                np.maximum(target_HW, map_HW.float().cpu().numpy(), out=target_HW)
+                np.maximum(target_HW, map_HW, out=target_HW)
     return maps_KHW
 
 

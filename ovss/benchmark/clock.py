@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -108,8 +108,17 @@ class Clock:
         return whole, {name: stages[name] for name in STAGES if name in stages}
 
 
+class StageRecorder(Protocol):
+    """Measurement of stages: a `Clock`, or a count of work."""
+
+    kept: list[Tensor]
+
+    def as_stage(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Wraps `call` so that each of its runs is recorded as a stage."""
+
+
 @contextmanager
-def staged(model: OpenVocabSegmentor, clock: Clock) -> Iterator[None]:
+def staged(model: OpenVocabSegmentor, clock: StageRecorder) -> Iterator[None]:
     """Records every component of a model as a stage while the context is active."""
     parts = [
         ("encoder", model.encoder, "encode_image"),

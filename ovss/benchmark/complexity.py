@@ -7,39 +7,27 @@ activations and resizing are not counted, which is the usual convention.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from ovss.inference import InferenceConfig, window_origins
 from ovss.io.option_values import check_range
 from ovss.io.shapes_only import shapes_only
 from ovss.kernels import fixed_kernels
-from ovss.layers.region_maps import region_maps
 from ovss.models.build import build_model
 from ovss.models.parts import model_without_pretrained
 from ovss.segmentor import OpenVocabSegmentor
-from ovss.structures import (
-    Alignment,
-    ImageFeatures,
-    Proposals,
-    RegionAlignment,
-    RegionMasks,
-    Scores,
-    Selection,
-    TextFeatures,
-)
+
+from .stage_walk import views_of, walk_stages
 
 CONVENTION = "FLOPs = 2 x multiply-accumulates (MACs)"
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -105,16 +93,6 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
 
 
-def views_of(inference: InferenceConfig, height: int, width: int) -> tuple[int, tuple[int, int]]:
-    """Number of views of an image, and the (height, width) of one view."""
-    canvas = inference.canvas(height, width)
-    if inference.mode == "whole":
-        return 1, canvas
-    rows, columns = (window_origins(s, inference.window, inference.stride) for s in canvas)
-    count = len(rows) * len(columns) + inference.global_view
-    return count, (inference.window, inference.window)
-
-
 def complexity(
     config: Config,
     names: tuple[str, ...],
@@ -143,34 +121,16 @@ def complexity(
     model = on_meta(config)
     total, learnable = count_parameters(model)
     parts = {name: count_parameters(part) for name, part in model.named_children()}
-    # under the counter, views of parameters seem to need gradients even without autograd
-    model.requires_grad_(False)
     count, size = views_of(model.inference, *image_size)
-    view_13HW = torch.empty(1, 3, *size, device="meta")
     flops: dict[str, int] = {}
 
-    def stage(name: str, run: Callable[[], _Result]) -> _Result:
+    def measure(name: str, run: Callable[[], Any]) -> Any:
         with counted() as counter:
             result = run()
         flops[name] = counter.get_total_flops()
         return result
 
-    image = stage("encoder", lambda: model.encoder.encode_image(view_13HW))
-    text = stage("text", lambda: model.encode_vocabulary(names))
-    cpu_image, cpu_text = _random_features(image, text)
-    selection = stage("selector", lambda: _on_cpu(model.selector)(cpu_image, cpu_text))
-    if kept is not None:
-        index_1K = torch.arange(kept)[None]
-        selection = Selection(index_1K, torch.ones_like(index_1K, dtype=torch.bool), len(names))
-    if model.head.gives is RegionAlignment:  # merges synonyms, which depends on values
-        aligned = stage("head", lambda: _on_cpu(model.head)(cpu_image, cpu_text, selection))
-    else:
-        aligned = stage("head", lambda: model.head(image, text, selection))
-    stage("decoder", lambda: _decoded(model, aligned))
-    probs_1KHW = torch.rand(1, selection.index_BK.shape[1], *image.dense_BChw.shape[-2:])
-    canvas_13YX = 255 * torch.rand(1, 3, *model.inference.canvas(*image_size))
-    scores = Scores(probs_1KHW, selection, cpu_image, cpu_text, canvas_13YX)
-    stage("post_processor", lambda: _on_cpu(model.post_processor)(scores))
+    selection = walk_stages(model, names, kept, image_size, measure)
     stages = {name: Stage(each, each * count) for name, each in flops.items()}
     stages["text"] = Stage(flops["text"], 0)
     stages["post_processor"] = Stage(0, flops["post_processor"])
@@ -185,16 +145,6 @@ def complexity(
         view=size,
         stages=stages,
     )
-
-
-def _decoded(model: OpenVocabSegmentor, aligned: Alignment | RegionAlignment) -> None:
-    """Runs the decoder and, for masks of regions, merges them at the size of the input."""
-    masks = model.decoder(aligned)
-    if isinstance(masks, RegionMasks):
-        grid = (masks.mask_BQhw.shape[2], masks.mask_BQhw.shape[3])
-        shapes = {name: getattr(masks, name).to("meta") for name in ("share_BKQ", "mask_BQhw")}
-        masks = replace(masks, **shapes)
-        region_maps(masks, masks.padding.image if masks.padding else grid)
 
 
 @contextmanager
@@ -226,56 +176,6 @@ def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
 def _linear_flops(rows: Sequence[int], weight: Sequence[int], *args: Any, **kwargs: Any) -> int:
     """FLOPs of a linear map, from the shapes (..., i) and (o, i)."""
     return 2 * math.prod(rows) * weight[0]
-
-
-def _random_features(
-    image: ImageFeatures, text: TextFeatures
-) -> tuple[ImageFeatures, TextFeatures]:
-    """Random CPU features of the same shapes, because what a selector keeps depends on values."""
-    generator = torch.Generator().manual_seed(0)
-
-    def random_like(x: Tensor) -> Tensor:
-        return torch.randn(x.shape, generator=generator, device="cpu")
-
-    def weights(x: Tensor | None) -> Tensor | None:
-        return None if x is None else random_like(x).softmax(-1)
-
-    features = ImageFeatures(
-        random_like(image.dense_BChw),
-        random_like(image.pooled_BC),
-        tuple(random_like(level) for level in image.levels),
-        weights(image.attention_BNN),
-        weights(image.class_attention_BMhw),
-        _random_proposals(image.proposals, random_like),
-        image.padding,
-    )
-    embeds_TPC = nn.functional.normalize(random_like(text.embeds_TPC), dim=-1)
-    levels = tuple(random_like(level) for level in text.levels)
-    return features, TextFeatures(embeds_TPC, levels, text.vocabulary)
-
-
-def _random_proposals(
-    proposals: Proposals | None, random_like: Callable[[Tensor], Tensor]
-) -> Proposals | None:
-    """Proposals on the CPU with empty masks, all of which take part."""
-    if proposals is None:
-        return None
-    objectness_BQ = proposals.objectness_BQ
-    return Proposals(
-        torch.zeros(proposals.mask_BQhw.shape),
-        random_like(proposals.embed_BQSC),
-        torch.ones(proposals.valid_BQ.shape, dtype=torch.bool),
-        objectness_BQ=None if objectness_BQ is None else torch.ones(objectness_BQ.shape),
-        padding=proposals.padding,
-    )
-
-
-def _on_cpu(part: nn.Module) -> nn.Module:
-    """Copies a component to the CPU, with random parameters."""
-    part = copy.deepcopy(part).to_empty(device="cpu")
-    for parameter in part.parameters():
-        nn.init.normal_(parameter, std=0.02)
-    return part
 
 
 def complexity_table(cost: Complexity) -> str:

@@ -11,13 +11,14 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from ovss.layers.precision import in_precision
 from ovss.proposers.current import current_samples
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.structures import TextFeatures
 
 from .clock import Clock, staged
-from .complexity import views_of
 from .speed import ENCODER_ALONE, Case
+from .stage_walk import views_of
 from .stand_ins import device_of, random_batch, random_image, replaced
 
 
@@ -133,10 +134,11 @@ def encoder_case(
 
     @torch.inference_mode()
     def run(clock: Clock) -> None:
+        encode = in_precision(one.model.encoder.encode_image)
         with current_samples(samples, one.model.encoder.reads_labels):
             for _ in range(repeats):
                 for part_V3HW in views_V3HW.split(inference.views_at_once(device)):
-                    one.model.encoder.encode_image(part_V3HW)
+                    encode(part_V3HW)
 
     return Case(one.name, ENCODER_ALONE, run, repeats)
 

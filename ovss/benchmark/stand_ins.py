@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,7 +54,7 @@ class FixedCount(Selector):
         own = self.selector(image, text, keep_BT)
         order_T = torch.arange(own.num_categories, 0, -1.0, device=own.index_BK.device)
         fixed = Selection.top_k(order_T.expand(own.batch, -1), self.count, keep_BT)
-        return Selection(fixed.index_BK, fixed.valid_BK, fixed.num_categories, own.scores_BT)
+        return replace(fixed, scores_BT=own.scores_BT)
 
 
 def has_variable_count(model: OpenVocabSegmentor) -> bool:

@@ -5,6 +5,7 @@
   ovss benchmark memory cat_seg_vit-b16 --categories 150      peak memory of an image
   ovss benchmark selection dcp_clip_mini --thresholds 0 0.5   what a selector keeps
   ovss benchmark images cat_seg_mini dcp_clip_mini            label maps on one sheet
+  ovss benchmark work cat_seg_mini                            FLOPs, operator calls, bytes
 
 METHOD is the name or path of a config. In `table` and `speed` you can add settings after commas:
 cat_seg_mini,model.selector.k=8
@@ -27,6 +28,7 @@ from .benchmark_flags import (
     add_speed_flags,
     add_table_flags,
 )
+from .benchmark_work import add_work_flags, run_work
 from .progress import print_note
 
 
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one measurement; returns 0."""
+    """Runs one measurement; returns 0, or 1 if counted work rose."""
     from ovss.api.method import choose_device
     from ovss.io.files import ensure_target
 
@@ -55,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, flag, None):
             ensure_target(getattr(args, flag))
     _, _, measure = MEASUREMENTS[args.measurement]
-    measure(args)
-    return 0
+    return measure(args) or 0
 
 
 def _table(args: argparse.Namespace) -> None:
@@ -99,14 +100,19 @@ def _speed(args: argparse.Namespace) -> None:
     from ovss.benchmark.speed import as_dict, race
     from ovss.benchmark.speed_plan import SpeedPlan, make_cases
     from ovss.benchmark.speed_text import speed_table
+    from ovss.layers.precision import check_precision, computing_in
 
+    if args.precision != "float32" and (args.step or args.against):
+        raise ValueError("--precision is for inference. Leave --step and --against out")
     keys = {field.name for field in fields(SpeedPlan)} - {"size"}
     plan = SpeedPlan(**{key: getattr(args, key) for key in keys}, size=_size(args))
+    check_precision(args.precision, torch.device(args.device))
     with ExitStack() as stack:
         if args.against:
             cases = stack.enter_context(checkout_cases(plan, args.against))
         else:
             cases = make_cases(plan)
+        stack.enter_context(computing_in(args.precision))
         race(cases, args.rounds, args.warm_up, args.device, partial(print, flush=True))
     print(f"\nseconds of {plan.unit}; {torch.get_num_threads()} threads\n{speed_table(cases)}")
     if args.json:
@@ -201,5 +207,6 @@ MEASUREMENTS = {
         _selection,
     ),
     "images": ("label maps of several methods on one sheet", add_images_flags, _images),
+    "work": ("FLOPs, operator calls and bytes of methods, counted", add_work_flags, run_work),
 }
 """Name -> (summary, function that adds its flags, function that runs it)."""

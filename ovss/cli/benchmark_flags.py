@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from .options import LARGEST_VOCABULARY, LONGEST_SIDE, add_config_options, integer_in
+from .options import (
+    LARGEST_VOCABULARY,
+    LONGEST_SIDE,
+    add_config_options,
+    add_precision_flag,
+    integer_in,
+)
 
 __all__ = [
     "add_images_flags",
@@ -113,6 +119,7 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="rounds before them (default: 1)",
     )
+    add_precision_flag(parser)
     add("--json", metavar="FILE", help="write every measured time as JSON")
 
 

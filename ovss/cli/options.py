@@ -13,6 +13,8 @@ from .values import parse_value
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 """Programs that start the ranks of a run; `ovss.distributed.start` knows their variables."""
 
+PRECISION_NAMES = ("float32", "bfloat16", "float16", "tf32")
+"""Keys of `ovss.layers.precision.PRECISIONS`, which is slow to import."""
 
 LONGEST_SIDE = 1 << 16
 """Largest height or width of an image that a flag accepts."""
@@ -50,6 +52,17 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         default={},
         metavar="KEY=VALUE",
         help="override config keys, e.g. model.selector.k=64 'model.inference.size=(512, 640)'",
+    )
+
+
+def add_precision_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Adds the flag ``--precision``, the number type in which images are segmented."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISION_NAMES,
+        default="float32",
+        help="number type of the computation: bfloat16 for recent processors and GPUs, float16 and "
+        "tf32 for GPUs; changes results by rounding (default: %(default)s)",
     )
 
 

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     ensure_formats(out, request.names, args.format)
 
     from ovss.api.inferencer import Inferencer
+    from ovss.layers.precision import precision_note
     from ovss.models.plugins import load_plugins
 
     from .segment_run import SegmentRun
@@ -51,8 +52,11 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         synonyms=args.synonyms,
         overrides=config_overrides(args),
+        precision=args.precision,
+        compiled=args.compile,
     )
-    for text in (inferencer.note, inferencer.caution(request)):
+    slow = precision_note(args.precision, inferencer.device)
+    for text in (inferencer.note, inferencer.caution(request), slow):
         if text:
             print(f"warning: {text}", file=sys.stderr)
     _encode(inferencer, request)

@@ -9,7 +9,7 @@ from ovss.api.formats import DEFAULT_FORMATS, FORMATS
 from ovss.api.pieces import ONE_PIECE, TILE
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 
-from .options import add_config_options, integer_in
+from .options import add_config_options, add_precision_flag, integer_in
 from .values import positive_number
 
 SMALLEST_TILE = 64
@@ -93,6 +93,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1 ... (default: a GPU if available)"
+    )
+    add_precision_flag(group)
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile blocks of the model with torch.compile, for many images on a GPU; it takes "
+        "longer on processors",
     )
     group.add_argument(
         "--batch",

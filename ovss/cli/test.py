@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .advice import with_advice
 from .evaluation_config import FOLDER_FLAGS, configured
-from .options import KeyValues, integer_in
+from .options import KeyValues, add_precision_flag, integer_in
 from .parser import HelpfulParser
 from .train import add_shared_flags, default_work_dir
 
@@ -74,6 +74,7 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU)")
+    add_precision_flag(parser)
     parser.add_argument(
         "--show-dir", metavar="DIR", help="draw image, ground truth and prediction into this folder"
     )
@@ -113,7 +114,7 @@ def _test(
     from ovss.io.files import ensure_writable
     from ovss.io.terminal import limit_terminal
     from ovss.results.result_file import ensure_place, write_result
-    from ovss.results.run import evaluate, use_device
+    from ovss.results.run import evaluate, use_device, use_precision
 
     limit_terminal(MMLogger.get_current_instance())
     if not arguments.data and any(vars(arguments)[flag] for flag in FOLDER_FLAGS):
@@ -126,6 +127,8 @@ def _test(
         use_device(arguments.device)
     notes: list[str] = []
     config, protocol, data_name = configured(arguments, notes)
+    if arguments.precision != "float32":
+        notes += use_precision(config, arguments.precision)
     if arguments.show_dir:
         place = str(Path(arguments.show_dir).absolute())
         config.custom_hooks = [

@@ -87,8 +87,11 @@ class Attention(nn.Module):
         """Attention, and its weights averaged over heads, without gradient through the weights.
 
         Training needs less memory than with `forward_with_weights`, because the fused kernel
-        computes the attention and the weights are computed separately without gradients.
+        computes the attention and the weights are computed separately without gradients. Inference
+        computes the weights once, for both.
         """
+        if not torch.is_grad_enabled():
+            return self.forward_with_weights(x_BND)
         q, k, v = (self.split_heads(part(x_BND)) for part in (self.query, self.key, self.value))
         with torch.no_grad():
             weights_BNN = mean_weights(q, k)

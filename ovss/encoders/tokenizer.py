@@ -33,13 +33,15 @@ class Tokenizer:
         options = text_config.get("tokenizer_kwargs") or {}
         hub_name = text_config.get("hf_tokenizer_name")
         self._is_byte_pair = not hub_name
+        self._tokenizer: Any = None
         if hub_name:
             self._tokenizer = _hub_tokenizer(hub_name, self.context_length, text_config, options)
             content: Any = [hub_name, sorted(self._tokenizer.tokenizer.get_vocab().items())]
         else:
-            kind = _byte_pair_tokenizer()
-            self._tokenizer = kind(context_length=self.context_length, **options)
-            content = [list(self._tokenizer.encoder), self._tokenizer.clean_fn.__name__]
+            # made for the first prompt, because a cached vocabulary needs no tokenizer
+            self._options = {"context_length": self.context_length, **options}
+            merges = _file("bpe_simple_vocab_16e6.txt.gz").read_bytes()
+            content = hashlib.sha256(merges).hexdigest()
         content = [content, self.context_length, options, text_config.get("tokenizer_mode")]
         self.fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -49,6 +51,8 @@ class Tokenizer:
         Raises:
             ValueError: a prompt that is too long for the text tower.
         """
+        if self._tokenizer is None:
+            self._tokenizer = _byte_pair_tokenizer()(**self._options)
         tokenizer = self._tokenizer
         if self._is_byte_pair:
             ids = [tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id]
@@ -70,10 +74,9 @@ def _byte_pair_tokenizer() -> Any:
     The package imports torchvision and timm, which takes as long as importing torch. The module of
     the tokenizer imports nothing of the package.
     """
-    package = None if "open_clip" in sys.modules else importlib.util.find_spec("open_clip")
-    file = Path(package.origin).with_name("tokenizer.py") if package and package.origin else None
-    if file is not None and file.is_file():
-        spec = importlib.util.spec_from_file_location("open_clip_tokenizer_alone", file)
+    if "open_clip" not in sys.modules:
+        place = "open_clip_tokenizer_alone"
+        spec = importlib.util.spec_from_file_location(place, _file("tokenizer.py"))
         if spec is not None and spec.loader is not None:
             module = importlib.util.module_from_spec(spec)
             with suppress(ImportError):  # a version whose tokenizer needs other modules
@@ -82,6 +85,14 @@ def _byte_pair_tokenizer() -> Any:
     from open_clip.tokenizer import SimpleTokenizer
 
     return SimpleTokenizer
+
+
+def _file(name: str) -> Path:
+    """File of the package open_clip, which is not imported."""
+    package = importlib.util.find_spec("open_clip")
+    if package is None or not package.origin:
+        raise ImportError("The package open_clip_torch is not installed. Install it with pip.")
+    return Path(package.origin).with_name(name)
 
 
 def _hub_tokenizer(name: str, length: int, config: dict[str, Any], options: dict[str, Any]) -> Any:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
+import torch
+from mmengine.device import get_device
 from mmengine.dist import get_dist_info
 from mmengine.evaluator import Evaluator
 from mmengine.logging import HistoryBuffer
@@ -22,6 +24,7 @@ from torch.utils.data import Sampler
 from ovss.distributed import ProcessLostError, all_gather, is_process_lost, unwrap
 from ovss.io.advice import advised
 from ovss.io.terminal import echo, say
+from ovss.layers.precision import check_precision, computing_in
 from ovss.protocols.settled import SettledProtocol, read_protocol
 
 from .cost import Cost, Progress, largest, memory_peak, reset_memory_peak, utc_now
@@ -67,6 +70,8 @@ class ResumableTestLoop(TestLoop):
             by `EachPictureOnce`, which neither repeats nor skips images.
         evaluator: config of metrics that are `CountingMetric`.
         fp16: True to compute under autocast.
+        precision: number type in which images are segmented, a key of
+            `ovss.layers.precision.PRECISIONS`. Views are merged in float32, unlike with `fp16`.
         resume: True to continue from the state in the working directory, if there is one.
         save_every: seconds between two writes of the state.
         report_every: seconds between two progress lines.
@@ -75,7 +80,8 @@ class ResumableTestLoop(TestLoop):
     config and the dataset. After `run`, `cost` holds the time and memory used.
 
     Raises:
-        ValueError: the config has a sampler or batch sampler that cannot be replaced.
+        ValueError: the config has a sampler or batch sampler that cannot be replaced, or the
+            device does not compute in `precision`.
         TypeError: a metric keeps more than counts.
     """
 
@@ -85,6 +91,7 @@ class ResumableTestLoop(TestLoop):
         dataloader: dict,
         evaluator: Evaluator | dict | list,
         fp16: bool = False,
+        precision: str = "float32",
         resume: bool = False,
         save_every: float = 10.0,
         report_every: float = 15.0,
@@ -97,6 +104,7 @@ class ResumableTestLoop(TestLoop):
                     f"cannot be resumed. Use OpenVocabIoU, or mmengine's TestLoop without a result "
                     f"file (ovss.training.build.build_runner(..., testing=True).test())"
                 )
+        self.precision = check_precision(precision, torch.device(get_device()))
         self.resume, self.save_every, self.report_every = resume, save_every, report_every
         self.sampler = cast(EachPictureOnce, self.dataloader.sampler)
         self.protocol: SettledProtocol | None = None
@@ -121,7 +129,8 @@ class ResumableTestLoop(TestLoop):
             meta = getattr(dataset, "metainfo", None)  # mmengine's datasets have it
             self.protocol = read_protocol(self.runner.cfg, metainfo=meta)
         empty = [metric.state() for metric in self.evaluator.metrics]
-        plan = agree(self.runner, self.root, dataset, self.protocol, self.fp16, self.resume, empty)
+        types = f"{self.precision}{' autocast' * self.fp16}"
+        plan = agree(self.runner, self.root, dataset, self.protocol, types, self.resume, empty)
         try:
             seconds = self._count(plan)
             self.cost = self._sum_up(plan, seconds)
@@ -161,7 +170,8 @@ class ResumableTestLoop(TestLoop):
 
         try:
             for index, batch in enumerate(self.dataloader):
-                with images_named(unwrap(self.runner.model), batch, "the test data"):
+                named = images_named(unwrap(self.runner.model), batch, "the test data")
+                with named, computing_in(self.precision):
                     self.run_iter(index, batch)
                 begin, end = end, min(end + size, len(self.sampler))
                 done_N[self.sampler.indices[begin:end]] = True

@@ -53,7 +53,7 @@ def agree(
     root: Path,
     dataset: Dataset[Any],
     protocol: SettledProtocol,
-    fp16: bool,
+    precision: str,
     resume: bool,
     empty: Sequence[CountState] | None = None,
 ) -> Plan:
@@ -64,7 +64,7 @@ def agree(
         root: folder of the states of all evaluations in the working directory.
         dataset: dataset of the loop.
         protocol: protocol of the run.
-        fp16: True if the loop computes under autocast.
+        precision: number types in which the loop computes.
         resume: True to continue from the state in `root`, False to clear it.
         empty: counts of each metric before the first image, to which a state has to fit.
 
@@ -75,7 +75,7 @@ def agree(
     outcome: Any = None
     if runner.rank == 0:
         try:
-            identity = evaluation_identity(runner, dataset, protocol, fp16)
+            identity = evaluation_identity(runner, dataset, protocol, precision)
             outcome = _plan(runner, root, dataset, identity, resume, empty)
         except Exception as error:  # sent to the other ranks, which would wait forever otherwise
             outcome = error
@@ -122,7 +122,7 @@ def _plan(
 
 
 def evaluation_identity(
-    runner: Runner, dataset: Dataset[Any], protocol: SettledProtocol, fp16: bool
+    runner: Runner, dataset: Dataset[Any], protocol: SettledProtocol, precision: str
 ) -> dict[str, str]:
     """Hash by name of everything that the counts depend on.
 
@@ -130,7 +130,7 @@ def evaluation_identity(
         runner: runner with loaded weights.
         dataset: dataset to evaluate.
         protocol: protocol of the run.
-        fp16: True if the loop computes under autocast.
+        precision: number types in which the loop computes.
     """
     config, model = runner.cfg, unwrap(runner.model)
     device = next(model.parameters()).device.type if any(True for _ in model.parameters()) else ""
@@ -141,7 +141,7 @@ def evaluation_identity(
         "protocol": protocol.full_hash,
         "data": data_hash(dataset, config.test_dataloader.get("dataset")),
         "metric": content_hash(config.get("test_evaluator")),
-        "arithmetic": f"{device} {torch.get_float32_matmul_precision()}{' autocast' * fp16}",
+        "arithmetic": f"{device} {torch.get_float32_matmul_precision()} {precision}",
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ovss.layers.region_maps import Blocks, region_blocks, region_maps
+from ovss.layers.chunks import rows_at_once
+from ovss.layers.region_maps import VALUES, Blocks, region_blocks, region_maps
 from ovss.ops import resize
 from ovss.structures import RegionScores, Scores
 
@@ -28,8 +29,9 @@ def best_labels(
         scores: merged scores.
         size: requested (height, width).
         chunk: number of categories resized at once, so memory does not depend on the number of
-            categories. None takes as many as fit into 64 MiB, but at least one; where it takes less
-            time, it resizes the categories only where they can win, see `pruned_labels`.
+            categories. None takes as many as fit into 64 MiB on a CPU and 1 GiB elsewhere, but at
+            least one; where it takes less time, it resizes the categories only where they can win,
+            see `pruned_labels`.
     """
     if isinstance(scores, Scores) and chunk is None and is_worth_pruning(scores.probs_BKHW, size):
         return _pruned(scores, size)
@@ -68,7 +70,8 @@ def score_blocks(
     Args:
         scores: merged scores.
         size: requested (height, width).
-        chunk: number of categories in a block; None takes as many as fit into 64 MiB.
+        chunk: number of categories in a block; None takes as many as fit into 64 MiB on a CPU and
+            1 GiB elsewhere.
 
     Yields:
         Rows and slots of a block, and its maps (B, k, rows, W).
@@ -77,7 +80,8 @@ def score_blocks(
         yield from region_blocks(scores, size, chunk)
         return
     batch, kept = scores.probs_BKHW.shape[:2]
-    chunk = chunk or max(1, 2**24 // (batch * size[0] * size[1]))
+    values = rows_at_once(VALUES, scores.probs_BKHW, 1)
+    chunk = chunk or max(1, values // (batch * size[0] * size[1]))
     for start in range(0, kept, chunk):
         part = slice(start, start + chunk)
         yield slice(0, size[0]), part, resize(scores.probs_BKHW[:, part], size)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.current_view import CurrentViews, ViewPlace, stated_views
+from ovss.layers.precision import in_precision
 from ovss.layers.splice import WindowFeatures, splice
 from ovss.ops import crop_padding, resize, resize_image_part
 from ovss.structures import (
@@ -57,6 +58,15 @@ class Stages:
     segment: Callable[[ImageFeatures], Masks | RegionMasks]
     windows_together: bool = False
 
+    def in_precision(self) -> Stages:
+        """Stages that compute in the number type of `ovss.layers.precision.computing_in`."""
+        return replace(
+            self,
+            encode=in_precision(self.encode),
+            join=in_precision(self.join),
+            segment=in_precision(self.segment),
+        )
+
 
 def merged_scores(
     image_3HW: Tensor,
@@ -76,8 +86,11 @@ def merged_scores(
 
     Raises:
         ValueError: ``merge="features"`` with a method that cannot do it.
+
+    Views are computed in the number type of `ovss.layers.precision.computing_in`, and merged in
+    float32.
     """
-    image_13HW = image_3HW[None].float()
+    image_13HW, segment = image_3HW[None].float(), in_precision(segment)
     if config.mode == "whole":
         canvas = config.canvas(*image_3HW.shape[-2:])
         size = (image_3HW.shape[1], image_3HW.shape[2])
@@ -88,7 +101,7 @@ def merged_scores(
     if config.merge == "features":
         if stages is None:
             raise ValueError("This method cannot merge features. Set merge='probs'.")
-        return slide_features(image_13HW, text, stages, config)
+        return slide_features(image_13HW, text, stages.in_precision(), config)
     return slide(image_13HW, text, segment, config)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ovss.selection import Selection
 
-__all__ = ["DEVICE_NUMBERS", "PairGroup", "pair_groups", "rows_at_once"]
+__all__ = ["DEVICE_NUMBERS", "PairGroup", "image_groups", "pair_groups", "rows_at_once"]
 
 DEVICE_NUMBERS = 1 << 28
 """Numbers in the largest intermediate result of a chunk on a device, 1 GiB in single precision."""
@@ -79,3 +79,18 @@ def pair_groups(selection: Selection, on_cpu: int, like: Tensor, row: int) -> It
             rows = slice(start, min(start + step, first + count))
             yield PairGroup(rows, slice(image, image + 1))
         first += count
+
+
+def image_groups(selection: Selection, like: Tensor, row: int) -> Iterator[slice]:
+    """Divides a batch into groups of images whose pairs are held and computed together.
+
+    On a CPU each image is a group of its own. On other devices a group has as many images as fit.
+
+    Args:
+        selection: selection of the batch.
+        like: tensor on the device that computes.
+        row: numbers that are held for a pair.
+    """
+    at_once = rows_at_once(1, like, row * max(selection.counts, default=1))
+    for start in range(0, selection.batch, at_once):
+        yield slice(start, min(start + at_once, selection.batch))

@@ -83,3 +83,27 @@ def map_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int, dim: 
             out = part.new_empty((*part.shape[:dim], x.shape[dim], *part.shape[dim + 1 :]))
         out.narrow(dim, start, part.shape[dim]).copy_(part)
     return out
+
+
+def map_rows(
+    function: Callable[[Tensor, Tensor | None], Tensor],
+    x_N: Tensor,
+    image_N: Tensor | None,
+    size: int,
+) -> Tensor:
+    """Applies `function` to at most `size` maps at a time, with the images that they belong to.
+
+    With gradients it uses all maps at once, see `map_chunks`.
+
+    Args:
+        function: function of some maps and the image of each; None if they share one.
+        x_N: maps (N, ...).
+        image_N: image of each map; None if they share one.
+        size: number of maps.
+    """
+    if image_N is None:
+        return map_chunks(lambda part: function(part, None), x_N, size)
+    if torch.is_grad_enabled() or x_N.shape[0] <= size:
+        return function(x_N, image_N)
+    parts = zip(x_N.split(size), image_N.split(size), strict=True)
+    return torch.cat([function(*part) for part in parts])

@@ -9,6 +9,7 @@ Axes: K categories, h w cells, M heads, d e channels of a head.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -53,4 +54,7 @@ class KeyValueSums:
 
 def positive(x: Tensor) -> Tensor:
     """Feature map of queries and keys, elu + 1."""
-    return F.elu(x) + 1
+    if torch.is_grad_enabled():
+        return F.elu(x) + 1
+    # exp(min(x, 0)) + max(x, 0): PyTorch's elu takes 20 times as long on some processors
+    return x.clamp(max=0).mul_(math.log2(math.e)).exp2_().add_(x.relu())

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ovss.layers.chunks import rows_at_once
 from ovss.ops import at_least_single, resize_axis, resize_rows, source_rows, without_autocast
 from ovss.structures import RegionMasks, RegionScores
 
-__all__ = ["COVERED", "Blocks", "region_blocks", "region_maps"]
+__all__ = ["COVERED", "VALUES", "Blocks", "region_blocks", "region_maps"]
 
 Regions = RegionMasks | RegionScores
 Blocks = Iterator[tuple[slice, slice, Tensor]]
@@ -28,7 +29,7 @@ COVERED = 1e-9
 """Smallest best score of a pixel about which any proposal says something."""
 
 VALUES = 1 << 24
-"""Values of a block, 64 MiB."""
+"""Values of a block on a CPU, 64 MiB."""
 
 
 def region_maps(regions: Regions, size: tuple[int, int]) -> Tensor:
@@ -51,7 +52,8 @@ def region_blocks(regions: Regions, size: tuple[int, int], chunk: int | None = N
     if regions.merge_at_input:
         yield from _merged_at_input(regions, size, chunk)
         return
-    for rows in _bands(regions.mask_BQhw.shape[:2].numel() * size[1], size[0]):
+    values = rows_at_once(VALUES, regions.mask_BQhw, 1)
+    for rows in _bands(regions.mask_BQhw.shape[:2].numel() * size[1], size[0], values):
         prob_BQRW = _weights(_mask_rows(regions, size, rows), regions.ownership)
         for part in _chunks(regions, prob_BQRW.shape[2] * size[1], chunk):
             yield rows, part, _merge(regions.share_BKQ[:, part], prob_BQRW)
@@ -63,7 +65,8 @@ def _merged_at_input(regions: Regions, size: tuple[int, int], chunk: int | None)
     height, width = own or regions.mask_BQhw.shape[-2:]
     batch, queries = regions.mask_BQhw.shape[:2]
     source = max(1, math.ceil(height / size[0]))  # rows of the input for a row of the result
-    for rows in _bands(batch * queries * width * source, size[0]):
+    values = rows_at_once(VALUES, regions.mask_BQhw, 1)
+    for rows in _bands(batch * queries * width * source, size[0], values):
         needed = source_rows(height, size[0], rows)
         mask_BQRw = _mask_rows(regions, (height, width), needed)
         prob_BQRw = _weights(mask_BQRw, regions.ownership)
@@ -150,15 +153,16 @@ def _merge(share_BkQ: Tensor, prob_BQRW: Tensor) -> Tensor:
         return (share_BkQ @ prob_BQRW.flatten(2)).unflatten(2, prob_BQRW.shape[2:])
 
 
-def _bands(values_of_row: int, height: int) -> Iterator[slice]:
+def _bands(values_of_row: int, height: int, values: int) -> Iterator[slice]:
     """Bands of rows, as many rows in each as fit."""
-    step = max(1, VALUES // values_of_row)
+    step = max(1, values // values_of_row)
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
 
 
 def _chunks(regions: Regions, pixels: int, chunk: int | None) -> Iterator[slice]:
     batch, kept = regions.share_BKQ.shape[:2]
-    step = chunk or max(1, VALUES // (batch * pixels))
+    values = rows_at_once(VALUES, regions.share_BKQ, 1)
+    step = chunk or max(1, values // (batch * pixels))
     for start in range(0, kept, step):
         yield slice(start, start + step)

@@ -85,7 +85,7 @@ def result_of(
         cost.sessions,
         cost.ranks,
         cost.peak_memory,
-        machine(model),
+        machine(model, config.get("test_cfg", {}).get("precision", "float32")),
         versions(),
     )
     return Result(
@@ -147,15 +147,20 @@ def dataset_name(dataset: dict[str, Any]) -> str:
     return folder.name or str(dataset.get("type", "data"))
 
 
-def machine(model: nn.Module) -> dict[str, Any]:
-    """Device of the model's parameters, and the precision of its computations."""
+def machine(model: nn.Module, precision: str = "float32") -> dict[str, Any]:
+    """Device of the model's parameters, and the precision of its computations.
+
+    Args:
+        model: evaluated model.
+        precision: number type in which images were segmented; ``float32``: that of the parameters.
+    """
     parameter = next(model.parameters(), torch.empty(0))
     on_gpu = parameter.device.type == "cuda"
     return {
         "kind": parameter.device.type,
         "name": torch.cuda.get_device_name(parameter.device) if on_gpu else processor(),
         "threads": torch.get_num_threads(),
-        "precision": type_name(parameter.dtype),
+        "precision": type_name(parameter.dtype) if precision == "float32" else precision,
         "matmul": torch.get_float32_matmul_precision(),
     }
 

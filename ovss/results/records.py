@@ -82,8 +82,8 @@ class RunRecord:
         sessions: number of sessions; 1 if the run was never resumed.
         ranks: number of ranks in the last session.
         peak_memory: bytes of the largest rank: ``resident``, and ``gpu`` if a GPU was used.
-        device: ``kind`` (cpu, cuda), ``name``, ``threads``, ``precision`` of parameters and
-            ``matmul``, the precision of their products.
+        device: ``kind`` (cpu, cuda), ``name``, ``threads``, ``precision`` of computations
+            and ``matmul``, the precision of float32 products.
         versions: versions of ovss, Python and the packages that computations depend on.
     """
 

@@ -17,6 +17,7 @@ from ovss.distributed import unwrap
 from ovss.evaluation.loop import ResumableTestLoop
 from ovss.evaluation.metric import OpenVocabIoU
 from ovss.io.terminal import say
+from ovss.layers.precision import check_precision, precision_note
 from ovss.models.provenance import BUNDLED, weights_note
 from ovss.models.weights import load_trained, named_weights, pretrained_if_needed
 from ovss.protocols.settled import SettledProtocol, settle_protocol
@@ -136,6 +137,24 @@ def _metric(loop: ResumableTestLoop) -> OpenVocabIoU:
     raise TypeError(
         "A result needs the metric OpenVocabIoU, but test_evaluator does not contain it. Add it"
     )
+
+
+def use_precision(config: Config, name: str) -> list[str]:
+    """Sets the number type in which the images of an evaluation are segmented.
+
+    Args:
+        config: config of the evaluation, changed in place.
+        name: key of `ovss.layers.precision.PRECISIONS`.
+
+    Returns:
+        Caveats to print.
+
+    Raises:
+        ValueError: the device does not compute in this type.
+    """
+    device = torch.device(get_device())
+    config.test_cfg = {**config.get("test_cfg", {}), "precision": check_precision(name, device)}
+    return [note for note in (precision_note(name, device),) if note]
 
 
 def use_device(name: str) -> None:

@@ -22,6 +22,7 @@ from .laws import (
     vocabulary_order_is_irrelevant,
 )
 from .report import LawError
+from .stand_in import StandInDevice
 from .tiny import TinyEncoder, make_images, make_names, make_sample, with_tiny_encoder
 from .training import (
     ground_truth_survives_training,
@@ -33,6 +34,7 @@ __all__ = [
     "CONTRACT",
     "LAWS",
     "LawError",
+    "StandInDevice",
     "TinyEncoder",
     "batch_mates_do_not_talk",
     "check_class",

@@ -57,7 +57,7 @@ def _compile(
     options: dict | None = None,
     disable: bool = False,
 ) -> None:
-    """Key ``compile``, see `modules.compile_modules`."""
+    """Key ``compile``, see `ovss.models.compilation.compile_modules`."""
 
 
 def _clip_norm(

@@ -28,11 +28,12 @@ from ovss.io.plain_pickle import refused_name
 from ovss.io.terminal import limit_terminal
 from ovss.models.build import build_model
 from ovss.models.checkpoint import CheckpointError
+from ovss.models.compilation import compile_modules
 
 from .batch import share_of_batch
 from .checkpoint_loading import check_same_weights, register_safe_loaders
 from .checkpoint_reader import load_training_file, unusable
-from .modules import compile_modules, save_memory
+from .modules import save_memory
 from .scalars import with_valid_json, with_valid_log
 from .schedule import replay_schedule
 from .sharding import gathered, is_sharded, shard
@@ -48,7 +49,7 @@ class TrainingRunner(Runner):
     - ``train_dataloader.batch_size``: images a step, over all ranks.
     - ``fsdp``: True or ``dict(units=[...])`` shards the model, see `sharding.shard`.
     - ``gradient_checkpointing``: True or patterns, see `modules.save_memory`.
-    - ``compile``: True or a dict of options, see `modules.compile_modules`.
+    - ``compile``: True or a dict of options, see `compile_modules`.
     - ``channels_last``: True stores convolution weights in channels-last order.
     """
 
@@ -189,7 +190,10 @@ class TrainingRunner(Runner):
             return
         bare = unwrap(self.model)
         save_memory(bare, self.cfg.get("gradient_checkpointing") or False)
-        compile_modules(bare, switch(self.cfg, "compile"))
+        compiled = compile_modules(bare, switch(self.cfg, "compile"))
+        if compiled:
+            text = f"{len(compiled)} modules are compiled, so the first steps are slow."
+            self.logger.info(text)
 
 
 def switch(cfg: Config, key: str) -> dict[str, Any] | None:

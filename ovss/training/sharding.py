@@ -17,8 +17,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ovss import distributed
-
-from .modules import matching
+from ovss.models.compilation import matching
 
 UNITS = ("encoder.**.trunk.stages.*.blocks.*",)
 """Modules whose weights are gathered separately, when they run; the rest is gathered at once."""

@@ -23,21 +23,28 @@ class AggregationLayer(nn.Module):
         self.classes = classes
 
     def forward(
-        self, x_Khwc: Tensor, appearance_hwc: Tensor, text_Kc: Tensor, pool: int, chunk: int
+        self,
+        x_Khwc: Tensor,
+        appearance_hwc: Tensor,
+        text_Kc: Tensor,
+        pool: int,
+        chunk: int,
+        image_K: Tensor | None = None,
+        counts: tuple[int, ...] = (),
     ) -> Tensor:
         """Applies both, see `SpatialAggregation` and `ClassAggregation` for the arguments."""
-        x_Khwc = self.spatial(x_Khwc, appearance_hwc, chunk)
-        return self.classes(x_Khwc, text_Kc, pool, chunk)
+        x_Khwc = self.spatial(x_Khwc, appearance_hwc, chunk, image_K)
+        return self.classes(x_Khwc, text_Kc, pool, chunk, counts)
 
 
 @DECODERS.register_module()
 class CATSegDecoder(Decoder):
     """Cost aggregation (CAT-Seg, CVPR 2024, sections 3.2 to 3.4 and its released code).
 
-    Images are processed one at a time with their valid categories only. The result of an image
-    therefore depends neither on the other images of the batch nor on padding, and its guidance is
-    never copied per category. Without gradients, at most `chunk` categories are processed at a
-    time.
+    Only the valid (image, category) pairs are processed. The result of an image therefore depends
+    neither on the other images of the batch nor on padding. On a CPU images are processed one at a
+    time, guidance is never copied per category, and without gradients at most `chunk` categories
+    are processed at a time. On other devices the images of a batch are processed together.
 
     Args:
         joint_dim: C of the encoder.
@@ -110,8 +117,9 @@ class CATSegDecoder(Decoder):
         pool = self.pool[0] if self.training else self.pool[1]
         outputs = []
         for volume in volumes:
-            x_Khwc = volume.x_Khwc
+            x_Khwc, guidance = volume.x_Khwc, (volume.appearance_hwc, volume.text_Kc)
             for layer in self.layers:
-                x_Khwc = layer(x_Khwc, volume.appearance_hwc, volume.text_Kc, pool, self.chunk)
+                images = volume.image_K, volume.counts
+                x_Khwc = layer(x_Khwc, *guidance, pool, self.chunk, *images)
             outputs.append(x_Khwc)
         return outputs

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ovss.layers.guided import map_chunks
+from ovss.layers.chunks import rows_at_once
+from ovss.layers.guided import map_rows
 from ovss.layers.windows import WindowBlock, WindowGrid
 
 
@@ -25,14 +26,19 @@ class SpatialAggregation(nn.Module):
         self.window = window
         self.guide_norm = nn.LayerNorm(guide_dim)
         self.blocks = nn.ModuleList(WindowBlock(dim, guide_dim, heads, hidden) for _ in range(2))
+        self.numbers = max(3 * dim, hidden)  # of a cell, in the largest intermediate result
 
-    def forward(self, x_Khwc: Tensor, appearance_hwc: Tensor, chunk: int) -> Tensor:
+    def forward(
+        self, x_Khwc: Tensor, appearance_hwc: Tensor, chunk: int, image_K: Tensor | None = None
+    ) -> Tensor:
         """Applies both blocks to the maps of one image, `chunk` maps at a time.
 
         Args:
             x_Khwc: feature maps, one for each category of the image.
             appearance_hwc: guidance by the image, shared by its maps.
-            chunk: number of maps processed at a time.
+            chunk: number of maps processed at a time on a CPU.
+            image_K: image of each map, if they belong to several images; the guidance is then
+                (B, h, w, c).
         """
         height, width = x_Khwc.shape[1:3]
         guide_hwc = self.guide_norm(appearance_hwc)
@@ -45,9 +51,11 @@ class SpatialAggregation(nn.Module):
             mask = None if on_cpu else grid.mask(block.heads, offset_hwc)
             steps.append((block, offset_hwc, grid, mask))
 
-        def both(x: Tensor) -> Tensor:
-            for block, *arguments in steps:
-                x = block(x, *arguments)
-            return x
+        def both(x_Nhwc: Tensor, image_N: Tensor | None) -> Tensor:
+            for block, offset, *arguments in steps:
+                own = offset if image_N is None else offset[image_N]
+                x_Nhwc = block(x_Nhwc, own, *arguments)
+            return x_Nhwc
 
-        return map_chunks(both, x_Khwc, chunk)
+        at_once = rows_at_once(chunk, x_Khwc, height * width * self.numbers)
+        return map_rows(both, x_Khwc, image_K, at_once)

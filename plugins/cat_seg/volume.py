@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -15,26 +16,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.io.option_values import check_range
-from ovss.layers.guided import map_chunks
+from ovss.layers.chunks import image_groups, rows_at_once
+from ovss.layers.guided import map_chunks, map_rows
 from ovss.layers.linear import Linear
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
 from ovss.layers.wide_convolution import WideConv2d
-from ovss.structures import Alignment, Masks
+from ovss.structures import Alignment, Masks, Selection
 
 
 @dataclass(frozen=True)
 class EmbeddedVolume:
-    """Embedded volume of one image with its guidance.
+    """Embedded volume of one image, or of several ones after each other, with its guidance.
 
     Args:
         x_Khwc: feature map of each valid category.
-        appearance_hwc: guidance by the image.
+        appearance_hwc: guidance by the image; (B, h, w, c) for several images.
         text_Kc: guidance by the text of each category.
+        image_K: image of each map; None for one image.
+        counts: number of maps of each image; empty for one image.
     """
 
     x_Khwc: Tensor
     appearance_hwc: Tensor
     text_Kc: Tensor
+    image_K: Tensor | None = None
+    counts: tuple[int, ...] = ()
 
     def with_maps(self, x_Khwc: Tensor) -> EmbeddedVolume:
         """Volume with other feature maps and the same guidance."""
@@ -42,7 +48,7 @@ class EmbeddedVolume:
 
 
 Aggregate = Callable[[list[EmbeddedVolume]], list[Tensor]]
-"""Function from the volumes of some images to their aggregated feature maps."""
+"""Function from the volumes of some groups of images to their aggregated feature maps."""
 
 
 def add_guidance(
@@ -115,7 +121,8 @@ def decode_volume(
         aligned: cost volume.
         aggregate: the decoder's aggregation layers.
         together: True to aggregate all images of the batch in one call, for layers with statistics
-            of the batch; False to decode one image after the other, which needs less memory.
+            of the batch; False to decode one group of images after the other, which needs less
+            memory. On a CPU a group is one image, on other devices as many as fit.
     """
     image, selection = aligned.features, aligned.selection
     appearance_Bhwc = F.relu(decoder.appearance(image.dense_BChw)).permute(0, 2, 3, 1)
@@ -124,41 +131,74 @@ def decode_volume(
         stage.offset(guide(level_Bchw, level_Bchw.shape[-1] // width))
         for stage, guide, level_Bchw in zip(decoder.stages, decoder.guides, image.levels)
     ]
-    count_B = list(selection.counts)
-    cost_images = selection.pack(aligned.cost_BKDhw).split(count_B)
+    cost_NDhw = selection.pack(aligned.cost_BKDhw)
     text_BKC = selection.gather(F.normalize(aligned.text.trained_mean_TC, dim=1))
-    text_images = selection.pack(F.relu(decoder.text(text_BKC))).split(count_B)
+    text_Nc = selection.pack(F.relu(decoder.text(text_BKC)))
+    cells = cost_NDhw.shape[-2] * cost_NDhw.shape[-1]
+    groups = list(image_groups(selection, cost_NDhw, cells * decoder.embed.out_channels))
+    rows = _rows(selection, groups)
     embedded = (
-        EmbeddedVolume(_embed(decoder, cost_KDhw), appearance_hwc, text_Kc)
-        for cost_KDhw, appearance_hwc, text_Kc in zip(cost_images, appearance_Bhwc, text_images)
+        _embedded(decoder, selection, images, part, cost_NDhw[part], appearance_Bhwc, text_Nc[part])
+        for images, part in zip(groups, rows, strict=True)
     )
     if together:
-        aggregated = iter(aggregate(list(embedded)))
+        volumes = list(embedded)
+        aggregated = zip(volumes, aggregate(volumes), strict=True)
     else:
-        aggregated = (aggregate([volume])[0] for volume in embedded)
+        aggregated = ((volume, aggregate([volume])[0]) for volume in embedded)
     logits_N = torch.cat(
         [
-            _upsampled(decoder, x_Khwc, offsets_chw)
-            for x_Khwc, *offsets_chw in zip(aggregated, *offsets)
+            _upsampled(decoder, x_Khwc, [each[images] for each in offsets], volume.image_K)
+            for images, (volume, x_Khwc) in zip(groups, aggregated, strict=True)
         ]
     )
     return Masks(selection.unpack(logits_N), selection)
+
+
+def _rows(selection: Selection, groups: list[slice]) -> list[slice]:
+    """Rows of the packed pairs that belong to each group of images."""
+    ends = [0, *accumulate(selection.counts)]
+    return [slice(ends[group.start], ends[group.stop]) for group in groups]
+
+
+def _embedded(
+    decoder: Any,
+    selection: Selection,
+    images: slice,
+    rows: slice,
+    cost_KDhw: Tensor,
+    appearance_Bhwc: Tensor,
+    text_Kc: Tensor,
+) -> EmbeddedVolume:
+    """Embedded volume of a group of images."""
+    x_Khwc = _embed(decoder, cost_KDhw)
+    if images.stop - images.start == 1:
+        return EmbeddedVolume(x_Khwc, appearance_Bhwc[images.start], text_Kc)
+    image_K = selection.image_N[rows] - images.start
+    counts = selection.counts[images]
+    return EmbeddedVolume(x_Khwc, appearance_Bhwc[images], text_Kc, image_K, counts)
 
 
 def _embed(decoder: Any, cost_KDhw: Tensor) -> Tensor:
     def embed(part_NDhw: Tensor) -> Tensor:
         return decoder.embed(part_NDhw).permute(0, 2, 3, 1).contiguous()
 
-    return map_chunks(embed, cost_KDhw, decoder.chunk)
+    row = decoder.embed.out_channels * cost_KDhw.shape[-2] * cost_KDhw.shape[-1]
+    return map_chunks(embed, cost_KDhw, rows_at_once(decoder.chunk, cost_KDhw, row))
 
 
-def _upsampled(decoder: Any, x_Khwc: Tensor, offsets_chw: list[Tensor]) -> Tensor:
-    """Masks of one image's valid categories: (K, h, w, c) -> (K, 4h, 4w)."""
+def _upsampled(
+    decoder: Any, x_Khwc: Tensor, offsets_Bchw: list[Tensor], image_K: Tensor | None
+) -> Tensor:
+    """Masks of the valid categories of some images: (K, h, w, c) -> (K, 4h, 4w)."""
 
-    def masks(part_Nhwc: Tensor) -> Tensor:
+    def masks(part_Nhwc: Tensor, image_N: Tensor | None) -> Tensor:
         part_Nchw = part_Nhwc.permute(0, 3, 1, 2)
-        for stage, offset_chw in zip(decoder.stages, offsets_chw):
-            part_Nchw = stage(part_Nchw, offset_chw)
+        for stage, offset_Bchw in zip(decoder.stages, offsets_Bchw):
+            offset = offset_Bchw[0] if image_N is None else offset_Bchw[image_N]
+            part_Nchw = stage(part_Nchw, offset)
         return decoder.head(part_Nchw).squeeze(1)
 
-    return map_chunks(masks, x_Khwc, decoder.chunk)
+    widths = (stage.conv1.out_channels << (2 * i) for i, stage in enumerate(decoder.stages, 1))
+    row = x_Khwc.shape[1] * x_Khwc.shape[2] * max(widths)
+    return map_rows(masks, x_Khwc, image_K, rows_at_once(decoder.chunk, x_Khwc, row))

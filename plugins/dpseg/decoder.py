@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
+from ovss.layers.chunks import rows_at_once
 from ovss.layers.guided import map_chunks
 from ovss.layers.wide_convolution import WideConv2d
 from ovss.ops import resize
@@ -95,6 +96,7 @@ class CVGDecoder(Decoder):
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.text_level_dims = self.level_dims if any(visual_guides) else None
         self.pool, self.chunk, self.detach_levels = tuple(pool), chunk, detach_levels
+        self.widening = max(expand, 4)  # of the MLPs, and of twice the rows and columns
         self.embed = WideConv2d(cost_dim, dim, embed_kernel)
         self.level_guides, self.visual_guides = nn.ModuleList(), nn.ModuleList()
         self.stages, self.aux_heads = nn.ModuleList(), nn.ModuleList()
@@ -172,7 +174,8 @@ class CVGDecoder(Decoder):
         Returns:
             Logits (K, H, W), and in training the auxiliary logits of each stage.
         """
-        x_Khwc = map_chunks(lambda x: _channels_last(self.embed(x)), cost_KPhw, self.chunk)
+        chunk = self._at_once(cost_KPhw)
+        x_Khwc = map_chunks(lambda x: _channels_last(self.embed(x)), cost_KPhw, chunk)
         aux: list[Tensor] = []
         for index, plan in enumerate(plans):
             if self.training and len(self.aux_heads):
@@ -194,7 +197,8 @@ class CVGDecoder(Decoder):
         stage, guide, last = self.stages[index], self.visual_guides[index], self._is_last(index)
         size = (2 * x_Khwc.shape[1], 2 * x_Khwc.shape[2])
         pool = self.pool[0] if self.training else self.pool[1]
-        x_Khwc, sums = stage.mix(x_Khwc, pool, self.chunk)
+        chunk = self._at_once(x_Khwc)
+        x_Khwc, sums = stage.mix(x_Khwc, pool, chunk)
 
         def finer(slots_N: Tensor) -> Tensor:
             part = slice(int(slots_N[0]), int(slots_N[-1]) + 1)
@@ -206,7 +210,11 @@ class CVGDecoder(Decoder):
 
         # Slices slot numbers, because maps and prompts are cut at the same slots. They stay on the
         # CPU, so that reading them as numbers never waits for a device.
-        return map_chunks(finer, torch.arange(len(x_Khwc), device="cpu"), self.chunk)
+        return map_chunks(finer, torch.arange(len(x_Khwc), device="cpu"), chunk)
+
+    def _at_once(self, x_K: Tensor) -> int:
+        """Number of categories processed at a time, from their maps or their volume."""
+        return rows_at_once(self.chunk, x_K, self.widening * x_K[0].numel())
 
     def _is_last(self, index: int) -> bool:
         return index == len(self.stages) - 1

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
+from ovss.layers.chunks import rows_at_once
 from ovss.layers.guided import map_chunks
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, Masks
@@ -47,7 +48,8 @@ class ParallelBlock(nn.Module):
         """Aggregates the volumes of some images.
 
         Args:
-            volumes: one volume for each image; statistics in training are those of all of them.
+            volumes: one volume for each image or group of images; statistics in training are those
+                of all of them.
             pool: see `ClassAggregation`.
             chunk: number of maps processed at a time without gradients.
 
@@ -57,15 +59,16 @@ class ParallelBlock(nn.Module):
         streams = [
             torch.cat(
                 [
-                    self.spatial(volume.x_Khwc, volume.appearance_hwc, chunk),
-                    self.classes(volume.x_Khwc, volume.text_Kc, pool, chunk),
+                    self.spatial(volume.x_Khwc, volume.appearance_hwc, chunk, volume.image_K),
+                    self.classes(volume.x_Khwc, volume.text_Kc, pool, chunk, volume.counts),
                 ],
                 dim=-1,
             )
             for volume in volumes
         ]
         both_Nhwc = torch.cat(streams) if len(streams) > 1 else streams[0]
-        fused_Nhwc = map_chunks(self.fusion, both_Nhwc, chunk)
+        row = both_Nhwc[0].numel() * self.fusion.experts
+        fused_Nhwc = map_chunks(self.fusion, both_Nhwc, rows_at_once(chunk, both_Nhwc, row))
         parts = fused_Nhwc.split([volume.x_Khwc.shape[0] for volume in volumes])
         fused = [volume.with_maps(x_Khwc) for volume, x_Khwc in zip(volumes, parts, strict=True)]
         return fused, both_Nhwc

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
+from ovss.layers.chunks import rows_at_once
 from ovss.layers.guided import map_chunks
 from ovss.layers.wide_convolution import WideConv2d
 from ovss.ops import resize
@@ -30,7 +31,7 @@ class GradualDecoder(Decoder):
 
     Images are processed one at a time with their valid categories only. The result of an image
     therefore depends neither on the other images of the batch nor on padding. Without gradients, at
-    most `chunk` categories are processed at a time.
+    most `chunk` categories are processed at a time on a CPU, and on other devices as many as fit.
 
     Args:
         level_dims: channels of the encoder's levels, shallow first, one for each stage. The deepest
@@ -90,6 +91,7 @@ class GradualDecoder(Decoder):
             )
         self.cost_dim, self.level_dims = cost_dim, tuple(level_dims)
         self.pool, self.top_k, self.chunk = tuple(pool), top_k, chunk
+        self.widening = max(expand, 4)  # of the MLPs, and of twice the rows and columns
         self.embed = WideConv2d(cost_dim, dim, 7)
         self.level_guides = nn.ModuleList(
             nn.Conv2d(level, guide, 3, padding=1)
@@ -161,9 +163,12 @@ class GradualDecoder(Decoder):
         left_N = torch.arange(count, device=cost_KPhw.device)
         if rejects:
             first = EmbeddedHead(self.embed, self.aux_heads[0])
-            left_N = best_somewhere(map_chunks(first, cost_KPhw, self.chunk), self.top_k)
+            left_N = best_somewhere(
+                map_chunks(first, cost_KPhw, self._at_once(cost_KPhw)), self.top_k
+            )
             cost_KPhw = cost_KPhw[left_N]
-        x_Khwc = map_chunks(lambda x: _channels_last(self.embed(x)), cost_KPhw, self.chunk)
+        chunk = self._at_once(cost_KPhw)
+        x_Khwc = map_chunks(lambda x: _channels_last(self.embed(x)), cost_KPhw, chunk)
         aux: list[Tensor] = []
         for index, plan in enumerate(plans):
             if self.training:
@@ -175,16 +180,21 @@ class GradualDecoder(Decoder):
         kept_K = torch.zeros(count, dtype=torch.bool, device=left_N.device)
         return x_Khwc, aux, kept_K.index_fill_(0, left_N, True)
 
+    def _at_once(self, x_K: Tensor) -> int:
+        """Number of categories processed at a time, from their maps or their volume."""
+        return rows_at_once(self.chunk, x_K, self.widening * x_K[0].numel())
+
     def _aux(self, index: int, x_Khwc: Tensor) -> Tensor:
         """Auxiliary logits (K, h, w) of a stage's input."""
-        head = self.aux_heads[index]
-        return map_chunks(lambda x: head(x.permute(0, 3, 1, 2)).squeeze(1), x_Khwc, self.chunk)
+        head, chunk = self.aux_heads[index], self._at_once(x_Khwc)
+        return map_chunks(lambda x: head(x.permute(0, 3, 1, 2)).squeeze(1), x_Khwc, chunk)
 
     def _stage(self, index: int, x_Khwc: Tensor, cost_KPhw: Tensor, plan: Plan) -> Tensor:
         """Runs a stage: (K, h, w, c) -> (K, 2h, 2w, c'), or logits (K, 2h, 2w) after the last."""
         stage, last = self.stages[index], index == len(self.stages) - 1
         pool = self.pool[0] if self.training else self.pool[1]
-        x_Khwc, sums = stage.mix(x_Khwc, pool, self.chunk)
+        chunk = self._at_once(x_Khwc)
+        x_Khwc, sums = stage.mix(x_Khwc, pool, chunk)
 
         def finer(slots_N: Tensor) -> Tensor:
             part = slice(int(slots_N[0]), int(slots_N[-1]) + 1)
@@ -196,7 +206,7 @@ class GradualDecoder(Decoder):
 
         # Slices slot numbers, because maps and volume are cut at the same slots. They stay on the
         # CPU, so that reading them as numbers never waits for a device.
-        return map_chunks(finer, torch.arange(len(x_Khwc), device="cpu"), self.chunk)
+        return map_chunks(finer, torch.arange(len(x_Khwc), device="cpu"), chunk)
 
 
 def _channels_last(x_Kchw: Tensor) -> Tensor:

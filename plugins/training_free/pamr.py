@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovss.interfaces import PostProcessor
+from ovss.layers.chunks import rows_at_once
 from ovss.ops import resize
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import Scores
@@ -35,7 +36,7 @@ class PAMR(PostProcessor):
         dilations: distances of the neighbours in pixels. The paper uses 1, 2, 4, 8, 12 and 24; the
             code of SCLIP and NACLIP uses 8 and 16.
         max_side: longest side of the canvas; a larger canvas is shrunk to it. None sets no limit.
-        chunk: categories refined at a time.
+        chunk: categories refined at a time on a CPU; a GPU takes as many as fit.
 
     Raises:
         ValueError: an argument out of range.
@@ -78,10 +79,11 @@ class PAMR(PostProcessor):
         canvas_B3HW = self._working_canvas(scores.canvas_B3YX.float())
         size = (canvas_B3HW.shape[2], canvas_B3HW.shape[3])
         weights_BJHW = affinity(canvas_B3HW, self.dilations)
-        parts = scores.probs_BKHW.split(self.chunk, dim=1)
+        chunk = rows_at_once(self.chunk, canvas_B3HW, 4 * canvas_B3HW[:, 0].numel())
+        parts = scores.probs_BKHW.split(chunk, dim=1)
         shape = (*scores.probs_BKHW.shape[:2], *size)
         probs_BKHW = scores.probs_BKHW.new_empty(shape)
-        for refined_BkHW, part_BkHW in zip(probs_BKHW.split(self.chunk, 1), parts, strict=True):
+        for refined_BkHW, part_BkHW in zip(probs_BKHW.split(chunk, 1), parts, strict=True):
             maps_BkHW = resize(part_BkHW.float(), size)
             for _ in range(self.iterations):
                 maps_BkHW = refine(maps_BkHW, weights_BJHW, self.dilations)

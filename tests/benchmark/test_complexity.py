@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ovss.benchmark.complexity import complexity, count_parameters, counted, on_meta, views_of
+from ovss.benchmark.complexity import complexity, count_parameters, counted, on_meta
+from ovss.benchmark.stage_walk import views_of
 from ovss.cli import main
 from ovss.inference import InferenceConfig
 from ovss.layers.linear import linear

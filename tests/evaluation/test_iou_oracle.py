@@ -11,6 +11,7 @@ import torch
 
 from ovss.evaluation.iou import AreaCounts, IoUReport, harmonic_mean
 from ovss.selection import IGNORE
+from ovss.testing.stand_in import StandInDevice
 
 # Class 3 is predicted at ignored pixels only; class 4 is predicted, but never true.
 TRUE = [0, 0, 0, 0, 1, 1, 2, IGNORE, IGNORE]
@@ -138,3 +139,21 @@ def test_counts_of_ranks_add_up_in_every_row():
     assert one.both_T.tolist() == [1, 0, 1]
     assert one.predicted_T.tolist() == [1, 1, 2]
     assert one.true_T.tolist() == [1, 1, 2]
+
+
+def test_a_device_counts_as_a_cpu_does_and_is_read_once():
+    predicted, labels = torch.randint(0, 5, (2, 30, 40))
+    labels[torch.rand(30, 40) < 0.2] = IGNORE
+    predicted[labels == IGNORE] = -1
+    expected, found = AreaCounts(5), AreaCounts(5)
+    expected.add(predicted, labels)
+    with StandInDevice() as stand_in:
+        there = predicted.to(stand_in.device), labels.to(stand_in.device)
+        stand_in.reset()
+        found.add(*there)
+        assert stand_in.counts.waits == 1
+        there[0][0, 0], there[1][0, 0] = 7, 0
+        with pytest.raises(ValueError, match=r"Predicted indices must be in 0\.\.4"):
+            AreaCounts(5).add(*there)
+    for name in ("both_T", "predicted_T", "true_T"):
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist()

@@ -134,6 +134,7 @@ def test_the_plain_tower_computes_the_official_features(model, picture, expected
         torch.testing.assert_close(plain, level, atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_the_plain_path_gives_the_official_labels(model, picture, text, expected):
     differs = predict(model, picture, text) != expected["sliding_argmax"]

@@ -12,11 +12,12 @@ from mmengine.hooks import EMAHook
 from ovss.io.shapes_only import shapes_only
 from ovss.models.build import build_model, build_segmentor
 from ovss.models.checkpoint import CheckpointError, load_weights
+from ovss.models.compilation import compile_modules, declared, matching
 from ovss.models.configs import load_config
 from ovss.models.parts import without_pretrained
 from ovss.training.build import build_runner
 from ovss.training.export import export_weights
-from ovss.training.modules import compile_modules, declared, matching, save_memory
+from ovss.training.modules import save_memory
 from ovss.training.precision import GuardedOptimWrapper, NonFiniteLossError
 from tests.tiny_training import losses, tiny_config, train
 

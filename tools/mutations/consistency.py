@@ -161,4 +161,25 @@ BUGS = [
         new="()",
         tests=("tests/test_segmentor.py",),
     ),
+    dict(
+        name="the log's other values are added to the loss",
+        file="ovss/runner_model.py",
+        old='for name, value in values.items() if "loss" in name]',
+        new="for name, value in values.items()]",
+        tests=("tests/test_runner_model.py",),
+    ),
+    dict(
+        name="views computed in half precision are merged in it",
+        file="ovss/layers/precision.py",
+        old="return with_tensors(result, _single)",
+        new="return result",
+        tests=("tests/test_precision_option.py",),
+    ),
+    dict(
+        name="the option for the number type has no effect on views",
+        file="ovss/inference/views.py",
+        old="in_precision(segment)\n    if config",
+        new="segment\n    if config",
+        tests=("tests/test_precision_option.py",),
+    ),
 ]
