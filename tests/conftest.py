@@ -17,22 +17,23 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = (
     "tests/models/test_cross_product.py",
-    "tests/training/test_training.py",
-    "tests/test_distributed.py",
-    "tests/testing/test_fresh.py",
-    "tests/results/test_result_file.py",
-    "tests/results/test_mini_figures.py",
     "tests/models/test_configs.py",
+    "tests/test_distributed.py",
+    "tests/training/test_training.py",
+    "tests/benchmark/test_work.py",
+    "tests/parity/test_cat_seg.py",
     "tests/testing/test_laws.py",
-    "tests/plugins/corrclip/test_corrclip_retrieval.py",
-    "tests/plugins/training_free/test_training_free_configs.py",
-    "tests/benchmark/test_table.py",
-    "tests/results/test_untrusted_results.py",
-    "tests/protocols/test_protocol.py",
     "tests/training/test_precision.py",
     "tests/models/test_waits.py",
+    "tests/benchmark/test_selection_curve.py",
+    "tests/testing/test_fresh.py",
+    "tests/parity/test_cat_seg_plain.py",
+    "tests/fuzz/test_fuzz.py",
+    "tests/benchmark/test_table.py",
+    "tests/cli/test_new_plugin.py",
+    "tests/benchmark/test_speed_versions.py",
 )
-"""Files of tests that take longest, longest first.
+"""Files of tests that take most processor time, longest first.
 
 They start first, so that no worker still runs one of them when the others have finished. Measure
 with ``make test ARGS=--durations=0``.
