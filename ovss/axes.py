@@ -84,7 +84,8 @@ def take(record: Record, **index: Any) -> Record:
 
 def _take(value: Any, axis: str, part: Any) -> Any:
     """Slices along one axis. It returns `value` itself if no field has the axis."""
-    changes = {}
+    changes: dict[str, Any] = {}
+    stale: dict[str, None] = {}
     for spec in fields(value):
         old = getattr(value, spec.name)
         axes, _ = _axes_of(spec)
@@ -98,13 +99,16 @@ def _take(value: Any, axis: str, part: Any) -> Any:
         elif axis in axes and isinstance(old, tuple) and old and isinstance(old[0], int):
             # Numbers on the host follow a slice; a tensor of indices may lie on a device.
             new = old[part] if isinstance(part, slice) else None
+        elif axes and isinstance(old, tuple) and old and isinstance(old[0], int):
+            stale[spec.name] = None  # they may count along the axis that is sliced
+            continue
         elif axis in axes and isinstance(old, tuple) and old:
             new = tuple(x[(slice(None),) * axes.index(axis) + (part,)] for x in old)
         else:
             continue
         if new is not old:
             changes[spec.name] = new
-    return replace(value, **changes) if changes else value
+    return replace(value, **changes, **stale) if changes else value
 
 
 def with_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:

@@ -81,6 +81,7 @@ def test_slices_know_their_own_number(ragged):
     assert Selection.union([second]).index_BK.tolist() == [[2]]
     swapped = take(ragged, B=torch.tensor([1, 0]))
     assert swapped.counts == (1, 3)
+    assert take(ragged, K=slice(0, 2)).counts == (2, 1)
 
 
 def test_narrow_says_where_the_slots_were(ragged):

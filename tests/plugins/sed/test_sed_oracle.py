@@ -40,7 +40,7 @@ def test_both_stages_reject():
         nn.init.normal_(parameter, std=0.4)
     dense = torch.randn(1, 8, 2, 3)
     levels = tuple(torch.randn(1, dim, 2, 3) for dim in LEVELS)
-    text = TextFeatures(F.normalize(torch.randn(COUNT, 3, 8), dim=-1))
+    text = TextFeatures(F.normalize(torch.randn(COUNT, 3, 8), dim=-1).flip(0))
     image = ImageFeatures(dense, dense.mean((2, 3)), levels)
     alignment = CosineHead(3)(image, text, Selection.everything(1, COUNT))
 
@@ -49,6 +49,7 @@ def test_both_stages_reject():
     remaining = decoder(restricted(alignment, first)).aux[1][0]
     second = [first[slot] for slot in best(remaining, k)]
     assert COUNT > len(first) > len(second), "each stage rejects a category"
+    assert second != first[: len(second)], "the survivors are not simply the first ones"
 
     masks = decoder.eval()(alignment)
     assert masks.selection.index_BK.tolist() == [second]
