@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import plain_convnext
 import torch
 import torch.nn.functional as F
 from plain_cat_seg import cosine
@@ -173,14 +174,21 @@ def published_state(own: State) -> dict[str, Tensor]:
 
 
 def predict(model, image: Tensor, text) -> Tensor:
-    """Labels (H, W) of a picture by the published protocol, the encoder and weights `model`'s."""
-    state = published_state(model.state_dict())
+    """Labels (H, W) of an image by the published protocol, with the weights of `model`.
+
+    The image tower runs as timm runs it, see `plain_convnext`. Only the text is given.
+    """
+    own = model.state_dict()
+    state = published_state(own)
     canvas = F.interpolate(image[None].float(), (768, 768), mode="bilinear")
-    features = model.encoder.encode_image(canvas)
-    levels = list(reversed(features.levels))
+    pixels = (canvas - own["encoder.mean_311"]) / own["encoder.std_311"]
+    tower = "encoder.clip.visual."
+    visual = {key.removeprefix(tower): x for key, x in own.items() if key.startswith(tower)}
+    dense, outputs = plain_convnext.dense_features(visual, pixels)
+    levels = [outputs[stage] for stage in reversed(model.encoder.levels)]
     if model.decoder.top_k is None:
-        probs = logits(state, features.dense_BChw, levels, text.embeds_TPC, pool=1)[0].sigmoid()
+        probs = logits(state, dense, levels, text.embeds_TPC, pool=1)[0].sigmoid()
     else:
         k = model.decoder.top_k
-        probs = rejected(state, features.dense_BChw, levels, text.embeds_TPC, k)[0][None]
+        probs = rejected(state, dense, levels, text.embeds_TPC, k)[0][None]
     return F.interpolate(probs, tuple(image.shape[1:]), mode="bilinear")[0].argmax(0)

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from ovss_plugins.sed import GradualDecoder
 from ovss_plugins.sed.convert import decoder_table, own_before_guide
 from plain_cat_seg import formula_weights
+from plain_convnext import dense_features
 from plain_sed import logits, published_state, rejected
 from torch import Tensor
 
+from ovss.encoders import OpenCLIPConvNeXtEncoder
 from ovss.heads.cosine import CosineHead
 from ovss.structures import ImageFeatures, Masks, Selection, TextFeatures
 
@@ -124,3 +126,16 @@ def test_same_gradients(decoder, published):
     plain = torch.autograd.grad(loss.square().mean(), [dense, words])
     for one, other in zip(mine, plain):
         torch.testing.assert_close(one, other, atol=1e-9 * float(other.abs().max()), rtol=0)
+
+
+def test_the_plain_tower_gives_the_features_of_the_encoder():
+    """Comparisons of speed are with the whole path of the authors, the image tower included."""
+    encoder = OpenCLIPConvNeXtEncoder("convnext_base", levels=(0, 1, 2)).eval()
+    image = 255 * torch.rand(1, 3, 64, 96)
+    state = {key.removeprefix("clip.visual."): x for key, x in encoder.state_dict().items()}
+    with torch.no_grad():
+        found = encoder.encode_image(image)
+        dense, outputs = dense_features(state, (image - encoder.mean_311) / encoder.std_311)
+    torch.testing.assert_close(found.dense_BChw, dense, rtol=1e-4, atol=1e-5)
+    for stage, level in enumerate(found.levels):
+        torch.testing.assert_close(level, outputs[stage], rtol=1e-4, atol=1e-5)
