@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .linear import LINEAR, can_tune, linear_shape
+from .linear import can_tune, product
 from .operation import Kernel, Operation, size_class
 
 __all__ = ["ATTENTION", "ATTENTION_WITH_WEIGHTS", "WEIGHTS", "attention_shape", "worth_a_choice"]
@@ -50,12 +50,6 @@ def attention_shape(query: Tensor, key: Tensor) -> tuple[object, ...]:
     return f"{heads}x{size_class(query.shape[2])}x{size_class(key.shape[2])}", query.shape[3]
 
 
-def _product(x_Ni: Tensor, weight_oi: Tensor) -> Tensor:
-    if not can_tune(x_Ni, weight_oi):
-        return F.linear(x_Ni, weight_oi)
-    return LINEAR(linear_shape(x_Ni, weight_oi, "none"), x_Ni, weight_oi, None, "none")
-
-
 def _by_head(
     query: Tensor,
     key: Tensor,
@@ -78,7 +72,7 @@ def _by_head(
     for image in range(len(query)):
         total_NM = None if total_BNM is None else total_BNM[image]
         for head in range(query.shape[1]):
-            scores_NM = _product(query[image, head], key[image, head])
+            scores_NM = product(query[image, head], key[image, head])
             if value is None:
                 step(scores_NM, None, None, total_NM)
             else:
@@ -94,7 +88,7 @@ def _softmax(
     if total_NM is not None:
         total_NM += weights_NM
     if value_Md is not None and out_Nd is not None:
-        out_Nd.copy_(_product(weights_NM, value_Md.t()))
+        out_Nd.copy_(product(weights_NM, value_Md.t()))
 
 
 def _powers_of_two(
@@ -104,7 +98,7 @@ def _powers_of_two(
     powers_NM = scores_NM.exp2_()
     sum_N1 = powers_NM.sum(1, keepdim=True)
     if value_Md is not None and out_Nd is not None:
-        torch.div(_product(powers_NM, value_Md.t()), sum_N1, out=out_Nd)
+        torch.div(product(powers_NM, value_Md.t()), sum_N1, out=out_Nd)
     if total_NM is not None:
         total_NM.addcdiv_(powers_NM, sum_N1)
 

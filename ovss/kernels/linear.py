@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .operation import Kernel, Operation, size_class
 
-__all__ = ["ACTIVATIONS", "LINEAR", "can_tune", "linear_shape"]
+__all__ = ["ACTIVATIONS", "LINEAR", "can_tune", "linear_shape", "product"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
@@ -70,3 +70,10 @@ LINEAR = Operation(
     lambda *_: "onednn" if _has_onednn() else "blas",
 )
 """``activation(x weight' + bias)`` of x (..., i), weight (o, i), bias (o,) or None, activation."""
+
+
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """``x weight'`` of x (N, i) and weight (o, i), without gradients."""
+    if not can_tune(x, weight):
+        return F.linear(x, weight)
+    return LINEAR(linear_shape(x, weight, "none"), x, weight, None, "none")

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from ovss.io.option_values import check_range
 from ovss.kernels.portions import Portions
 from ovss.layers.chunks import image_groups, rows_at_once
+from ovss.layers.convolution import ConvToOne, WideConv2d
 from ovss.layers.guided import map_chunks, map_rows
 from ovss.layers.linear import Linear
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
-from ovss.layers.wide_convolution import WideConv2d
 from ovss.structures import Alignment, Masks, Selection
 
 _EMBEDDING = Portions("volume_embedding")
@@ -112,7 +112,7 @@ def add_upsampling(
     for own, guide, out in zip(kept, level_guides, stage_dims):
         decoder.stages.append(GuidedUpsample(dim, own, guide, out))
         dim = out
-    decoder.head = nn.Conv2d(dim, 1, 3, padding=1)
+    decoder.head = ConvToOne(dim)
 
 
 def decode_volume(

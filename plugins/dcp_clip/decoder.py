@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ovss.interfaces import Decoder
 from ovss.kernels.portions import Portions
 from ovss.layers.chunks import pair_groups
+from ovss.layers.convolution import ConvToOne
 from ovss.layers.upsample import GuidedUpsample, LevelGuide
 from ovss.ops import resize
 from ovss.registry import DECODERS
@@ -184,7 +185,7 @@ class SpatialDecoder(Decoder):
         self.cost_skip: CostSkip | None = None
         if self.raw_dim is not None:
             self.cost_skip = CostSkip(raw_dim, tuple(cost_skips[:layers]), cost_up)
-        self.head = nn.Conv2d(dim, 1, 3, padding=1)
+        self.head = ConvToOne(dim)
 
     def forward(self, aligned: Alignment) -> Masks:
         """Predicts logits at 2^layers times the resolution of the feature grid.

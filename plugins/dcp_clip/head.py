@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from ovss.interfaces import AlignmentHead
 from ovss.kernels.portions import Portions
 from ovss.layers.chunks import pair_groups, rows_at_once
+from ovss.layers.convolution import WideConv2d
 from ovss.layers.guided import map_chunks
 from ovss.layers.linear import Linear, linear
-from ovss.layers.wide_convolution import WideConv2d
 from ovss.registry import HEADS
 from ovss.structures import Alignment, ImageFeatures, Selection, TextFeatures
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
 from ovss.layers.chunks import rows_at_once
+from ovss.layers.convolution import ConvToOne, WideConv2d
 from ovss.layers.guided import map_chunks
-from ovss.layers.wide_convolution import WideConv2d
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
@@ -107,12 +107,12 @@ class CVGDecoder(Decoder):
             visual_guide = VisualGuide(cost_dim, visual, reduce) if visual else nn.Identity()
             self.visual_guides.append(visual_guide)
             if aux:
-                self.aux_heads.append(nn.Conv2d(dim, 1, 3, padding=1))
+                self.aux_heads.append(ConvToOne(dim))
             self.stages.append(
                 cvgd_stage(dim, guide, visual, out, dilations, heads, expand, axis, self.pool)
             )
             dim = out
-        self.head = nn.Conv2d(dim, 1, 3, padding=1)
+        self.head = ConvToOne(dim)
 
     def forward(self, aligned: Alignment) -> Masks:
         """Predicts logits at 2^stages times the resolution of the feature grid.

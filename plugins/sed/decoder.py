@@ -10,8 +10,8 @@ from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
 from ovss.kernels.portions import Portions
 from ovss.layers.chunks import rows_at_once
+from ovss.layers.convolution import ConvToOne, WideConv2d
 from ovss.layers.guided import map_chunks
-from ovss.layers.wide_convolution import WideConv2d
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
@@ -106,10 +106,10 @@ class GradualDecoder(Decoder):
         before = cost_dim
         for guide, out in zip(guides, stage_dims):
             self.cost_guides.append(nn.ConvTranspose2d(before, guide, 2, stride=2))
-            self.aux_heads.append(nn.Conv2d(dim, 1, 3, padding=1))
+            self.aux_heads.append(ConvToOne(dim))
             self.stages.append(gradual_stage(dim, guide, out, kernel, heads, expand))
             before, dim = guide, out
-        self.head = nn.Conv2d(dim, 1, 3, padding=1)
+        self.head = ConvToOne(dim)
 
     def forward(self, aligned: Alignment) -> Masks:
         """Predicts logits at 2^stages times the resolution of the feature grid.

@@ -9,13 +9,14 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ovss.kernels import operations
 from ovss.kernels.attention import ATTENTION, ATTENTION_WITH_WEIGHTS, WEIGHTS
-from ovss.kernels.convolution import CONVOLUTION
+from ovss.kernels.convolution import CONVOLUTION, TO_ONE_CHANNEL
 from ovss.kernels.derived import Derived
-from ovss.kernels.linear import ACTIVATIONS, LINEAR
-from ovss.layers.wide_convolution import WideConv2d
+from ovss.kernels.linear import ACTIVATIONS, LINEAR, product
+from ovss.layers.convolution import ConvToOne, WideConv2d
 
 
 def usable(operation, *inputs):
@@ -23,7 +24,7 @@ def usable(operation, *inputs):
 
 
 def test_every_operation_is_covered_here():
-    covered = {LINEAR, ATTENTION, ATTENTION_WITH_WEIGHTS, WEIGHTS, CONVOLUTION}
+    covered = {LINEAR, ATTENTION, ATTENTION_WITH_WEIGHTS, WEIGHTS, CONVOLUTION, TO_ONE_CHANNEL}
     ours = {o for o in operations().values() if o.fixed.__module__.startswith("ovss.")}
     assert ours == covered
 
@@ -79,6 +80,36 @@ def test_convolution(side, size):
             torch.testing.assert_close(
                 without + layer.bias[:, None, None], plain, atol=1e-5, rtol=0
             )
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("side", [1, 3, 5])
+def test_convolution_to_one_channel(side, channels_last):
+    weight, bias = torch.randn(1, 32, side, side), torch.randn(1)
+    x = torch.randn(2, 32, 20, 30)
+    x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
+    plain = F.conv2d(x, weight, bias, padding=side // 2)
+    with torch.no_grad():
+        for kernel in TO_ONE_CHANNEL.kernels.values():
+            torch.testing.assert_close(kernel.run(x, weight, bias), plain, atol=1e-4, rtol=1e-5)
+            found = kernel.run(x, weight, None) + bias
+            torch.testing.assert_close(found, plain, atol=1e-4, rtol=1e-5)
+
+
+def test_a_convolution_to_one_channel_has_gradients():
+    layer, x = ConvToOne(32), torch.randn(2, 32, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), atol=1e-5, rtol=1e-5)
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None
+
+
+def test_without_onednn_linear_maps_use_the_public_way():
+    x, weight = torch.randn(64, 300), torch.randn(40, 300)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert LINEAR.fixed(x, weight, None, "none") == "blas"
+        assert [kernel.name for kernel in usable(LINEAR, x, weight, None, "none")] == ["blas"]
+        torch.testing.assert_close(product(x, weight), x @ weight.t())
 
 
 def test_a_spectrum_follows_its_weights():

@@ -1,13 +1,13 @@
-"""Same-size convolution whose kernel is chosen for the machine."""
+"""Same-size convolutions whose kernels are chosen for the machine."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ovss.kernels.convolution import convolve
+from ovss.kernels.convolution import convolve, convolve_to_one
 from ovss.kernels.derived import Derived
 
-__all__ = ["WideConv2d"]
+__all__ = ["ConvToOne", "WideConv2d"]
 
 
 class WideConv2d(nn.Conv2d):
@@ -25,3 +25,17 @@ class WideConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         return convolve(input, self.weight, self.bias, self._spectra)
+
+
+class ConvToOne(nn.Conv2d):
+    """`nn.Conv2d` of 3 x 3 to one channel that keeps the size of its maps.
+
+    Args:
+        in_channels: number of input channels.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(in_channels, 1, 3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return convolve_to_one(input, self.weight, self.bias)
