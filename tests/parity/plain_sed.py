@@ -181,7 +181,7 @@ def predict(model, image: Tensor, text) -> Tensor:
     own = model.state_dict()
     state = published_state(own)
     canvas = F.interpolate(image[None].float(), (768, 768), mode="bilinear")
-    pixels = (canvas - own["encoder.mean_311"]) / own["encoder.std_311"]
+    pixels = (canvas - model.encoder.mean_311) / model.encoder.std_311
     tower = "encoder.clip.visual."
     visual = {key.removeprefix(tower): x for key, x in own.items() if key.startswith(tower)}
     dense, outputs = plain_convnext.dense_features(visual, pixels)
