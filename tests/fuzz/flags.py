@@ -88,8 +88,10 @@ def unknown_flag(box: Box, pair: tuple[str, str]) -> Call:
 def flag_of_another_command(box: Box, number: int) -> Call:
     _write(box)
     command = COMMANDS[number % len(COMMANDS)]
-    own = {flag for other, flag in VALUED if other == command}
-    flag = box.random.choice([flag for _, flag in VALUED if flag not in own])
+    own = tuple(flag for other, flag in VALUED if other == command)
+    # the beginning of an own flag, such as --split for --splits, is that flag
+    others = [flag for _, flag in VALUED if not any(name.startswith(flag) for name in own)]
+    flag = box.random.choice(others)
     return Call((*START[command], flag, "1"), USAGE if command != "demo" else DENIED)
 
 
