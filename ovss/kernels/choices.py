@@ -89,6 +89,7 @@ class Choices:
 
     _known: dict[str, dict[str, Choice]] = field(default_factory=dict)
     _source: Path | None = None
+    _is_kept: bool = True
 
     def get(self, operation: str, shape: str) -> Choice | None:
         """Choice for a class of shapes; None if it was not measured on this machine."""
@@ -99,7 +100,7 @@ class Choices:
         """Adds a measured choice, in memory and in the file."""
         self._load()
         self._known.setdefault(operation, {})[shape] = choice
-        if self._source is not None:
+        if self._source is not None and self._is_kept:
             self._save(self._source)
 
     def items(self) -> list[tuple[str, str, Choice]]:
@@ -120,7 +121,8 @@ class Choices:
     def _load(self) -> None:
         source = choices_file()
         if source != self._source:
-            self._source, self._known = source, {} if source is None else _read(source)
+            self._source, self._is_kept = source, True
+            self._known = {} if source is None else _read(source)
 
     def _save(self, path: Path) -> None:
         try:
@@ -133,7 +135,7 @@ class Choices:
                 )
                 write_text(path, text + "\n", durable=False)
         except OSError as error:
-            self._source = None
+            self._is_kept = False  # the choices stay in memory
             warnings.warn(
                 f"The measured choice of kernels cannot be kept ({error}), so each process "
                 "measures again. Set OVSS_CACHE_DIR to a writable folder, or to 'off'.",

@@ -160,3 +160,5 @@ def test_a_file_that_cannot_be_written_is_one_warning(tmp_path, monkeypatch):
     (tmp_path / "kernels").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="Set OVSS_CACHE_DIR"):
         assert adding([]).choose((1,), 1) == "picky"
+    adding([]).choose((2,), 1)  # without another warning
+    assert len(measured()) == 2
