@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ovss.io.cache_folders import cache_dir
 from ovss.io.stored_rows import StoredRows
 from ovss.structures import TextFeatures
 
@@ -41,12 +41,7 @@ def cache_folder() -> Path | None:
     None if the environment variable ``OVSS_CACHE_DIR`` is ``off`` or empty, which disables the
     disk cache.
     """
-    setting = os.environ.get("OVSS_CACHE_DIR")
-    if setting is not None:
-        is_off = setting.strip().lower() in ("", "off")
-        return None if is_off else Path(os.path.expanduser(setting), "text")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(base), "ovss", "text")
+    return cache_dir("text")
 
 
 def cache_key(**inputs: Any) -> str:
