@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .options import LARGEST_VOCABULARY, LONGEST_SIDE, integer_in
+from .options import LARGEST_VOCABULARY, add_image_size, integer_in
 
 __all__ = ["add_work_flags", "run_work"]
 
@@ -34,14 +34,7 @@ def add_work_flags(parser: argparse.ArgumentParser) -> None:
         help="number of categories that a view keeps, for methods whose selector depends on the "
         "image (default: 32)",
     )
-    add(
-        "--size",
-        type=integer_in(1, LONGEST_SIDE),
-        nargs=2,
-        default=[640, 640],
-        metavar=("H", "W"),
-        help="image size (default: 640 640)",
-    )
+    add_image_size(parser)
     add(
         "--by-shape",
         action="store_true",

@@ -8,7 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 
-from .options import LARGEST_VOCABULARY, LONGEST_SIDE, add_config_options, integer_in
+from .options import (
+    LARGEST_VOCABULARY,
+    add_config_options,
+    add_image_size,
+    integer_in,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of categories that a view keeps (default: decided by the selector)",
     )
-    parser.add_argument(
-        "--size",
-        type=integer_in(1, LONGEST_SIDE),
-        nargs=2,
-        default=(640, 640),
-        metavar=("H", "W"),
-        help="image size (default: 640 640)",
-    )
+    add_image_size(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, with numbers in FLOPs")
     add_config_options(parser)
 

@@ -13,7 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 
-from .options import LARGEST_VOCABULARY, LONGEST_SIDE, add_config_options, integer_in
+from .options import (
+    LARGEST_VOCABULARY,
+    add_config_options,
+    add_image_size,
+    integer_in,
+)
 from .progress import print_note
 
 
@@ -29,14 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of names for METHOD (default: %(default)s)",
     )
-    parser.add_argument(
-        "--size",
-        type=integer_in(1, LONGEST_SIDE),
-        nargs=2,
-        default=(640, 640),
-        metavar=("H", "W"),
-        help="image size for METHOD (default: 640 640)",
-    )
+    add_image_size(parser)
     parser.add_argument("--again", action="store_true", help="delete the choices first")
     parser.add_argument("--json", action="store_true", help="print JSON, times in seconds")
     add_config_options(parser)

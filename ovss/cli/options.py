@@ -43,6 +43,18 @@ class KeyValues(argparse.Action):
         setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **pairs})
 
 
+def add_image_size(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag ``--size H W`` for random images, 640 x 640 by default."""
+    parser.add_argument(
+        "--size",
+        type=integer_in(1, LONGEST_SIDE),
+        nargs=2,
+        default=(640, 640),
+        metavar=("H", "W"),
+        help="image size (default: 640 640)",
+    )
+
+
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Adds the flag ``--cfg-options KEY=VALUE ...``, which works as in mmengine's tools."""
     parser.add_argument(

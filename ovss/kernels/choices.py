@@ -60,8 +60,13 @@ def choices_file() -> Path | None:
     folder = cache_dir("kernels")
     if folder is None:
         return None
-    digest = hashlib.sha256(json.dumps(machine_facts(), sort_keys=True).encode()).hexdigest()
-    return folder / f"{digest[:16]}.json"
+    return folder / f"{_machine_digest()}.json"
+
+
+@cache
+def _machine_digest() -> str:
+    facts = json.dumps(machine_facts(), sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def _processor() -> str:

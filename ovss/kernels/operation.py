@@ -70,25 +70,24 @@ class Operation:
 
     def choose(self, shape: tuple[Any, ...], *inputs: Any) -> str:
         """Name of the kernel for these inputs."""
-        fixed = self.fixed(*inputs)
         if not is_tuning():
-            return fixed
+            return self.fixed(*inputs)
         folder = os.environ.get("OVSS_CACHE_DIR")  # cheaper than `choices_file`, at every call
         if folder != self._folder:
             self._folder, self._fast = folder, {}
         shape = (*shape, torch.get_num_threads())
         name = self._fast.get(shape)
         if name is None:
-            name = self._fast[shape] = self._look_up(" ".join(map(str, shape)), fixed, inputs)
-        return name if self.kernels[name].usable(*inputs) else fixed
+            name = self._fast[shape] = self._look_up(" ".join(map(str, shape)), inputs)
+        return name if self.kernels[name].usable(*inputs) else self.fixed(*inputs)
 
-    def _look_up(self, shape: str, fixed: str, inputs: tuple[Any, ...]) -> str:
+    def _look_up(self, shape: str, inputs: tuple[Any, ...]) -> str:
         with _LOCK:
             usable = [kernel for kernel in self.kernels.values() if kernel.usable(*inputs)]
             choice = _CHOICES.get(self.name, shape)
             # a version with other kernels measures again
             if choice is None or choice.seconds.keys() != {k.name for k in usable}:
-                choice = self._measure(fixed, usable, inputs)
+                choice = self._measure(self.fixed(*inputs), usable, inputs)
                 if len(choice.seconds) > 1:  # nothing to choose otherwise
                     _CHOICES.put(self.name, shape, choice)
             return choice.kernel

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ovss.kernels import Portions
+from ovss.kernels import Portions, set_tuning
+from ovss.kernels.operation import measured
 from ovss.layers import chunks
 from ovss.layers.chunks import image_groups, pair_groups, rows_at_once
+from ovss.layers.guided import map_chunks
 from ovss.models.configs import load_config
 from ovss.structures import Selection
 from ovss.testing import make_images, make_names, with_tiny_encoder
@@ -74,3 +76,20 @@ def test_a_batch_is_decoded_as_on_a_cpu(stand_in, name, equal):
     assert found.device.type == stand_in.device.type
     torch.testing.assert_close(found.cpu(), expected, atol=2e-4, rtol=1e-4)
     assert selection.batch == 3
+
+
+def test_a_chunk_of_every_row_is_measured_too(tmp_path, monkeypatch):
+    """Otherwise the sizes of this class of rows would never be decided."""
+    monkeypatch.setenv("OVSS_CACHE_DIR", str(tmp_path))
+    set_tuning(True)
+    try:
+        x, portions = torch.randn(8, 3), Portions("test_of_all_rows")
+        with torch.no_grad():
+            for _ in range(20):
+                assert torch.equal(
+                    map_chunks(lambda part: part + 1, x, 4, portions=portions), x + 1
+                )
+        shapes = [shape for name, shape, _ in measured() if name == "test_of_all_rows"]
+        assert len(shapes) == 1
+    finally:
+        set_tuning(None)
