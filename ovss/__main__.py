@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from typing import NoReturn
 
 from .cli import main
+from .cli.process import run_as_process
+
+
+def run() -> NoReturn:
+    """Runs the command line and ends this process."""
+    run_as_process(main)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -41,6 +41,7 @@ _LOSS_MESSAGES = (
     "gloo",
 )
 _is_single = False
+_has_joined = False
 
 
 class ProcessLostError(RuntimeError):
@@ -89,12 +90,19 @@ def start(launcher: str, backend: str | None = None, timeout: float = TIMEOUT) -
         watch_parent()
     backend = backend or ("nccl" if torch.cuda.is_available() else "gloo")
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    global _has_joined
+    _has_joined = True
 
 
 def stop() -> None:
     """Leaves the run in an orderly way; does nothing if it was never joined."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def has_joined() -> bool:
+    """Checks whether this process has ever joined a run, also if it has left it since."""
+    return _has_joined
 
 
 def world_size() -> int:
