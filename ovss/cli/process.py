@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import traceback
@@ -35,8 +34,7 @@ def run_as_process(command: Callable[[], int | None]) -> NoReturn:
         sys.exit(status)  # type: ignore[arg-type]
     if isinstance(status, str):
         print(status, file=sys.stderr)
-    atexit._run_exitfuncs()
-    logging.shutdown()
+    atexit._run_exitfuncs()  # closes log files, too
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(status if isinstance(status, int) else int(status is not None))

@@ -212,7 +212,7 @@ def _layer_norm(weights: State, name: str, x: Tensor) -> Tensor:
 
 
 def sliding(view_logits: Tensor, size: int = 640, window: int = 384, stride: int = 256) -> Tensor:
-    """Merge (views, T, h, w) logits of the windows, row by row, and last the whole picture.
+    """Merge (views, T, h, w) logits of the windows, row by row, and last the whole image.
 
     Returns:
         (T, size, size) probabilities, all T maps of all views at once as published.

@@ -1,6 +1,6 @@
 """CAT-Seg ViT-B/16, through the converter, against what the authors' code computes.
 
-The authors' modules ran on weights and a picture that follow from a formula; their outputs are in
+The authors' modules ran on weights and an image that follow from a formula; their outputs are in
 ``data/``. No trained weights are needed.
 """
 
@@ -58,16 +58,16 @@ def text(model) -> TextFeatures:
 
 
 @pytest.fixture(scope="module")
-def picture() -> Tensor:
+def pixels() -> Tensor:
     return formula_image(CASE["image"]["h"], CASE["image"]["w"], CASE["image"]["seed"])
 
 
 @pytest.fixture(scope="module")
-def image(model, picture) -> ImageFeatures:
-    """Of a batch: the picture, and another one that must not matter."""
-    other = formula_image(*picture.shape[1:], seed=5)
+def image(model, pixels) -> ImageFeatures:
+    """Of a batch: the image, and another one that must not matter."""
+    other = formula_image(*pixels.shape[1:], seed=5)
     with torch.inference_mode():
-        return model.encoder.encode_image(resize(torch.stack([picture, other]).float(), (384, 384)))
+        return model.encoder.encode_image(resize(torch.stack([pixels, other]).float(), (384, 384)))
 
 
 def test_every_published_name_is_mapped_and_the_masks_dropped(conversion):
@@ -104,14 +104,14 @@ def test_logits_alone_and_in_a_batch(model, image, text, expected):
 
 
 @torch.inference_mode()
-def test_sliding_probabilities_and_labels(model, picture, text, expected):
-    scores = model.scores(picture, text)
-    probs = resize(scores.probs_BTHW(), tuple(picture.shape[1:]))[0]
+def test_sliding_probabilities_and_labels(model, pixels, text, expected):
+    scores = model.scores(pixels, text)
+    probs = resize(scores.probs_BTHW(), tuple(pixels.shape[1:]))[0]
     step = CASE["subsample"]["sliding_prob"]
     torch.testing.assert_close(
         probs[:, ::step, ::step], expected["sliding_prob"], atol=1e-4, rtol=0
     )
-    labels = model.label_map(scores, tuple(picture.shape[1:]))
+    labels = model.label_map(scores, tuple(pixels.shape[1:]))
     differs = labels != expected["sliding_argmax"]
     best_two = probs.topk(2, dim=0).values
     tie = best_two[0] - best_two[1] < 1e-4
@@ -119,11 +119,11 @@ def test_sliding_probabilities_and_labels(model, picture, text, expected):
 
 
 @torch.inference_mode()
-def test_the_plain_tower_computes_the_official_features(model, picture, expected):
+def test_the_plain_tower_computes_the_official_features(model, pixels, expected):
     """It is what the speed of the encoder is compared with, so it has to be the same function."""
     encoder = model.encoder
     tower = encoder.clip.visual.state_dict()
-    views = resize(picture[None].float(), (384, 384))
+    views = resize(pixels[None].float(), (384, 384))
     pixels = (views - encoder.mean_311) / encoder.std_311
     dense, levels = dense_features(tower, pixels, 12, encoder.levels)
     step = CASE["subsample"]["dense_features"]
@@ -136,6 +136,6 @@ def test_the_plain_tower_computes_the_official_features(model, picture, expected
 
 @pytest.mark.slow
 @torch.inference_mode()
-def test_the_plain_path_gives_the_official_labels(model, picture, text, expected):
-    differs = predict(model, picture, text) != expected["sliding_argmax"]
+def test_the_plain_path_gives_the_official_labels(model, pixels, text, expected):
+    differs = predict(model, pixels, text) != expected["sliding_argmax"]
     assert differs.float().mean() < 1e-3

@@ -1,6 +1,6 @@
 """Files of the authors' layout, from the converter's command to the figures of `ovss test`.
 
-Weights and picture follow from a formula; the label map that the authors' code makes of them is
+Weights and image follow from a formula; the label map that the authors' code makes of them is
 the ground truth here, so a score of 100 % says that the whole way changes nothing.
 """
 
@@ -51,10 +51,10 @@ def convert(method: str, source: Path, repo_root: Path, monkeypatch) -> Path:
     return target
 
 
-def one_picture(folder: Path, case: dict, labels_HW: np.ndarray) -> Path:
-    """A data set of the formula's picture."""
-    picture = formula_image(*(case["image"][key] for key in ("h", "w", "seed")))
-    for part, values in (("images", picture.permute(1, 2, 0).numpy()), ("masks", labels_HW)):
+def one_image(folder: Path, case: dict, labels_HW: np.ndarray) -> Path:
+    """A dataset of the formula's image."""
+    pixels = formula_image(*(case["image"][key] for key in ("h", "w", "seed")))
+    for part, values in (("images", pixels.permute(1, 2, 0).numpy()), ("masks", labels_HW)):
         (folder / part).mkdir(parents=True)
         Image.fromarray(values.astype(np.uint8)).save(folder / part / "formula.png")
     (folder / "classes.txt").write_text("\n".join(case["names"]))
@@ -75,7 +75,7 @@ def test_cat_seg_scores_what_its_authors_code_scores(tmp_path, monkeypatch, repo
     source = official_file(case, tmp_path / "model_base.pth")
     weights = convert("cat_seg", source, repo_root, monkeypatch)
     with np.load(DATA / "cat_seg_vit-b16.npz") as file:
-        data = one_picture(tmp_path / "data", case, file["sliding_argmax"])
+        data = one_image(tmp_path / "data", case, file["sliding_argmax"])
     as_it_is = ("--protocol-options", "resize.short=None", "resize.longest=None")
     assert pixel_accuracy("cat_seg_vit-b16", weights, data, *as_it_is) > 99.99  # ties
 
@@ -86,10 +86,10 @@ def test_sed_scores_alike_by_config_and_by_command(tmp_path, monkeypatch, repo_r
     source = official_file(case, tmp_path / "sed_model_base.pth")
     weights = convert("sed", source, repo_root, monkeypatch)
     model = build_segmentor(load_config("sed_convnext-b"), weights)
-    picture = formula_image(*(case["image"][key] for key in ("h", "w", "seed")))
-    scores = model.scores(picture, model.encode_vocabulary(tuple(case["names"])))
-    labels = model.label_map(scores, tuple(picture.shape[1:]))
+    pixels = formula_image(*(case["image"][key] for key in ("h", "w", "seed")))
+    scores = model.scores(pixels, model.encode_vocabulary(tuple(case["names"])))
+    labels = model.label_map(scores, tuple(pixels.shape[1:]))
     del model
-    data = one_picture(tmp_path / "data", case, labels.numpy())
+    data = one_image(tmp_path / "data", case, labels.numpy())
     as_it_is = ("--protocol-options", "resize.short=None", "resize.longest=None")
     assert pixel_accuracy("sed_convnext-b", weights, data, *as_it_is) == 100

@@ -1,6 +1,6 @@
 """SED ConvNeXt-B, through the converter, against what the authors' code computes.
 
-The authors' modules ran on weights and a picture that follow from a formula; their outputs are in
+The authors' modules ran on weights and an image that follow from a formula; their outputs are in
 ``data/``. No trained weights are needed.
 """
 
@@ -60,9 +60,9 @@ def text(model) -> TextFeatures:
 
 @pytest.fixture(scope="module")
 def image(model) -> ImageFeatures:
-    picture = formula_image(CASE["image"]["h"], CASE["image"]["w"], CASE["image"]["seed"])
+    pixels = formula_image(CASE["image"]["h"], CASE["image"]["w"], CASE["image"]["seed"])
     with torch.inference_mode():
-        return model.encoder.encode_image(resize(picture[None].float(), (768, 768)))
+        return model.encoder.encode_image(resize(pixels[None].float(), (768, 768)))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_rejecting_nobody_is_the_full_path_exactly(model, image, text, full, top
 
 
 def test_rejection_that_rejects_is_the_authors_too(model, image, text):
-    """Words opposite to most of the picture: they leave at the first head or later."""
+    """Words opposite to most of the image: they leave at the first head or later."""
     opposite = TextFeatures(torch.cat([text.embeds_TPC, -text.embeds_TPC]))
     masks = segment(model, image, opposite, 1)
     levels = list(reversed(image.levels))
