@@ -11,6 +11,7 @@ import torch.multiprocessing as mp
 from ovss_plugins.pca_seg.batch_norm import RankBatchNorm
 
 from ovss import distributed
+from ovss.cli.process import run_as_process
 from ovss.models.configs import load_config
 from ovss.testing import make_images, make_sample, with_tiny_encoder
 
@@ -32,7 +33,11 @@ def run(model: RankBatchNorm, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     return y.detach(), x.grad
 
 
-def rank_of_two(rank: int, port: int, folder: str) -> None:
+def rank_of_two(*arguments) -> None:
+    run_as_process(lambda: write_part(*arguments))  # spawned ranks are not taken down either
+
+
+def write_part(rank: int, port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
     distributed.start("pytorch", "gloo")
