@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,14 +102,16 @@ def read_text_file(path: Path, space: str) -> TextPart:
         digest = hashlib.sha256(_start(space, known["keys"]))
         while block := file.read(BLOCK):
             digest.update(block)
+        # a private mapping: pages are read when they are used and need no memory of their own. It
+        # is of the open file, as another process may delete or replace what the path names.
+        mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
     if digest.hexdigest() != known["sha256"]:
         raise ValueError("its checksum does not match")
     keys, (count, prompts, channels) = json.loads(known["keys"]), header["embeds_NPC"]["shape"]
     numbers = count * prompts * channels
     if len(keys) != count or size != first + 4 * (numbers + count * channels):
         raise ValueError("its size does not match")
-    # a private mapping: pages are read when they are used and need no memory of their own
-    flat = torch.from_file(str(path), False, size // 4, dtype=torch.float32, device="cpu")
+    flat = torch.frombuffer(mapped, dtype=torch.float32)
     embeds, means = flat[first // 4 :].split([numbers, count * channels])
     with contextlib.suppress(OSError):  # a read-only folder
         os.utime(path)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ovss.encoders import OpenCLIPEncoder, text_cache, text_space
+from ovss.encoders import OpenCLIPEncoder, text_cache, text_files, text_space
 from ovss.encoders.text_cache import TextCache, cache_folder
+from ovss.encoders.text_files import read_text_file, write_text_file
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.io.fingerprint import Fingerprint, checksum
 from ovss.io.stored_rows import StoredRows
@@ -233,6 +234,7 @@ SHARE = """
 import sys, torch, warnings
 warnings.simplefilter("error")
 from ovss.encoders.text_cache import TextCache, cache_folder
+from ovss.encoders.text_files import read_text_file, write_text_file
 cpu = torch.device("cpu")
 for round in range(12):
     for space in "0123":
@@ -245,6 +247,22 @@ for round in range(12):
         for path in (cache_folder() / "2").glob("*.safetensors"):
             path.unlink(missing_ok=True)
 """
+
+
+def test_a_file_that_goes_while_it_is_read_is_read_to_its_end(folder, monkeypatch):
+    embeds_NPC = torch.randn(2, 3, 8)
+    path = write_text_file(folder, "space", ["cat", "dog"], embeds_NPC)
+    plain = text_files._read_header
+
+    def read_and_delete(file):
+        found = plain(file)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(text_files, "_read_header", read_and_delete)
+    part = read_text_file(path, "space")
+    assert part.keys == ("cat", "dog")
+    assert torch.equal(part.embeds_NPC, embeds_NPC)
 
 
 def test_two_processes_share_a_folder(folder, repo_root):
