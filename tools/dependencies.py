@@ -22,7 +22,24 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 TABLE = ROOT / "docs" / "dependencies.md"
-EXTRAS = ("", "coco", "fonts", "superpixels", "supervision", "video", "test", "lint")
+EXTRAS = (
+    "",
+    "coco",
+    "export",
+    "fonts",
+    "label",
+    "mlflow",
+    "notebook",
+    "ray",
+    "superpixels",
+    "supervision",
+    "tensorboard",
+    "video",
+    "wandb",
+    "web",
+    "test",
+    "lint",
+)
 """Extras that are listed, in the order in which a package is assigned to one; ``""`` is none."""
 
 _OF_TORCH = ("nvidia-", "cuda-", "triton")
