@@ -18,6 +18,7 @@ from .pixels import rgb_from_array, rgb_from_pil, white_of, white_of_pil
 __all__ = ["LazyImage"]
 
 _STRIP_ROWS = 512  # rows that a preview converts at once
+_NO_LIMIT = 1 << 40
 
 
 class LazyImage:
@@ -58,10 +59,21 @@ class LazyImage:
         """Region of the upright image, (bottom - top, right - left, 3) RGB uint8."""
         top, bottom, left, right = self._stored_box(top, bottom, left, right)
         if isinstance(self._pixels, Image.Image):
-            rgb_HW3 = rgb_from_pil(self._pixels.crop((left, top, right, bottom)), self._white)
+            rgb_HW3 = self._crop_pil(self._pixels, top, bottom, left, right)
         else:
             rgb_HW3 = rgb_from_array(np.asarray(self._pixels[top:bottom, left:right]), self._white)
         return oriented(rgb_HW3, self._orientation)
+
+    def _crop_pil(
+        self, image: Image.Image, top: int, bottom: int, left: int, right: int
+    ) -> np.ndarray:
+        """Region of a PIL image, in strips within the limit that Pillow's ``crop`` applies, too."""
+        rows = max(1, (Image.MAX_IMAGE_PIXELS or _NO_LIMIT) // max(1, right - left))
+        strips = [
+            rgb_from_pil(image.crop((left, start, right, min(start + rows, bottom))), self._white)
+            for start in range(top, bottom, rows)
+        ]
+        return strips[0] if len(strips) == 1 else np.concatenate(strips)
 
     def whole(self) -> np.ndarray:
         """The whole upright image, (H, W, 3) RGB uint8, as `to_rgb` gives it."""
