@@ -46,6 +46,7 @@ from .structures import (
     Alignment,
     ImageFeatures,
     Masks,
+    NameRule,
     Proposals,
     RegionAlignment,
     RegionMasks,
@@ -190,6 +191,8 @@ class AlignmentHead(nn.Module, ABC):
         gives: record that the head returns.
         merges_synonyms: True if the head combines the queries of ``synonyms="max"`` to categories,
             so that the rule can be used in training as well.
+        seen: rule that finds the categories of the training by their names, if the head depends on
+            them, see `TextFeatures.seen_T`; None if it does not.
     """
 
     cost_dim: int = 0
@@ -204,6 +207,7 @@ class AlignmentHead(nn.Module, ABC):
     training_sources: int = 0
     gives: type[Alignment] | type[RegionAlignment] = Alignment
     merges_synonyms: bool = False
+    seen: NameRule | None = None
     checkpointed: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
 
@@ -270,10 +274,12 @@ class PostProcessor(nn.Module, ABC):
             inference provides these only with ``global_view=True``.
         reads_regions: True if the post-processor also takes `RegionScores`. Otherwise these are
             merged at the size of the canvas first.
+        seen: as in `AlignmentHead`.
     """
 
     needs_whole_view: bool = False
     reads_regions: bool = False
+    seen: NameRule | None = None
 
     @abstractmethod
     def forward(self, scores: Any) -> Scores | RegionScores:

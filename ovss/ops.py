@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .io.stored_rows import StoredRows
+from .kernels.portions import split_rows
 from .layers.chunks import rows_at_once
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def resize_rows(
     if (rows.start, rows.stop) == (0, size[0]) and height == x_BChw.shape[2]:
         return resize(x_BChw, size)
     place_R = _places(height, size[0], x_BChw.device)[rows].clamp(0, height - 1) - first
-    return resize(_sample(x_BChw, 2, place_R), (len(place_R), size[1]))
+    return resize(_sample(x_BChw, 2, place_R), (place_R.shape[0], size[1]))
 
 
 def resize_axis(x: Tensor, new: int, part: slice | None = None) -> Tensor:
@@ -192,7 +193,7 @@ def max_cosine(dense_BChw: Tensor, text_TPC: Tensor | StoredRows, chunk: int = 4
     step = max(1, rows_at_once(chunk, unit_BCN, row) // text_TPC.shape[1])
     parts = [
         (rows_TPC.flatten(0, 1) @ unit_BCN).amax(2).unflatten(1, rows_TPC.shape[:2]).amax(2)
-        for rows_TPC in text_TPC.split(step)
+        for rows_TPC in split_rows(text_TPC, step)
     ]
     return torch.cat(parts, dim=1)
 

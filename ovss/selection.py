@@ -105,6 +105,8 @@ class Selection:
         Raises:
             ValueError: an image that keeps no category.
         """
+        if torch.compiler.is_exporting():
+            return cls._exported(keep_BT, scores_BT)
         total = None
         if counts_B is None:
             *counts_B, total = _numbers(keep_BT.sum(1), keep_BT.any(0).sum())
@@ -121,6 +123,16 @@ class Selection:
         return selection if total is None else selection._knowing(total)
 
     @classmethod
+    def _exported(cls, keep_1T: Tensor, scores_1T: Tensor | None) -> Selection:
+        """As `from_mask`, in a graph, which learns the number of kept categories when it runs."""
+        index_1K = keep_1T[0].nonzero()[:, 0][None]
+        count = index_1K.shape[1]
+        torch._check(count >= 1)
+        torch._check(count <= keep_1T.shape[1])
+        valid_1K = torch.ones_like(index_1K, dtype=torch.bool)
+        return cls(index_1K, valid_1K, keep_1T.shape[1], scores_1T, (count,))
+
+    @classmethod
     def top_k(cls, scores_BT: Tensor, k: int, keep_BT: Tensor | None = None) -> Selection:
         """Selection of the k categories with the highest scores.
 
@@ -134,7 +146,12 @@ class Selection:
         if keep_BT is not None:
             k = max(k, int(keep_BT.sum(1).max()))
             ranked_BT = scores_BT.masked_fill(keep_BT, torch.inf)
-        index_BK = ranked_BT.topk(min(k, scores_BT.shape[1]), dim=1).indices.sort(1).values
+        index_BK = highest(ranked_BT, k)
+        if torch.compiler.is_exporting():
+            keep_BT = torch.zeros_like(F.pad(scores_BT, (0, k)), dtype=torch.bool)
+            keep_BT = keep_BT.scatter_(1, index_BK, True)[:, : scores_BT.shape[1]]
+            return cls._exported(keep_BT, scores_BT)
+        index_BK = index_BK.sort(1).values
         valid_BK = torch.ones_like(index_BK, dtype=torch.bool)
         counts_B = (index_BK.shape[1],) * len(index_BK)
         return cls(index_BK, valid_BK, scores_BT.shape[1], scores_BT, counts_B)
@@ -280,6 +297,17 @@ class Selection:
             index_BK2, slots.valid_BK, self.num_categories, self.scores_BT, slots.counts_B
         )
         return narrow if total is None else narrow._knowing(total), slots.index_BK
+
+
+def highest(scores_BT: Tensor, k: int) -> Tensor:
+    """Indices of the k highest scores (B, T), at most T of them.
+
+    An exported graph is the same for any T, also below k. There the result always has k indices,
+    and those from T on stand for no category.
+    """
+    if not torch.compiler.is_exporting():
+        return scores_BT.topk(min(k, scores_BT.shape[1]), dim=1).indices
+    return F.pad(scores_BT, (0, k), value=-torch.inf).topk(k, dim=1).indices
 
 
 def _numbers(*values: Tensor) -> list[int]:

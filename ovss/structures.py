@@ -37,13 +37,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .axes import check_axes, leading
 from .io.arguments import check_fields
 from .io.stored_rows import StoredRows
+from .kernels.portions import split_rows
 from .regions import Padding, Proposals, RegionAlignment, RegionMasks, RegionScores
 from .selection import IGNORE, Selection
 
@@ -53,6 +57,7 @@ __all__ = [
     "Alignment",
     "ImageFeatures",
     "Masks",
+    "NameRule",
     "Padding",
     "Proposals",
     "RegionAlignment",
@@ -176,6 +181,17 @@ class ImageFeatures:
         check_axes(self)
 
 
+class NameRule(Protocol):
+    """Rule that marks categories by their names, such as `ovss.vocabularies.seen.SeenNames`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that the rule compares with; without any it marks nothing."""
+
+    def marks(self, vocabulary: Vocabulary) -> NDArray[np.bool_]:
+        """True for the marked names of a vocabulary, bool (T,)."""
+
+
 @dataclass(frozen=True)
 class TextFeatures:
     """Text encoder output for a vocabulary.
@@ -186,6 +202,7 @@ class TextFeatures:
         levels: further embeddings of each category, such as visual prompts at several scales, each
             (T, ..., level_dim).
         vocabulary: vocabulary that was encoded; None if the embeddings come from elsewhere.
+        marked: marks of categories (T,) that stand for the names, where an exported graph has none.
 
     Raises:
         ValueError: the number of embeddings differs from the number of categories.
@@ -194,6 +211,7 @@ class TextFeatures:
     source_TPC: Tensor | StoredRows
     levels: tuple[Tensor, ...] = leading("T")
     vocabulary: Vocabulary | None = None
+    marked: Mapping[NameRule, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.source_TPC, Tensor):
@@ -208,6 +226,11 @@ class TextFeatures:
 
     def __len__(self) -> int:
         return len(self.source_TPC)
+
+    @property
+    def num_categories(self) -> int:
+        """T, the number of categories, which is a symbol while a model is exported."""
+        return self.source_TPC.shape[0]
 
     @property
     def num_templates(self) -> int:
@@ -237,7 +260,7 @@ class TextFeatures:
 
     def chunks(self, size: int) -> Iterator[Tensor]:
         """Yields the embeddings of consecutive categories, at most `size` at a time."""
-        yield from self.source_TPC.split(size)
+        yield from split_rows(self.source_TPC, size)
 
     @cached_property
     def mean_TC(self) -> Tensor:
@@ -260,6 +283,25 @@ class TextFeatures:
         ):
             return source_TPC.mean(1)
         return self.mean_TC
+
+    def seen_T(self, seen: NameRule | None) -> Tensor | None:
+        """True for each name whose category was seen in training, bool (T,).
+
+        None if nothing was seen, or if the names are not known. The result is kept.
+        """
+        if seen is None or not seen.names or (self.vocabulary is None and not self.marked):
+            return None
+        if seen in self.marked:
+            return self.marked[seen]
+        assert self.vocabulary is not None
+        if seen not in self._seen:
+            with torch.inference_mode(mode=False):
+                self._seen[seen] = torch.from_numpy(seen.marks(self.vocabulary)).to(self.device)
+        return self._seen[seen]
+
+    @cached_property
+    def _seen(self) -> dict[NameRule, Tensor]:
+        return {}
 
     def categories(self, labels: Tensor) -> Tensor:
         """Converts indices of names to indices of categories; they differ with ``"max"`` only."""

@@ -116,7 +116,7 @@ class CropEmbedder(RegionEmbedder):
                 [self._embed_some(visual, pixels_3HW, part) for part in mask_QHW.split(self.chunk)]
             )
         kept_N = filled_Q.nonzero()[:, 0]  # waits for the device, which a skipped pass outweighs
-        embed_QC = visual.proj.new_zeros(len(filled_Q), visual.proj.shape[1])
+        embed_QC = visual.proj.new_zeros(filled_Q.shape[0], visual.proj.shape[1])
         for start in range(0, kept_N.shape[0], self.chunk):
             part_N = kept_N[start : start + self.chunk]
             embed_NC = self._embed_some(visual, pixels_3HW, mask_QHW[part_N])
@@ -195,7 +195,7 @@ def nearest_crops(mask_NHW: Tensor, rows: Extent, columns: Extent, size: Size) -
     """Crops (N, *size) of masks by the nearest pixel."""
     row_NS = nearest_index(rows[0], rows[1], size[0])
     column_NS = nearest_index(columns[0], columns[1], size[1])
-    number_N11 = torch.arange(len(mask_NHW), device=mask_NHW.device)[:, None, None]
+    number_N11 = torch.arange(mask_NHW.shape[0], device=mask_NHW.device)[:, None, None]
     return mask_NHW[number_N11, row_NS[:, :, None], column_NS[:, None]]
 
 

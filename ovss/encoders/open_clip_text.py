@@ -49,7 +49,7 @@ def embed_vocabulary(
     """
     names = names_by_category(vocabulary)
     templates, total = len(vocabulary.templates), sum(map(len, names))
-    vectors = 0 if context_MD is None else len(context_MD)
+    vectors = 0 if context_MD is None else context_MD.shape[0]
     ids = [_tokenize(tokenizer, template, name, vocabulary.names[category], vectors)
            for template in vocabulary.templates
            for category, synonyms in enumerate(names)

@@ -92,7 +92,7 @@ def embed_prefixed(
         return None
     chunks = list(prompts.chunks([len(prefix) for prefix in prefixes], tokens))
     cache = _prefix_cache(tower, prefixes, context_MD)
-    vectors = 0 if context_MD is None else len(context_MD)
+    vectors = 0 if context_MD is None else context_MD.shape[0]
     parts = [
         _embed_rests(tower, prompts, chunk, prefixes, vectors, cache) for chunk in show(chunks)
     ]

@@ -69,11 +69,13 @@ def embed_prompts(
         context_MD: learned vectors that follow the start mark of every prompt; None for none.
     """
     x_NLD = embed_tokens(tower, ids_NL, context_MD)
-    position_N = _pooled_position(rules, ids_NL) + (0 if context_MD is None else len(context_MD))
+    position_N = _pooled_position(rules, ids_NL) + (
+        0 if context_MD is None else context_MD.shape[0]
+    )
     for block in tower.transformer.resblocks:
         x_NLD = x_NLD + block.ls_1(block.attn(block.ln_1(x_NLD), causal=rules.causal))
         x_NLD = x_NLD + block.ls_2(block.mlp(block.ln_2(x_NLD)))
-    rows_N = torch.arange(len(position_N), device=position_N.device)
+    rows_N = torch.arange(position_N.shape[0], device=position_N.device)
     return project(tower, x_NLD[rows_N, position_N])
 
 
@@ -91,7 +93,7 @@ def embed_tokens(
     dtype = tower.transformer.get_cast_dtype()
     x_NLD = tower.token_embedding(ids_NL).to(dtype)
     if context_MD is not None:
-        context_NMD = context_MD.to(dtype).expand(len(ids_NL), -1, -1)
+        context_NMD = context_MD.to(dtype).expand(ids_NL.shape[0], -1, -1)
         x_NLD = torch.cat([x_NLD[:, :1], context_NMD, x_NLD[:, 1:]], dim=1)
     return x_NLD + tower.positional_embedding[start : start + x_NLD.shape[1]].to(dtype)
 
@@ -113,4 +115,4 @@ def _pooled_position(rules: TextRules, ids_NL: Tensor) -> Tensor:
     if rules.pool == "eos":
         return (ids_NL == rules.eos_id).int().argmax(1)
     position = 0 if rules.pool == "first" else ids_NL.shape[1] - 1
-    return ids_NL.new_full((len(ids_NL),), position)
+    return ids_NL.new_full((ids_NL.shape[0],), position)

@@ -21,10 +21,9 @@ from ovss.structures import (
     RegionAlignment,
     Selection,
     TextFeatures,
-    Vocabulary,
 )
 from ovss.vocabularies import load_names
-from ovss.vocabularies.seen import seen_queries
+from ovss.vocabularies.seen import SeenNames
 
 from .ensemble import Ensemble
 from .synonyms import SynonymGroups, group_synonyms
@@ -112,8 +111,7 @@ class RegionHead(AlignmentHead):
         self.void_kind = void
         self.void = None if void == "none" else nn.Parameter(torch.randn(joint_dim) * void_std)
         self.ensemble = _ensemble(ensemble, sources)
-        self.seen = load_names(seen) if len(seen) else ()
-        self._seen_masks: dict[Vocabulary, Tensor] = {}
+        self.seen = SeenNames(load_names(seen) if len(seen) else ())
 
     def forward(
         self, image: ImageFeatures, text: TextFeatures, selection: Selection
@@ -213,13 +211,9 @@ class RegionHead(AlignmentHead):
 
     def _seen_T(self, text: TextFeatures) -> Tensor:
         """True for each name whose category was seen in training, bool (T,)."""
-        vocabulary, device = text.vocabulary, text.device
-        if vocabulary is None or not self.seen:
-            return torch.zeros(len(text), dtype=torch.bool, device=device)
-        seen_T = self._seen_masks.get(vocabulary)
-        if seen_T is None or seen_T.device != device:
-            seen_T = torch.from_numpy(seen_queries(vocabulary, self.seen)).to(device)
-            self._seen_masks = {vocabulary: seen_T}
+        seen_T = text.seen_T(self.seen)
+        if seen_T is None:
+            return torch.zeros(text.num_categories, dtype=torch.bool, device=text.device)
         return seen_T
 
 

@@ -56,5 +56,5 @@ def group_synonyms(text: TextFeatures, selection: Selection) -> SynonymGroups:
     owner_BG = owner_BK.gather(1, slot_BG).masked_fill(~narrow.valid_BK, other)
     group_G = torch.arange(owner_BG.shape[1], device=owner_BG.device)
     group_BT = torch.zeros_like(first_BT).scatter_(1, owner_BG, group_G.expand_as(owner_BG))
-    group_BK = group_BT.gather(1, owner_BK).masked_fill(~selection.valid_BK, len(group_G))
+    group_BK = group_BT.gather(1, owner_BK).masked_fill(~selection.valid_BK, group_G.shape[0])
     return SynonymGroups(narrow, group_BK)

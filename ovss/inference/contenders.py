@@ -69,7 +69,7 @@ def pruned_labels(
             top_HW, first_HW = probs_NHW.max(0)  # the lower slot wins a tie
             best_HW[down.pixels, across.pixels] = top_HW
             slot_HW[down.pixels, across.pixels] = slot_N[first_HW]
-            if len(slot_N) > 1:
+            if slot_N.shape[0] > 1:
                 is_near_NHW = probs_NHW >= top_HW - epsilon * cells_Nhw.abs().max()
                 is_tie_HW = is_near_NHW.sum(0) > 1
                 if is_tie_HW.any():
@@ -92,7 +92,7 @@ def _settle_ties(
         best_HW: their scores, changed in place.
     """
     slot_N = near_K.nonzero()[:, 0]
-    if not len(slot_N):
+    if not slot_N.shape[0]:
         return
     size = (near_HW.shape[0], near_HW.shape[1])
     top_M = best_HW.new_full((int(near_HW.sum()),), -torch.inf)

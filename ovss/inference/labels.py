@@ -37,7 +37,7 @@ def best_labels(
         return _pruned(scores, size)
     index_BK, valid_BK = scores.selection.index_BK, scores.selection.valid_BK
     values = scores.probs_BKHW if isinstance(scores, Scores) else scores.share_BKQ
-    best_BHW = values.new_full((len(index_BK), *size), -torch.inf)
+    best_BHW = values.new_full((index_BK.shape[0], *size), -torch.inf)
     label_BHW = torch.zeros_like(best_BHW, dtype=torch.long)
     for rows, part, maps_BkHW in score_blocks(scores, size, chunk):
         if not scores.selection.full:

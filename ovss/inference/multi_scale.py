@@ -73,7 +73,7 @@ def _scale_maps(
     mirrored, windows = len(places), places * (2 if config.mirror else 1)
     sums = sum_windows(batches, windows, (bottom, right), config, mirrored)
     maps_KYX = sums.mean_KYX()[:, :height, :width]
-    if len(sums.count_NYX) < len(maps_KYX):
-        return maps_KYX, maps_KYX.new_ones(len(maps_KYX), 1, 1), sums.selection
+    if sums.count_NYX.shape[0] < maps_KYX.shape[0]:
+        return maps_KYX, maps_KYX.new_ones(maps_KYX.shape[0], 1, 1), sums.selection
     count_KYX = sums.count_NYX[:, :height, :width]
     return maps_KYX, (count_KYX > 0).to(maps_KYX.dtype), sums.selection

@@ -172,7 +172,7 @@ def slide(
 
     views: list[Views] = []
     for first, batch_V3yx in zip((0, len(places)), batches, strict=False):
-        part = current.part(slice(first, first + len(batch_V3yx)))
+        part = current.part(slice(first, first + batch_V3yx.shape[0]))
         views += segment_views(batch_V3yx, segment, config, part, portions)
     sums = sum_windows(views, places, (height, width), config)
     merged_KHW, selection = sums.mean_KYX(), sums.selection
@@ -208,9 +208,9 @@ def slide_features(
     height, width = canvas_13HW.shape[-2:]
     views_V3yx = torch.cat([canvas_13HW[..., y, x] for y, x in places])
     together = stages.windows_together
-    at_once = len(views_V3yx) if together else config.views_at_once(image_13HW.device)
+    at_once = views_V3yx.shape[0] if together else config.views_at_once(image_13HW.device)
     current, parts = _current(image_13HW, canvas_13HW, places), []
-    for start, chunk_V3yx in zip(range(0, len(views_V3yx), at_once), views_V3yx.split(at_once)):
+    for start, chunk_V3yx in zip(range(0, views_V3yx.shape[0], at_once), views_V3yx.split(at_once)):
         with stated_views(current.part(slice(start, start + at_once))):
             parts.append(stages.encode(chunk_V3yx))
     starts = [(y.start, x.start) for y, x in places]

@@ -137,7 +137,7 @@ def segment_views(
         current: places of the views.
         portions: sizes of batches that were measured on this CPU, where the config names none.
     """
-    total, at_once = len(views_V3HW), config.views_at_once(views_V3HW.device)
+    total, at_once = views_V3HW.shape[0], config.views_at_once(views_V3HW.device)
     batches = equal_slices(0, total, at_once)
     is_free = config.views_per_batch is None and views_V3HW.device.type == "cpu"
     if portions is not None and is_free:

@@ -37,7 +37,9 @@ _Loop = Callable[[Tensor, Tensor, "Tensor | None", "Tensor | None"], Tensor]
 
 def worth_a_choice(query: Tensor, key: Tensor) -> bool:
     """True for many pairs of float32 tokens on a CPU without gradients."""
-    return not torch.is_grad_enabled() and _pairs(query, key) >= _MANY and can_tune(query, key)
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    return _pairs(query, key) >= _MANY and can_tune(query, key)
 
 
 def _pairs(query: Tensor, key: Tensor) -> int:

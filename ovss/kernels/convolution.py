@@ -37,7 +37,7 @@ def convolve(x_NChw: Tensor, weight: Tensor, bias: Tensor | None, spectra: Deriv
         return _direct(x_NChw, weight, bias, spectra)
     size = "x".join(map(str, x_NChw.shape[2:]))
     widths = "x".join(map(str, weight.shape))
-    shape = f"{size_class(len(x_NChw))}x{size}", widths
+    shape = f"{size_class(x_NChw.shape[0])}x{size}", widths
     return CONVOLUTION(shape, x_NChw, weight, bias, spectra)
 
 
@@ -49,7 +49,7 @@ def _worth_a_choice(x_NChw: Tensor, weight: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
-        and len(x_NChw) * x_NChw[0, 0].numel() * weight.numel() >= _WORTH_IT
+        and x_NChw.shape[0] * x_NChw[0, 0].numel() * weight.numel() >= _WORTH_IT
     )
 
 

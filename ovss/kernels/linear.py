@@ -30,12 +30,12 @@ _WORTH_IT = 1 << 18
 def can_tune(x: Tensor, weight: Tensor) -> bool:
     """True for float32 inputs (..., i) and matrices (o, i) on a CPU that are worth a choice."""
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()  # first: sizes of a graph may be symbols
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.ndim > 1
-        and x.numel() * len(weight) >= _WORTH_IT
+        and x.numel() * weight.shape[0] >= _WORTH_IT
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
     )
 
 

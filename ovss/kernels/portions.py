@@ -8,17 +8,19 @@ chosen, the portions of the work at hand have different sizes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from .choices import Choice
 from .operation import MARGIN, keep_choice, known_choice, size_class
 from .settings import is_tuning
 
-__all__ = ["Portions", "equal_slices"]
+__all__ = ["Portions", "equal_slices", "split_rows"]
 
 _TURNS = 3  # of each size; the first does not count, because kernels are measured in it
 _FACTORS = (0.25, 0.5, 1, 2, 4)
@@ -76,6 +78,9 @@ class Portions:
                 is tried.
             shape: class of the rows: numbers by which the fastest size may differ.
         """
+        if torch.compiler.is_compiling():
+            yield from equal_slices(0, total, default)
+            return
         sizes = tuple(sorted({round(default * factor) for factor in _FACTORS} - {0}))
         sizes = tuple(size for size in sizes if size <= total)
         if not is_tuning() or default not in sizes or len(sizes) < 2:
@@ -118,11 +123,27 @@ class Portions:
                 return
 
 
+def split_rows(table: Any, size: int) -> Iterable[Tensor]:
+    """Parts of at most `size` rows of a table; the table itself in a compiled graph.
+
+    Args:
+        table: tensor, or rows in a file with its method ``split``.
+        size: largest number of rows of a part.
+    """
+    parts: Iterable[Tensor] = (table,) if torch.compiler.is_compiling() else table.split(size)
+    return parts
+
+
 def equal_slices(start: int, total: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` rows from `start` to `total`.
+    """Slices of at most `size` rows from `start` to `total`; a single one in a compiled graph.
+
+    A graph has no loop over a number of rows that it learns when it runs.
 
     >>> list(equal_slices(2, 7, 3))
     [slice(2, 5, None), slice(5, 7, None)]
     """
+    if torch.compiler.is_compiling():
+        yield slice(start, total)
+        return
     for first in range(start, total, size):
         yield slice(first, min(first + size, total))

@@ -72,8 +72,7 @@ def pair_groups(
     total = sum(selection.counts)
     if like.device.type not in ("cpu", "meta") and selection.batch > 1:
         at_once = max(total, 1) if torch.is_grad_enabled() else at_once
-        for start in range(0, total, at_once):
-            rows = slice(start, min(start + at_once, total))
+        for rows in equal_slices(0, total, at_once):
             yield PairGroup(rows, selection.image_N[rows])
         return
     first = 0
@@ -100,5 +99,4 @@ def image_groups(selection: Selection, like: Tensor, row: int) -> Iterator[slice
         row: numbers that are held for a pair.
     """
     at_once = rows_at_once(1, like, row * max(selection.counts, default=1))
-    for start in range(0, selection.batch, at_once):
-        yield slice(start, min(start + at_once, selection.batch))
+    yield from equal_slices(0, selection.batch, at_once)

@@ -35,7 +35,7 @@ def embed_with_mask_prompts(
     if prompt_LND is not None and visible_BN is not None:
         prompts, seen_BN1 = prompt_LND.unbind(0), visible_BN[:, :, None].to(patch_BND)
         patch_BND = _hide(patch_BND, seen_BN1, prompts[0])
-    class_B1D = visual.class_embedding.to(patch_BND).expand(len(patch_BND), 1, -1)
+    class_B1D = visual.class_embedding.to(patch_BND).expand(patch_BND.shape[0], 1, -1)
     x_BLD = torch.cat([class_B1D, patch_BND], dim=1) + visual.positional_embedding.to(patch_BND)
     x_BLD = visual.ln_pre(x_BLD)
     *blocks, last = visual.transformer.resblocks

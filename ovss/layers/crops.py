@@ -119,7 +119,7 @@ def cut(pixels_NHWc: Tensor, rows: Taps, columns: Taps) -> Tensor:
 
 def _lines(x_NLM: Tensor, taps: Taps) -> Tensor:
     """Weighted sums (N, S, M) of lines."""
-    number_N1 = torch.arange(len(x_NLM), device=x_NLM.device)[:, None]
+    number_N1 = torch.arange(x_NLM.shape[0], device=x_NLM.device)[:, None]
     total_NSM = x_NLM.new_zeros(*taps.index_NSK.shape[:2], x_NLM.shape[2])
     for index_NS, weight_NS in zip(taps.index_NSK.unbind(2), taps.weight_NSK.unbind(2)):
         total_NSM.addcmul_(x_NLM[number_N1, index_NS], weight_NS[:, :, None])

@@ -136,7 +136,7 @@ def sample_view(map_BDhw: Tensor, place: ViewPlace, size: tuple[int, int]) -> Te
     if place.mirrored:
         columns = columns.flip(0)
     row_hw, column_hw = torch.meshgrid(rows, columns, indexing="ij")
-    where_Bhw2 = torch.stack([column_hw, row_hw], dim=2).expand(len(map_BDhw), -1, -1, -1)
+    where_Bhw2 = torch.stack([column_hw, row_hw], dim=2).expand(map_BDhw.shape[0], -1, -1, -1)
     return F.grid_sample(map_BDhw, where_Bhw2, padding_mode="border", align_corners=False)
 
 

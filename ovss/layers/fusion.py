@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.kernels.portions import split_rows
+
 from .guided import GuidedQKV, mlp
 from .linear_attention import KeyValueSums, positive
 from .upsample import GuidedUpsample
@@ -101,12 +103,12 @@ class FusionStage(nn.Module):
         Returns:
             The mixed maps, and their key and value sums for mixing over categories.
         """
-        length = len(x_Khwc)
+        length = x_Khwc.shape[0]
         if torch.is_grad_enabled():
             x_Khwc = self.space(x_Khwc)
             return x_Khwc, self._sums(x_Khwc, pool, length)
         total = None
-        for part_Nhwc in x_Khwc.split(chunk):
+        for part_Nhwc in split_rows(x_Khwc, chunk):
             part_Nhwc.copy_(self.space(part_Nhwc))
             sums = self._sums(part_Nhwc, pool, length)
             total = sums if total is None or sums is None else total + sums

@@ -89,19 +89,46 @@ def map_chunks(
         dim: axis to slice.
         portions: sizes of slices that were measured on this CPU, around `size`.
     """
-    total = x.shape[dim]
-    if torch.is_grad_enabled() or (total <= size and portions is None):
-        return function(x)
-    if portions is None or x.device.type != "cpu":
+
+    def of_slice(own: slice) -> Tensor:
+        return function(x.narrow(dim, own.start, own.stop - own.start))
+
+    shape = (*x.shape[:dim], *x.shape[dim + 1 :])
+    return map_slices(of_slice, x, size, shape, dim, portions)
+
+
+def map_slices(
+    function: Callable[[slice], Tensor],
+    like: Tensor,
+    size: int,
+    shape: tuple[int, ...],
+    dim: int = 0,
+    portions: Portions | None = None,
+) -> Tensor:
+    """Applies `function` to slices of the axis `dim` of several tensors, see `map_chunks`.
+
+    Args:
+        function: function of a slice, whose result has as many entries along `dim`.
+        like: one of the tensors.
+        size, dim, portions: see `map_chunks`.
+        shape: class of the tensors' shapes, see `Portions.__call__`.
+    """
+    total = like.shape[dim]
+    alone = portions is None or like.device.type != "cpu"
+    # a graph has no loop over a number of entries that it learns when it runs
+    together = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    if together or (alone and total <= size):
+        return function(slice(0, total))
+    if portions is None or alone:
         slices: Iterable[slice] = equal_slices(0, total, size)
     else:
-        slices = portions(total, size, (*x.shape[:dim], *x.shape[dim + 1 :]))
-    out = x.new_empty(0)
+        slices = portions(total, size, shape)
+    out = like.new_empty(0)
     for own in slices:
+        part = function(own)
         if own == slice(0, total):
-            out = function(x)  # not returned, so that `portions` learns how long it took
+            out = part  # not returned, so that `portions` learns how long it took
             continue
-        part = function(x.narrow(dim, own.start, own.stop - own.start))
         if own.start == 0:
             out = part.new_empty((*part.shape[:dim], total, *part.shape[dim + 1 :]))
         out.narrow(dim, own.start, part.shape[dim]).copy_(part)

@@ -44,7 +44,7 @@ def linear(
         if LINEAR.choose(shape, x, weight, bias, "none") == "blas":
             return LINEAR.kernels["blas"].run(x, weight, bias, activation)
         rows = _Linear.apply(x.flatten(0, -2), weight, bias)
-        return ACTIVATIONS[activation](rows.view(*x.shape[:-1], len(weight)))
+        return ACTIVATIONS[activation](rows.view(*x.shape[:-1], weight.shape[0]))
     return LINEAR(linear_shape(x, weight, activation), x, weight, bias, activation)
 
 

@@ -99,7 +99,7 @@ class QueryDecoder(nn.Module):
         value_BMD = memory_BDhw.flatten(2).transpose(1, 2)
         key_BMD = value_BMD + place_DM.T.to(value_BMD)
         place_QD = self.places.weight
-        x_BQD, outputs = value_BMD.new_zeros(len(level_BDhw), *place_QD.shape), []
+        x_BQD, outputs = value_BMD.new_zeros(level_BDhw.shape[0], *place_QD.shape), []
         for layer in self.layers:
             x_BQD = layer(x_BQD, place_QD, key_BMD, value_BMD)
             if every:

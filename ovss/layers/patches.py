@@ -99,7 +99,7 @@ def embed_patches(
     else:
         patches_BDhw = _overlapping_patches(visual.conv1, pixels_B3HW, stride)
     grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
-    class_B1D = visual.class_embedding.to(patches_BDhw.dtype).expand(len(patches_BDhw), 1, -1)
+    class_B1D = visual.class_embedding.to(patches_BDhw.dtype).expand(patches_BDhw.shape[0], 1, -1)
     tokens_BND = torch.cat([class_B1D, patches_BDhw.flatten(2).transpose(1, 2)], dim=1)
     table_ND = visual.positional_embedding
     positions_ND = resize_positions(table_ND, visual.grid_size, grid, positions)

@@ -41,7 +41,7 @@ def uncertain_points(
         oversample: candidates for each point, at least 1.
         importance: share of points that are chosen by uncertainty, in 0..1.
     """
-    batch, chosen = len(logits_NHW), int(importance * count)
+    batch, chosen = logits_NHW.shape[0], int(importance * count)
     candidate_NM2 = torch.rand(batch, int(oversample * count), 2, device=logits_NHW.device)
     doubt_NM = -sample_points(logits_NHW, candidate_NM2).abs()
     index_NR = doubt_NM.topk(chosen, dim=1, sorted=False).indices

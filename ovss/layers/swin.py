@@ -164,7 +164,7 @@ class _Block(nn.Module):
         if not self.training or not self.rate:
             return x_BhwD
         keep = 1 - self.rate
-        kept_B111 = torch.rand(len(x_BhwD), 1, 1, 1, device=x_BhwD.device) < keep
+        kept_B111 = torch.rand(x_BhwD.shape[0], 1, 1, 1, device=x_BhwD.device) < keep
         return x_BhwD * (kept_B111.to(x_BhwD) / keep)
 
 

@@ -54,7 +54,7 @@ def tower_input(
     grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
     cells_BND = patches_BDhw.flatten(2).transpose(1, 2)
     first = [
-        token.expand(len(cells_BND), -1, -1).to(cells_BND.dtype)
+        token.expand(cells_BND.shape[0], -1, -1).to(cells_BND.dtype)
         for token in (trunk.cls_token, trunk.reg_token)
         if token is not None
     ]

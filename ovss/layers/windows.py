@@ -64,16 +64,16 @@ class WindowGrid:
         if any(self.shift):
             x_Nhwc = x_Nhwc.roll((-self.shift[0], -self.shift[1]), (1, 2))
         (rows, columns), (down, across) = self.window, self.count
-        x = x_Nhwc.reshape(len(x_Nhwc), down, rows, across, columns, heads, -1)
+        x = x_Nhwc.reshape(x_Nhwc.shape[0], down, rows, across, columns, heads, -1)
         x = x.permute(0, 1, 3, 5, 2, 4, 6)
-        return x.reshape(len(x_Nhwc), down * across * heads, rows * columns, x.shape[-1])
+        return x.reshape(x_Nhwc.shape[0], down * across * heads, rows * columns, x.shape[-1])
 
     def merge(self, x_NMLc: Tensor, heads: int) -> Tensor:
         """Inverse of `split`."""
         (rows, columns), (down, across) = self.window, self.count
-        x = x_NMLc.view(len(x_NMLc), down, across, heads, rows, columns, -1)
+        x = x_NMLc.view(x_NMLc.shape[0], down, across, heads, rows, columns, -1)
         x = x.permute(0, 1, 4, 2, 5, 3, 6).reshape(
-            len(x_NMLc), down * rows, across * columns, heads * x.shape[-1]
+            x_NMLc.shape[0], down * rows, across * columns, heads * x.shape[-1]
         )
         if any(self.shift):
             x = x.roll(self.shift, (1, 2))

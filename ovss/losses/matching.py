@@ -105,7 +105,7 @@ def _cheapest(table_QG1: Tensor, image: int) -> tuple[Tensor, Tensor]:
     if not cost_VG.isfinite().all():
         bad = int((~cost_VG.isfinite()).any(1).sum())
         raise FloatingPointError(
-            f"Matching expects finite costs, but {bad} of {len(cost_VG)} proposals of image "
+            f"Matching expects finite costs, but {bad} of {cost_VG.shape[0]} proposals of image "
             f"{image} of the batch have NaN or infinite class or mask logits. Lower the learning "
             f"rate, or train in full precision."
         )

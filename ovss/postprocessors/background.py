@@ -82,7 +82,7 @@ class Background(PostProcessor):
         category_T = scores.text.category_T
         own_T = category_T == category_T[target] if not self.own_word else None
         small_BT = self._small(scores, ground_T)
-        every_BT = torch.arange(len(ground_T), device=ground_T.device).expand(old.batch, -1)
+        every_BT = torch.arange(ground_T.shape[0], device=ground_T.device).expand(old.batch, -1)
         old_BT, new_BT = (each.localize(every_BT[:, None])[:, 0] for each in (old, new))
         stays_BT = ~ground_T & (old_BT != IGNORE)
         if own_T is not None:
@@ -133,7 +133,7 @@ class Background(PostProcessor):
             return None
         owner_T = scores.text.category_T.to(ground_T.device)
         best_BN = scores.labels_BHW().flatten(1)
-        count_BT = torch.zeros(len(best_BN), len(owner_T), device=best_BN.device)
+        count_BT = torch.zeros(best_BN.shape[0], owner_T.shape[0], device=best_BN.device)
         front_BN = (~ground_T)[best_BN]
         count_BT.scatter_add_(1, owner_T[best_BN], front_BN.to(count_BT))
         total_B1 = front_BN.sum(1, keepdim=True)

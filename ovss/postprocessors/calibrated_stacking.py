@@ -12,7 +12,7 @@ from ovss.interfaces import PostProcessor
 from ovss.registry import POSTPROCESSORS
 from ovss.structures import RegionScores, Scores
 from ovss.vocabularies import load_names
-from ovss.vocabularies.seen import seen_queries
+from ovss.vocabularies.seen import SeenNames
 
 CERTAIN = 100.0
 """Logit whose sigmoid is exactly 1."""
@@ -47,14 +47,13 @@ class CalibratedStacking(PostProcessor):
             raise ValueError(
                 f"CalibratedStacking expects gamma of at least 0, got {gamma}. Correct it."
             )
-        self.gamma, self.seen = gamma, load_names(seen) if len(seen) else ()
+        self.gamma, self.seen = gamma, SeenNames(load_names(seen) if len(seen) else ())
 
     @torch.no_grad()
     def forward(self, scores: Scores | RegionScores) -> Scores | RegionScores:
-        vocabulary = scores.text.vocabulary
-        if vocabulary is None or not self.seen or not self.gamma:
+        seen_T = scores.text.seen_T(self.seen)
+        if seen_T is None or not self.gamma:
             return scores
-        seen_T = torch.from_numpy(seen_queries(vocabulary, self.seen))
         selection = scores.selection
         seen_BK = selection.gather(seen_T.to(selection.index_BK.device)) & selection.valid_BK
         if isinstance(scores, Scores):

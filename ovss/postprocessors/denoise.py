@@ -35,7 +35,7 @@ class Denoise(PostProcessor):
         old, category_T = scores.selection, scores.text.category_T
         peak_BK = scores.probs_BKHW.flatten(2).amax(2).masked_fill(~old.valid_BK, -torch.inf)
         category_BK = old.gather(category_T.to(old.index_BK.device))
-        peak_BT = peak_BK.new_full((old.batch, len(category_T)), -torch.inf)
+        peak_BT = peak_BK.new_full((old.batch, category_T.shape[0]), -torch.inf)
         peak_BT.scatter_reduce_(1, category_BK, peak_BK, "amax")
         best_BT = peak_BT == peak_BT.amax(1, keepdim=True)
         keep_BK = ((peak_BT >= self.threshold) | best_BT).gather(1, category_BK) & old.valid_BK

@@ -73,7 +73,7 @@ class RegionMode(PostProcessor):
         proposals = self.proposer(features, canvas_B3YX)
         size = tuple(map(max, scores.probs_BKHW.shape[2:], canvas_B3YX.shape[2:]))
         probs_BKHW = resize(scores.probs_BKHW, (size[0], size[1])).clone().contiguous()
-        for image in range(len(probs_BKHW)):
+        for image in range(probs_BKHW.shape[0]):
             one = slice(image, image + 1)
             region_HW, count = self._regions(take(proposals, B=one), (size[0], size[1]))
             index_K, valid_K = (
@@ -106,7 +106,7 @@ class RegionMode(PostProcessor):
                 )
             )
             logits_QHW = logits_QHW[:, :height, :width]
-        count = len(logits_QHW)
+        count = logits_QHW.shape[0]
         if not count:
             return torch.full(size, -1, device=logits_QHW.device), 0
         mask_QHW = F.interpolate((logits_QHW > 0).float()[None], size)[0] > 0
@@ -126,7 +126,7 @@ class RegionMode(PostProcessor):
 
 def _no_features(canvas_B3YX: Tensor) -> ImageFeatures:
     """Features for proposers that look at pixels alone, of which they read the type."""
-    batch = len(canvas_B3YX)
+    batch = canvas_B3YX.shape[0]
     return ImageFeatures(canvas_B3YX.new_zeros(batch, 1, 1, 1), canvas_B3YX.new_zeros(batch, 1))
 
 
@@ -148,7 +148,7 @@ def _exchange(
         valid_K: False for padding slots.
         categories: number of categories.
     """
-    kept = len(probs_KHW)
+    kept = probs_KHW.shape[0]
     best_N = probs_KHW.masked_fill(~valid_K[:, None, None], -torch.inf).max(0).indices.flatten()
     region_N = torch.where(region_HW < 0, count, region_HW).flatten()  # one more: no region
     values_KN = probs_KHW.flatten(1)

@@ -33,7 +33,7 @@ def binary_proposals(masks: Sequence[Tensor], features: ImageFeatures) -> Propos
     logits_BQHW = dense_BChw.new_full(shape, -CONFIDENCE)
     valid_BQ = torch.zeros(shape[:2], dtype=torch.bool, device=dense_BChw.device)
     for image, mask_QHW in enumerate(masks):
-        count = len(mask_QHW)
+        count = mask_QHW.shape[0]
         mask_QHW = mask_QHW.to(dense_BChw.device)
         if mask_QHW.shape[1:] != size and count:
             mask_QHW = F.interpolate(mask_QHW[None].to(torch.uint8), size)[0].bool()

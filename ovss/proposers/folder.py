@@ -77,7 +77,7 @@ class FolderProposer(Proposer):
                 "FolderProposer reads regions of whole images, which do not follow the crops and "
                 "flips of training. Train with a proposer that computes its regions."
             )
-        names = current_names(len(image_B3HW), "FolderProposer")
+        names = current_names(image_B3HW.shape[0], "FolderProposer")
         masks = [torch.from_numpy(read_regions(self._file(name))) for name in names]
         return binary_proposals(masks, features)
 

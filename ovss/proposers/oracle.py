@@ -43,7 +43,7 @@ class OracleProposer(Proposer):
         """
         if shapeless(image_B3HW):
             return binary_proposals(nominal_masks(image_B3HW, USUAL), features)
-        labels = current_labels(len(image_B3HW), "OracleProposer")
+        labels = current_labels(image_B3HW.shape[0], "OracleProposer")
         return binary_proposals([self._regions(labels_HW) for labels_HW in labels], features)
 
     def _regions(self, labels_HW: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class QueryProposer(Proposer):
         *coarse, finest_BDhw = self.pyramid(features, image_B3HW)
         attended = coarse or [finest_BDhw]
         mask_BDhw = self.mask_features(finest_BDhw)
-        query_BQD = self.query_QD.expand(len(mask_BDhw), -1, -1)
+        query_BQD = self.query_QD.expand(mask_BDhw.shape[0], -1, -1)
         place_1QD = self.place_QD[None]
         found = []
         for index in range(len(self.layers) + 1):

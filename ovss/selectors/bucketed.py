@@ -48,7 +48,7 @@ class Bucketed(Selector):
         if self.training:
             return selection
         return selection.padded_to(
-            min(self.slots(selection.index_BK.shape[1]), len(text.embeds_TPC))
+            min(self.slots(selection.index_BK.shape[1]), text.embeds_TPC.shape[0])
         )
 
     def slots(self, kept: int) -> int:

@@ -38,6 +38,7 @@ class ClipTopK(Selector):
     ) -> Selection:
         dense_BChw = image.dense_BChw
         k = self.train_k if self.training else self.k
-        if len(text) <= k:
-            return Selection.everything(len(dense_BChw), len(text), dense_BChw.device)
+        # a graph is the same for every size of the vocabulary
+        if not torch.compiler.is_exporting() and text.num_categories <= k:
+            return Selection.everything(dense_BChw.shape[0], text.num_categories, dense_BChw.device)
         return Selection.top_k(max_cosine(dense_BChw, text.source_TPC), k, keep_BT)

@@ -18,4 +18,4 @@ class KeepAll(Selector):
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Selection:
         dense_BChw = image.dense_BChw
-        return Selection.everything(len(dense_BChw), len(text), dense_BChw.device)
+        return Selection.everything(dense_BChw.shape[0], text.num_categories, dense_BChw.device)

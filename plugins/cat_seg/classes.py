@@ -96,8 +96,8 @@ class ClassAggregation(nn.Module):
     def _attend(self, x_Khwc: Tensor, offset_K11c: Tensor) -> Tensor:
         qkv = self.attention(self.norm1(x_Khwc), offset_K11c)
         query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        absent = max(0, self.pad_length - len(x_Khwc))
-        sums = KeyValueSums.of(positive(key), value, len(x_Khwc) + absent)
+        absent = max(0, self.pad_length - x_Khwc.shape[0])
+        sums = KeyValueSums.of(positive(key), value, x_Khwc.shape[0] + absent)
         attended = (sums + self._padding(absent, sums.length)).read(positive(query))
         x_Khwc = x_Khwc + attended.flatten(-2)
         return x_Khwc + self.mlp(self.norm2(x_Khwc))

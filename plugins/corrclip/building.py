@@ -87,7 +87,7 @@ def image_regions(
     places = tuple(_places(canvas, inference))
     current = CurrentViews(image_13HW, places)
     _, key_KD, count_K = encoder.region_keys(current)
-    most = len(count_K)
+    most = count_K.shape[0]
     sums = [key_KD.new_zeros(most, dim) for dim in encoder.joint_dims]
     for start in range(0, len(places), inference.views_at_once(device)):
         part = current.part(slice(start, start + inference.views_at_once(device)))

@@ -114,7 +114,7 @@ class CorrCLIPEncoder(Encoder):
             spatial: number of its outputs in the spatial branch.
             image_B3HW: RGB in 0..255.
         """
-        views, visual = current_views(len(image_B3HW)), encoder.clip.visual
+        views, visual = current_views(image_B3HW.shape[0]), encoder.clip.visual
         pixels_B3HW = prepare_pixels(
             image_B3HW, encoder.mean_311, encoder.std_311, encoder.image_size, encoder.patch_size
         )
@@ -208,7 +208,7 @@ class CorrCLIPEncoder(Encoder):
         """Region of each pixel of whole images."""
         proposer = self.proposer
         if proposer.level_dims is None and proposer.joint_dim is None:
-            blank_BC = image_B3HW.new_zeros(len(image_B3HW), self.joint_dim)
+            blank_BC = image_B3HW.new_zeros(image_B3HW.shape[0], self.joint_dim)
             features = ImageFeatures(blank_BC[:, :, None, None], blank_BC)
         else:
             features = self.inner.encode_image(image_B3HW)

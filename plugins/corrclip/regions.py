@@ -55,7 +55,9 @@ def compact(region_BN: Tensor, most: int) -> tuple[Tensor, Tensor]:
     Returns:
         Numbers (B, N), and how many different values each image has (B,).
     """
-    present_BR = torch.zeros(len(region_BN), most + 1, dtype=torch.long, device=region_BN.device)
+    present_BR = torch.zeros(
+        region_BN.shape[0], most + 1, dtype=torch.long, device=region_BN.device
+    )
     present_BR = present_BR.scatter(1, region_BN, 1)
     rank_BR = present_BR.cumsum(1) - 1
     return rank_BR.gather(1, region_BN), present_BR.sum(1)

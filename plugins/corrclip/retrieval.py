@@ -104,9 +104,9 @@ class RetrievalCorrCLIPEncoder(Encoder):
         features = self.main.encode_image(image_B3HW)
         own_BChw = F.normalize(features.dense_BChw, dim=1)
         size = (own_BChw.shape[2], own_BChw.shape[3])
-        views = current_views(len(image_B3HW))
+        views = current_views(image_B3HW.shape[0])
         if image_B3HW.is_meta:
-            shape = (len(own_BChw), self.joint_dim, *size)
+            shape = (own_BChw.shape[0], self.joint_dim, *size)
             dense_BChw, pooled_BC = own_BChw.new_empty(shape), own_BChw.new_empty(shape[:2])
             return replace(features, dense_BChw=dense_BChw, pooled_BC=pooled_BC)
         if views is not None:

@@ -226,7 +226,7 @@ class SpatialDecoder(Decoder):
 
     def _plans(self, image: ImageFeatures) -> list[Plan]:
         """Guidance of each stage."""
-        batch, height, width = len(image.dense_BChw), *image.dense_BChw.shape[-2:]
+        batch, height, width = image.dense_BChw.shape[0], *image.dense_BChw.shape[-2:]
         levels = [x.detach() if self.detach_levels else x for x in image.levels]
         plans = []
         for index, stage in enumerate(self.stages):
@@ -255,7 +255,7 @@ class SpatialDecoder(Decoder):
             guide(image, self.attn_detach) for guide in self.attention_guides[index : index + 1]
         ]
         if not parts:
-            return image.dense_BChw.new_zeros(len(image.dense_BChw), 1, 1, 0)
+            return image.dense_BChw.new_zeros(image.dense_BChw.shape[0], 1, 1, 0)
         return resize(torch.cat(parts, dim=1), size).permute(0, 2, 3, 1)
 
     def _maps(self, x_Kchw: Tensor, raw_KPhw: Tensor | None, plans: list[Plan]) -> Tensor:

@@ -190,7 +190,7 @@ class TextGuidedHead(AlignmentHead):
         guide_BKG = self.guidance(unit_BKC, image.pooled_BC)
         allowed_BK = selection.valid_BK
         if self.guidance.tokens is not None:
-            tokens_BLG = self.guidance.tokens.expand(len(guide_BKG), -1, -1).to(guide_BKG.dtype)
+            tokens_BLG = self.guidance.tokens.expand(guide_BKG.shape[0], -1, -1).to(guide_BKG.dtype)
             guide_BKG = torch.cat([guide_BKG, tokens_BLG], dim=1)
             allowed_BK = F.pad(allowed_BK, (0, tokens_BLG.shape[1]), value=True)
         allowed_B11K = None if selection.full else allowed_BK[:, None, None]

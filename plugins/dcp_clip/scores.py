@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovss.kernels.portions import equal_slices
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.linear import linear
 from ovss.structures import ImageFeatures, TextFeatures
@@ -62,8 +63,7 @@ class CellScores:
         """Yields chunks of the vocabulary with their logits (B, N, t)."""
         row = self.cells_BNC.shape[0] * self.cells_BNC.shape[1]
         chunk, count = rows_at_once(self.chunk, self.cells_BNC, row), self.rows_TC.shape[0]
-        for start in range(0, count, chunk):
-            part = slice(start, min(start + chunk, count))
+        for part in equal_slices(0, count, chunk):
             yield part, linear(self.cells_BNC, self.rows_TC[part])
 
     def normaliser(self) -> Tensor:

@@ -98,7 +98,7 @@ class DynamicCategorySelector(Selector):
         self, image: ImageFeatures, text: TextFeatures, keep_BT: Tensor | None = None
     ) -> Selection:
         """Selects categories; `Selection.scores_BT` holds the image's scores S_cls."""
-        batch, count = len(image.dense_BChw), len(text)
+        batch, count = image.dense_BChw.shape[0], text.num_categories
         if self.threshold <= 0 or count == 1:
             return Selection.everything(batch, count, image.dense_BChw.device)
         with torch.autocast(image.dense_BChw.device.type, enabled=False):
@@ -121,7 +121,7 @@ class DynamicCategorySelector(Selector):
         if self.training and self.random_negatives:
             kept_BT = kept_BT | self._random(kept_BT)
         if self.scope == "batch":
-            kept_BT = kept_BT.any(0).expand(len(kept_BT), -1)
+            kept_BT = kept_BT.any(0).expand(kept_BT.shape[0], -1)
         return Selection.from_mask(kept_BT, image_BT)
 
     def _threshold_score(self, cosine_BT: Tensor, image_BT: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class DynamicCategorySelector(Selector):
             return kept_BT
         # S_p lies in 0..1, so -1 ranks last and 2 ranks first.
         rank_BT = cells.highest().masked_fill(~kept_BT, -1).masked_fill(truth_BT, 2)
-        top_BK = rank_BT.topk(min(self.max_categories, rank_BT.shape[1]), dim=1).indices
+        top_BK = rank_BT.topk(torch.sym_min(self.max_categories, rank_BT.shape[1]), dim=1).indices
         top_BT = torch.zeros_like(kept_BT).scatter_(1, top_BK, True)
         return (top_BT & kept_BT) | truth_BT
 

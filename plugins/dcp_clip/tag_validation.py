@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from ovss.interfaces import PostProcessor
 from ovss.io.excerpts import excerpt
 from ovss.registry import POSTPROCESSORS
-from ovss.structures import Scores, split_synonyms
+from ovss.structures import Scores, TextFeatures
 from ovss.vocabularies import load_names
+from ovss.vocabularies.seen import MATCHES, SeenNames
 
 from .options import at_least, one_of
-from .verdicts import RegionJudge, move_regions
+from .verdicts import Limits, RegionJudge, move_pixels
 
 _NAME = "TagValidation"
 
@@ -67,10 +69,9 @@ class TagValidation(PostProcessor):
         self.candidates = one_of(_NAME, "candidates", candidates, ("all", "selected"))
         self.region = one_of(_NAME, "region", region, ("class", "component"))
         self.pool = one_of(_NAME, "pool", pool, ("mean", "prob_weighted"))
-        self.seen_match = one_of(_NAME, "seen_match", seen_match, ("exact", "synonym"))
         self.k, self.min_area = k, min_area
-        names = load_names(seen) if len(seen) else ()
-        self.seen = {key for name in names for key in self._keys(name)}
+        one_of(_NAME, "seen_match", seen_match, tuple(MATCHES))
+        self.seen = SeenNames(load_names(seen) if len(seen) else (), seen_match)
 
     @torch.no_grad()
     def forward(self, scores: Scores) -> Scores:
@@ -79,37 +80,29 @@ class TagValidation(PostProcessor):
         Raises:
             ValueError: the scores lack features of the whole image, or class names.
         """
-        if self.k >= len(scores.text):
+        # a graph is the same for every size of the vocabulary; none of few categories is further
+        if not torch.compiler.is_exporting() and self.k >= scores.text.num_categories:
             return scores
         if scores.features is None:
             raise ValueError(
                 f"{_NAME} expects features of the whole image, but no view covers it. "
                 "Set inference=dict(global_view=True)."
             )
-        if scores.text.vocabulary is None:
+        seen_T = self._seen_T(scores.text)
+        judge = RegionJudge(scores, self.pool == "prob_weighted", self.candidates == "selected")
+        limits = Limits(~seen_T, self.k, self.min_area)
+        by_component = self.region == "component"
+        target_BHW = judge.components(limits) if by_component else judge.classes(limits)
+        return move_pixels(scores, target_BHW)
+
+    def _seen_T(self, text: TextFeatures) -> Tensor:
+        """True for the categories that were seen in training, bool (T,)."""
+        if text.vocabulary is None and not text.marked:
             raise ValueError(
                 f"{_NAME} expects class names, but the text features have none. "
                 "Set TextFeatures.vocabulary."
             )
-        judge = RegionJudge(scores, self.pool == "prob_weighted", self.candidates == "selected")
-        names = scores.text.vocabulary.names
-        unseen = [not self._is_seen(name) for name in names]
-        if self.region == "component":
-            verdicts = judge.components(self.min_area, unseen)
-        else:
-            verdicts = judge.classes()
-        moves = [
-            verdict
-            for verdict in verdicts
-            if verdict.area and verdict.area >= self.min_area * judge.pixels
-            if unseen[verdict.category] and verdict.better >= self.k
-        ]
-        return move_regions(scores, moves) if moves else scores
-
-    def _keys(self, name: str) -> tuple[str, ...]:
-        """Parts of a class name that are compared."""
-        lower = name.strip().lower()
-        return split_synonyms(lower) if self.seen_match == "synonym" else (lower,)
-
-    def _is_seen(self, name: str) -> bool:
-        return not self.seen.isdisjoint(self._keys(name))
+        seen_T = text.seen_T(self.seen)
+        if seen_T is None:
+            return torch.zeros(text.num_categories, dtype=torch.bool, device=text.device)
+        return seen_T

@@ -10,7 +10,7 @@ from ovss.interfaces import Decoder
 from ovss.io.option_values import check_range
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.convolution import ConvToOne, WideConv2d
-from ovss.layers.guided import map_chunks
+from ovss.layers.guided import map_chunks, map_slices
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
@@ -200,17 +200,14 @@ class CVGDecoder(Decoder):
         chunk = self._at_once(x_Khwc)
         x_Khwc, sums = stage.mix(x_Khwc, pool, chunk)
 
-        def finer(slots_N: Tensor) -> Tensor:
-            part = slice(int(slots_N[0]), int(slots_N[-1]) + 1)
+        def finer(part: slice) -> Tensor:
             guide_Nchw = None
             if isinstance(guide, VisualGuide) and prompts_KMD is not None:
                 guide_Nchw = guide(level_Dhw, prompts_KMD[part], size)
             y_Nchw = stage(x_Khwc[part], sums, pool, *plan, guide_Nchw)
             return self.head(y_Nchw).squeeze(1) if last else _channels_last(y_Nchw)
 
-        # Slices slot numbers, because maps and prompts are cut at the same slots. They stay on the
-        # CPU, so that reading them as numbers never waits for a device.
-        return map_chunks(finer, torch.arange(len(x_Khwc), device="cpu"), chunk)
+        return map_slices(finer, x_Khwc, chunk, ())
 
     def _at_once(self, x_K: Tensor) -> int:
         """Number of categories processed at a time, from their maps or their volume."""

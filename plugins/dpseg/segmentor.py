@@ -122,7 +122,7 @@ class DPSegmentor(OpenVocabSegmentor):
                 )
             vocabulary = text.vocabulary
             return self.encoder.text(vocabulary), self.encoder.visual(vocabulary)
-        found_T = torch.ones(len(text), dtype=torch.bool, device=text.device)
+        found_T = torch.ones(text.num_categories, dtype=torch.bool, device=text.device)
         return text, VisualPrompts(text.embeds_TPC, text.levels, found_T)
 
     def _frozen(self) -> FrozenEncoder:

@@ -60,7 +60,7 @@ class SpatialBlock(nn.Module):
         y_Khwc = pooled(x_Khwc, self.pool[0] if self.training else self.pool[1])
         # `ClassBlock` attends along the first axis, so cells take the place of categories.
         cells_NK1c = y_Khwc.flatten(1, 2).transpose(0, 1)[:, :, None]
-        sums = self.block.sums(cells_NK1c, 1, len(cells_NK1c))
+        sums = self.block.sums(cells_NK1c, 1, cells_NK1c.shape[0])
         seen_NK1c = self.block.attend(cells_NK1c, sums)
         seen_Khwc = seen_NK1c[:, :, 0].transpose(0, 1).reshape(y_Khwc.shape)
         return added(x_Khwc, seen_Khwc)

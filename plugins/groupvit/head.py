@@ -126,7 +126,7 @@ class GroupHead(AlignmentHead):
         compared_BK = selection.valid_BK
         if ground is not None:
             compared_BK = compared_BK & (selection.index_BK != ground)
-            every_T = torch.arange(len(unit_TC), device=unit_TC.device)
+            every_T = torch.arange(unit_TC.shape[0], device=unit_TC.device)
             logits_BTQ = logits_BTQ.masked_fill((every_T == ground)[:, None], -torch.inf)
         kept_BKQ = _kept(logits_BTQ, selection)
         kept_BKQ = kept_BKQ.masked_fill(~compared_BK[:, :, None], -torch.inf)

@@ -82,7 +82,7 @@ class PooledQueryProposer(Proposer):
         positions_Dhw = sine_positions(coarse_BDhw, coarse_BDhw.shape[1])
         coarse_BDhw = coarse_BDhw + positions_Dhw.to(coarse_BDhw)
         memory_BMD = coarse_BDhw.flatten(2).transpose(1, 2)
-        query_BQD = self.query_QD.expand(len(memory_BMD), -1, -1)
+        query_BQD = self.query_QD.expand(memory_BMD.shape[0], -1, -1)
         for layer in self.layers:
             query_BQD = layer(query_BQD, memory_BMD)
         logits_BQhw = torch.einsum("bqd,bdhw->bqhw", self.to_mask(query_BQD), mask_BDhw)

@@ -66,11 +66,11 @@ def merged_attention(
             Cityscapes and ADE20K.
     """
     unit_HNd = F.normalize(value_HNd, dim=2)
-    mean_N = torch.einsum("hnd,hd->n", unit_HNd, unit_HNd.mean(1)) / len(unit_HNd)
+    mean_N = torch.einsum("hnd,hd->n", unit_HNd, unit_HNd.mean(1)) / unit_HNd.shape[0]
     theta_N = (factor * mean_N).clamp(max=HIGHEST)
     if not keep:
         theta_N = theta_N.masked_fill(theta_N < 0, NEGATIVE)
-    total_NN = value_HNd.new_zeros(len(theta_N), len(theta_N))
+    total_NN = value_HNd.new_zeros(theta_N.shape[0], theta_N.shape[0])
     for weights_NN, unit_Nd in zip(heads, unit_HNd, strict=True):
         total_NN += weights_NN.masked_fill(unit_Nd @ unit_Nd.T <= theta_N[:, None], 0.0)
     return total_NN / total_NN.sum(1, keepdim=True).clamp(min=1e-12)

@@ -81,7 +81,7 @@ class SAM3Decoder(Decoder):
         """Image, categories and slots of each pass."""
         if index_BK.is_meta:
             every = torch.arange(index_BK.shape[1], device=index_BK.device)
-            kept = [every] * len(index_BK)
+            kept = [every] * index_BK.shape[0]
         else:
             kept = [valid_K.nonzero()[:, 0] for valid_K in valid_BK]
         return [
@@ -107,7 +107,7 @@ class SAM3Decoder(Decoder):
         """Logits of the masks, the objects, the semantic map and the presence."""
         from transformers.models.sam3.modeling_sam3 import Sam3SinePositionEmbedding
 
-        sam, count, coarse = self.sam, len(tokens_NLD), maps[-1]
+        sam, count, coarse = self.sam, tokens_NLD.shape[0], maps[-1]
         # transformers looks into a mask, which has no values on the meta device
         seen_NL = None if mark_NL.is_meta else mark_NL
         place = Sam3SinePositionEmbedding(coarse.shape[1] // 2, normalize=True)

@@ -72,7 +72,7 @@ class SideAdapter(nn.Module):
         """
         patches_BDhw = self.patches(pixels_B3HW)
         grid = (patches_BDhw.shape[2], patches_BDhw.shape[3])
-        batch, count = len(patches_BDhw), len(self.queries)
+        batch, count = patches_BDhw.shape[0], len(self.queries)
         position_MD = torch.cat([self.query_positions, self._positions(grid)])
         queries_BQD = self.queries.expand(batch, -1, -1)
         tokens_BMD = torch.cat([queries_BQD, patches_BDhw.flatten(2).transpose(1, 2)], dim=1)

@@ -109,7 +109,7 @@ class ShiftedCrops(nn.Module):
             filled_Q = mask_QHW.flatten(1).any(1)
             pixels_HW3 = normalize_pixels(image_3HW, mean_311, std_311).permute(1, 2, 0)
             class_RD = torch.stack([class_BD[i] for class_BD in class_RBD]) if class_RBD else None
-            embed_QC = pixels_HW3.new_zeros(len(filled_Q), self.visual.output_dim)
+            embed_QC = pixels_HW3.new_zeros(filled_Q.shape[0], self.visual.output_dim)
             kept_N = _numbers(filled_Q)
             for start in range(0, kept_N.shape[0], self.chunk):
                 number_N = kept_N[start : start + self.chunk]

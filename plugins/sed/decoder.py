@@ -11,7 +11,7 @@ from ovss.io.option_values import check_range
 from ovss.kernels.portions import Portions
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.convolution import ConvToOne, WideConv2d
-from ovss.layers.guided import map_chunks
+from ovss.layers.guided import map_chunks, map_slices
 from ovss.ops import resize
 from ovss.registry import DECODERS
 from ovss.structures import Alignment, ImageFeatures, Masks
@@ -128,7 +128,7 @@ class GradualDecoder(Decoder):
             )
         )
         if any(map(self._rejects, cost_images)):
-            counts_B = [len(each) for each in maps]
+            counts_B = [each.shape[0] for each in maps]
             kept_BK = selection.unpack(torch.cat(kept), fill=False)
             selection, _ = selection.narrow(kept_BK, counts_B)
         aux_outputs = (selection.unpack(torch.cat(each)) for each in zip(*aux))
@@ -150,9 +150,11 @@ class GradualDecoder(Decoder):
 
     def _rejects(self, cost_KPhw: Tensor) -> bool:
         """Tests if any category of an image can be rejected."""
-        enough = self.top_k is not None and len(cost_KPhw) > self.top_k
         # Meta tensors have no values to rank by.
-        return enough and not self.training and not cost_KPhw.is_meta
+        if self.top_k is None or self.training or cost_KPhw.is_meta:
+            return False
+        # an exported graph is the same for any number of categories; it rejects none of a few
+        return torch.compiler.is_exporting() or cost_KPhw.shape[0] > self.top_k
 
     def _one_image(
         self, cost_KPhw: Tensor, plans: list[Plan]
@@ -163,7 +165,7 @@ class GradualDecoder(Decoder):
             Maps of the surviving categories, auxiliary maps (in training), and a (K,) mask of the
             survivors.
         """
-        count, rejects = len(cost_KPhw), self._rejects(cost_KPhw)
+        count, rejects = cost_KPhw.shape[0], self._rejects(cost_KPhw)
         left_N = torch.arange(count, device=cost_KPhw.device)
         if rejects:
             first = EmbeddedHead(self.embed, self.aux_heads[0])
@@ -202,20 +204,14 @@ class GradualDecoder(Decoder):
         chunk = self._at_once(x_Khwc)
         x_Khwc, sums = stage.mix(x_Khwc, pool, chunk)
 
-        def finer(slots_N: Tensor) -> Tensor:
-            part = slice(int(slots_N[0]), int(slots_N[-1]) + 1)
+        def finer(part: slice) -> Tensor:
             guide_Nchw = cost_KPhw[part]
             for enlarge in self.cost_guides[: index + 1]:
                 guide_Nchw = F.relu(enlarge(guide_Nchw))
             y_Nchw = stage(x_Khwc[part], sums, pool, *plan, guide_Nchw)
             return self.head(y_Nchw).squeeze(1) if last else _channels_last(y_Nchw)
 
-        # Slices slot numbers, because maps and volume are cut at the same slots. They stay on the
-        # CPU, so that reading them as numbers never waits for a device.
-        slots_N = torch.arange(len(x_Khwc), device="cpu")
-        if x_Khwc.device.type != "cpu":
-            return map_chunks(finer, slots_N, chunk)
-        return map_chunks(finer, slots_N, chunk, portions=self._portions[index])
+        return map_slices(finer, x_Khwc, chunk, (), portions=self._portions[index])
 
 
 def _channels_last(x_Kchw: Tensor) -> Tensor:

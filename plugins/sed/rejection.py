@@ -6,17 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovss.selection import highest
+
 
 def best_somewhere(logits_Khw: Tensor, k: int) -> Tensor:
     """Indices of the categories that are among the best `k` of at least one cell, ascending.
 
     Their number is read, so that a GPU is waited for once.
     """
-    flat_NK = logits_Khw.flatten(1).T
-    best_Nk = flat_NK.topk(min(k, len(logits_Khw)), dim=1).indices
-    keep_K = torch.zeros(len(logits_Khw), dtype=torch.bool, device=logits_Khw.device)
+    count = logits_Khw.shape[0]
+    best_Nk = highest(logits_Khw.flatten(1).T, k)
+    keep_K = torch.zeros(count + k, dtype=torch.bool, device=logits_Khw.device)
     keep_K.index_fill_(0, best_Nk.flatten(), True)
-    return keep_K.nonzero()[:, 0]
+    return keep_K[:count].nonzero()[:, 0]
 
 
 class EmbeddedHead:

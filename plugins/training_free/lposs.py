@@ -182,7 +182,7 @@ class LPOSS(PostProcessor):
     def links(self, patches: Patches) -> Tensor:
         """Normalised weights between patches, a symmetric (N, N), sparse on a CPU."""
         feature_ND, place_N2 = patches.feature_ND, patches.place_N2
-        count = len(feature_ND)
+        count = feature_ND.shape[0]
         near = min(self.neighbours, count)
         columns, values = [], []
         for start in range(0, count, ROWS):

@@ -107,7 +107,7 @@ class OnePassEmbedder(RegionEmbedder):
         grid = (patch_BDhw.shape[2], patch_BDhw.shape[3])
         share_BQN = (resize(mask_BQhw, grid).sigmoid() * valid_BQ11).flatten(2)
         tables = [resize_positions(x_ND, (self.grid, self.grid), grid) for x_ND in self.place_LND]
-        class_B1D = visual.class_embedding.expand(len(patch_BDhw), 1, -1)
+        class_B1D = visual.class_embedding.expand(patch_BDhw.shape[0], 1, -1)
         x_BLD = torch.cat([class_B1D, patch_BDhw.flatten(2).transpose(1, 2)], dim=1)
         own_LD = resize_positions(visual.positional_embedding, visual.grid_size, grid)
         x_BLD = visual.ln_pre(x_BLD + own_LD + tables[0])
@@ -162,7 +162,7 @@ class RegionPooling(nn.Module):
                 f"{share_BQN.shape[1]}. Set queries of the proposer and of the embedder alike."
             )
         place_QC = self.places.weight
-        zero_BQC = dense_BNC.new_zeros(len(dense_BNC), *place_QC.shape)
+        zero_BQC = dense_BNC.new_zeros(dense_BNC.shape[0], *place_QC.shape)
         x_BQC = self.layer(zero_BQC, place_QC, dense_BNC, dense_BNC)
         placed_BQC = x_BQC + place_QC
         own_BQC = self.self_attn(placed_BQC, placed_BQC, x_BQC, need_weights=False)[0]

@@ -136,7 +136,7 @@ class DeepPromptEncoder(Encoder):
         positions_ND = _resized(visual.positional_embedding, visual.grid_size, grid)
         class_D = self.class_embeddings * visual.class_embedding + positions_ND[0]
         patches_BND = patches_BDhw.flatten(2).transpose(1, 2) + positions_ND[1:]
-        class_B1D = class_D.expand(len(patches_BND), 1, -1)
+        class_B1D = class_D.expand(patches_BND.shape[0], 1, -1)
         return visual.ln_pre(torch.cat([class_B1D, patches_BND], dim=1)), grid
 
 

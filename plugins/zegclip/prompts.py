@@ -53,7 +53,7 @@ def attend_with_prompts(block: nn.Module, tokens_BND: Tensor, prompts_1MD: Tenso
     """
     attention = block.attn
     normed_BND = block.ln_1(tokens_BND)
-    prompts_BMD = block.ln_1(prompts_1MD).expand(len(tokens_BND), -1, -1)
+    prompts_BMD = block.ln_1(prompts_1MD).expand(tokens_BND.shape[0], -1, -1)
     seen_BLD = torch.cat([normed_BND, prompts_BMD], dim=1)
     query, key, value = (
         attention.split_heads(part)

@@ -25,8 +25,8 @@ BUGS = [
     dict(
         name="CAT-Seg has one padding token too few",
         file="plugins/cat_seg/classes.py",
-        old="absent = max(0, self.pad_length - len(x_Khwc))",
-        new="absent = max(0, self.pad_length - 1 - len(x_Khwc))",
+        old="absent = max(0, self.pad_length - x_Khwc.shape[0])",
+        new="absent = max(0, self.pad_length - 1 - x_Khwc.shape[0])",
         tests=("tests/parity/test_cat_seg_plain.py",),
     ),
     dict(
@@ -73,8 +73,8 @@ BUGS = [
     dict(
         name="SED rejects by the worst ranks",
         file="plugins/sed/rejection.py",
-        old="flat_NK.topk(min(k, len(logits_Khw)), dim=1).indices",
-        new="flat_NK.topk(min(k, len(logits_Khw)), dim=1, largest=False).indices",
+        old="flat_NK.topk(min(k, logits_Khw.shape[0]), dim=1).indices",
+        new="flat_NK.topk(min(k, logits_Khw.shape[0]), dim=1, largest=False).indices",
         tests=("tests/plugins/sed/test_sed_decoder.py",),
     ),
     dict(
@@ -149,23 +149,23 @@ BUGS = [
     ),
     dict(
         name="validation confirms one rank too many",
-        file="plugins/dcp_clip/tag_validation.py",
-        old="verdict.better >= self.k",
-        new="verdict.better > self.k",
+        file="plugins/dcp_clip/verdicts.py",
+        old="nearer_N >= limits.k",
+        new="nearer_N > limits.k",
         tests=("tests/plugins/dcp_clip/test_dcp_tag_validation.py",),
     ),
     dict(
         name="validation relabels seen categories",
         file="plugins/dcp_clip/tag_validation.py",
-        old="unseen = [not self._is_seen(name) for name in names]",
-        new="unseen = [True for _ in names]",
+        old="limits = Limits(~seen_T,",
+        new="limits = Limits(~torch.zeros_like(seen_T),",
         tests=("tests/plugins/dcp_clip/test_dcp_tag_validation.py",),
     ),
     dict(
         name="validation leaves the scores at their old category",
         file="plugins/dcp_clip/verdicts.py",
-        old="        probs_KHW[source_1] = source_1HW.masked_fill(move.mask_HW, 0.0)\n",
-        new="",
+        old="source_probs.masked_fill(moved_B1HW, 0.0)",
+        new="source_probs",
         tests=("tests/plugins/dcp_clip/test_dcp_tag_validation.py",),
     ),
     dict(

@@ -28,6 +28,7 @@ from ovss.structures import (
 from ovss.testing import LAWS, with_tiny_encoder
 from ovss.testing.tiny import make_images, make_names, make_sample
 from ovss.training.optim import NamedRules
+from ovss.vocabularies.seen import SeenNames
 
 SIZES = {
     "ovseg_r101c": (211_140_033, 60_721_920),
@@ -67,7 +68,7 @@ def test_every_crop_counts():
 @pytest.fixture(scope="module")
 def zegformer():
     model = with_tiny_encoder(load_config("zegformer_r101"))
-    model.head.seen = model.post_processor.seen = make_names(3)
+    model.head.seen = model.post_processor.seen = SeenNames(make_names(3))
     return model
 
 
@@ -78,7 +79,7 @@ def test_laws(zegformer, law):
 
 def test_seen_categories_lose_a_constant(zegformer):
     text = zegformer.encode_vocabulary(("dog", "giraffe", "cow, cat"))
-    zegformer.post_processor.seen = ("DOG", "cat")
+    zegformer.post_processor.seen = SeenNames(("DOG", "cat"))
     image = make_images(1)[0]
     calibrated = zegformer.scores(image, text)
     plain, zegformer.post_processor.gamma = zegformer.post_processor, 0.0
