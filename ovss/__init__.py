@@ -19,7 +19,7 @@ _MODULES = {
     "load_config": "models.configs",
     "load_vocabulary": "vocabularies",
     "list_vocabularies": "vocabularies",
-    "Vocabulary": "structures",
+    "Vocabulary": "vocabulary",
     "ImageFeatures": "structures",
     "TextFeatures": "structures",
     "Selection": "selection",
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
         Scores,
         Selection,
         TextFeatures,
-        Vocabulary,
     )
     from .vocabularies import list_vocabularies, load_vocabulary
+    from .vocabulary import Vocabulary
 
 
 def __getattr__(name: str) -> Any:

@@ -19,10 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import check_axes
-
-IGNORE = -1
-"""Label of pixels without ground truth. Values that mark such pixels in files (0, 255, 65535 ...)
-are converted when the files are read, because 255 is a real category in large vocabularies."""
+from .vocabulary import IGNORE
 
 
 @dataclass(frozen=True)

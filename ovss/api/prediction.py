@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ovss.inference import score_blocks
-from ovss.selection import IGNORE
+from ovss.vocabulary import IGNORE
 
 if TYPE_CHECKING:
     from ovss.structures import RegionScores, Scores
@@ -28,6 +27,8 @@ def category_maps(scores: Scores | RegionScores, size: tuple[int, int], count: i
     The map of a category with several queries is the maximum of their maps. The scores are
     probabilities, but for methods that compare regions, whose scores are sums.
     """
+    from ovss.inference import score_blocks  # exported models have no torch
+
     maps_KHW = np.zeros((count, *size), np.float32)
     categories = scores.text.categories(scores.selection.index_BK[0]).tolist()
     valid = scores.selection.valid_BK[0].tolist()

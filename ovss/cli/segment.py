@@ -101,7 +101,7 @@ def _request(args: argparse.Namespace) -> Request:
 
 def _encode(inferencer: Inferencer, request: Request) -> None:
     """Encodes the vocabulary, and says so if it takes long."""
-    from ovss.encoders.prompts import count_prompts, names_by_category
+    from ovss.vocabularies.prompts import count_prompts, names_by_category
 
     vocabulary = inferencer.model.vocabulary(request.queries).queries()
     names, templates = sum(map(len, names_by_category(vocabulary))), len(vocabulary.templates)

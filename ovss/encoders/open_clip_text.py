@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovss.structures import Vocabulary
+from ovss.vocabularies.prompts import count_prompts, fill_template, names_by_category
 
-from .prompts import count_prompts, fill_template, names_by_category
 from .shared_prefixes import PrefixedPrompts, embed_prefixed
 from .text_transformer import TextRules, embed_prompts, text_tower
 from .tokenizer import Tokenizer

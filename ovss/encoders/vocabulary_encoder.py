@@ -15,9 +15,9 @@ from ovss.io.excerpts import excerpt
 from ovss.io.fingerprint import Fingerprint
 from ovss.ops import without_autocast
 from ovss.structures import TextFeatures, Vocabulary
+from ovss.vocabularies.prompts import names_by_category
 
 from .open_clip_text import TextRules, embed_vocabulary, text_tower
-from .prompts import names_by_category
 from .text_cache import TextCache, cache_key
 from .tokenizer import Tokenizer
 

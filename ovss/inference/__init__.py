@@ -5,10 +5,11 @@ image, at the size on which the method works. Each view has its own selection of
 are merged on the union of these selections, so a category that no view kept never gets a map.
 """
 
-from .config import InferenceConfig
+from ovss.geometry import InferenceConfig, window_origins
+
 from .labels import best_labels, dense_scores, label_map, score_blocks
 from .views import Stages, canvas_windows, merged_scores, segment_whole
-from .windows import activate, window_origins
+from .windows import activate
 
 __all__ = [
     "InferenceConfig",

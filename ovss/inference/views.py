@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ovss.geometry import InferenceConfig, window_origins
 from ovss.kernels.portions import Portions
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.current_view import CurrentViews, ViewPlace, stated_views
@@ -23,7 +24,6 @@ from ovss.structures import (
     TextFeatures,
 )
 
-from .config import InferenceConfig
 from .multi_scale import multi_scale
 from .windows import (
     Segment,
@@ -34,7 +34,6 @@ from .windows import (
     segment_views,
     sum_windows,
     window_maps,
-    window_origins,
 )
 
 __all__ = ["Stages", "canvas_windows", "merged_scores", "segment_whole"]

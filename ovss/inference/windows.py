@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from ovss.axes import take
+from ovss.geometry import InferenceConfig
 from ovss.kernels.portions import Portions, equal_slices
 from ovss.layers.current_view import CurrentViews, stated_views
 from ovss.layers.region_maps import region_maps
 from ovss.ops import resize_image_part
 from ovss.structures import ImageFeatures, Masks, RegionMasks, Selection
-
-from .config import InferenceConfig
 
 __all__ = [
     "Segment",
@@ -26,7 +25,6 @@ __all__ = [
     "segment_views",
     "sum_windows",
     "window_maps",
-    "window_origins",
 ]
 
 Segment = Callable[[Tensor], tuple[ImageFeatures, Masks | RegionMasks]]
@@ -96,18 +94,6 @@ def sum_windows(
         total_KYX[slots, y, x] += maps_KYX.flip(2) if is_mirrored else maps_KYX
         count_NYX[slots if per_category else slice(1), y, x] += 1
     return WindowSums(total_KYX, count_NYX, selection, slot_T)
-
-
-def window_origins(length: int, window: int, stride: int) -> list[int]:
-    """Start of each window along one side. The last window ends at the border.
-
-    >>> window_origins(640, 384, 256), window_origins(700, 384, 256)
-    ([0, 256], [0, 256, 316])
-    """
-    starts = list(range(0, max(length - window, 0) + 1, stride))
-    if starts[-1] + window < length:
-        starts.append(length - window)
-    return starts
 
 
 def activate(logits_BKHW: Tensor, selection: Selection, activation: str) -> Tensor:

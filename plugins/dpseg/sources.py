@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from ovss.data.base import SegmentationDataset
-from ovss.encoders.prompts import fill_template
 from ovss.io.images import find_images, read_image
 from ovss.layers.regions import Region, find_regions
 from ovss.mini_world import portrait
 from ovss.structures import split_synonyms
+from ovss.vocabularies.prompts import fill_template
 
 from .bank import Entry, category_key
 from .refinement import crop_region

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovss.encoders.prompts import names_by_category
 from ovss.encoders.tokenizer import Tokenizer
 from ovss.interfaces import Encoder
 from ovss.io.fingerprint import Fingerprint
@@ -17,6 +16,7 @@ from ovss.layers.pixels import prepare_pixels, register_pixel_statistics
 from ovss.ops import resize
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
+from ovss.vocabularies.prompts import names_by_category
 
 from .parts import ENCODER, build_sam3
 

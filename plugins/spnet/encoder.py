@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovss.encoders.prompts import names_by_category
 from ovss.interfaces import Encoder
 from ovss.io.option_values import check_range
 from ovss.layers.backbones import build_backbone
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
+from ovss.vocabularies.prompts import names_by_category
 
 from .words import WordVectors, made_up_vector
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from open_clip.tokenizer import SimpleTokenizer
 
 from ovss.encoders import OpenCLIPEncoder, open_clip_text
-from ovss.encoders.prompts import fill_template
 from ovss.structures import Vocabulary
+from ovss.vocabularies.prompts import fill_template
 
 NAMES = ("cat", "traffic light", "grass", "a very long name of a thing indeed")
 TEMPLATES = ("a photo of a {}.", "{}", "the {} in the scene")

@@ -55,14 +55,14 @@ BUGS = [
     ),
     dict(
         name="the canvas exchanges height and width",
-        file="ovss/inference/config.py",
+        file="ovss/geometry.py",
         old="return min(height, longest), min(width, longest)",
         new="return min(width, longest), min(height, longest)",
         tests=VIEWS,
     ),
     dict(
         name="the longer side becomes the size of the canvas",
-        file="ovss/inference/config.py",
+        file="ovss/geometry.py",
         old="self.size / min(height, width), LONGEST_RATIO * self.size",
         new="self.size / max(height, width), LONGEST_RATIO * self.size",
         tests=VIEWS,

@@ -63,17 +63,17 @@ BUGS = [
     ),
     dict(
         name="the last synonym counts as the first",
-        file="ovss/encoders/prompts.py",
+        file="ovss/vocabularies/prompts.py",
         old="return [synonyms[:1] for synonyms in names]",
         new="return [synonyms[-1:] for synonyms in names]",
         tests=(*TEXT, "tests/vocabularies/test_vocabularies.py"),
     ),
     dict(
         name="the article follows the last letter",
-        file="ovss/encoders/prompts.py",
+        file="ovss/vocabularies/prompts.py",
         old='article = "an" if name[:1].lower()',
         new='article = "an" if name[-1:].lower()',
-        tests=("tests/encoders/test_open_clip_text.py", "ovss/encoders/prompts.py"),
+        tests=("tests/encoders/test_open_clip_text.py", "ovss/vocabularies/prompts.py"),
     ),
     dict(
         name="synonyms of the rule max are owned by their own number",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
+from .io.excerpts import excerpt
+from .io.option_values import check_range, check_values
 
-from ovss.io.excerpts import excerpt
-from ovss.io.option_values import check_range, check_values
-
-__all__ = ["InferenceConfig"]
+__all__ = ["InferenceConfig", "window_origins"]
 
 LONGEST_RATIO = 8
 """Largest aspect ratio of a canvas that keeps the image's aspect ratio. A narrower image is
@@ -163,11 +161,11 @@ class InferenceConfig:
         assert isinstance(self.size, int)
         return math.ceil(self.size * scale)
 
-    def views_at_once(self, device: torch.device | str) -> int:
+    def views_at_once(self, device: object) -> int:
         """Number of views computed at once on a device."""
         if self.views_per_batch is not None:
             return self.views_per_batch
-        return VIEWS_ON_CPU if torch.device(device).type == "cpu" else VIEWS_PER_BATCH
+        return VIEWS_ON_CPU if str(device).startswith("cpu") else VIEWS_PER_BATCH
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:
         """Size (height, width) of the canvas for an image of height x width pixels.
@@ -188,6 +186,18 @@ class InferenceConfig:
             scale = min(scale, self.longest / max(height, width))
         height, width = max(round(height * scale), 1), max(round(width * scale), 1)
         return min(height, longest), min(width, longest)
+
+
+def window_origins(length: int, window: int, stride: int) -> list[int]:
+    """Start of each window along one side. The last window ends at the border.
+
+    >>> window_origins(640, 384, 256), window_origins(700, 384, 256)
+    ([0, 256], [0, 256, 316])
+    """
+    starts = list(range(0, max(length - window, 0) + 1, stride))
+    if starts[-1] + window < length:
+        starts.append(length - window)
+    return starts
 
 
 def _check_activation(config: InferenceConfig) -> None:
