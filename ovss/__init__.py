@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         TextFeatures,
     )
     from .vocabularies import list_vocabularies, load_vocabulary
-    from .vocabulary import Vocabulary
+    from .vocabularies.vocabulary import Vocabulary
 
 
 def __getattr__(name: str) -> Any:

@@ -58,6 +58,24 @@ from .structures import (
 )
 
 
+class PromptTower(nn.Module, ABC):
+    """Text tower that embeds prompts, each by itself.
+
+    Attributes:
+        context_length: largest number of tokens of a prompt.
+        is_free: True if prompts may have any length; False if all have `context_length` tokens.
+        tokenizer: open_clip's byte-pair tokenizer.
+    """
+
+    context_length: int
+    is_free: bool
+    tokenizer: Any
+
+    @abstractmethod
+    def forward(self, ids_NL: Tensor) -> Tensor:
+        """L2-normalised embeddings (N, C) of token ids, padded with 0 after the end mark."""
+
+
 class Encoder(nn.Module, ABC):
     """Image and text encoder with one joint space.
 
@@ -118,6 +136,13 @@ class Encoder(nn.Module, ABC):
 
         Encoders cache the result, except while their text tower is being trained.
         """
+
+    def prompt_tower(self) -> PromptTower | None:
+        """Text tower that computes the embedding of one prompt from its tokens, for export.
+
+        None if texts of this encoder need more than that, such as images of the categories.
+        """
+        return None
 
 
 class SplicedEncoder(Encoder):

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import check_axes
-from .vocabulary import IGNORE
+from .vocabularies.vocabulary import IGNORE
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Selection:
             return cls._exported(keep_BT, scores_BT)
         index_BK = index_BK.sort(1).values
         valid_BK = torch.ones_like(index_BK, dtype=torch.bool)
-        counts_B = (index_BK.shape[1],) * len(index_BK)
+        counts_B = (index_BK.shape[1],) * index_BK.shape[0]
         return cls(index_BK, valid_BK, scores_BT.shape[1], scores_BT, counts_B)
 
     # -- between K and N, the valid pairs --------------------------------------------------------

@@ -49,7 +49,7 @@ from .io.stored_rows import StoredRows
 from .kernels.portions import split_rows
 from .regions import Padding, Proposals, RegionAlignment, RegionMasks, RegionScores
 from .selection import IGNORE, Selection
-from .vocabulary import SYNONYM_RULES, Vocabulary, split_synonyms
+from .vocabularies.vocabulary import SYNONYM_RULES, Vocabulary, split_synonyms
 
 __all__ = [
     "IGNORE",
@@ -169,7 +169,7 @@ class TextFeatures:
         source_TPC = self.source_TPC
         if isinstance(source_TPC, Tensor):
             return source_TPC
-        return next(source_TPC.split(len(source_TPC)))
+        return next(source_TPC.split(self.num_categories))
 
     def rows(self, index: Tensor) -> Tensor:
         """Embeddings (..., P, C) of some categories, for an index of any shape.

@@ -19,6 +19,7 @@ imported by the name of the installed package, and not by that of their folder."
 SKIPPED = {
     "ovss/api/coco.py": (1, "needs the results of a model"),
     "ovss/api/inferencer.py": (2, "downloads weights of CLIP"),
+    "ovss/export/run.py": (2, "needs an exported model"),
 }
 """Examples that are not run: their number in a file, and the reason."""
 PLACES = ("ovss", "plugins", "configs", "tools", "examples")

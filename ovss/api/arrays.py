@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovss.io.files import write_atomic
-from ovss.vocabulary import IGNORE
+from ovss.vocabularies.vocabulary import IGNORE
 
 if TYPE_CHECKING:
     from .result import SegmentationResult

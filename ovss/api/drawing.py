@@ -11,7 +11,7 @@ from ovss.drawing.colors import PAPER, UNKNOWN_COLOR
 from ovss.drawing.legend import LegendEntry, add_legend, font_size
 from ovss.drawing.overlay import enlarge_small, overlay, sampled_labels
 from ovss.drawing.region_names import write_names
-from ovss.vocabulary import IGNORE
+from ovss.vocabularies.vocabulary import IGNORE
 
 from .names import short_names
 

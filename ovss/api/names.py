@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import SupportsIndex
 
-from ovss.vocabulary import split_synonyms
+from ovss.vocabularies.vocabulary import split_synonyms
 
 __all__ = ["find_category", "short_names", "unique_names"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ovss.vocabulary import IGNORE
+from ovss.vocabularies.vocabulary import IGNORE
 
 if TYPE_CHECKING:
     from ovss.structures import RegionScores, Scores

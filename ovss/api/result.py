@@ -15,7 +15,7 @@ from PIL import Image
 from ovss.drawing.colors import palette
 from ovss.drawing.outlines import Polygon, mask_polygons
 from ovss.io.arguments import typed_arguments
-from ovss.vocabulary import IGNORE
+from ovss.vocabularies.vocabulary import IGNORE
 
 from .drawing import draw_result
 from .formats import DEFAULT_FORMATS, save_result

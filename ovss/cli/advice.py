@@ -69,6 +69,14 @@ ADVICE: dict[str, dict[str, str]] = {
         "workers": "Use --cfg-options train_dataloader.num_workers=1.",
         "large": "Use --cfg-options train_dataloader.dataset.large=True to read it.",
     },
+    "export": {
+        "weights": f"Give a checkpoint with --weights FILE, or use --weights none. {_CONVERT}",
+        "pretrained": "Give the path of the encoder's weights with --pretrained FILE.",
+        "export_size": "Name the size of your images with --image-size H W.",
+        "export_overwrite": "Use --overwrite to replace it.",
+        "export_embeddings": "Name categories with --words.",
+        "upper_bound": "Use `ovss test` with this model.",
+    },
     "segment": {
         "weights": f"Give a checkpoint with --weights FILE, or use --weights none. {_CONVERT}",
         "pretrained": "Give the path of the encoder's weights with --pretrained FILE.",

@@ -32,6 +32,7 @@ COMMANDS = {
     "prepare": "prepare a benchmark dataset from its official files",
     "config": "print a config with its bases and overrides, and check that it builds",
     "convert": "convert a checkpoint published by a method's authors",
+    "export": "write a model as ONNX files, which run without torch",
     "publish": "halve a trained weights file for sharing",
     "benchmark": "measure accuracy, time and memory of methods",
     "complexity": "count parameters and FLOPs of a method",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ovss.api.formats import DEFAULT_FORMATS, FORMATS
 from ovss.api.pieces import ONE_PIECE, TILE
@@ -11,6 +12,9 @@ from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 
 from .options import add_config_options, add_precision_flag, integer_in
 from .values import positive_number
+
+if TYPE_CHECKING:
+    from ovss.api.request import Request
 
 SMALLEST_TILE = 64
 """Side of the smallest tiles, in pixels; a model sees nothing beyond its tile."""
@@ -24,16 +28,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE",
         help="files, folders, glob patterns, http(s) addresses, videos, or - for standard input",
     )
-    _add_categories(parser)
+    add_categories(parser).add_argument(
+        "--threshold",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="probability below which a pixel is unknown (default: 0, every pixel gets a category)",
+    )
     _add_model(parser)
     _add_reading(parser)
     _add_output(parser)
     add_config_options(parser)
 
 
-def _add_categories(parser: argparse.ArgumentParser) -> None:
+def add_categories(
+    parser: argparse.ArgumentParser, required: bool = True
+) -> argparse._ArgumentGroup:
+    """Adds the flags that name categories, see `requested`, and returns their group.
+
+    Args:
+        parser: parser of a command.
+        required: True if the command needs categories.
+    """
     group = parser.add_argument_group("categories")
-    vocabulary = group.add_mutually_exclusive_group(required=True)
+    vocabulary = group.add_mutually_exclusive_group(required=required)
     vocabulary.add_argument(
         "--words",
         metavar="NAMES",
@@ -53,13 +71,6 @@ def _add_categories(parser: argparse.ArgumentParser) -> None:
         help="names that stand for everything else; pixels that they win are unknown",
     )
     group.add_argument(
-        "--threshold",
-        type=float,
-        default=0.0,
-        metavar="P",
-        help="probability below which a pixel is unknown (default: 0, every pixel gets a category)",
-    )
-    group.add_argument(
         "--synonyms",
         choices=("first", "average", "max"),
         help="rule for synonyms: use the first, average their embeddings, or take the best score "
@@ -70,6 +81,31 @@ def _add_categories(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="prompt templates (see ovss list templates); single is the fastest",
     )
+    return group
+
+
+def requested(args: argparse.Namespace, threshold: float = 0.0) -> Request | None:
+    """Request of the flags of `add_categories`; None if they name no categories.
+
+    Args:
+        args: parsed flags.
+        threshold: see `Request`.
+
+    Raises:
+        FileNotFoundError, ValueError: see `Request.of`.
+    """
+    from ovss.api.request import Request
+    from ovss.vocabularies import list_vocabularies, load_names
+
+    words = args.words
+    if args.words_file is not None:
+        words = Path(args.words_file)
+    elif args.vocabulary in list_vocabularies():  # may repeat names, which a file may not
+        words = args.vocabulary
+    elif args.vocabulary is not None:
+        load_names(args.vocabulary)  # names the closest vocabularies if the file does not exist
+        words = Path(args.vocabulary)
+    return None if words is None else Request.of(words, args.background, threshold)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.deferred import weights_are_deferred
 from ovss.io.excerpts import some_of
 from ovss.io.option_values import check_range
@@ -121,6 +121,9 @@ class DinoTextEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip)
 
     def _load(self, pretrained: str) -> None:
         if not Path(pretrained).is_file():

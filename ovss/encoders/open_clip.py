@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.excerpts import excerpt
 from ovss.layers.patches import check_positions, whole_patches
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
@@ -193,6 +193,9 @@ class OpenCLIPEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary, self.context_MD)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip, self.context_MD)
 
 
 def _block_indices(name: str, indices: Sequence[int], depth: int) -> tuple[int, ...]:

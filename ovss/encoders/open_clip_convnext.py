@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.excerpts import excerpt
 from ovss.layers.pixels import (
     pad_to_multiple,
@@ -151,3 +151,6 @@ class OpenCLIPConvNeXtEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip)

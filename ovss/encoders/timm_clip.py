@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.excerpts import excerpt
 from ovss.layers.patches import check_positions
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
@@ -183,6 +183,9 @@ class TimmCLIPEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip)
 
 
 def _mode_name(dense: str | dict) -> str:

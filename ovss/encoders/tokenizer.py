@@ -51,9 +51,7 @@ class Tokenizer:
         Raises:
             ValueError: a prompt that is too long for the text tower.
         """
-        if self._tokenizer is None:
-            self._tokenizer = _byte_pair_tokenizer()(**self._options)
-        tokenizer = self._tokenizer
+        tokenizer = self._made()
         if self._is_byte_pair:
             ids = [tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id]
             length = len(ids)
@@ -66,6 +64,17 @@ class Tokenizer:
                 f"{self.context_length}."
             )
         return ids
+
+    @property
+    def byte_pair(self) -> Any:
+        """open_clip's byte-pair tokenizer; None if another one, or other options, are used."""
+        plain = self._is_byte_pair and self._options.keys() == {"context_length"}
+        return self._made() if plain else None
+
+    def _made(self) -> Any:
+        if self._tokenizer is None:
+            self._tokenizer = _byte_pair_tokenizer()(**self._options)
+        return self._tokenizer
 
 
 def _byte_pair_tokenizer() -> Any:

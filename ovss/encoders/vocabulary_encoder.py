@@ -18,6 +18,7 @@ from ovss.structures import TextFeatures, Vocabulary
 from ovss.vocabularies.prompts import names_by_category
 
 from .open_clip_text import TextRules, embed_vocabulary, text_tower
+from .prompt_tower import TransformerTower
 from .text_cache import TextCache, cache_key
 from .tokenizer import Tokenizer
 
@@ -115,6 +116,20 @@ class VocabularyEncoder:
         # The rule for synonyms decides which texts are encoded for a category, and nothing else.
         keys = [json.dumps(texts) for texts in names]
         return TextFeatures(cache.collect(space, keys, device, make), vocabulary=vocabulary)
+
+    def prompt_tower(
+        self, clip: nn.Module, context_MD: nn.Parameter | None = None
+    ) -> TransformerTower | None:
+        """Text tower for export; None if its tokenizer is not CLIP's byte-pair tokenizer.
+
+        Args:
+            clip: CLIP model.
+            context_MD: see `__call__`.
+        """
+        tokenizer = self._get_tokenizer().byte_pair
+        if tokenizer is None:
+            return None
+        return TransformerTower(text_tower(clip), self._rules, tokenizer, context_MD, self._last)
 
     def _get_tokenizer(self) -> Tokenizer:
         if self._tokenizer is None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ovss.interfaces import Encoder, Proposer, RegionEmbedder
+from ovss.interfaces import Encoder, PromptTower, Proposer, RegionEmbedder
 from ovss.registry import EMBEDDERS, ENCODERS, PROPOSERS
 from ovss.structures import ImageFeatures, Proposals, TextFeatures, Vocabulary
 
@@ -75,6 +75,9 @@ class WithProposals(Encoder):
     def encode_text(self, vocabulary: Vocabulary) -> TextFeatures:
         """Computes one embedding per category and template, see the wrapped encoder."""
         return self.encoder.encode_text(vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self.encoder.prompt_tower()
 
     def _embedded(
         self, features: ImageFeatures, image_B3HW: Tensor, proposals: Proposals

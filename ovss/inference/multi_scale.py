@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovss.geometry import InferenceConfig
 from ovss.kernels.portions import Portions
 from ovss.layers.current_view import CurrentViews, ViewPlace
 from ovss.layers.scale_views import MapMean, open_starts, resize_aligned, scaled_size
 from ovss.structures import Scores, Selection, TextFeatures
 
+from .config import InferenceConfig
 from .windows import Segment, activate, segment_views, sum_windows
 
 __all__ = ["multi_scale"]

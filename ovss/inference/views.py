@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ovss.geometry import InferenceConfig, window_origins
 from ovss.kernels.portions import Portions
 from ovss.layers.chunks import rows_at_once
 from ovss.layers.current_view import CurrentViews, ViewPlace, stated_views
@@ -24,6 +23,7 @@ from ovss.structures import (
     TextFeatures,
 )
 
+from .config import InferenceConfig, window_origins
 from .multi_scale import multi_scale
 from .windows import (
     Segment,

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from ovss.axes import take
-from ovss.geometry import InferenceConfig
 from ovss.kernels.portions import Portions, equal_slices
 from ovss.layers.current_view import CurrentViews, stated_views
 from ovss.layers.region_maps import region_maps
 from ovss.ops import resize_image_part
 from ovss.structures import ImageFeatures, Masks, RegionMasks, Selection
+
+from .config import InferenceConfig
 
 __all__ = [
     "Segment",

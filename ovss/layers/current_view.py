@@ -87,7 +87,14 @@ def current_views(batch: int) -> CurrentViews | None:
 
     Args:
         batch: number of views of the batch.
+
+    Raises:
+        RuntimeError: an encoder asks while it is exported.
     """
+    if torch.compiler.is_exporting():
+        raise RuntimeError(
+            "this encoder reads which part of the image a view shows, which a graph does not know"
+        )
     views = _CURRENT.get()
     return views if views is not None and len(views.places) == batch else None
 

@@ -22,11 +22,11 @@ from ovss.structures import RegionMasks, RegionScores
 __all__ = ["COVERED", "VALUES", "Blocks", "region_blocks", "region_maps"]
 
 Regions = RegionMasks | RegionScores
-Blocks = Iterator[tuple[slice, slice, Tensor]]
-"""Rows and slots of a block, and its maps (B, k, rows, W)."""
-
 COVERED = 1e-9
 """Smallest best score of a pixel about which any proposal says something."""
+
+Blocks = Iterator[tuple[slice, slice, Tensor]]
+"""Rows and slots of a block, and its maps (B, k, rows, W)."""
 
 VALUES = 1 << 24
 """Values of a block on a CPU, 64 MiB."""

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from ovss.io.arguments import typed_arguments
 from ovss.io.text import control_character
-from ovss.vocabulary import split_synonyms
+
+from .vocabulary import split_synonyms
 
 __all__ = ["check_names", "find_duplicates"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ovss.vocabulary import Vocabulary, split_synonyms
+from .vocabulary import Vocabulary, split_synonyms
 
 __all__ = ["PromptConfig", "count_prompts", "fill_template", "names_by_category"]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from ovss.io.arguments import typed_arguments
 from ovss.io.strict_json import parse_json
 from ovss.io.text import read_utf8, text_lines
-from ovss.vocabulary import Vocabulary
 
 from .checks import check_names
 from .tables import read_class_table
+from .vocabulary import Vocabulary
 
 __all__ = ["list_templates", "list_vocabularies", "load_names", "load_templates", "load_vocabulary"]
 

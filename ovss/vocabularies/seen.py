@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ovss.vocabulary import Vocabulary, split_synonyms
+from .vocabulary import Vocabulary, split_synonyms
 
 __all__ = ["MATCHES", "SeenNames", "category_key", "seen_mask"]
 
@@ -30,7 +30,7 @@ class SeenNames:
         names: names of the categories; none if nothing was seen.
         match: rule of comparison, a key of `MATCHES`.
 
-    >>> from ovss.vocabulary import Vocabulary
+    >>> from .vocabulary import Vocabulary
     >>> SeenNames(("sofa, couch",)).marks(Vocabulary(("Couch", "cat"))).tolist()
     [True, False]
     >>> SeenNames(("sofa, couch",), "exact").marks(Vocabulary(("Couch", "cat"))).tolist()

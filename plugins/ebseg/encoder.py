@@ -15,7 +15,7 @@ from ovss.encoders.last_block import LastBlock
 from ovss.encoders.trainable import set_trainable
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, load_pretrained, preprocess_of
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.option_values import check_range
 from ovss.layers.hard_pool import hard_pool
 from ovss.layers.mask_queries import MaskQueries, MaskQueryDecoder
@@ -195,6 +195,9 @@ class EBSegEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip)
 
     def _recognise(
         self, tokens_BND: Tensor, bias_BHMN: Tensor, steps: list[LastBlock], grid: tuple[int, int]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.option_values import check_range
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
 from ovss.ops import resize
@@ -155,6 +155,9 @@ class GroupViTEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.model, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.model)
 
 
 def _project_rows(projector: Projector, tokens_BQD: Tensor) -> Tensor:

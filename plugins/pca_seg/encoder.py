@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ovss.encoders.architecture import read_model_config
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, fitted, preprocess_of
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.excerpts import excerpt
 from ovss.io.weight_files import read_weights
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics, whole_cells
@@ -119,6 +119,9 @@ class DeCLIPEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip)
 
 
 def _set_trainable(clip: nn.Module, trains: bool) -> None:

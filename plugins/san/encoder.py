@@ -12,7 +12,7 @@ from ovss.encoders.architecture import build_clip, check_architecture, read_mode
 from ovss.encoders.trainable import set_trainable
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, load_pretrained, preprocess_of
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.option_values import check_range
 from ovss.layers.patches import embed_patches, tokens_as_map
 from ovss.layers.pixels import pad_to_multiple, place_in_multiple, register_pixel_statistics
@@ -182,6 +182,9 @@ class SANEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip)
 
     def _recognise(self, tokens_BND: Tensor, biases: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Runs CLIP's last blocks with the region tokens of all taps, which do not interact.

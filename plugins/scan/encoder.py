@@ -15,7 +15,7 @@ from ovss.encoders.architecture import build_clip, check_architecture, read_mode
 from ovss.encoders.trainable import set_trainable
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, fitted, load_pretrained, preprocess_of
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.option_values import check_range
 from ovss.io.weight_files import read_weights
 from ovss.layers.backbones import build_backbone
@@ -176,6 +176,9 @@ class SCANEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip)
 
     @torch.no_grad()
     def inner_tokens(self, pixels_B3HW: Tensor) -> tuple[list[Tensor], tuple[int, int]]:

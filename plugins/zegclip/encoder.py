@@ -12,7 +12,7 @@ from ovss.encoders.architecture import build_clip, check_architecture, read_mode
 from ovss.encoders.trainable import set_trainable
 from ovss.encoders.vocabulary_encoder import VocabularyEncoder
 from ovss.encoders.weights import find_pretrained, load_pretrained, preprocess_of
-from ovss.interfaces import Encoder
+from ovss.interfaces import Encoder, PromptTower
 from ovss.io.option_values import check_range
 from ovss.layers.pixels import prepare_pixels, register_pixel_statistics
 from ovss.registry import ENCODERS
@@ -127,6 +127,9 @@ class DeepPromptEncoder(Encoder):
                 names the category.
         """
         return self._encode_vocabulary(self.clip, vocabulary)
+
+    def prompt_tower(self) -> PromptTower | None:
+        return self._encode_vocabulary.prompt_tower(self.clip)
 
     def _first_tokens(self, pixels_B3HW: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Input (B, 1 + h * w, D) of the first block, without prompts, and the grid (h, w)."""

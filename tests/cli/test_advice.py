@@ -24,7 +24,7 @@ from tests.results.made_result import made_result
 from tests.tiny_training import tiny_config
 
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
-PARSING = re.compile(r"ovss/cli|ovss/benchmark|plugins/\w+/commands")
+PARSING = re.compile(r"ovss/cli|ovss/benchmark|ovss/export/command|plugins/\w+/commands")
 """Rooms with parsers of commands: they may name the flags of these."""
 STYLE_SHEET = "ovss/results/table_html.py"
 """Variables of CSS begin with two dashes."""

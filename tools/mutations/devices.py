@@ -12,9 +12,9 @@ BUGS = [
     ),
     dict(
         name="the last pairs of a batch are left out",
-        file="ovss/layers/chunks.py",
-        old="for start in range(0, total, at_once):",
-        new="for start in range(0, total - at_once + 1, at_once):",
+        file="ovss/kernels/portions.py",
+        old="for first in range(start, total, size):",
+        new="for first in range(start, total - size + 1, size):",
         tests=CHUNKS,
     ),
     dict(

@@ -20,7 +20,7 @@ BUGS = [
     ),
     dict(
         name="the last window is missing",
-        file="ovss/inference/windows.py",
+        file="ovss/inference/config.py",
         old="    if starts[-1] + window < length:\n        starts.append(length - window)\n",
         new="",
         tests=VIEWS,
@@ -55,14 +55,14 @@ BUGS = [
     ),
     dict(
         name="the canvas exchanges height and width",
-        file="ovss/geometry.py",
+        file="ovss/inference/config.py",
         old="return min(height, longest), min(width, longest)",
         new="return min(width, longest), min(height, longest)",
         tests=VIEWS,
     ),
     dict(
         name="the longer side becomes the size of the canvas",
-        file="ovss/geometry.py",
+        file="ovss/inference/config.py",
         old="self.size / min(height, width), LONGEST_RATIO * self.size",
         new="self.size / max(height, width), LONGEST_RATIO * self.size",
         tests=VIEWS,

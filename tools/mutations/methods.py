@@ -73,8 +73,8 @@ BUGS = [
     dict(
         name="SED rejects by the worst ranks",
         file="plugins/sed/rejection.py",
-        old="flat_NK.topk(min(k, logits_Khw.shape[0]), dim=1).indices",
-        new="flat_NK.topk(min(k, logits_Khw.shape[0]), dim=1, largest=False).indices",
+        old="highest(logits_Khw.flatten(1).T, k)",
+        new="highest(-logits_Khw.flatten(1).T, k)",
         tests=("tests/plugins/sed/test_sed_decoder.py",),
     ),
     dict(

@@ -77,7 +77,7 @@ BUGS = [
     ),
     dict(
         name="synonyms of the rule max are owned by their own number",
-        file="ovss/structures.py",
+        file="ovss/vocabularies/vocabulary.py",
         old="            (synonym, index)\n",
         new="            (synonym, index % 2)\n",
         tests=("tests/test_segmentor.py",),

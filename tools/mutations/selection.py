@@ -6,15 +6,15 @@ BUGS = [
     dict(
         name="top-k keeps one category too few",
         file="ovss/selection.py",
-        old="ranked_BT.topk(min(k, scores_BT.shape[1]), dim=1)",
-        new="ranked_BT.topk(max(1, min(k, scores_BT.shape[1]) - 1), dim=1)",
+        old="scores_BT.topk(min(k, scores_BT.shape[1]), dim=1)",
+        new="scores_BT.topk(max(1, min(k, scores_BT.shape[1]) - 1), dim=1)",
         tests=SELECTION,
     ),
     dict(
         name="top-k leaves its slots in order of the score",
         file="ovss/selection.py",
-        old="dim=1).indices.sort(1).values",
-        new="dim=1).indices",
+        old="index_BK = index_BK.sort(1).values",
+        new="index_BK = index_BK + 0",
         tests=SELECTION,
     ),
     dict(
@@ -69,8 +69,8 @@ BUGS = [
     dict(
         name="a vocabulary of k categories is truncated",
         file="ovss/selectors/clip_top_k.py",
-        old="if len(text) <= k:",
-        new="if len(text) < k:",
+        old="text.num_categories <= k:",
+        new="text.num_categories < k:",
         tests=("tests/test_selection_oracle.py",),
     ),
     dict(

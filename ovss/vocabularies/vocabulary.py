@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .io.arguments import check_fields
+from ovss.io.arguments import check_fields
 
 __all__ = ["IGNORE", "SYNONYM_RULES", "Vocabulary", "split_synonyms"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .io.excerpts import excerpt
-from .io.option_values import check_range, check_values
+from ovss.io.excerpts import excerpt
+from ovss.io.option_values import check_range, check_values
 
 __all__ = ["InferenceConfig", "window_origins"]
 
