@@ -280,3 +280,12 @@ def test_compiled_methods_give_the_same_scores(name):
                 torch.testing.assert_close(
                     vars(found)[key], vars(expected)[key], atol=1e-3, rtol=1e-3
                 )
+
+
+def test_openvino_runs_the_same_graphs(folder, exported):
+    pytest.importorskip("openvino", reason="needs the extra: pip install 'ovss[openvino]'")
+    other = ExportedModel(folder, threads=1, backend="openvino")
+    for words in ("disc, grass", "mini_150"):
+        found, expected = (run.scores(scene(), run.encode(words)) for run in (other, exported))
+        assert found.index_K.tolist() == expected.index_K.tolist()
+        np.testing.assert_allclose(found.values_KYX, expected.values_KYX, atol=1e-3)
