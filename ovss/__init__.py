@@ -15,6 +15,8 @@ _MODULES = {
     "Inferencer": "api.inferencer",
     "SegmentationResult": "api.result",
     "OpenVocabSegmentor": "segmentor",
+    "create_model": "api.creation",
+    "list_models": "results.catalogue",
     "build_segmentor": "models.build",
     "load_config": "models.configs",
     "load_vocabulary": "vocabularies",
@@ -44,11 +46,13 @@ _MODULES = {
 __all__ = ["__version__", *_MODULES]
 
 if TYPE_CHECKING:
+    from .api.creation import create_model
     from .api.inferencer import Inferencer, SegmentationResult, segment
     from .interfaces import AlignmentHead, Criterion, Decoder, Encoder, PostProcessor, Selector
     from .models.build import build_segmentor
     from .models.configs import load_config
     from .registry import DECODERS, ENCODERS, HEADS, LOSSES, POSTPROCESSORS, SELECTORS
+    from .results.catalogue import list_models
     from .segmentor import OpenVocabSegmentor
     from .structures import (
         IGNORE,

@@ -102,6 +102,9 @@ class Encoder(nn.Module, ABC):
             run sets them to None.
         learned: beginnings of the names of parameters that no pre-trained file fills. They are
             random without a checkpoint of the whole method.
+        carried: names of arguments whose files are read after the encoder is built, so that a
+            saved model holds copies of them. ``"encoder.pretrained"`` is the argument of the
+            encoder that the argument ``encoder`` configures.
     """
 
     joint_dim: int
@@ -118,6 +121,7 @@ class Encoder(nn.Module, ABC):
     tower: str = ""
     external: tuple[str, ...] = ()
     learned: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
     checkpointed: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
 

@@ -13,6 +13,10 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
+from ovss.hub.download import DownloadOptions, model_folder
+from ovss.hub.loading import is_model_folder
+from ovss.hub.records import ModelDescription, ModelFacts, SavedModelError
+from ovss.hub.saving import save_model
 from ovss.inference import best_labels
 from ovss.io.arguments import typed_arguments
 from ovss.io.sources import find_sources, names_several
@@ -24,6 +28,7 @@ from ovss.proposers.current import CurrentImage, current_images
 from ovss.selection import IGNORE
 from ovss.structures import RegionScores, TextFeatures
 
+from .facts import known_facts
 from .method import choose_device, load_method
 from .pieces import SHARE_OF_OVERLAP, piece_size
 from .prediction import category_maps, confidence_warning, mean_scores
@@ -47,7 +52,8 @@ class Inferencer:
     """Model that segments images; it is built once and works with any vocabulary.
 
     Args:
-        model: name of a config (``"dcp_clip_mini"``) or path of a config file; None for
+        model: name of a config (``"dcp_clip_mini"``), path of a config file, folder of a saved
+            model, or ``"hf-hub:organisation/name"`` for one of the Hugging Face hub. None for
             ``naclip_vit-b16``, which needs CLIP weights: cached, downloadable, or `pretrained`.
         weights: ``"default"`` for the file that the config names, a path, or None for random
             initialisation.
@@ -62,6 +68,8 @@ class Inferencer:
         compiled: True to compile repeated blocks with `torch.compile`, which is for GPUs. The first
             image, and the first of another size, then take about half a minute more. Results differ
             by rounding.
+        allow_code: True to import modules that a saved model names or holds and that belong to none
+            of the installed plugins.
 
     Attributes:
         note: caveat on the weights, such as random ones; empty if there is none.
@@ -92,17 +100,119 @@ class Inferencer:
         overrides: Mapping[str, Any] | None = None,
         precision: str = "float32",
         compiled: bool = False,
+        allow_code: bool = False,
     ) -> None:
         self.device = choose_device(device)
         self.precision = check_precision(precision, self.device)
         if compiled:
             check_compiler(self.device)
         method = load_method(
-            model, weights, pretrained, synonyms, self.device, dict(overrides or {})
+            model, weights, pretrained, synonyms, self.device, dict(overrides or {}), allow_code
         )
         self.name, self.model, self.note = method.name, method.model, method.note
+        self._method = method
         self.compiled = tuple(compile_modules(self.model, {} if compiled else None))
         self._texts: OrderedDict[tuple[str, ...], TextFeatures] = OrderedDict()
+
+    @classmethod
+    @typed_arguments
+    def from_pretrained(
+        cls,
+        folder_or_repository: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        allow_code: bool = False,
+        device: str = "auto",
+        overrides: Mapping[str, Any] | None = None,
+        precision: str = "float32",
+        compiled: bool = False,
+    ) -> Inferencer:
+        """Loads a saved model from a folder, or from the Hugging Face hub by way of its cache.
+
+        No code of the folder is executed.
+
+        Args:
+            folder_or_repository: folder that `save_pretrained` or `ovss publish` wrote, or a
+                repository ``organisation/name``. A folder has precedence.
+            revision: branch, tag or commit of the repository; None: the main branch.
+            token: access token, True for the stored one, False for none, None for the stored one
+                if there is one.
+            cache_dir: folder of the cache; None: that of `huggingface_hub` (``HF_HOME``).
+            local_files_only: True to read the cache only, as with ``HF_HUB_OFFLINE=1``.
+            allow_code: see `Inferencer`. Read the code first.
+            device: see `Inferencer`.
+            overrides: see `Inferencer`.
+            precision: see `Inferencer`.
+            compiled: see `Inferencer`.
+
+        Raises:
+            SavedModelError: the folder holds no model or a damaged one, needs a plugin that is not
+                installed, or can be neither found nor downloaded.
+            UntrustedConfigError: the config names something that could run code.
+        """
+        options = DownloadOptions(revision, token, cache_dir, local_files_only)
+        folder = model_folder(folder_or_repository, options, with_code=allow_code)
+        if not is_model_folder(folder):
+            raise SavedModelError(
+                f"{folder} holds no model, because it has no config.json. Give a folder that "
+                f"`ovss publish` or Inferencer.save_pretrained wrote"
+            )
+        return cls(
+            folder,
+            device=device,
+            overrides=overrides,
+            precision=precision,
+            compiled=compiled,
+            allow_code=allow_code,
+        )
+
+    @typed_arguments
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        facts: ModelFacts | None = None,
+        half: bool = False,
+        overwrite: bool = False,
+    ) -> ModelDescription:
+        """Saves the model as a folder that `from_pretrained` loads, with a model card.
+
+        The folder holds the whole model, so that loading it needs no pre-trained file.
+
+        Args:
+            folder: folder to create.
+            facts: licence, training data, results and more for the card; None: `facts`.
+            half: True to write floating-point weights as float16, half of the size. Results may
+                change by rounding.
+            overwrite: True to replace a folder that holds a model.
+
+        Returns:
+            Content of ``config.json``.
+
+        Raises:
+            SavedModelError: the folder exists, or the model cannot be rebuilt from its config.
+            OSError: the folder cannot be written.
+        """
+        return save_model(
+            folder,
+            self.model,
+            self._method.config,
+            name=self.name,
+            note=self.note,
+            facts=self.facts() if facts is None else facts,
+            half=half,
+            overwrite=overwrite,
+        )
+
+    def facts(self) -> ModelFacts:
+        """Known facts for the model card: those of the saved model, or those of the config.
+
+        Change them with `dataclasses.replace` before you pass them to `save_pretrained`.
+        """
+        return known_facts(self._method)
 
     def __repr__(self) -> str:
         """Summary in one line: method, device, size, and the caveat on its weights."""

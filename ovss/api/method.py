@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 
 from ovss.encoders.tags import WeightsUnavailableError
+from ovss.hub.download import HUB_PREFIX, model_folder
+from ovss.hub.loading import is_model_folder, load_model
+from ovss.hub.records import ModelFacts
 from ovss.io.advice import advised
 from ovss.io.arguments import typed_arguments
 from ovss.models.build import build_segmentor
@@ -19,10 +23,11 @@ from ovss.models.configs import load_config
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 from ovss.models.parts import is_upper_bound, pretrained_block
 from ovss.models.provenance import weights_note
+from ovss.models.weights import named_weights
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.vocabularies.prompts import PromptConfig
 
-__all__ = ["Method", "choose_device", "load_method"]
+__all__ = ["Method", "choose_device", "load_method", "names_saved_model"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,17 @@ class Method:
         name: name of its config.
         model: model in evaluation mode.
         note: caveat on its weights; empty if there is none.
+        config: config that it was built from.
+        facts: facts of a saved model; None for a method that was built from a config of its own.
+        trained: True if the trained weights of the whole method were loaded.
     """
 
     name: str
     model: OpenVocabSegmentor
     note: str
+    config: Config
+    facts: ModelFacts | None = None
+    trained: bool = True
 
 
 @typed_arguments
@@ -87,12 +98,22 @@ def load_method(
     synonyms: str | None,
     device: torch.device,
     overrides: Mapping[str, Any],
+    allow_code: bool = False,
 ) -> Method:
     """Builds a method; the arguments are those of `ovss.api.inferencer.Inferencer`.
 
     Raises:
         ValueError: a method that reads label maps, which images to segment do not have.
+        SavedModelError: a saved model that cannot be loaded.
     """
+    if model is not None and names_saved_model(model):
+        if weights != "default" or pretrained is not None:
+            raise ValueError(
+                f"{model} is a saved model, which has weights of its own. Leave out other weights"
+            )
+        rules = {} if synonyms is None else {"model.prompts.synonyms": synonyms}
+        folder = model_folder(model, with_code=allow_code)
+        return _saved_method(folder, device, {**rules, **overrides}, allow_code)
     config = load_config(PHOTO_METHOD if model is None else model, dict(overrides))
     if is_upper_bound(config.model.to_dict()):
         bound = ValueError(
@@ -116,4 +137,18 @@ def load_method(
         )
         raise advised(missing, "photo_weights") from error
     name = Path(PHOTO_METHOD if model is None else model).stem
-    return Method(name, built, weights_note(built, config, weights))
+    is_trained = named_weights(config, weights) is not None
+    return Method(name, built, weights_note(built, config, weights), config, trained=is_trained)
+
+
+def names_saved_model(model: str | Path) -> bool:
+    """True for the folder of a model, and for ``hf-hub:organisation/name``."""
+    return str(model).startswith(HUB_PREFIX) or is_model_folder(model)
+
+
+def _saved_method(
+    folder: Path, device: torch.device, overrides: Mapping[str, Any], allow_code: bool
+) -> Method:
+    loaded = load_model(folder, device=device, overrides=overrides, allow_code=allow_code)
+    described = loaded.description
+    return Method(described.name, loaded.model, described.note, loaded.config, described.facts)

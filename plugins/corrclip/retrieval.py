@@ -56,6 +56,7 @@ class RetrievalCorrCLIPEncoder(Encoder):
     """
 
     external = ("index",)
+    carried = ("index",)
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ovss.interfaces import Encoder
+from ovss.io.deferred import weights_are_deferred
 from ovss.io.excerpts import excerpt
 from ovss.registry import ENCODERS
 from ovss.structures import ImageFeatures, TextFeatures, Vocabulary
@@ -49,6 +50,7 @@ class DualPromptEncoder(Encoder):
     """
 
     external = ("bank",)
+    carried = ("bank", "encoder.pretrained")  # the frozen tower is not in the state dict
 
     def __init__(
         self,
@@ -164,11 +166,12 @@ class DualPromptEncoder(Encoder):
     def _pretrained_maker(self, encoder: Mapping[str, Any]) -> Maker:
         """Identity of the wrapped encoder before it is trained or a checkpoint is loaded.
 
-        Without pre-trained weights the fingerprint is empty, because a bank cannot be compared.
+        Without pre-trained weights, or while they come later, the fingerprint is empty, because a
+        bank cannot be compared.
         """
         inner = self.encoder
         if self.bank and self.bank != (WORLD,) and encoder.get("pretrained") is not None:
             parameters = list(inner.parameters())
-            if parameters and not parameters[0].is_meta:
+            if parameters and not parameters[0].is_meta and not weights_are_deferred():
                 return maker_of(inner)
         return Maker("", inner.joint_dim, tuple(inner.level_dims))

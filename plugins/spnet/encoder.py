@@ -49,6 +49,7 @@ class WordVectorEncoder(Encoder):
     """
 
     external = ("vectors",)
+    carried = ("vectors",)
     learned = ("project",)
     checkpointed = ("backbone.stages.*.*",)
 
