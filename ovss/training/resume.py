@@ -43,6 +43,8 @@ _FREE = (
     "train_dataloader.persistent_workers",
     "train_dataloader.pin_memory",
     "train_dataloader.prefetch_factor",
+    "train_dataloader.timeout",
+    "train_dataloader.multiprocessing_context",
     "randomness.seed",
 )
 """Beginnings of keys that do not change the curve. The seed is that of the checkpoint."""

@@ -27,7 +27,7 @@ def simplify(config: Config, steps: int) -> list[str]:
     config.default_hooks = {**config.get("default_hooks", {}), "checkpoint": None}
     config.log_level = "WARNING"
     loader = config.train_dataloader
-    loader["num_workers"], loader["persistent_workers"] = 0, False
+    loader["num_workers"] = 0
     if "images" in loader["dataset"]:
         loader["dataset"] = _made_up(loader["dataset"])
     options = list(external_options(config.model, "model"))

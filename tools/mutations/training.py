@@ -27,6 +27,20 @@ BUGS = [
         tests=("tests/training/test_training.py::test_a_killed_run_resumes_to_the_same_curve",),
     ),
     dict(
+        name="a loader without workers keeps their options",
+        file="ovss/training/loaders.py",
+        old='if loader.get("num_workers"):',
+        new="if True:",
+        tests=("tests/training/test_loaders.py",),
+    ),
+    dict(
+        name="a loader with workers loses their options",
+        file="ovss/training/loaders.py",
+        old="return dict(loader)\n",
+        new="pass\n",
+        tests=("tests/training/test_loaders.py",),
+    ),
+    dict(
         name="other settings are resumed",
         file="ovss/training/resume.py",
         old="    if refused:\n        raise _mismatch(path, refused)\n",
