@@ -39,6 +39,7 @@ from .modules import save_memory
 from .scalars import with_valid_json, with_valid_log
 from .schedule import replay_schedule
 from .sharding import gathered, is_sharded, shard
+from .tracking.hook import TrackingHook
 
 register_safe_loaders()
 
@@ -62,11 +63,19 @@ class TrainingRunner(Runner):
     work_dir_lock: FileLock | None = None
     """Lock of the working directory, held until the training ends; None on other ranks."""
 
+    tracking: TrackingHook | None = None
+    """Hook with the open trackers of the run; None on other ranks."""
+
     def train(self) -> nn.Module:
-        """Trains; the lock of the working directory ends with it."""
+        """Trains; its trackers and the lock of the working directory end with it."""
+        is_complete = False
         try:
-            return super().train()
+            model = super().train()
+            is_complete = True
+            return model
         finally:
+            if self.tracking is not None:
+                self.tracking.close(is_complete)
             if self.work_dir_lock is not None:
                 self.work_dir_lock.release()
 
