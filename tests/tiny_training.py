@@ -22,8 +22,7 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0),
                      paramwise_cfg=dict(custom_keys=dict(encoder=dict(lr_mult=0.1))))
 train_cfg = dict(max_iters=4, val_interval=100)
-train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
-                        dataset=dict(length=6))
+train_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(length=6))
 val_dataloader = dict(batch_size=2, dataset=dict(length=4))
 test_dataloader = dict(batch_size=2, dataset=dict(length=4))
 default_hooks = dict(checkpoint=dict(interval=1))

@@ -49,7 +49,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "classes": "Give the class file with --classes FILE.",
         "mask_suffix": "Choose a suffix with --mask-suffix END.",
         "memory": "Use --cfg-options test_dataloader.batch_size=1.",
-        "workers": "Use --cfg-options test_dataloader.num_workers=1.",
+        "workers": "Use --cfg-options test_dataloader.num_workers=0.",
         "large": "Use --cfg-options test_dataloader.dataset.large=True to read it.",
     },
     "train": {
@@ -66,7 +66,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "bfloat16": "Use --amp bfloat16.",
         "no_amp": "Try it without --amp.",
         "memory": "Use a smaller --micro-batch.",
-        "workers": "Use --cfg-options train_dataloader.num_workers=1.",
+        "workers": "Use --cfg-options train_dataloader.num_workers=0.",
         "large": "Use --cfg-options train_dataloader.dataset.large=True to read it.",
     },
     "export": {

@@ -35,6 +35,11 @@ def build_parser(prog: str = "ovss train") -> argparse.ArgumentParser:
         metavar="N",
         help="images that each rank computes at once; saves memory and leaves the step unchanged",
     )
+    parser.add_argument(
+        "--track",
+        metavar="NAMES",
+        help="show the curve in tensorboard, mlflow or wandb (separate several with commas)",
+    )
     parser.add_argument("--seed", type=int, help="seed of data order, augmentation and weights")
     parser.add_argument(
         "--dry-run",
@@ -100,6 +105,10 @@ def _train(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, arguments.cfg_options)
     if arguments.micro_batch is not None:
         config.merge_from_dict({"train_cfg.micro_batch": arguments.micro_batch})
+    if arguments.track is not None:
+        from ovss.training.tracking.choice import choose_trackers
+
+        choose_trackers(config, arguments.track)
     if arguments.dry_run:
         from ovss.training.dry_run import dry_run
 

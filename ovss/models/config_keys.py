@@ -18,7 +18,7 @@ RUNNER_KEYS = frozenset({
     "log_level", "log_processor", "matmul_precision", "model",
     "model_wrapper_cfg",
     "optim_wrapper", "param_scheduler", "protocol", "randomness", "resume", "test_cfg",
-    "test_dataloader", "test_evaluator", "train_cfg", "train_dataloader", "val_cfg",
+    "test_dataloader", "test_evaluator", "track", "train_cfg", "train_dataloader", "val_cfg",
     "val_dataloader", "val_evaluator", "visualizer", "weights", "work_dir",
 })
 # fmt: on

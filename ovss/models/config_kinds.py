@@ -45,6 +45,11 @@ def _are_patterns(value: Any) -> bool:
     return isinstance(value, bool) or all(isinstance(item, str) for item in items)
 
 
+def _are_names(value: Any) -> bool:
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return _is_block(value) or all(_is_text(item) for item in items)
+
+
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -70,6 +75,7 @@ _BLOCKS: _Kind = (_are_blocks, "dict(type=..., ...) or a list of them")
 _LIST: _Kind = (_is_list_of_blocks, "a list of dict(type=..., ...)")
 _SWITCH: _Kind = (_is_switch, "True, False or dict(...) of its options")
 _PATTERNS: _Kind = (_are_patterns, "True, False or patterns of module names")
+_NAMES: _Kind = (_are_names, "names, or dict(NAME=dict(...)) with options")
 _BOOL: _Kind = (_is_bool, "True or False")
 _TEXT: _Kind = (_is_text, "a text that is not empty")
 _PATH: _Kind = (_is_path, "a path")
@@ -90,6 +96,7 @@ _KINDS: dict[str, _Kind] = {
     **dict.fromkeys(("load_from", "weights", "work_dir"), _PATH),
     "custom_hooks": _LIST,
     "gradient_checkpointing": _PATTERNS,
+    "track": _NAMES,
     "log_level": (_is_level, "the name of a level, such as 'INFO'"),
 }
 """Key -> test of its value, and the form that messages show. ``model`` and ``custom_imports`` have

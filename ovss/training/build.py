@@ -31,11 +31,13 @@ from .ready import count_images
 from .resume import changed_schedule
 from .run_options import check_run_options
 from .start import find_start
+from .tracking.choice import check_track
+from .tracking.start import start_tracking
 
 _MATMUL = ("highest", "high", "medium")
 _TRAINING_KEYS = tuple(
     f"{part}_{kind}" for part in ("train", "val") for kind in ("dataloader", "cfg", "evaluator")
-) + ("optim_wrapper", "param_scheduler")
+) + ("optim_wrapper", "param_scheduler", "track")
 
 
 def check_trainable(config: Config) -> None:
@@ -93,6 +95,8 @@ def build_runner(
         ValueError: there is nothing to train, the ranks cannot connect or cannot share the batch
             evenly, or ``matmul_precision`` is unknown.
         TypeError: a config key such as ``ema`` is neither a boolean nor a dict.
+        ModuleNotFoundError: the package of a tracker in ``track`` is not installed.
+        TrackingError: a tracker refuses the run or cannot be reached.
     """
     if not testing:
         check_trainable(config)
@@ -101,6 +105,7 @@ def build_runner(
     from .runner import TrainingRunner, switch
     from .terminal import TerminalHook
 
+    protocol = config.get("protocol")
     config = _with_options(config, amp, seed, testing)
     config.work_dir, config.launcher = str(work_dir), launcher
     ensure_work_dir(work_dir)
@@ -115,8 +120,19 @@ def build_runner(
         config.custom_hooks = [*config.get("custom_hooks", ()), {"type": "EMAHook", **average}]
     images = count_images(config, ("test",) if testing else ("train", "val"))
     start = find_start(config, work_dir, resume, seed, images.get("train", 0))
-    runner = TrainingRunner.from_cfg(config)
+    # before the model, whose build may take minutes, and before mmengine's log, which the import of
+    # MLflow would close
+    tracking = start_tracking(config, work_dir, protocol, bool(config.resume))
+    try:
+        runner = TrainingRunner.from_cfg(config)
+    except BaseException:
+        if tracking is not None:
+            tracking.close(complete=False)
+        raise
     runner.work_dir_lock = lock
+    if tracking is not None:
+        runner.tracking = tracking
+        runner.register_hook(tracking)
     if start.missing:
         runner.logger.warning(
             f"Found no checkpoint in {work_dir} to resume from. Training starts from scratch"
@@ -146,6 +162,7 @@ def _with_options(config: Config, amp: bool | str, seed: int | None, testing: bo
         check_blocks(config)
     check_numbers(config)
     check_run_options(config)
+    check_track(config)
     if seed is not None:
         config.randomness = {**config.get("randomness", {}), "seed": seed}
     if amp:

@@ -23,6 +23,7 @@ from ovss.io.json_text import json_text
 from ovss.io.regular import open_regular
 
 from .curve import damaged_lines, plot_curve, read_curve
+from .rows import step_row, validation_row
 
 CURVE = "curve.jsonl"
 
@@ -75,20 +76,15 @@ class CurveHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        row: dict[str, Any] = {"iter": runner.iter + 1}
-        row.update((key, float(value.detach())) for key, value in (outputs or {}).items())
-        rates = runner.optim_wrapper.get_lr()
-        row["lr"] = rates.get("base_lr", rates["lr"])[0]
         with open_regular(self.path, "a") as file:
-            file.write(_line(row))
+            file.write(_line(step_row(runner, outputs)))
 
     @master_only
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         if not hasattr(self, "path"):
             return
-        row = {"iter": runner.iter, **{f"val_{k}": float(v) for k, v in (metrics or {}).items()}}
         with open_regular(self.path, "a") as file:
-            file.write(_line(row))
+            file.write(_line(validation_row(runner, metrics)))
 
     @master_only
     def after_train(self, runner: Runner) -> None:

@@ -7,7 +7,7 @@ new schedule, see `TrainingRunner.resume`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ovss.io.advice import advised
 from ovss.models.config_text import read_config_text
 
 from .checkpoints import IMAGES
+from .settings import flat_settings
 
 __all__ = ["ResumeMismatchError", "changed_schedule", "check_resumable", "curve_settings"]
 
@@ -43,6 +44,8 @@ _FREE = (
     "train_dataloader.persistent_workers",
     "train_dataloader.pin_memory",
     "train_dataloader.prefetch_factor",
+    "train_dataloader.timeout",
+    "train_dataloader.multiprocessing_context",
     "randomness.seed",
 )
 """Beginnings of keys that do not change the curve. The seed is that of the checkpoint."""
@@ -68,7 +71,7 @@ def curve_settings(config: Config) -> dict[str, Any]:
     chosen = {key: values[key] for key in _COMPARED if values.get(key) is not None}
     return {
         key: value
-        for key, value in _flat(chosen, "")
+        for key, value in flat_settings(chosen)
         if not key.startswith(_FREE) and not key.endswith(_FREE_ENDS)
     }
 
@@ -149,22 +152,6 @@ def _same(old: Any, new: Any) -> bool:
         ends = [tuple(text.replace("\\", "/").rstrip("/").split("/")[-2:]) for text in (old, new)]
         return len(ends[0]) == 2 and ends[0] == ends[1]
     return bool(old == new)
-
-
-def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Leaves of nested values with their dotted keys. Tuples become lists; None is left out."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))
-    elif _holds_blocks(value):
-        for index, inner in enumerate(value):
-            yield from _flat(inner, f"{key}.{index}")
-    elif value is not None:
-        yield key, list(value) if isinstance(value, tuple) else value
-
-
-def _holds_blocks(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and any(isinstance(each, Mapping) for each in value)
 
 
 def _text_of(config: Config) -> str:

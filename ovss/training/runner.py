@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -18,6 +18,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmengine.visualization import Visualizer
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ovss.distributed import unwrap
 from ovss.evaluation.named_images import images_named
@@ -33,10 +34,12 @@ from ovss.models.compilation import compile_modules
 from .batch import share_of_batch
 from .checkpoint_loading import check_same_weights, register_safe_loaders
 from .checkpoint_reader import load_training_file, unusable
+from .loaders import without_worker_options
 from .modules import save_memory
 from .scalars import with_valid_json, with_valid_log
 from .schedule import replay_schedule
 from .sharding import gathered, is_sharded, shard
+from .tracking.hook import TrackingHook
 
 register_safe_loaders()
 
@@ -60,11 +63,19 @@ class TrainingRunner(Runner):
     work_dir_lock: FileLock | None = None
     """Lock of the working directory, held until the training ends; None on other ranks."""
 
+    tracking: TrackingHook | None = None
+    """Hook with the open trackers of the run; None on other ranks."""
+
     def train(self) -> nn.Module:
-        """Trains; the lock of the working directory ends with it."""
+        """Trains; its trackers and the lock of the working directory end with it."""
+        is_complete = False
         try:
-            return super().train()
+            model = super().train()
+            is_complete = True
+            return model
         finally:
+            if self.tracking is not None:
+                self.tracking.close(is_complete)
             if self.work_dir_lock is not None:
                 self.work_dir_lock.release()
 
@@ -108,6 +119,15 @@ class TrainingRunner(Runner):
             broadcast_buffers=False,
             find_unused_parameters=self.cfg.get("find_unused_parameters", False),
         )
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Builds a data loader of training, validation or test; it may have no workers."""
+        if isinstance(dataloader, Mapping):
+            dataloader = without_worker_options(dataloader)
+        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Builds the training loop with this rank's share of the batch."""

@@ -22,12 +22,13 @@ def simplify(config: Config, steps: int) -> list[str]:
     for part in ("val", "test"):
         for kind in ("dataloader", "cfg", "evaluator"):
             config.pop(f"{part}_{kind}", None)
-    config.pop("load_from", None)
+    for key in ("load_from", "track"):
+        config.pop(key, None)
     config.custom_hooks = [{"type": "StepSeedHook"}, {"type": "StopwatchHook"}]
     config.default_hooks = {**config.get("default_hooks", {}), "checkpoint": None}
     config.log_level = "WARNING"
     loader = config.train_dataloader
-    loader["num_workers"], loader["persistent_workers"] = 0, False
+    loader["num_workers"] = 0
     if "images" in loader["dataset"]:
         loader["dataset"] = _made_up(loader["dataset"])
     options = list(external_options(config.model, "model"))

@@ -35,6 +35,7 @@ from .build import check_trainable, matmul_precision, register_training
 from .ranges import check_numbers
 from .run_options import check_run_options
 from .runner import switch
+from .tracking.choice import check_track
 
 
 def check_builds(config: Config) -> None:
@@ -55,6 +56,7 @@ def check_builds(config: Config) -> None:
         check_blocks(config)
         check_numbers(config)
         check_run_options(config)
+        check_track(config)
         if config.get("data_preprocessor") is not None:
             MODELS.build(config.data_preprocessor)
         for part in PARTS:

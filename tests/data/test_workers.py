@@ -75,12 +75,13 @@ def test_a_fault_in_a_worker_is_a_sentence_with_the_file(good, tmp_path, fault):
     assert not isinstance(alone.value, DataLoadingError), "in this process the error is its own"
 
 
-def test_the_command_prints_the_sentence(good, tmp_path, capsys):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_command_prints_the_sentence(good, tmp_path, capsys, workers):
     folder, config = tmp_path / "data", tiny_config(tmp_path)
     shutil.copytree(good, folder)
     listed = f"""
 test_dataloader = dict(
-    _delete_=True, batch_size=1, num_workers=2,
+    _delete_=True, batch_size=1, num_workers={workers}, persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),
     dataset=dict(type="ImageMaskDataset", images={str(folder / "images")!r},
                  masks={str(folder / "masks")!r}, vocabulary=["sky", "grass", "road"],
@@ -120,8 +121,8 @@ def test_a_killed_worker_is_named_with_what_to_do(capsys, monkeypatch):
         "A process that loads data was ended by the signal 'Killed', probably because memory ran "
         "out"
     )
-    assert "train_dataloader.num_workers=1" in sentences("train", error)
-    assert "test_dataloader.num_workers=1" in sentences("test", error)
+    assert "train_dataloader.num_workers=0" in sentences("train", error)
+    assert "test_dataloader.num_workers=0" in sentences("test", error)
 
 
 def test_advice_survives_the_border_between_processes():

@@ -23,7 +23,6 @@ SHORT = [
     "train_cfg.max_iters=3",
     "train_dataloader.batch_size=2",
     "train_dataloader.num_workers=0",
-    "train_dataloader.persistent_workers=False",
     "val_dataloader.dataset.length=4",
 ]
 

@@ -2,6 +2,7 @@
 
 TRAINING = ("tests/training/test_training.py",)
 RESUME = ("tests/training/test_resume.py",)
+TRACKING = ("tests/training/test_tracking.py",)
 ORACLE = ("tests/training/test_training_oracle.py",)
 
 BUGS = [
@@ -25,6 +26,55 @@ BUGS = [
         old="super().resume(filename, resume_optimizer, keep, map_location)",
         new="super().resume(filename, False, keep, map_location)",
         tests=("tests/training/test_training.py::test_a_killed_run_resumes_to_the_same_curve",),
+    ),
+    dict(
+        name="a tracker never gets the rows that a killed run kept back",
+        file="ovss/training/tracking/hook.py",
+        old="feed.waiting = [row for row in rows if not feed.sent.holds(row)]",
+        new="feed.waiting = []",
+        tests=TRACKING,
+    ),
+    dict(
+        name="TensorBoard keeps the points after the checkpoint",
+        file="ovss/training/tracking/tensorboard.py",
+        old="last + 1 if last else 0",
+        new="1 << 40",
+        tests=TRACKING,
+    ),
+    dict(
+        name="every rank writes curves to trackers",
+        file="ovss/training/tracking/start.py",
+        old="if distributed.rank() == 0:",
+        new="if True:",
+        tests=TRACKING,
+    ),
+    dict(
+        name="trackers get undefined metrics",
+        file="ovss/training/tracking/tracker.py",
+        old="if math.isfinite(value)}",
+        new="}",
+        tests=TRACKING,
+    ),
+    dict(
+        name="an outage of a tracker loses its rows",
+        file="ovss/training/tracking/feeds.py",
+        old="self.tracker.write(self.waiting)\n",
+        new="waiting, self.waiting = self.waiting, []\n        self.tracker.write(waiting)\n",
+        tests=TRACKING,
+    ),
+    dict(
+        name="a loader without workers keeps their options",
+        file="ovss/training/loaders.py",
+        old='if loader.get("num_workers"):',
+        new="if True:",
+        tests=("tests/training/test_loaders.py",),
+    ),
+    dict(
+        name="a loader with workers loses their options",
+        file="ovss/training/loaders.py",
+        old="return dict(loader)\n",
+        new="pass\n",
+        tests=("tests/training/test_loaders.py",),
     ),
     dict(
         name="other settings are resumed",
