@@ -1,7 +1,7 @@
 """Segment and evaluate a few scenes of the mini world with the bundled model.
 
 The scenes come from a seed that training did not use, and some of their categories do not occur in
-training at all.
+training at all. With --web you get a page in your browser instead, for your own images.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ovss.models.defaults import MINI_METHOD
 
+from .demo_web import add_page_flags, check_page_flags, run_page
 from .options import LONGEST_SIDE, integer_in
 
 __all__ = ["HELD_OUT_SEED", "score_scenes", "score_table", "summary_table", "write_scenes"]
@@ -145,11 +146,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="size of the scenes",
     )
+    add_page_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draws, segments and evaluates scenes; returns 0, or the status of `ovss segment`."""
+    """Draws, segments and evaluates scenes; returns 0, or the status of `ovss segment`.
+
+    With `--web`, serves the page until it is ended.
+    """
     from .main import main
+
+    check_page_flags(args)
+    if args.web:
+        return run_page(args, HELD_OUT_SEED)
 
     start, out = time.monotonic(), Path(args.out)
     write_scenes(out / "scenes", VOCABULARY, args.images, args.size)

@@ -1,0 +1,1 @@
+"""Page in a browser: segment uploaded images with several methods (`ovss demo --web`)."""
