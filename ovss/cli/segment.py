@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .progress import announced_if_slow
-from .segment_flags import add_arguments, config_overrides
+from .segment_flags import add_arguments, config_overrides, request_of
 
 if TYPE_CHECKING:
     from ovss.api.inferencer import Inferencer
@@ -31,7 +31,7 @@ __all__ = ["add_arguments", "run"]
 
 def run(args: argparse.Namespace) -> int:
     """Segments the given sources; returns 1 if any of them failed."""
-    found, request, out = _sources(args), _request(args), Path(args.out)
+    found, request, out = _sources(args), request_of(args), Path(args.out)
     from ovss.api.formats import ensure_formats
     from ovss.io.files import ensure_writable
 
@@ -82,21 +82,6 @@ def _sources(args: argparse.Namespace) -> Found:
     if folders or any(map(is_video, found.sources)):
         import_pyav()  # raises an error before the model is built
     return found._replace(sources=(*map(Path, folders), *found.sources))
-
-
-def _request(args: argparse.Namespace) -> Request:
-    from ovss.api.request import Request
-    from ovss.vocabularies import list_vocabularies, load_names
-
-    words = args.words
-    if args.words_file is not None:
-        words = Path(args.words_file)
-    elif args.vocabulary in list_vocabularies():  # may repeat names, which a file may not
-        words = args.vocabulary
-    elif args.vocabulary is not None:
-        load_names(args.vocabulary)  # names the closest vocabularies if the file does not exist
-        words = Path(args.vocabulary)
-    return Request.of(words, args.background, args.threshold)
 
 
 def _encode(inferencer: Inferencer, request: Request) -> None:

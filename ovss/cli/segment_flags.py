@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ovss.api.formats import DEFAULT_FORMATS, FORMATS
 from ovss.api.pieces import ONE_PIECE, TILE
@@ -11,6 +12,9 @@ from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 
 from .options import add_config_options, add_precision_flag, integer_in
 from .values import positive_number
+
+if TYPE_CHECKING:
+    from ovss.api.request import Request
 
 SMALLEST_TILE = 64
 """Side of the smallest tiles, in pixels; a model sees nothing beyond its tile."""
@@ -24,16 +28,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE",
         help="files, folders, glob patterns, http(s) addresses, videos, or - for standard input",
     )
-    _add_categories(parser)
-    _add_model(parser)
+    add_categories(parser)
+    group = add_model(parser)
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile blocks of the model with torch.compile, for many images on a GPU; it takes "
+        "longer on processors",
+    )
+    add_batch(group)
     _add_reading(parser)
     _add_output(parser)
     add_config_options(parser)
 
 
-def _add_categories(parser: argparse.ArgumentParser) -> None:
+def add_categories(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Adds the flags for categories, background and prompts.
+
+    Args:
+        parser: parser of the command.
+        required: True if the command always needs categories.
+    """
     group = parser.add_argument_group("categories")
-    vocabulary = group.add_mutually_exclusive_group(required=True)
+    vocabulary = group.add_mutually_exclusive_group(required=required)
     vocabulary.add_argument(
         "--words",
         metavar="NAMES",
@@ -72,7 +89,8 @@ def _add_categories(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the flags for the model, and returns their group."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -95,12 +113,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="cpu, cuda, cuda:1 ... (default: a GPU if available)"
     )
     add_precision_flag(group)
-    group.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile blocks of the model with torch.compile, for many images on a GPU; it takes "
-        "longer on processors",
-    )
+    return group
+
+
+def add_batch(group: argparse._ArgumentGroup) -> None:
+    """Adds the flag ``--batch``."""
     group.add_argument(
         "--batch",
         type=integer_in(1),
@@ -118,7 +135,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--tile",
-        type=_side,
+        type=tile_side,
         metavar="N",
         help="segment images larger than N x N pixels in overlapping tiles of this size; none for "
         f"one piece (default: none up to {ONE_PIECE // 10**6} megapixels, {TILE} above)",
@@ -184,7 +201,8 @@ def _formats(text: str) -> tuple[str, ...]:
     return names if "json" in names else (*names, "json")  # it names the source of the others
 
 
-def _side(text: str) -> int:
+def tile_side(text: str) -> int:
+    """Type of the flag ``--tile``: a side in pixels, or none for 0."""
     if text.lower() == "none":
         return 0
     value = integer_in(1)(text)
@@ -201,6 +219,22 @@ def _opacity(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number in 0..1, got {text!r}")
     return value
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """Categories and rules that the flags ask for."""
+    from ovss.api.request import Request
+    from ovss.vocabularies import list_vocabularies, load_names
+
+    words = args.words
+    if args.words_file is not None:
+        words = Path(args.words_file)
+    elif args.vocabulary in list_vocabularies():  # may repeat names, which a file may not
+        words = args.vocabulary
+    elif args.vocabulary is not None:
+        load_names(args.vocabulary)  # names the closest vocabularies if the file does not exist
+        words = Path(args.vocabulary)
+    return Request.of(words, args.background, args.threshold)
 
 
 def config_overrides(args: argparse.Namespace) -> dict[str, Any]:
