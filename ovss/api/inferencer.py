@@ -321,6 +321,7 @@ class Inferencer:
         *,
         tile: int | None = None,
         large: bool = False,
+        name: str = "",
         report: Callable[[str], None] = no_report,
     ) -> SegmentationResult:
         """Segments one image with a checked request.
@@ -333,6 +334,7 @@ class Inferencer:
                 any size; None: tiles for images above 50 megapixels, see `ovss.api.pieces`. Tiles
                 bound the memory. With `request.probabilities` the image is one piece.
             large: True to read files above 100 megapixels; a side of tiles lifts this limit too.
+            name: path or address of an image that is given as pixels; empty: unknown.
             report: callback for a sentence about tiles that the user did not ask for.
         """
         source = LazyImage(image, large=large or bool(tile))
@@ -346,7 +348,7 @@ class Inferencer:
             return self._tiled(image, source, request, stem, size)
         rgb_HW3 = source.whole()
         del source  # holds the pixels once more
-        with current_images([CurrentImage(_name_of(image))]):
+        with current_images([CurrentImage(name or _name_of(image))]):
             labels_HW, best_HW, probs_THW = self._predict(rgb_HW3, request)
         scores_T = mean_scores(labels_HW, best_HW, len(request.names))
         return self._result(image, labels_HW, scores_T, rgb_HW3, request, stem, probs_THW)

@@ -86,6 +86,14 @@ ADVICE: dict[str, dict[str, str]] = {
         "out": "Choose another output folder with --out DIR.",
         "upper_bound": "Use `ovss test` with this model.",
     },
+    "label": {
+        "weights": f"Give a checkpoint with --weights FILE, or use --weights none. {_CONVERT}",
+        "pretrained": "Give the path of the encoder's weights with --pretrained FILE.",
+        "photo_weights": "Name a file with --pretrained FILE, or use --model dcp_clip_mini.",
+        "memory": "Use a smaller --batch, or fewer --workers.",
+        "out": "Choose another output folder with --out DIR.",
+        "upper_bound": "Use `ovss test` with this model.",
+    },
     "reproduce": {
         **_EVALUATION,
         "recorded_weights": "Give the path of the weights with --weights FILE.",

@@ -14,7 +14,7 @@ import argparse
 import sys
 
 from .options import LONGEST_SIDE, add_config_options, integer_in
-from .segment_flags import add_categories, requested
+from .segment_flags import add_categories, request_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="METHOD", help="config name or file")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an exported folder")
-    add_categories(parser, required=False)
+    add_categories(parser, required=False, threshold=False)
+    parser.set_defaults(threshold=0.0)
     group = parser.add_argument_group("model")
     group.add_argument(
         "--weights",
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         ExportError: the method cannot be exported.
         FileExistsError: the folder exists.
     """
-    request = requested(args)
+    names = (args.words, args.words_file, args.vocabulary)
+    request = request_of(args) if any(name is not None for name in names) else None
     from ovss.api.inferencer import Inferencer
     from ovss.export.write import export_model
     from ovss.models.plugins import load_plugins

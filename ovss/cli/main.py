@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "segment": "label every pixel of images with the categories you name",
+    "label": "label many images, on one machine or many, into files that a kill cannot harm",
     "train": "train a method from its config",
     "test": "evaluate a method on a dataset",
     "reproduce": "run a recorded evaluation again and compare every metric",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .progress import announced_if_slow
-from .segment_flags import add_arguments, config_overrides, requested
+from .segment_flags import add_arguments, config_overrides, request_of
 
 if TYPE_CHECKING:
     from ovss.api.inferencer import Inferencer
@@ -31,8 +31,7 @@ __all__ = ["add_arguments", "run"]
 
 def run(args: argparse.Namespace) -> int:
     """Segments the given sources; returns 1 if any of them failed."""
-    found, request, out = _sources(args), requested(args, args.threshold), Path(args.out)
-    assert request is not None, "the flags require categories"
+    found, request, out = _sources(args), request_of(args), Path(args.out)
     from ovss.api.formats import ensure_formats
     from ovss.io.files import ensure_writable
 

@@ -28,27 +28,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE",
         help="files, folders, glob patterns, http(s) addresses, videos, or - for standard input",
     )
-    add_categories(parser).add_argument(
-        "--threshold",
-        type=float,
-        default=0.0,
-        metavar="P",
-        help="probability below which a pixel is unknown (default: 0, every pixel gets a category)",
+    add_categories(parser)
+    group = add_model(parser)
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile blocks of the model with torch.compile, for many images on a GPU; it takes "
+        "longer on processors",
     )
-    _add_model(parser)
+    add_batch(group)
     _add_reading(parser)
     _add_output(parser)
     add_config_options(parser)
 
 
 def add_categories(
-    parser: argparse.ArgumentParser, required: bool = True
-) -> argparse._ArgumentGroup:
-    """Adds the flags that name categories, see `requested`, and returns their group.
+    parser: argparse.ArgumentParser, *, required: bool = True, threshold: bool = True
+) -> None:
+    """Adds the flags for categories, background and prompts.
 
     Args:
-        parser: parser of a command.
-        required: True if the command needs categories.
+        parser: parser of the command.
+        required: True if the command always needs categories.
+        threshold: True to add the flag ``--threshold``.
     """
     group = parser.add_argument_group("categories")
     vocabulary = group.add_mutually_exclusive_group(required=required)
@@ -70,6 +72,15 @@ def add_categories(
         metavar="NAMES",
         help="names that stand for everything else; pixels that they win are unknown",
     )
+    if threshold:
+        group.add_argument(
+            "--threshold",
+            type=float,
+            default=0.0,
+            metavar="P",
+            help="probability below which a pixel is unknown (default: 0, every pixel gets a "
+            "category)",
+        )
     group.add_argument(
         "--synonyms",
         choices=("first", "average", "max"),
@@ -81,34 +92,10 @@ def add_categories(
         metavar="NAME",
         help="prompt templates (see ovss list templates); single is the fastest",
     )
-    return group
 
 
-def requested(args: argparse.Namespace, threshold: float = 0.0) -> Request | None:
-    """Request of the flags of `add_categories`; None if they name no categories.
-
-    Args:
-        args: parsed flags.
-        threshold: see `Request`.
-
-    Raises:
-        FileNotFoundError, ValueError: see `Request.of`.
-    """
-    from ovss.api.request import Request
-    from ovss.vocabularies import list_vocabularies, load_names
-
-    words = args.words
-    if args.words_file is not None:
-        words = Path(args.words_file)
-    elif args.vocabulary in list_vocabularies():  # may repeat names, which a file may not
-        words = args.vocabulary
-    elif args.vocabulary is not None:
-        load_names(args.vocabulary)  # names the closest vocabularies if the file does not exist
-        words = Path(args.vocabulary)
-    return None if words is None else Request.of(words, args.background, threshold)
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the flags for the model, and returns their group."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -131,12 +118,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="cpu, cuda, cuda:1 ... (default: a GPU if available)"
     )
     add_precision_flag(group)
-    group.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile blocks of the model with torch.compile, for many images on a GPU; it takes "
-        "longer on processors",
-    )
+    return group
+
+
+def add_batch(group: argparse._ArgumentGroup) -> None:
+    """Adds the flag ``--batch``."""
     group.add_argument(
         "--batch",
         type=integer_in(1),
@@ -154,7 +140,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--tile",
-        type=_side,
+        type=tile_side,
         metavar="N",
         help="segment images larger than N x N pixels in overlapping tiles of this size; none for "
         f"one piece (default: none up to {ONE_PIECE // 10**6} megapixels, {TILE} above)",
@@ -220,7 +206,8 @@ def _formats(text: str) -> tuple[str, ...]:
     return names if "json" in names else (*names, "json")  # it names the source of the others
 
 
-def _side(text: str) -> int:
+def tile_side(text: str) -> int:
+    """Type of the flag ``--tile``: a side in pixels, or none for 0."""
     if text.lower() == "none":
         return 0
     value = integer_in(1)(text)
@@ -237,6 +224,22 @@ def _opacity(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number in 0..1, got {text!r}")
     return value
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """Categories and rules that the flags ask for."""
+    from ovss.api.request import Request
+    from ovss.vocabularies import list_vocabularies, load_names
+
+    words = args.words
+    if args.words_file is not None:
+        words = Path(args.words_file)
+    elif args.vocabulary in list_vocabularies():  # may repeat names, which a file may not
+        words = args.vocabulary
+    elif args.vocabulary is not None:
+        load_names(args.vocabulary)  # names the closest vocabularies if the file does not exist
+        words = Path(args.vocabulary)
+    return Request.of(words, args.background, args.threshold)
 
 
 def config_overrides(args: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from .names import ImageError
 
-__all__ = ["MAX_BYTES", "download", "read_stdin", "read_stream"]
+__all__ = ["MAX_BYTES", "UnreachableError", "download", "read_stdin", "read_stream"]
 
 MAX_BYTES = 256 << 20
 """Largest number of bytes read from an address or a stream."""
@@ -21,10 +21,17 @@ MAX_BYTES = 256 << 20
 SECONDS = 120
 """Longest time that one address may take."""
 
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+"""Answers of servers that may be other ones a moment later."""
+
 _SECONDS_SILENT = 20  # a server that sends nothing for so long is given up
 _CHUNK = 1 << 16
 _SCHEMES = ("http", "https")
 _SAFE = "/%:=&?~#+!$,;'@()*[]"
+
+
+class UnreachableError(ImageError):
+    """Server that cannot be reached or is busy, so that another try may succeed."""
 
 
 def download(url: str, *, max_bytes: int = MAX_BYTES, seconds: float = SECONDS) -> bytes:
@@ -38,6 +45,7 @@ def download(url: str, *, max_bytes: int = MAX_BYTES, seconds: float = SECONDS) 
     Raises:
         ImageError: the scheme is not http or https, the server cannot be reached or answers with
             an error or a web page, or a limit is exceeded. The message does not name the address.
+            It is an UnreachableError if another try may succeed.
     """
     deadline = time.monotonic() + seconds
     request = urllib.request.Request(
@@ -55,17 +63,18 @@ def download(url: str, *, max_bytes: int = MAX_BYTES, seconds: float = SECONDS) 
                 raise _too_large(max_bytes, int(size))
             data = _read_until(answer, max_bytes, deadline)
             if size.isdecimal() and len(data) < int(size):
-                raise ImageError(
+                raise UnreachableError(
                     f"the connection ended after {len(data):,} of {int(size):,} bytes. Try again"
                 )
             return data
     except urllib.error.HTTPError as error:
         error.close()
-        raise ImageError(f"the server answered {error.code} ({error.reason})") from None
+        kind = UnreachableError if error.code in _BUSY else ImageError
+        raise kind(f"the server answered {error.code} ({error.reason})") from None
     except urllib.error.URLError as error:
-        raise ImageError(f"cannot be downloaded ({_reason(error.reason)})") from None
+        raise UnreachableError(f"cannot be downloaded ({_reason(error.reason)})") from None
     except (OSError, http.client.HTTPException) as error:
-        raise ImageError(f"cannot be downloaded ({_reason(error)})") from None
+        raise UnreachableError(f"cannot be downloaded ({_reason(error)})") from None
 
 
 def read_stream(stream: Any, *, max_bytes: int = MAX_BYTES) -> bytes:

@@ -13,7 +13,7 @@ from .files import temporary_name
 from .locks import HAS_LOCKS, is_same_file, try_lock
 from .regular import open_regular
 
-__all__ = ["Reservation", "reserve"]
+__all__ = ["Reservation", "is_reserved", "reserve"]
 
 _ATTEMPTS = 10
 _SECONDS = 0.005  # far longer than `delete_leftovers` holds a lock
@@ -37,6 +37,15 @@ class Reservation:
                 os.unlink(self._path)  # before the lock ends, so that it is still ours
             self._file.close()
             self._file = None
+
+
+def is_reserved(folder: str | os.PathLike[str], name: str) -> bool:
+    """True if a living process has reserved a name; see `reserve`."""
+    reservation = reserve(folder, name)
+    if reservation is None:
+        return True
+    reservation.release()
+    return False
 
 
 def reserve(folder: str | os.PathLike[str], name: str) -> Reservation | None:

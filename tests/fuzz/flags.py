@@ -14,7 +14,7 @@ FLAGS = Group("flags", weight=2)
 
 COMMANDS = (
     "segment", "train", "test", "reproduce", "table", "prepare", "config", "convert", "publish",
-    "complexity", "list", "new-plugin", "demo",
+    "complexity", "list", "new-plugin", "demo", "label",
 )  # fmt: skip
 START = {
     "segment": ("segment", "a.png", *SEGMENT),
@@ -30,6 +30,7 @@ START = {
     "list": ("list", "absent_section"),
     "new-plugin": ("new-plugin", "Not A Name"),
     "demo": ("demo", "--model", "absent.py", "--out", "o"),
+    "label": ("label", "a.png", *SEGMENT, "--model", "absent.py", "--out", "o"),
 }
 """Command lines that end in a refusal, unless they are refused for a flag first."""
 
@@ -154,7 +155,10 @@ def wrong_value_of_a_run(box: Box, flags: tuple[str, ...]) -> Call:
         ("Segment",),
         ("segment",), ("table",), ("prepare",), ("config",), ("convert",), ("publish",),
         ("complexity",),
-        ("new-plugin",), ("segment", "a.png"), ("segment", "--words", "a"), ("list", "--on", "x"),
+        ("new-plugin",), ("label",), ("label", "a.png"), ("label", "--status", "absent"),
+        ("label", "--status", "a.png", "a.png"), ("label", "absent.parquet", "--words", "a"),
+        ("label", "a.png", "--words", "a", "--shards", "1/1"),
+        ("segment", "a.png"), ("segment", "--words", "a"), ("list", "--on", "x"),
         ("list", "--on", "x", "protocols"), ("list", "--compatible-with", "Nothing"), ("list", ""),
         ("list", "--compatible-with", ""), ("list", "methods", "--compatible-with", "KeepAll"),
         ("complexity", "maskclip_mini", "--categories", "0"),
