@@ -33,6 +33,7 @@ COMMANDS = {
     "config": "print a config with its bases and overrides, and check that it builds",
     "convert": "convert a checkpoint published by a method's authors",
     "publish": "halve a trained weights file for sharing",
+    "save": "save a method as a folder that needs no other file, for the Hugging Face hub too",
     "benchmark": "measure accuracy, time and memory of methods",
     "complexity": "count parameters and FLOPs of a method",
     "kernels": "show which kernels were chosen on this machine, and why",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ovss.io.hashing import short_hash
@@ -108,27 +109,25 @@ def _section(title: str, lines: Iterable[str]) -> str:
 def _use(description: ModelDescription, foreign: Sequence[str]) -> str:
     facts = description.facts
     words = ", ".join(name.partition(",")[0] for name in facts.vocabulary[:3]) or "cat, dog, grass"
-    permission = ", allow_code=True" if foreign else ""
-    lines = [
-        "```python",
-        "from ovss import Inferencer",
-        "",
-        f'run = Inferencer.from_pretrained("FOLDER_OR_REPOSITORY"{permission})',
-        f'run("photo.jpg", {json.dumps(words)}).show()',
-        "```",
-    ]
+    text = json.dumps(words, ensure_ascii=False)
+    values = {"words": text, "permission": ", allow_code=True" if foreign else ""}
+    lines = [_template("card_use.txt", values)]
     if not foreign:
-        command = f'ovss segment photo.jpg --words "{words}" --model FOLDER'
-        lines += ["", "Without Python:", "", f"```\n{command}\n```"]
+        lines.append(_template("card_command.txt", values))
     if needed := sorted({_package(plugin) for plugin in description.plugins}):
-        lines += ["", f"It needs {', '.join(needed)}. No code of this folder is executed."]
+        lines += [f"It needs {', '.join(needed)}. No code of this folder is executed."]
     if foreign:
         lines += [
-            "",
             f"It needs the modules {', '.join(map(visible, foreign))}, which belong to none of the "
             f"plugins of ovss. Read them before you allow them.",
         ]
     return _section("Use", lines)
+
+
+def _template(name: str, values: Mapping[str, str]) -> str:
+    """Text of a file of this package with values filled in."""
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return text.format_map(values)
 
 
 def _package(plugin: Mapping[str, str]) -> str:
@@ -170,6 +169,7 @@ def _model(description: ModelDescription) -> list[str]:
     templates = (model.get("prompts") or {}).get("templates", ())
     rows += [
         ["parameters", f"{description.weights.get('parameters', 0):,}"],
+        ["weights", "float16" if description.weights.get("half") else "as trained"],
         ["prompt templates", str(len(templates))],
         ["synonyms", str((model.get("prompts") or {}).get("synonyms"))],
         ["view", f"{inference.get('mode')}, size {inference.get('size')}"],

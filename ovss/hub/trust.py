@@ -23,7 +23,7 @@ __all__ = ["check_saved_block", "check_weights_entry", "foreign_modules", "impor
 _SCHEME = re.compile(r"^\s*((hf[-_]hub|local[-_]dir|file|data)\s*:|[a-z][a-z0-9+.\-]*:/)", re.I)
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_LARGEST = 1 << 31
+_LARGEST = 1 << 22
 """Size that no dimension, number of layers or image side of a model has."""
 
 

@@ -14,7 +14,7 @@ FLAGS = Group("flags", weight=2)
 
 COMMANDS = (
     "segment", "train", "test", "reproduce", "table", "prepare", "config", "convert", "publish",
-    "complexity", "list", "new-plugin", "demo",
+    "save", "complexity", "list", "new-plugin", "demo",
 )  # fmt: skip
 START = {
     "segment": ("segment", "a.png", *SEGMENT),
@@ -26,6 +26,7 @@ START = {
     "config": ("config", "absent.py"),
     "convert": ("convert", "absent_method", "absent.pth", "new.safetensors"),
     "publish": ("publish", "absent.safetensors", "new.safetensors"),
+    "save": ("save", "absent.py", "new_model"),
     "complexity": ("complexity", "absent.py"),
     "list": ("list", "absent_section"),
     "new-plugin": ("new-plugin", "Not A Name"),
