@@ -124,11 +124,14 @@ def _save(args: argparse.Namespace) -> None:
 
 def _facts(args: argparse.Namespace, inferencer: Inferencer) -> ModelFacts:
     from ovss.models.configs import list_configs
-    from ovss.results.facts import links_of_config
+    from ovss.results.facts import links_of_config, recorded_metric
 
     facts = inferencer.facts()
     path = list_configs().get(args.model)
     if path is not None:
         facts = replace(facts, links=links_of_config(path))
+    if path is not None and not args.cfg_options:
+        recorded = recorded_metric(inferencer.name, inferencer.model)
+        facts = replace(facts, metrics=() if recorded is None else (recorded,))
     given = {"license": args.license, "training": args.training, "limits": args.limits}
     return replace(facts, **{key: value for key, value in given.items() if value is not None})

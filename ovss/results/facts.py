@@ -7,12 +7,42 @@ from pathlib import Path
 from ovss.hub.records import ModelMetric
 from ovss.io.excerpts import excerpt
 from ovss.io.fingerprint import sha256
+from ovss.io.strict_json import parse_json
+from ovss.io.typed import record_from
 from ovss.segmentor import OpenVocabSegmentor
 
 from .records import Result, ResultError
 from .zoo import method_of
 
-__all__ = ["links_of_config", "metric_of_result"]
+__all__ = [
+    "BUNDLED_RESULTS",
+    "bundled_metrics",
+    "links_of_config",
+    "metric_of_result",
+    "recorded_metric",
+]
+
+BUNDLED_RESULTS = Path(__file__).with_name("bundled.json")
+"""Results of the bundled models, which `tools/model_cards.py` writes from files of `ovss test`."""
+
+
+def bundled_metrics() -> dict[str, ModelMetric]:
+    """Recorded result of each bundled model by name."""
+    content = parse_json(BUNDLED_RESULTS.read_bytes())
+    return {
+        name: record_from(
+            ModelMetric, entry["metric"], f"{name} in {BUNDLED_RESULTS}", "Correct it"
+        )
+        for name, entry in content.items()
+    }
+
+
+def recorded_metric(name: str, model: OpenVocabSegmentor) -> ModelMetric | None:
+    """Recorded result of a bundled model; None if there is none, or if it has other weights."""
+    entry = parse_json(BUNDLED_RESULTS.read_bytes()).get(name)
+    if entry is None or entry["model_sha256"] != sha256(model.state_dict()):
+        return None
+    return bundled_metrics()[name]
 
 
 def metric_of_result(
