@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from ovss.hub.loading import load_model
 from ovss.hub.records import SavedModelError
 from ovss.io.weight_files import CheckpointError, file_sha256
 from ovss.models.config_source import ConfigError
+from tests.fuzz.odd import VALUES, places_of, with_value
+from tests.hub.small_blocks import write_config
 
 MODULE = "canary_of_a_model"
 FIRE = f"{MODULE}.fire"
@@ -240,3 +243,27 @@ def test_the_command_prints_one_line(changed, capsys, tmp_path):
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert "SHA-256" in lines[0]
+
+
+def test_a_config_with_far_more_layers_than_weights(tmp_path):
+    run = Inferencer(write_config("scan", tmp_path), weights=None, device="cpu")
+    run.save_pretrained(tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    content = json.loads(path.read_text())
+    content["model"]["encoder"]["backbone"]["depths"] = [1, 2, 10**6, 1]
+    path.write_text(json.dumps(content))
+    assert "far more than its weights" in refusal(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_changes(changed, seed):
+    """Any value of the config replaced by any other: an error for users, or a model."""
+    chance, folder = random.Random(seed), changed()
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    for _ in range(10):
+        place = chance.choice(list(places_of(content))[1:])
+        value = chance.choice(VALUES)
+        path.write_text(json.dumps(with_value(content, place, value)))
+        with suppress(ConfigError, CheckpointError):
+            load_model(folder)
