@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
-import shutil
 import subprocess
 import sys
-import zipfile
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.wheels import build_wheel, unpack
 
 PREFIXES = {"ovss": "ovss", "plugins": "ovss_plugins", "configs": "ovss_configs"}
 
@@ -59,19 +59,7 @@ def test_own_plugins_are_entry_points(repo_root):
 @pytest.mark.slow
 def test_wheel_works_outside_the_checkout(repo_root, tmp_path):
     """Configs, vocabularies and weights travel in the wheel; the command finds them there."""
-    source = tmp_path / "source"  # building leaves things behind
-    for part in ("ovss", "plugins", "configs"):
-        shutil.copytree(repo_root / part, source / part)
-    for part in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(repo_root / part, source)
-    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-    subprocess.run(
-        [*pip, "wheel", str(source), "--no-deps", "-w", str(tmp_path)], check=True, timeout=300
-    )
-    (wheel,) = tmp_path.glob("ovss-*.whl")
-    site = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+    site = unpack(build_wheel(repo_root, tmp_path), tmp_path / "site")
     code = "import sys; sys.path.insert(0, sys.argv[1]); import ovss; print(ovss.__file__)"
     code += "; from ovss.models.configs import config_dir; print(config_dir())"
     code += "; from ovss.cli import main; main(['list', 'methods', 'vocabularies'])"

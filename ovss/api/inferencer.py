@@ -135,7 +135,7 @@ class Inferencer:
         No code of the folder is executed.
 
         Args:
-            folder_or_repository: folder that `save_pretrained` or `ovss publish` wrote, or a
+            folder_or_repository: folder that `save_pretrained` or `ovss save` wrote, or a
                 repository ``organisation/name``. A folder has precedence.
             revision: branch, tag or commit of the repository; None: the main branch.
             token: access token, True for the stored one, False for none, None for the stored one
@@ -158,10 +158,10 @@ class Inferencer:
         if not is_model_folder(folder):
             raise SavedModelError(
                 f"{folder} holds no model, because it has no config.json. Give a folder that "
-                f"`ovss publish` or Inferencer.save_pretrained wrote"
+                f"`ovss save` or Inferencer.save_pretrained wrote"
             )
         return cls(
-            folder,
+            folder.absolute(),
             device=device,
             overrides=overrides,
             precision=precision,

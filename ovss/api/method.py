@@ -19,7 +19,7 @@ from ovss.hub.records import ModelFacts
 from ovss.io.advice import advised
 from ovss.io.arguments import typed_arguments
 from ovss.models.build import build_segmentor
-from ovss.models.configs import load_config
+from ovss.models.configs import list_configs, load_config
 from ovss.models.defaults import MINI_METHOD, PHOTO_METHOD
 from ovss.models.parts import is_upper_bound, pretrained_block
 from ovss.models.provenance import weights_note
@@ -142,8 +142,13 @@ def load_method(
 
 
 def names_saved_model(model: str | Path) -> bool:
-    """True for the folder of a model, and for ``hf-hub:organisation/name``."""
-    return str(model).startswith(HUB_PREFIX) or is_model_folder(model)
+    """True for the folder of a model, and for ``hf-hub:organisation/name``.
+
+    The name of a config has precedence over a folder of that name; ``./NAME`` is the folder.
+    """
+    if str(model).startswith(HUB_PREFIX):
+        return True
+    return is_model_folder(model) and str(model) not in list_configs()
 
 
 def _saved_method(

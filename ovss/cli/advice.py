@@ -94,6 +94,11 @@ ADVICE: dict[str, dict[str, str]] = {
         "out": "Choose another output folder with --out DIR.",
         "upper_bound": "Use `ovss test` with this model.",
     },
+    "save": {
+        "weights": f"Give a checkpoint with --weights FILE. {_CONVERT}",
+        "pretrained": "Give the path of the encoder's weights with --pretrained FILE.",
+        "replace": "Use --force to replace it.",
+    },
     "reproduce": {
         **_EVALUATION,
         "recorded_weights": "Give the path of the weights with --weights FILE.",

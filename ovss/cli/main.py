@@ -35,6 +35,7 @@ COMMANDS = {
     "convert": "convert a checkpoint published by a method's authors",
     "export": "write a model as ONNX files, which run without torch",
     "publish": "halve a trained weights file for sharing",
+    "save": "save a method as a folder that needs no other file, for the Hugging Face hub too",
     "benchmark": "measure accuracy, time and memory of methods",
     "complexity": "count parameters and FLOPs of a method",
     "kernels": "show which kernels were chosen on this machine, and why",

@@ -100,8 +100,9 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--model",
         metavar="METHOD",
-        help=f"config name or file (default: {PHOTO_METHOD}, which needs CLIP weights; "
-        f"{MINI_METHOD} is bundled and knows synthetic shapes only)",
+        help=f"config name or file, folder of a saved model, or hf-hub:OWNER/NAME (default: "
+        f"{PHOTO_METHOD}, which needs CLIP weights; {MINI_METHOD} is bundled and knows synthetic "
+        f"shapes only)",
     )
     group.add_argument(
         "--weights",

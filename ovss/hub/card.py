@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ovss.io.hashing import short_hash
@@ -65,12 +66,15 @@ def _result(metric: ModelMetric) -> dict[str, Any]:
     }
 
 
-def model_card(description: ModelDescription, foreign: Sequence[str] = ()) -> str:
+def model_card(
+    description: ModelDescription, foreign: Sequence[str] = (), *, bundled: bool = False
+) -> str:
     """Text of the card.
 
     Args:
         description: content of ``config.json``.
         foreign: modules that belong to none of the installed plugins.
+        bundled: True for a model of the package, which is built by its name.
     """
     facts = description.facts
     sections = [
@@ -78,7 +82,7 @@ def model_card(description: ModelDescription, foreign: Sequence[str] = ()) -> st
         f"# {markdown_text(description.name)}\n",
         markdown_text(facts.title) + "\n" if facts.title else "",
         f"> {markdown_text(description.note)}\n" if description.note else "",
-        _use(description, foreign),
+        _use(description, foreign, bundled),
         _section("Results", _results(facts.metrics)),
         _section("Training data", _training(facts)),
         _section("Limits", [facts.limits] if facts.limits else []),
@@ -105,30 +109,35 @@ def _section(title: str, lines: Iterable[str]) -> str:
     return f"## {title}\n\n{text}\n" if text else ""
 
 
-def _use(description: ModelDescription, foreign: Sequence[str]) -> str:
+def _use(description: ModelDescription, foreign: Sequence[str], bundled: bool) -> str:
     facts = description.facts
     words = ", ".join(name.partition(",")[0] for name in facts.vocabulary[:3]) or "cat, dog, grass"
-    permission = ", allow_code=True" if foreign else ""
-    lines = [
-        "```python",
-        "from ovss import Inferencer",
-        "",
-        f'run = Inferencer.from_pretrained("FOLDER_OR_REPOSITORY"{permission})',
-        f'run("photo.jpg", {json.dumps(words)}).show()',
-        "```",
-    ]
+    text = json.dumps(words, ensure_ascii=False)
+    name, permission = json.dumps(description.name), ", allow_code=True" if foreign else ""
+    folder = f'Inferencer.from_pretrained("FOLDER_OR_REPOSITORY"{permission})'
+    values = {
+        "words": text,
+        "call": f"Inferencer({name})" if bundled else folder,
+        "model": description.name if bundled else "FOLDER",
+    }
+    lines = [_template("card_use.txt", values)]
     if not foreign:
-        command = f'ovss segment photo.jpg --words "{words}" --model FOLDER'
-        lines += ["", "Without Python:", "", f"```\n{command}\n```"]
-    if needed := sorted({_package(plugin) for plugin in description.plugins}):
-        lines += ["", f"It needs {', '.join(needed)}. No code of this folder is executed."]
+        lines.append(_template("card_command.txt", values))
+    needed = sorted({_package(plugin) for plugin in description.plugins})
+    if needed and not bundled:
+        lines += [f"It needs {', '.join(needed)}. No code of this folder is executed."]
     if foreign:
         lines += [
-            "",
             f"It needs the modules {', '.join(map(visible, foreign))}, which belong to none of the "
             f"plugins of ovss. Read them before you allow them.",
         ]
-    return _section("Use", lines)
+    return _section("Use", ["\n\n".join(lines)])
+
+
+def _template(name: str, values: Mapping[str, str]) -> str:
+    """Text of a file of this package with values filled in."""
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return text.format_map(values).rstrip("\n")
 
 
 def _package(plugin: Mapping[str, str]) -> str:
@@ -170,13 +179,15 @@ def _model(description: ModelDescription) -> list[str]:
     templates = (model.get("prompts") or {}).get("templates", ())
     rows += [
         ["parameters", f"{description.weights.get('parameters', 0):,}"],
+        ["number type", "float16" if description.weights.get("half") else "float32"],
         ["prompt templates", str(len(templates))],
         ["synonyms", str((model.get("prompts") or {}).get("synonyms"))],
         ["view", f"{inference.get('mode')}, size {inference.get('size')}"],
     ]
     if protocol := description.facts.protocol:
         rows.append(["protocol", f"{protocol.get('name')} (full hash {protocol.get('full_hash')})"])
-    rows.append(["saved with", f"ovss {description.ovss_version}"])
+    if description.ovss_version:
+        rows.append(["saved with", f"ovss {description.ovss_version}"])
     return markdown_table(["part", "value"], rows, 2)
 
 
@@ -185,7 +196,7 @@ def _vocabulary(facts: ModelFacts) -> list[str]:
         return []
     names = [markdown_text(name) for name in facts.vocabulary[:_LISTED]]
     rest = len(facts.vocabulary) - len(names)
-    more = f" and {rest} more in `config.json`" if rest else ""
+    more = f" and {rest} more" if rest else ""
     count = f"{len(facts.vocabulary)} categories (hash {short_hash(list(facts.vocabulary))})"
     return [f"{count}: {'; '.join(names)}{more}. You can segment any other categories."]
 

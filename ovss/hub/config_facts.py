@@ -67,8 +67,9 @@ def _untrained(trained: bool) -> str:
 def _sentence(data: Mapping[str, Any], name: str) -> str:
     vocabulary = data.get("vocabulary")
     known = f"the vocabulary {vocabulary}" if isinstance(vocabulary, str) else "its own categories"
-    kind = "synthetic scenes" if "images" not in data else "images with label maps"
-    return f"{name or 'The dataset of the config'}: {kind}, with {known}."
+    if "images" not in data:
+        return f"Synthetic scenes, drawn by {data.get('type', 'the dataset')} with {known}."
+    return f"{name or 'The dataset of the config'}: images with label maps of {known}."
 
 
 def _data_name(data: Mapping[str, Any]) -> str:

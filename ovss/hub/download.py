@@ -12,13 +12,21 @@ from ovss.io.excerpts import excerpt, one_line
 
 from .records import ASSETS, CARD, CONFIG_FILE, WEIGHTS_FILE, SavedModelError
 
-__all__ = ["HUB_PREFIX", "DownloadOptions", "download_model", "is_repository", "model_folder"]
+__all__ = [
+    "HUB_PREFIX",
+    "MODEL_FILES",
+    "DownloadOptions",
+    "download_model",
+    "is_repository",
+    "model_folder",
+]
 
 HUB_PREFIX = "hf-hub:"
 """Beginning of a name that is a repository of the hub, where a config is possible as well."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[A-Za-z0-9][\w.\-]{0,95}", re.ASCII)
-_FILES = [CONFIG_FILE, WEIGHTS_FILE, CARD, f"{ASSETS}/*"]
+MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD, f"{ASSETS}/*")
+"""Patterns of the files that a model consists of."""
 _CODE = ["*.py"]
 _SECONDS = 10.0
 
@@ -71,7 +79,8 @@ def model_folder(
     if isinstance(name, Path) or not is_repository(repository):
         raise SavedModelError(
             f"Expected the folder of a model or a repository such as organisation/name, got "
-            f"{excerpt(text)}, which is neither. Correct it"
+            f"{excerpt(text)}, which is neither. Correct it, or use Inferencer(name) or "
+            f"create_model(name) for a method by its name"
         )
     return download_model(repository, options or DownloadOptions(), with_code=with_code)
 
@@ -99,7 +108,7 @@ def download_model(repository: str, options: DownloadOptions, *, with_code: bool
             token=options.token,
             cache_dir=options.cache_dir,
             local_files_only=options.local_files_only,
-            allow_patterns=[*_FILES, *(_CODE if with_code else [])],
+            allow_patterns=[*MODEL_FILES, *(_CODE if with_code else [])],
             etag_timeout=_SECONDS,
             library_name="ovss",
         )

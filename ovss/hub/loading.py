@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,8 +60,8 @@ class LoadedModel:
 
 
 def is_model_folder(path: str | Path) -> bool:
-    """True for a folder with a file ``config.json``."""
-    return Path(path).is_dir() and (Path(path) / CONFIG_FILE).is_file()
+    """True for a folder with an entry ``config.json``, even if it cannot be read."""
+    return Path(path).is_dir() and os.path.lexists(Path(path) / CONFIG_FILE)
 
 
 def load_model(

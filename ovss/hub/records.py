@@ -104,7 +104,8 @@ class ModelDescription:
             files of the folder.
         modules: plugin modules to import.
         plugins: name, distribution and version of each installed plugin that has these modules.
-        weights: name, SHA-256, number of tensors and of parameters of the weights file.
+        weights: name, SHA-256, number of tensors and of parameters of the weights file, and
+            whether they were halved.
         preprocessing: order and range of the colours, and the pixel statistics by name of the
             buffer.
         assets: SHA-256 of every further file, by path in the folder.
@@ -139,7 +140,7 @@ def read_model_description(path: Path) -> ModelDescription:
     if not isinstance(content, dict) or content.get("library") != LIBRARY:
         raise SavedModelError(
             f"{path} does not describe a model of ovss, because its key 'library' is not "
-            f"'{LIBRARY}'. Give a folder that `ovss publish` or Inferencer.save_pretrained wrote"
+            f"'{LIBRARY}'. Give a folder that `ovss save` or Inferencer.save_pretrained wrote"
         )
     found = content.get("format_version")
     if isinstance(found, bool) or found != FORMAT:
@@ -191,7 +192,7 @@ def _read(path: Path) -> Any:
     except FileNotFoundError:
         raise SavedModelError(
             f"{path.parent} holds no model, because it has no {path.name}. Give a folder that "
-            f"`ovss publish` or Inferencer.save_pretrained wrote"
+            f"`ovss save` or Inferencer.save_pretrained wrote"
         ) from None
     except OSError as error:
         raise SavedModelError(f"{path} cannot be read ({error.strerror}). Correct it") from error

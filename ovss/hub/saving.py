@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from ovss.io.advice import advised
 from ovss.io.files import temporary_folder, write_text
 from ovss.io.json_text import json_text
 from ovss.io.weight_files import converted, file_sha256, write_weights
@@ -103,6 +104,7 @@ def save_model(
                 "sha256": file_sha256(path),
                 "tensors": len(tensors),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
+                "half": half,
             },
             preprocessing={
                 "color": "RGB",
@@ -141,9 +143,8 @@ def check_target(folder: Path, overwrite: bool) -> None:
             f"Choose another folder"
         )
     if not overwrite:
-        raise SavedModelError(
-            f"{folder} holds a model already. Choose another folder, or allow to replace it"
-        )
+        problem = SavedModelError(f"{folder} holds a model already. Choose another folder")
+        raise advised(problem, "replace")
 
 
 @contextmanager

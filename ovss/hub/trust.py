@@ -16,6 +16,7 @@ from ovss.models.untrusted import check_untrusted_model, import_untrusted_plugin
 from ovss.registry import register_all
 
 from .code import importable_from
+from .options import external_blocks
 from .records import ASSETS, WEIGHTS_FILE, ModelDescription, SavedModelError
 
 __all__ = ["check_saved_block", "check_weights_entry", "foreign_modules", "import_plugins"]
@@ -23,7 +24,7 @@ __all__ = ["check_saved_block", "check_weights_entry", "foreign_modules", "impor
 _SCHEME = re.compile(r"^\s*((hf[-_]hub|local[-_]dir|file|data)\s*:|[a-z][a-z0-9+.\-]*:/)", re.I)
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_LARGEST = 1 << 31
+_LARGEST = 1 << 22
 """Size that no dimension, number of layers or image side of a model has."""
 
 
@@ -85,6 +86,14 @@ def check_saved_block(model: Mapping[str, Any], folder: Path, allow_code: bool =
     register_all()
     if not allow_code:
         check_untrusted_model(dict(model), str(folder))
+    for holder, key, place in external_blocks(dict(model)):
+        value = holder[key]
+        if key == "pretrained" and not (isinstance(value, str) and value.startswith(f"{ASSETS}/")):
+            raise SavedModelError(
+                f"The config in {folder} must have null or a file in {ASSETS} as {place[:80]}, but "
+                f"has {excerpt(value)}, because a saved model downloads nothing. Use an unedited "
+                f"copy"
+            )
     for place, value in _values(model, "model"):
         if isinstance(value, str) and _leads_outside(value):
             raise SavedModelError(

@@ -90,8 +90,10 @@ def find_config(name_or_path: str | Path) -> Path:
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder, not a config. Name a config file in it")
     if path.suffix == ".py" or len(path.parts) > 1:
+        is_repository = not path.suffix and len(path.parts) == 2
+        hint = f", or use hf-hub:{path} for a model of the hub" if is_repository else ""
         raise FileNotFoundError(
-            f"Config file {excerpt(str(path))} does not exist. Correct the path"
+            f"Config file {excerpt(str(path))} does not exist. Correct the path{hint}"
         )
     close = difflib.get_close_matches(str(name_or_path), known, n=3)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {some_of(list(known))}."

@@ -14,7 +14,7 @@ FLAGS = Group("flags", weight=2)
 
 COMMANDS = (
     "segment", "train", "test", "reproduce", "table", "prepare", "config", "convert", "publish",
-    "complexity", "list", "new-plugin", "demo", "label",
+    "save", "complexity", "list", "new-plugin", "demo", "label", "export",
 )  # fmt: skip
 START = {
     "segment": ("segment", "a.png", *SEGMENT),
@@ -26,11 +26,13 @@ START = {
     "config": ("config", "absent.py"),
     "convert": ("convert", "absent_method", "absent.pth", "new.safetensors"),
     "publish": ("publish", "absent.safetensors", "new.safetensors"),
+    "save": ("save", "absent.py", "new_model"),
     "complexity": ("complexity", "absent.py"),
     "list": ("list", "absent_section"),
     "new-plugin": ("new-plugin", "Not A Name"),
     "demo": ("demo", "--model", "absent.py", "--out", "o"),
     "label": ("label", "a.png", *SEGMENT, "--model", "absent.py", "--out", "o"),
+    "export": ("export", "absent.py", "--out", "o"),
 }
 """Command lines that end in a refusal, unless they are refused for a flag first."""
 

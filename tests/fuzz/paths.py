@@ -24,6 +24,7 @@ SUBJECTS = {
     "source": ("prepare", "cityscapes", "--source", "{odd}", "--out", "prepared", "--quiet"),
     "converted": ("convert", "cat_seg", "{odd}", "new.safetensors"),
     "published": ("publish", "{odd}", "new.safetensors"),
+    "saved": ("save", "{odd}", "new_model"),
     "trained": ("train", "{odd}", "--work-dir", "wd"),
     "resumed": ("train", "train.py", "--work-dir", "wd", "--resume", "{odd}"),
     "checked": ("prepare", "--check", "{odd}"),
@@ -38,6 +39,7 @@ OUTPUTS = {
     "work_dir": ("train", "train.py", "--work-dir", "{odd}"),
     "plugin": ("new-plugin", "my_new_method", "--dir", "{odd}"),
     "weights": ("publish", "run.safetensors", "{odd}"),
+    "saved": ("save", "fast.py", "{odd}", "--weights", "none"),
 }
 """Command lines that write to a path."""
 
