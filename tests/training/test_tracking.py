@@ -196,6 +196,7 @@ def test_mlflow_shows_the_curve_of_a_killed_and_resumed_run(tmp_path, monkeypatc
     assert params["protocol.full_hash"] == protocol.full_hash
     assert params["protocol.name"] == protocol.name
     assert params["train_cfg.max_iters"] == "12"
+    assert not [name for name in params if name.startswith(("track", "experiment_name"))]
     names = {path.name for path in (run / "tracking/mlflow").rglob("config*.py")}
     assert names == {"config.py", "config_from_6.py"}
     assert "MLFLOW_TRACKING_URI" not in os.environ

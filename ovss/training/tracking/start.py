@@ -10,6 +10,7 @@ from mmengine.config import Config
 from ovss import distributed
 from ovss.protocols.settled import read_protocol
 
+from ..formatting import RunConfig
 from ..settings import flat_settings
 from .choice import build_trackers
 from .hook import FOLDER, TrackingHook
@@ -17,8 +18,8 @@ from .tracker import TrackedRun, TrackingError
 
 __all__ = ["start_tracking"]
 
-_OF_PROCESS = ("experiment_name", "launcher", "resume")
-"""Keys that are set for mmengine's Runner and say nothing of the training."""
+_LEFT_OUT = ("experiment_name", "launcher", "resume", "track")
+"""Keys that say nothing of the training. An address in ``track`` may hold a password."""
 
 
 def start_tracking(
@@ -64,7 +65,7 @@ def tracked_run(config: Config, work_dir: Path, protocol: str | None) -> Tracked
         protocol: name of the protocol that the config chose; None: none.
     """
     settled = read_protocol(config, protocol)
-    values = {key: value for key, value in config.to_dict().items() if key not in _OF_PROCESS}
+    values = {key: value for key, value in config.to_dict().items() if key not in _LEFT_OUT}
     settings: dict[str, Any] = dict(flat_settings(values))
     settings |= {
         "protocol.name": settled.name,
@@ -72,4 +73,4 @@ def tracked_run(config: Config, work_dir: Path, protocol: str | None) -> Tracked
         "protocol.full_hash": settled.full_hash,
     }
     folder = work_dir.absolute()
-    return TrackedRun(folder.name, folder / FOLDER, config.pretty_text, settings)
+    return TrackedRun(folder.name, folder / FOLDER, RunConfig(values).pretty_text, settings)
