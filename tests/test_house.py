@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import tokenize
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "plugins").rglob("*.md")),
     *sorted((ROOT / "examples").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.ipynb")),
     *sorted((ROOT / "ovss" / "cli" / "skeleton").rglob("*.txt")),
 ]
 
@@ -48,8 +50,12 @@ def relative(path: Path) -> str:
 
 
 def text_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and text of strings, docstrings and comments; of pages, every line."""
+    """Line and text of strings, docstrings and comments; of pages and notebooks, every line."""
     source = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        for number, cell in enumerate(json.loads(source)["cells"], 1):
+            yield number, "".join(cell["source"])
+        return
     if path.suffix != ".py":
         yield from enumerate(source.splitlines(), 1)
         return

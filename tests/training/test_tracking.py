@@ -22,6 +22,7 @@ from ovss.protocols.settled import settle_protocol
 from ovss.training.build import build_runner
 from ovss.training.curve import read_curve
 from ovss.training.tracking.hook import TrackingHook
+from ovss.training.tracking.start import tracked_run
 from ovss.training.tracking.tracker import Sent, TrackedRun, Tracker, scalars_of
 from ovss.training.tracking.wandb import WandbTracker
 from tests.test_distributed import together
@@ -196,6 +197,7 @@ def test_mlflow_shows_the_curve_of_a_killed_and_resumed_run(tmp_path, monkeypatc
     assert params["protocol.full_hash"] == protocol.full_hash
     assert params["protocol.name"] == protocol.name
     assert params["train_cfg.max_iters"] == "12"
+    assert not [name for name in params if name.startswith(("track", "experiment_name"))]
     names = {path.name for path in (run / "tracking/mlflow").rglob("config*.py")}
     assert names == {"config.py", "config_from_6.py"}
     assert "MLFLOW_TRACKING_URI" not in os.environ
@@ -306,6 +308,17 @@ def test_a_damaged_state_begins_the_curve_again(tmp_path, text):
     again = Unreliable(failures=0)
     tracked(tmp_path, again, resume="auto")
     assert list(again.rows) == read_curve(run / "curve.jsonl")
+
+
+def test_a_training_is_tracked_without_its_test_data(tmp_path):
+    config = load_config(tiny_config(tmp_path))
+    protocol = settle_protocol(config, "mini")
+    known = tracked_run(config, tmp_path / "run", "mini").settings
+    assert known["protocol.full_hash"] == protocol.full_hash
+    config.test_dataloader.dataset = {"type": "ADE20KDataset", "data_root": str(tmp_path / "none")}
+    settings = tracked_run(config, tmp_path / "run", "mini").settings
+    assert settings["protocol.name"] == "mini"
+    assert "protocol.full_hash" not in settings
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])

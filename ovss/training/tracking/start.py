@@ -10,6 +10,7 @@ from mmengine.config import Config
 from ovss import distributed
 from ovss.protocols.settled import read_protocol
 
+from ..formatting import RunConfig
 from ..settings import flat_settings
 from .choice import build_trackers
 from .hook import FOLDER, TrackingHook
@@ -17,8 +18,8 @@ from .tracker import TrackedRun, TrackingError
 
 __all__ = ["start_tracking"]
 
-_OF_PROCESS = ("experiment_name", "launcher", "resume")
-"""Keys that are set for mmengine's Runner and say nothing of the training."""
+_LEFT_OUT = ("experiment_name", "launcher", "resume", "track")
+"""Keys that say nothing of the training. An address in ``track`` may hold a password."""
 
 
 def start_tracking(
@@ -63,13 +64,20 @@ def tracked_run(config: Config, work_dir: Path, protocol: str | None) -> Tracked
         work_dir: working directory.
         protocol: name of the protocol that the config chose; None: none.
     """
-    settled = read_protocol(config, protocol)
-    values = {key: value for key, value in config.to_dict().items() if key not in _OF_PROCESS}
+    values = {key: value for key, value in config.to_dict().items() if key not in _LEFT_OUT}
     settings: dict[str, Any] = dict(flat_settings(values))
-    settings |= {
+    settings |= _protocol_settings(config, protocol)
+    folder = work_dir.absolute()
+    return TrackedRun(folder.name, folder / FOLDER, RunConfig(values).pretty_text, settings)
+
+
+def _protocol_settings(config: Config, chosen: str | None) -> dict[str, str]:
+    try:
+        settled = read_protocol(config, chosen)
+    except Exception:  # test data of other packages, which the training itself does not need
+        return {"protocol.name": chosen} if chosen else {}
+    return {
         "protocol.name": settled.name,
         "protocol.method_hash": settled.method_hash,
         "protocol.full_hash": settled.full_hash,
     }
-    folder = work_dir.absolute()
-    return TrackedRun(folder.name, folder / FOLDER, config.pretty_text, settings)
