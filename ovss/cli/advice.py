@@ -112,7 +112,10 @@ ADVICE: dict[str, dict[str, str]] = {
         "known_images": "Random images have neither names nor label maps. Use `ovss benchmark "
         "table`, or a number of scenes in `ovss benchmark speed`, to measure on a dataset.",
     },
-    "demo": {"weights": f"Give a checkpoint with --weights FILE. {_CONVERT}"},
+    "demo": {
+        "weights": f"Give a checkpoint with --weights FILE. {_CONVERT}",
+        "address": "Choose another --host or --port.",
+    },
     "prepare": {
         "out": "Choose another folder with --out DIR.",
         "force": "Use --force to create it again.",

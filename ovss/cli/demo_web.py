@@ -49,8 +49,9 @@ def add_page_flags(parser: argparse.ArgumentParser) -> None:
         "--models",
         nargs="+",
         metavar="METHOD",
-        help="methods to offer, each perhaps with a checkpoint as METHOD=FILE (default: the "
-        "bundled models, and photo models whose weights are cached)",
+        help="methods to offer, each perhaps with its weights as METHOD=FILE: a checkpoint, or for "
+        "training-free methods the weights of the encoder (default: the bundled models, and photo "
+        "models whose weights are cached)",
     )
     group.add_argument(
         "--samples", metavar="DIR", help="offer the images of this folder instead of scenes"

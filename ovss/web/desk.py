@@ -63,8 +63,8 @@ class Desk:
         self.models = ModelStore(self._build, limits.models)
 
     def _build(self, name: str) -> Inferencer:
-        weights = self.choices[name].weights
-        return Inferencer(name, weights="default" if weights is None else weights)
+        choice = self.choices[name]
+        return Inferencer(name, weights=choice.weights or "default", pretrained=choice.pretrained)
 
     def segment(
         self,

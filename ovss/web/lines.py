@@ -34,8 +34,8 @@ def _command(form: Form, choice: MethodChoice, image_name: str) -> list[str]:
     if form.threshold:
         words += ["--threshold", repr(form.threshold)]
     words += _flag("--model", choice.name)
-    if choice.weights is not None:
-        words += _flag("--weights", choice.weights)
+    for name, file in _files(choice).items():
+        words += _flag(f"--{name}", file)
     return [*words, "--format", ",".join(FORMATS), "--out", _folder(choice)]
 
 
@@ -51,14 +51,20 @@ def python_lines(form: Form, choices: Sequence[MethodChoice], image_name: str) -
     arguments = ", ".join([repr(_path(image_name)), "words", *options])
     lines = ["from ovss import Inferencer", "", f"words = {form.words!r}"]
     for choice in choices:
-        weights = "" if choice.weights is None else f", weights={choice.weights!r}"
+        files = "".join(f", {name}={file!r}" for name, file in _files(choice).items())
         lines += [
             "",
-            f"run = Inferencer({choice.name!r}{weights})",
+            f"run = Inferencer({choice.name!r}{files})",
             f"result = run({arguments})",
             f"result.save({_folder(choice)!r}, formats={FORMATS!r})",
         ]
     return "\n".join([*lines, ""])
+
+
+def _files(choice: MethodChoice) -> dict[str, str]:
+    """Files of weights that the user named, by the argument that reads them."""
+    files = {"weights": choice.weights, "pretrained": choice.pretrained}
+    return {name: file for name, file in files.items() if file is not None}
 
 
 def _path(image_name: str) -> str:

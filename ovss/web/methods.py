@@ -13,7 +13,7 @@ from ovss.encoders.tags import cached_weights
 from ovss.encoders.weights import BUNDLED
 from ovss.models.configs import find_config, list_configs, read_config
 from ovss.models.defaults import MINI_METHOD
-from ovss.models.parts import external_options, is_upper_bound
+from ovss.models.parts import external_options, is_upper_bound, pretrained_block
 from ovss.models.plugins import load_plugins
 from ovss.models.weights import find_weights
 from ovss.registry import register_all
@@ -36,6 +36,7 @@ class MethodChoice:
     Args:
         name: config name or file.
         weights: checkpoint; None for the one that the config names.
+        pretrained: weights of the encoder; None for those that the config names.
         published: name of the published method; empty for a composition of this project.
         is_bundled: True if all weights are in the package.
         problem: reason why it cannot be used; empty if it can.
@@ -43,6 +44,7 @@ class MethodChoice:
 
     name: str
     weights: str | None = None
+    pretrained: str | None = None
     published: str = ""
     is_bundled: bool = False
     problem: str = ""
@@ -54,11 +56,12 @@ def list_methods(wanted: Sequence[str] = ()) -> list[MethodChoice]:
     Nothing is downloaded.
 
     Args:
-        wanted: config names or files, each perhaps followed by ``=CHECKPOINT``; their order is
-            kept. Empty for all configs except those that read label maps.
+        wanted: config names or files, each perhaps followed by ``=FILE``: a checkpoint, or for
+            methods without training the weights of the encoder. Their order is kept. Empty for
+            all configs except those that read label maps.
 
     Raises:
-        FileNotFoundError: a config or a checkpoint does not exist.
+        FileNotFoundError: a config or a file of weights does not exist.
         ValueError: a method that reads label maps, which images to segment do not have, or a name
             that occurs twice.
     """
@@ -80,10 +83,10 @@ def list_methods(wanted: Sequence[str] = ()) -> list[MethodChoice]:
 
 
 def _wanted(text: str) -> MethodChoice:
-    name, _, weights = text.partition("=")
-    if weights:
-        find_weights(weights)
-    choice = _choice(name, weights or None)
+    name, _, file = text.partition("=")
+    if file:
+        file = str(find_weights(file))
+    choice = _choice(name, file or None)
     if choice is None:
         raise ValueError(
             f"{name} takes its regions from label maps, and images to segment have none. Choose "
@@ -92,8 +95,8 @@ def _wanted(text: str) -> MethodChoice:
     return choice
 
 
-def _choice(name: str, weights: str | None = None) -> MethodChoice | None:
-    """Method of a config; None if it reads label maps."""
+def _choice(name: str, file: str | None = None) -> MethodChoice | None:
+    """Method of a config with a file of weights; None if it reads label maps."""
     path = find_config(name)
     config = read_config(path)
     model = config.model.to_dict()
@@ -101,6 +104,11 @@ def _choice(name: str, weights: str | None = None) -> MethodChoice | None:
         return None
     published, named = method_of(path), config.get("weights")
     state = weights_state(path, named)
+    weights = pretrained = None
+    if state == "downloadable" and file is not None:
+        pretrained = pretrained_block(model["encoder"])["pretrained"] = file
+    else:
+        weights = file
     if weights is not None:
         problem = ""
     elif named:
@@ -108,8 +116,9 @@ def _choice(name: str, weights: str | None = None) -> MethodChoice | None:
     else:  # of a file of the user nothing is known before it is built
         problem = REASONS.get(state, "") if name in list_configs() else ""
         problem = problem or _missing_files(model)
+    is_bundled = state == "bundled" and file is None
     title = published.name if published else ""
-    return MethodChoice(name, weights, title, state == "bundled" and weights is None, problem)
+    return MethodChoice(name, weights, pretrained, title, is_bundled, problem)
 
 
 def _missing_checkpoint(weights: str) -> str:

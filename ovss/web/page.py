@@ -78,7 +78,7 @@ def _fields(desk: Desk, samples: Sequence[Sample]) -> list[Any]:
         type="filepath",
         sources=["upload"],
         buttons=["download", "fullscreen"],
-        height=300,
+        height=260,
         elem_id="image",
     )
     gallery = None

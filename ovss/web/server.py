@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ovss.io.advice import advised
 from ovss.io.files import temporary_folder
 
 from .answers import Answers
@@ -134,10 +135,8 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host.strip("[]"), port), family=family, backlog=128)
     except (OSError, UnicodeError, OverflowError) as error:
         reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]
-        raise OSError(
-            f"The page cannot listen on {host} port {port}: {reason}. Choose another --host or "
-            f"--port"
-        ) from error
+        problem = OSError(f"The page cannot listen on {host} port {port}: {reason}")
+        raise advised(problem, "address") from error
 
 
 def _application(desk: Desk, page: Any, host: str) -> Any:

@@ -138,7 +138,7 @@ def _table(result: SegmentationResult) -> str:
         rows.append(_row(NO_LABEL, gray, "unknown", _percent(unknown / size), ""))
     missing = len(result.categories) - len(result.present_indices)
     caption = f"<caption>{missing:,} more without pixels</caption>" if missing else ""
-    head = "<tr><th>category</th><th>pixels</th><th>mean score</th></tr>"
+    head = "<tr><th>category</th><th>pixels</th><th title='mean over its pixels'>score</th></tr>"
     body = "".join(rows)
     return (
         f'<div class="ovss-rows"><table>{caption}<thead>{head}</thead>'

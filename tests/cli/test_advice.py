@@ -28,12 +28,15 @@ PARSING = re.compile(r"ovss/cli|ovss/benchmark|ovss/export/command|plugins/\w+/c
 """Rooms with parsers of commands: they may name the flags of these."""
 STYLE_SHEET = "ovss/results/table_html.py"
 """Variables of CSS begin with two dashes."""
+COMMAND_LINES = "ovss/web/lines.py"
+"""It writes commands for users to copy; tests/web runs them."""
 
 
 def library(root: Path) -> list[Path]:
     files = [*(root / "ovss").rglob("*.py"), *(root / "plugins").rglob("*.py")]
     names = {path: path.relative_to(root).as_posix() for path in files}
-    return [p for p, n in names.items() if not PARSING.match(n) and n != STYLE_SHEET]
+    others = (STYLE_SHEET, COMMAND_LINES)
+    return [p for p, n in names.items() if not PARSING.match(n) and n not in others]
 
 
 def literals(path: Path) -> list[tuple[int, str]]:

@@ -15,8 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ovss.api.request import Request
 from ovss.cli.main import main
 from ovss.web.answers import DOWNLOADS
+from ovss.web.form import Form
+from ovss.web.lines import command_lines, python_lines
+from ovss.web.methods import MethodChoice
 from tests.web.page_parts import LIMITS, image_bytes, new_desk, uploaded
 
 WORDS = "plain red circle, sofa|couch, sand"
@@ -245,3 +249,29 @@ def test_warnings_are_shown(desk):
     answer = last_of(desk, uploaded(desk, image_bytes()), "cat,")
     assert "&#x27;cat&#x27; is the only category" in answer.results
     assert "bundled mini weights: trained on synthetic shapes only" in answer.results
+
+
+def test_lines_name_the_files_of_weights(tmp_path, monkeypatch, repo_root):
+    """A config file of the user with a checkpoint gives the same result by its lines."""
+    config, weights = tmp_path / "mine.py", repo_root / "ovss" / "weights"
+    config.write_text('_base_ = ["cat_seg_mini.py"]\nweights = None\n')
+    desk = new_desk(tmp_path, methods=(f"{config}={weights / 'cat_seg_mini.safetensors'}",))
+    content = image_bytes()
+    answer = last_of(desk, uploaded(desk, content), methods=(str(config),))
+    (token,) = TOKEN.findall(answer.results)
+    labels_HW = np.asarray(Image.open(desk.answers.file(token, "labels.png").path))
+    monkeypatch.chdir(tmp_path)
+    Path("photo.png").write_bytes(content)
+    assert main(shlex.split(answer.command)[1:]) == 0
+    exec(answer.python.replace("outputs/", "python/"), {})
+    for folder in ("outputs", "python"):
+        other_HW = np.asarray(Image.open(f"{folder}/mine/photo_labels.png"))
+        np.testing.assert_array_equal(labels_HW, other_HW)
+
+
+def test_lines_of_a_method_without_training_name_its_encoder():
+    request = Request.of("cat, dog")
+    form = Form("cat, dog", "", 0.0, ("naclip_vit-b16",), request)
+    choice = MethodChoice("naclip_vit-b16", pretrained="/clip files/open.pt")
+    assert "--pretrained '/clip files/open.pt'" in command_lines(form, [choice], "a.png")
+    assert "pretrained='/clip files/open.pt')" in python_lines(form, [choice], "a.png")

@@ -36,9 +36,11 @@ def test_photo_models_need_cached_weights(tmp_path, monkeypatch):
 def test_named_methods_keep_their_order_and_may_have_a_checkpoint(tmp_path):
     file = tmp_path / "trained.safetensors"
     file.write_bytes(b"x")
-    choices = list_methods([f"cat_seg_vit-b16={file}", "dcp_clip_mini"])
-    assert [choice.name for choice in choices] == ["cat_seg_vit-b16", "dcp_clip_mini"]
-    assert [choice.weights for choice in choices] == [str(file), None]
+    choices = list_methods([f"cat_seg_vit-b16={file}", f"naclip_vit-b16={file}", "dcp_clip_mini"])
+    names = ["cat_seg_vit-b16", "naclip_vit-b16", "dcp_clip_mini"]
+    assert [choice.name for choice in choices] == names
+    assert [choice.weights for choice in choices] == [str(file), None, None]
+    assert [choice.pretrained for choice in choices] == [None, str(file), None]
     assert not any(choice.problem for choice in choices)
 
 
