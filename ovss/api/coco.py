@@ -19,7 +19,7 @@ from .summary import finite_or_none, local_path
 if TYPE_CHECKING:
     from .result import SegmentationResult
 
-__all__ = ["CocoWriter", "write_coco", "write_coco_rle"]
+__all__ = ["CocoWriter", "coco_region", "write_coco", "write_coco_rle"]
 
 
 class CocoWriter:
@@ -84,7 +84,7 @@ class CocoWriter:
                     "id": len(self.annotations) + 1,
                     "image_id": image_id,
                     "category_id": index + 1,
-                    **_region(result, index, self.rle),
+                    **coco_region(result, index, self.rle),
                     "score": finite_or_none(float(result.scores[index])),
                 }
             )
@@ -148,7 +148,14 @@ def _write_one(result: SegmentationResult, path: Path, rle: bool) -> None:
     writer.write(durable=False)
 
 
-def _region(result: SegmentationResult, index: int, rle: bool) -> dict[str, Any]:
+def coco_region(result: SegmentationResult, index: int, rle: bool) -> dict[str, Any]:
+    """Mask, area and box of one category for an annotation.
+
+    Args:
+        result: result.
+        index: category, which has at least one pixel.
+        rle: True for run-length masks, False for polygons.
+    """
     mask_HW = result.mask(index)
     rows, columns = mask_HW.any(1).nonzero()[0], mask_HW.any(0).nonzero()[0]
     left, top = int(columns[0]), int(rows[0])

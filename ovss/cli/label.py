@@ -8,7 +8,9 @@ have an error, and 1 if the run did not finish.
 
   ovss label photos/ --words "cat, dog, sofa|couch, grass" --out labels --workers 4
   ovss label images.parquet --column url --vocabulary ade20k_150 --out labels --readers 16
+  ovss label photos/ --words "cat, dog" --estimate
   ovss label --status labels
+  ovss label --export coco-rle,labels labels masks
 """
 
 from __future__ import annotations
@@ -45,13 +47,22 @@ def run(args: argparse.Namespace) -> int:
     import_parquet()  # raises an error before anything is listed
     if args.status:
         return _show_status(args)
+    if args.export:
+        from .label_export import run_export
+
+        return run_export(args)
     if args.words is args.words_file is args.vocabulary is None:
         args.usage_error("one of the arguments --words --words-file --vocabulary is required")
+    if args.estimate:
+        from .label_estimate import run_estimate
+
+        return run_estimate(args, label_settings(args), default_workers(args.device))
     return _label(args)
 
 
 def _label(args: argparse.Namespace) -> int:
     from ovss.io.files import ensure_writable
+    from ovss.labelling.extras import import_ray
     from ovss.labelling.job import open_job, open_plan
     from ovss.labelling.listing import ImageInputs
     from ovss.labelling.manifest import count_shards
@@ -60,11 +71,15 @@ def _label(args: argparse.Namespace) -> int:
 
     from .label_progress import ImageProgress
 
-    settings, folder = _settings(args), Path(args.out)
+    if args.engine == "ray":
+        import_ray()
+    settings, folder = label_settings(args), Path(args.out)
     ensure_writable(folder)
     inputs = ImageInputs(tuple(args.sources), args.column, args.key, args.root)
     plan = open_plan(folder, inputs, args.shard_size)
-    identity, notes = find_identity(settings, settings.device, settings.precision)
+    # the machine that starts a cluster may have no GPU
+    here = ("cpu", "float32") if args.engine == "ray" else (args.device, args.precision)
+    identity, notes = find_identity(settings, *here)
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
     job = open_job(folder, plan.facts, identity)
@@ -86,7 +101,8 @@ def _label(args: argparse.Namespace) -> int:
     return BAD_IMAGES if counts.errors else 0
 
 
-def _settings(args: argparse.Namespace) -> LabelSettings:
+def label_settings(args: argparse.Namespace) -> LabelSettings:
+    """Model and rules that the flags ask for."""
     from ovss.labelling.settings import LabelSettings
 
     return LabelSettings(
@@ -114,13 +130,24 @@ def _recorded_threads(folder: Path) -> int:
 
 
 def _engine(args: argparse.Namespace, job: LabelJob, settings: LabelSettings) -> LabelEngine:
+    from ovss.labelling.local import LocalEngine
+    from ovss.labelling.ray_engine import RayEngine
+
+    run = secrets.token_hex(8)
+    if args.engine == "ray":
+        is_local = args.ray_address is None and not os.environ.get("RAY_ADDRESS")
+        workers = args.workers or (default_workers(args.device) if is_local else None)
+        return RayEngine(job, settings, run, workers, args.retry_errors, args.ray_address)
+    workers = args.workers or default_workers(args.device)
+    return LocalEngine(job, settings, run, workers, args.retry_errors)
+
+
+def default_workers(device: str) -> int:
+    """Workers of one machine: one for each GPU, or for a few processors."""
     import torch
 
-    from ovss.labelling.local import LocalEngine
-
-    gpus = torch.cuda.device_count() if args.device in ("auto", "cuda") else 0
-    workers = args.workers or gpus or min(os.cpu_count() or 1, MOST_WORKERS)
-    return LocalEngine(job, settings, secrets.token_hex(8), workers, args.retry_errors)
+    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    return gpus or min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 def _show_status(args: argparse.Namespace) -> int:

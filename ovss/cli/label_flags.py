@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from ovss.api.formats import FORMATS
+
 from .options import add_config_options, integer_in
-from .segment_flags import add_batch, add_categories, add_model, tile_side
+from .segment_flags import add_batch, add_categories, add_model, format_names, tile_side
 
 __all__ = ["add_arguments"]
 
-ENGINES = ("local",)
+ENGINES = ("local", "ray")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="SOURCE",
         help="folders, glob patterns, image files, http(s) addresses, text files with one path or "
-        "address a line, and parquet files; with --status, the folder of a run",
+        "address a line, and parquet files; with --status, the folder of a run; with --export, the "
+        "folder of a run and the folder to write into",
     )
     _add_actions(parser)
     _add_lists(parser)
@@ -34,8 +37,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_actions(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("actions", "default: label the images")
     action = group.add_mutually_exclusive_group()
+    action.add_argument("--status", action="store_true", help="say how far the run of a folder is")
     action.add_argument(
-        "--status", action="store_true", help="say how far the run of a folder is, and read nothing"
+        "--estimate",
+        action="store_true",
+        help="label a sample and say what the run takes: hours on some machines, memory, bytes",
+    )
+    action.add_argument(
+        "--export",
+        type=format_names,
+        metavar="FORMATS",
+        help="convert the labels of a run; one file for all images: coco (polygons), coco-rle "
+        f"(masks); files for each image: {', '.join(n for n in FORMATS if 'coco' not in n)}",
+    )
+    group.add_argument(
+        "--sample",
+        type=integer_in(1),
+        default=32,
+        metavar="N",
+        help="images that --estimate measures (default: %(default)s)",
     )
 
 
@@ -90,7 +110,17 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         help="folder of the run, shared by all machines (default: %(default)s)",
     )
     group.add_argument(
-        "--engine", choices=ENGINES, default="local", help="where to compute (default: %(default)s)"
+        "--engine",
+        choices=ENGINES,
+        default="local",
+        help="where to compute: in processes of this machine, or in a Ray cluster "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="address of the cluster, such as auto (default: RAY_ADDRESS, or a cluster on this "
+        "machine for the time of the run)",
     )
     group.add_argument(
         "--workers",

@@ -199,12 +199,18 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _formats(text: str) -> tuple[str, ...]:
+    names = format_names(text)
+    return names if "json" in names else (*names, "json")  # it names the source of the others
+
+
+def format_names(text: str) -> tuple[str, ...]:
+    """Type of a flag for formats of files, separated by commas."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
         found = repr(unknown[0]) if unknown else "nothing"
         raise argparse.ArgumentTypeError(f"expected some of {', '.join(FORMATS)}, got {found}")
-    return names if "json" in names else (*names, "json")  # it names the source of the others
+    return names
 
 
 def tile_side(text: str) -> int:

@@ -15,7 +15,7 @@ from ovss.io.children import end_with_parent
 
 from .job import LabelJob
 from .settings import LabelSettings
-from .worker import ShardOutcome, ShardWorker, prepare_process
+from .worker import ShardOutcome, ShardWorker, failure_text, prepare_process
 
 __all__ = ["LocalEngine"]
 
@@ -185,7 +185,7 @@ def _work(
         prepare_process(settings)
         worker = ShardWorker(job, settings, run, _device(settings.device, number), retry_errors)
     except Exception as error:
-        connection.send(("error", _text(error)))
+        connection.send(("error", failure_text(error)))
         connection.recv()
         return
     connection.send(("ready", None))
@@ -196,7 +196,7 @@ def _work(
                 outcome = worker.compute(shard, lambda count: connection.send(("images", count)))
                 connection.send(("outcome", outcome))
             except Exception as error:
-                connection.send(("failed", _text(error)))
+                connection.send(("failed", failure_text(error)))
 
 
 def _device(name: str, number: int) -> str:
@@ -206,12 +206,3 @@ def _device(name: str, number: int) -> str:
     if name in ("auto", "cuda") and torch.cuda.device_count() > 1:
         return f"cuda:{number % torch.cuda.device_count()}"
     return name
-
-
-def _text(error: Exception) -> str:
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    return (
-        text
-        if isinstance(error, ValueError | OSError | LookupError)
-        else (f"{type(error).__name__}: {text}")
-    )

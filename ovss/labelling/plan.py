@@ -17,7 +17,7 @@ from ovss.io.strict_json import parse_json
 from .extras import import_parquet, import_pyarrow
 from .listing import ImageInputs, ListedImage, Listing, list_images
 
-__all__ = ["PLAN_FILE", "SHARD_SIZE", "LabelPlan", "PlanFacts", "make_plan"]
+__all__ = ["PLAN_FILE", "SHARD_SIZE", "LabelPlan", "PlanFacts", "make_plan", "write_plan"]
 
 PLAN_FILE = "plan.parquet"
 SHARD_SIZE = 256
@@ -100,7 +100,25 @@ def make_plan(path: Path, inputs: ImageInputs, shard_size: int) -> None:
         ImageError, ValueError, OSError: see `list_images`; or the list is empty.
     """
     listing = Listing()
-    images = list_images(inputs, listing)
+    write_plan(path, list_images(inputs, listing), listing, inputs, shard_size)
+
+
+def write_plan(
+    path: Path,
+    images: Iterable[ListedImage],
+    listing: Listing,
+    inputs: ImageInputs,
+    shard_size: int,
+) -> None:
+    """Writes a plan of given images.
+
+    Args:
+        path: file to create.
+        images: images in their order.
+        listing: counts and files, complete once the images have been read.
+        inputs: inputs that the plan records.
+        shard_size: images of a shard.
+    """
     write_atomic(path, lambda file: _write(file, images, listing, inputs, shard_size))
 
 

@@ -120,6 +120,7 @@ def find_identity(
         "vocabulary_sha256": content_hash(vocabulary),
         "config_sha256": content_hash([config.model.to_dict(), settings.synonyms]),
         "weights_sha256": weights_hash(inferencer),
+        "note": inferencer.note,
     }
     notes = [inferencer.note, inferencer.caution(request)]
     del inferencer

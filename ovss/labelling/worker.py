@@ -26,7 +26,7 @@ from .rows import ERROR, OK, error_row, label_row
 from .settings import LabelSettings, build_inferencer, weights_hash
 from .shard_files import SHARD_FOLDER, read_shard_rows, shard_path, write_shard
 
-__all__ = ["ShardOutcome", "ShardWorker", "prepare_process"]
+__all__ = ["ShardOutcome", "ShardWorker", "failure_text", "prepare_process", "shard_metadata"]
 
 _UNWRITTEN = 3
 """Results that wait for their rows at most, which bounds the memory."""
@@ -41,11 +41,12 @@ class ShardOutcome:
     Args:
         shard: number of the shard.
         state: ``"done"``; ``"present"`` if it was finished before; ``"busy"`` if another run works
-            on it.
+            on it; ``"failed"`` if it cannot be computed, for engines whose workers raise no errors.
         images: rows computed here.
         errors: rows of them with an error.
         seconds: time from the first image to the renamed file.
         model_seconds: time in the model.
+        reason: error of a shard that failed.
     """
 
     shard: int
@@ -54,6 +55,7 @@ class ShardOutcome:
     errors: int = 0
     seconds: float = 0.0
     model_seconds: float = 0.0
+    reason: str = ""
 
 
 class ShardWorker:
@@ -126,8 +128,7 @@ class ShardWorker:
                 shard,
                 [rows[n] for n in range(len(images))],
                 self.job.sha256,
-                {"format": 1, "ovss": __version__, **self.job.identity}
-                | {"plan_sha256": self.job.facts.sha256},
+                shard_metadata(self.job),
             )
             finished = True
         finally:
@@ -214,6 +215,12 @@ class ShardWorker:
             return self._writer.submit(error_row, base, " ".join(reason.split()))
 
 
+def shard_metadata(job: LabelJob) -> dict[str, Any]:
+    """Values for the metadata of every shard of a run."""
+    own = {"format": 1, "ovss": __version__, "plan_sha256": job.facts.sha256}
+    return {**own, **job.identity}
+
+
 def prepare_process(settings: LabelSettings) -> None:
     """Makes the results of this process independent of its machine's load and history.
 
@@ -226,6 +233,13 @@ def prepare_process(settings: LabelSettings) -> None:
 
     set_tuning(False)
     torch.set_num_threads(settings.threads)
+
+
+def failure_text(error: Exception) -> str:
+    """Reason of an error for the process that runs the workers."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    is_plain = isinstance(error, ValueError | OSError | LookupError)
+    return text if is_plain else f"{type(error).__name__}: {text}"
 
 
 def _base(image: ListedImage, number: int) -> Row:

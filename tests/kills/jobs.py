@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pyarrow import parquet
 
 from ovss.mini_world import MiniWorld
 
@@ -30,12 +31,17 @@ class Job:
         arguments: function from the folder, as the last run left it, to arguments of `ovss`.
         outcome: function from the folder to what an uninterrupted run leaves, without times.
         inputs: function that fills a folder with inputs, or None.
+        worker: text in the command line of workers that are killed instead of the command, which
+            has to end well by itself; empty: the command is killed.
+        children_end: seconds in which the processes of a killed command must end.
     """
 
     name: str
     arguments: Callable[[Path], list[str]]
     outcome: Callable[[Path], Any]
     inputs: Callable[[Path], None] | None = None
+    worker: str = ""
+    children_end: float = 5.0
 
 
 def _training(config: str, steps: int) -> Job:
@@ -108,6 +114,22 @@ def _segmented(folder: Path) -> Any:
     return files
 
 
+def _label(name: str, engine: str, worker: str, children_end: float = 5.0) -> Job:
+    words = "red circle,green square,blue triangle,wall,grass"
+    command = ["label", "photos0", "photos1", "--words", words, "--out", "labels", "--workers", "2"]
+    command += ["--model", "maskclip_mini", "--shard-size", "2", "--engine", engine]
+    return Job(name, lambda folder: command, _labelled, _scenes, worker, children_end)
+
+
+def _labelled(folder: Path) -> Any:
+    files = _files(folder / "labels" / "shards")  # the bytes: no image is lost or repeated
+    for path in (folder / "labels" / "shards").glob("*.parquet"):
+        rows = parquet.read_table(path).replace_schema_metadata().drop(["path"]).to_pylist()
+        # metadata hash the absolute paths of the images
+        files[path.name] = hashlib.sha256(repr(rows).encode()).hexdigest()
+    return files
+
+
 def _benchmark_outcome(folder: Path) -> Any:
     rows = json.loads((folder / "rows.json").read_text())
     return _without_measurements(rows)
@@ -141,5 +163,9 @@ JOBS = (
     Job("test", _test_arguments, _test_outcome),
     Job("prepare", lambda folder: PREPARE.split(), _prepared, _official_files),
     Job("segment", _segment_arguments, _segmented, _scenes),
+    _label("label", "local", ""),
+    _label("label, workers", "local", "spawn_main"),
+    _label("label on ray", "ray", "", 90.0),  # Ray's own workers look for their parent now and then
+    _label("label on ray, workers", "ray", "ray::MapWorker"),
     Job("benchmark", lambda folder: BENCHMARK.split(), _benchmark_outcome),
 )

@@ -20,8 +20,8 @@ from tests.kills.jobs import Job
 
 __all__ = ["Tally", "kill_and_resume"]
 
-CHILDREN_END = 5.0
-"""Seconds in which the processes that a killed command had started must end."""
+MOST_IN_A_RUN = 4
+"""Workers that are killed during one run of a command."""
 JOURNALS = ("curve.jsonl", "manifest.jsonl")
 """Files that grow by lines; a kill may cut the last one, which the next run drops."""
 
@@ -61,7 +61,9 @@ def kill_and_resume(job: Job, kills: int, folder: Path, seed: int) -> Tally:
     expected = job.outcome(whole)
     while tally.kills < kills and not tally.faults:
         place = _fresh(job, folder / f"run_{tally.runs}")
-        while tally.kills < kills:
+        if job.worker:
+            _finish_without_workers(job, place, numbers, kills, tally)
+        while tally.kills < kills and not job.worker:
             moment = numbers.uniform(0.0, duration)
             if not _killed(job, place, moment, tally):
                 break
@@ -98,6 +100,23 @@ def _finish(job: Job, place: Path, tally: Tally) -> None:
         raise RuntimeError(tally.faults[-1])
 
 
+def _finish_without_workers(
+    job: Job, place: Path, numbers: random.Random, kills: int, tally: Tally
+) -> None:
+    """Runs a command to its end while some of its workers are killed."""
+    process, killed = _start(job, place), 0
+    while process.poll() is None:
+        time.sleep(numbers.uniform(0.1, 2.0))
+        working = any(place.rglob(".*.attempt"))
+        victims = _processes_of(process.pid, job.worker) if working else []
+        if victims and killed < MOST_IN_A_RUN and tally.kills < kills:
+            os.kill(numbers.choice(victims), signal.SIGKILL)
+            killed, tally.kills = killed + 1, tally.kills + 1
+    if process.returncode != 0:
+        end = (place / "log.txt").read_text(errors="replace")[-600:]
+        tally.faults.append(f"{place}: ended with status {process.returncode}: {end}")
+
+
 def _killed(job: Job, place: Path, moment: float, tally: Tally) -> bool:
     """Kills a run after `moment` seconds; False if it had ended before."""
     process = _start(job, place)
@@ -113,26 +132,29 @@ def _killed(job: Job, place: Path, moment: float, tally: Tally) -> bool:
         return False
     tally.kills += 1
     died = time.monotonic()
-    while (left := _processes_of(process.pid)) and time.monotonic() - died < CHILDREN_END:
+    while (left := _processes_of(process.pid)) and time.monotonic() - died < job.children_end:
         time.sleep(0.02)
     tally.slowest_child = max(tally.slowest_child, time.monotonic() - died)
     if left:
-        tally.faults.append(f"{place}: processes {left} survived their parent by {CHILDREN_END} s")
+        tally.faults.append(
+            f"{place}: processes {left} survived their parent by {job.children_end} s"
+        )
         os.killpg(process.pid, signal.SIGKILL)
     tally.faults += [f"{place}, killed after {moment:.1f} s: {text}" for text in _damaged(place)]
     return True
 
 
-def _processes_of(session: int) -> list[int]:
-    """Processes of a session that are not ended (Linux)."""
+def _processes_of(session: int, command: str = "") -> list[int]:
+    """Processes of a session that are not ended, with a text in their command line (Linux)."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                line = (entry / "cmdline").read_text(errors="replace")
             except OSError:
                 continue  # it has just ended
-            if int(fields[3]) == session and fields[0] != "Z":
+            if command in line and int(fields[3]) == session and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
 
@@ -158,6 +180,10 @@ def _read(path: Path) -> None:
     elif path.suffix in (".png", ".jpg"):
         with Image.open(path) as image:
             image.load()
+    elif path.suffix == ".parquet":
+        from pyarrow import parquet
+
+        parquet.read_table(path)
     elif path.suffix == ".safetensors":
         from safetensors import safe_open
 
@@ -194,4 +220,5 @@ def _no_constant(text: str) -> Any:
 
 def _leftovers(place: Path) -> list[Path]:
     """Temporary files that a completed run has left."""
-    return [path.relative_to(place) for path in place.rglob(".*.tmp")]
+    kinds = (".*.tmp", ".*.attempt", ".*.lock")
+    return [path.relative_to(place) for kind in kinds for path in place.rglob(kind)]

@@ -23,7 +23,8 @@ def _deadly_label(self, image, request, **options):
     return _label(self, image, request, **options)
 
 
-Inferencer.label = _deadly_label  # type: ignore[assignment, method-assign]
+if __name__ in ("__main__", "__mp_main__"):  # and not where pytest looks for examples
+    Inferencer.label = _deadly_label  # type: ignore[assignment, method-assign]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
