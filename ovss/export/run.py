@@ -181,28 +181,55 @@ class ExportedModel:
             ExportError: see `__call__`.
             FloatingPointError: a score that is NaN or infinite.
         """
-        config = self.description.inference
-        marks = {f"mark_{i}": rule.marks(text.vocabulary)
-                 for i, rule in enumerate(self.description.seen)}  # fmt: skip
-        inputs = {"text_TPC": text.embeds_TPC, **marks}
-
-        def segment(view_3HW: Array) -> View:
-            return self._segment(view_3HW, inputs)
-
-        canvas_3YX = canvas_of(rgb_HW3, config)
-        if config.is_one_view:
-            view = segment(canvas_3YX)
-        else:
-            view = merged_windows(rgb_HW3, canvas_3YX, config, segment)
-        scores = view.scores
-        if self._refine is not None:
-            scores = self._refined(view, canvas_3YX, inputs)
+        canvas_3YX = canvas_of(rgb_HW3, self.description.inference)
+        scores = self.refined(self.merged(rgb_HW3, canvas_3YX, text), canvas_3YX, text)
         values = scores.values_KYX if isinstance(scores, Maps) else scores.share_KQ
         if not np.isfinite(values).all():
             raise FloatingPointError(
                 "The scores are not finite. Check the weights of the model, and export it again"
             )
         return scores
+
+    def merged(self, rgb_HW3: NDArray[np.uint8], canvas_3YX: Array, text: TextTable) -> View:
+        """Scores of all views, merged, before the post-processor.
+
+        Args:
+            rgb_HW3: the image.
+            canvas_3YX: its canvas, see `canvas_of`.
+            text: embeddings of the vocabulary.
+        """
+        inputs = self._text_inputs(text)
+        if self.description.inference.is_one_view:
+            return self._segment(canvas_3YX, inputs)
+        return merged_windows(
+            rgb_HW3, canvas_3YX, self.description.inference, lambda v: self._segment(v, inputs)
+        )
+
+    def refined(self, view: View, canvas_3YX: Array, text: TextTable) -> Maps | Regions:
+        """Scores after the post-processor, from those of `merged`."""
+        scores = view.scores
+        if self._refine is None:
+            return scores
+        if isinstance(scores, Regions):
+            scores = scores.maps((canvas_3YX.shape[1], canvas_3YX.shape[2]))
+        names = ("dense_1Chw", "pooled_1C")
+        features = dict(zip(names, view.features, strict=True)) if view.features else {}
+        values_1KYX, index_1K = self._refine(
+            maps_1KYX=scores.values_KYX[None],
+            index_1K=scores.index_K[None],
+            canvas_13YX=canvas_3YX[None],
+            **features,
+            **self._text_inputs(text),
+        )
+        return Maps(values_1KYX[0], index_1K[0])
+
+    def _text_inputs(self, text: TextTable) -> dict[str, np.ndarray]:
+        """Inputs of the graphs that depend on the vocabulary."""
+        marks = {
+            f"mark_{index}": rule.marks(text.vocabulary)
+            for index, rule in enumerate(self.description.seen)
+        }
+        return {"text_TPC": text.embeds_TPC, **marks}
 
     def _segment(self, view_3HW: Array, inputs: dict[str, np.ndarray]) -> View:
         size, expected = view_3HW.shape[1:], self.description.view
@@ -219,22 +246,6 @@ class ExportedModel:
             return View(Maps(values_1KHW[0], index_1K[0]), tuple(features))
         share_1KQ, mask_1Qhw, index_1K, *features = outputs
         return View(Regions(share_1KQ[0], mask_1Qhw[0], index_1K[0], layout), tuple(features))
-
-    def _refined(self, view: View, canvas_3YX: Array, inputs: dict[str, np.ndarray]) -> Maps:
-        assert self._refine is not None
-        scores = view.scores
-        if isinstance(scores, Regions):
-            scores = scores.maps((canvas_3YX.shape[1], canvas_3YX.shape[2]))
-        names = ("dense_1Chw", "pooled_1C")
-        features = dict(zip(names, view.features, strict=True)) if view.features else {}
-        values_1KYX, index_1K = self._refine(
-            maps_1KYX=scores.values_KYX[None],
-            index_1K=scores.index_K[None],
-            canvas_13YX=canvas_3YX[None],
-            **features,
-            **inputs,
-        )
-        return Maps(values_1KYX[0], index_1K[0])
 
 
 def _answer(

@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from ovss.api.inferencer import Inferencer
-from ovss.export.arrays import Regions
+from ovss.export.arrays import Maps, Regions
+from ovss.export.merge import View, canvas_of
 from ovss.export.run import ExportedModel
 from ovss.export.text_table import TextTable
 from ovss.layers.region_maps import region_maps
 from ovss.mini_world import MiniWorld
+from ovss.postprocessors import Identity
 from ovss.structures import RegionScores, Scores, TextFeatures
 from ovss.vocabularies import load_names
 
@@ -35,6 +37,34 @@ def text_of(inferencer: Inferencer, count: int) -> TextFeatures:
     if inferencer.name.endswith("_mini"):
         embeds_TPC[:known] = inferencer.encode(names[:known]).embeds_TPC
     return TextFeatures(embeds_TPC, vocabulary=vocabulary)
+
+
+def assert_equal_stages(
+    inferencer: Inferencer, exported: ExportedModel, text: TextFeatures, image_HW3: np.ndarray
+) -> None:
+    """Merged maps agree up to 1e-3, and the post-processor makes the same of the same maps.
+
+    Where two categories score the same up to rounding, a post-processor that moves the scores of a
+    pixel's best category may move another one's, so its results are compared for equal inputs.
+    """
+    assert text.vocabulary is not None
+    canvas_3YX = canvas_of(image_HW3, exported.description.inference)
+    table = TextTable(text.vocabulary.names, 0, text.vocabulary, text.embeds_TPC.numpy())
+    found = exported.merged(image_HW3, canvas_3YX, table)
+    post_processor, inferencer.model.post_processor = inferencer.model.post_processor, Identity()
+    with torch.inference_mode():
+        merged = inferencer.model.scores(torch.from_numpy(image_HW3).permute(2, 0, 1), text)
+        inferencer.model.post_processor = post_processor
+        refined = post_processor(merged)
+    assert isinstance(found.scores, Maps)
+    assert isinstance(merged, Scores)
+    assert found.scores.index_K.tolist() == merged.selection.index_BK[0].tolist()
+    np.testing.assert_allclose(found.scores.values_KYX, merged.probs_BKHW[0].numpy(), atol=1e-3)
+    same = Maps(merged.probs_BKHW[0].numpy(), merged.selection.index_BK[0].numpy())
+    other = exported.refined(View(same, found.features), canvas_3YX, table)
+    assert isinstance(other, Maps)
+    assert other.index_K.tolist() == refined.selection.index_BK[0].tolist()
+    np.testing.assert_allclose(other.values_KYX, refined.probs_BKHW[0].numpy(), atol=1e-5)
 
 
 def assert_equal_scores(
