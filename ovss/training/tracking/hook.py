@@ -99,7 +99,8 @@ class TrackingHook(Hook):
             if feed.waiting:
                 runner.logger.warning(
                     f"{len(feed.waiting):,} rows of the curve were not sent to "
-                    f"{feed.tracker.name}. They are in {self.curve}. Use --resume to send them"
+                    f"{feed.tracker.name}. They are in {self.curve}. Resume the training to send "
+                    f"them"
                 )
 
     def close(self, complete: bool) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ovss.io.excerpts import shortened
@@ -17,6 +18,7 @@ __all__ = ["MlflowTracker"]
 _LOCAL = "local"
 _MOST_METRICS, _MOST_PARAMS = 1000, 100
 """Largest numbers of values in a request that every MLflow server takes."""
+_SQLITE = "sqlite:///"
 _NOT_IN_NAMES = re.compile(r"[^\w\-. /]")
 
 
@@ -108,9 +110,26 @@ class MlflowTracker(Tracker):
             return known
         name = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "ovss"
         experiment = self._client.get_experiment_by_name(name)
-        identity = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        if experiment is not None:
+            identity = experiment.experiment_id
+        else:
+            identity = self._client.create_experiment(name, artifact_location=_place_of_files(uri))
         run = self._client.create_run(identity, run_name=self.run_name or self.run.name)
         return str(run.info.run_id)
+
+
+def _place_of_files(uri: str) -> str | None:
+    """Address for the files of a new experiment; None: the service chooses.
+
+    For a SQLite file MLflow would choose the current folder.
+
+    >>> _place_of_files("sqlite:////data/runs.db")
+    'file:///data/runs_files'
+    """
+    if not uri.startswith(_SQLITE):
+        return None
+    path = Path(uri[len(_SQLITE) :]).absolute()
+    return path.with_name(f"{path.stem}_files").as_uri()
 
 
 def _name(key: str) -> str:
