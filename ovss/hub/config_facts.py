@@ -43,7 +43,7 @@ def facts_of_config(config: Config, note: str = "", trained: bool = True) -> Mod
         title=title,
         description=description,
         training=_sentence(data, dataset) if data else _untrained(trained),
-        datasets=(dataset,) if dataset else (),
+        datasets=(dataset,) if dataset and is_bundled else (),  # others may come from elsewhere
         base=pretrained_files(config.model.to_dict()),
         limits=_SYNTHETIC if is_bundled else "",
         vocabulary=_names(names),
@@ -68,8 +68,9 @@ def _sentence(data: Mapping[str, Any], name: str) -> str:
     vocabulary = data.get("vocabulary")
     known = f"the vocabulary {vocabulary}" if isinstance(vocabulary, str) else "its own categories"
     if "images" not in data:
-        return f"Synthetic scenes, drawn by {data.get('type', 'the dataset')} with {known}."
-    return f"{name or 'The dataset of the config'}: images with label maps of {known}."
+        drawn = data.get("type", "its dataset")
+        return f"Its config trains on synthetic scenes, drawn by {drawn} with {known}."
+    return f"Its config trains on {name or 'a dataset'}: images with label maps of {known}."
 
 
 def _data_name(data: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 from ovss import Inferencer
 from ovss.cli import main
 from ovss.hub.records import SavedModelError, read_model_description
+from ovss.io.locks import HAS_LOCKS
 from tests.hub.hub_server import Hub, serving
 from tests.tiny_config import write_tiny_config
 
@@ -160,3 +161,23 @@ def test_pushing_to_the_hub(saved, changed, tmp_path):
         assert status == 1
         assert "SHA-256" in text
         assert not hub.requests
+
+
+@pytest.mark.skipif(not HAS_LOCKS, reason="leftovers are recognised by locks")
+def test_a_process_that_is_killed_changes_nothing(tiny, tmp_path):
+    target = tmp_path / "a"
+    assert save(tiny, str(target), "--weights", "none") == 0
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    code = (
+        "import os, sys, ovss.hub.saving as saving\n"
+        "saving.model_card = lambda *a: os.kill(os.getpid(), 9)\n"
+        "from ovss.cli import main\n"
+        "main(['save', sys.argv[1], sys.argv[2], '--weights', 'none', '--half', '--force'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tiny, str(target)], cwd=ROOT)
+    assert done.returncode == -9
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+    assert len(list(tmp_path.glob(".a.*"))) == 1  # what it left behind
+    assert save(tiny, str(target), "--weights", "none", "--half", "--force") == 0
+    assert (target / "model.safetensors").stat().st_size < len(before["model.safetensors"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "tiny.py"]
