@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,26 +67,29 @@ def list_methods(wanted: Sequence[str] = ()) -> list[MethodChoice]:
     """
     register_all()
     load_plugins()
+    known = list_configs()  # once: it reads the metadata of every installed package
     if wanted:
-        chosen = [_wanted(text) for text in wanted]
+        chosen = [_wanted(text, known) for text in wanted]
         twice = [name for name, count in Counter(c.name for c in chosen).items() if count > 1]
         if twice:
             raise ValueError(f"The method {twice[0]} is named twice. Name it once")
     else:
         # the default model of the demo is the first one
-        names = sorted(list_configs(), key=lambda name: name != MINI_METHOD)
-        chosen = [choice for choice in map(_choice, names) if choice is not None]
+        names = sorted(known, key=lambda name: name != MINI_METHOD)
+        choices = (_choice(name, known[name], is_known=True) for name in names)
+        chosen = [choice for choice in choices if choice is not None]
     # named methods keep their order
     return sorted(
         chosen, key=lambda choice: (bool(choice.problem), not wanted and not choice.is_bundled)
     )
 
 
-def _wanted(text: str) -> MethodChoice:
+def _wanted(text: str, known: Mapping[str, Path]) -> MethodChoice:
     name, _, file = text.partition("=")
     if file:
         file = str(find_weights(file))
-    choice = _choice(name, file or None)
+    path = known.get(name) or find_config(name)
+    choice = _choice(name, path, name in known, file or None)
     if choice is None:
         raise ValueError(
             f"{name} takes its regions from label maps, and images to segment have none. Choose "
@@ -95,9 +98,8 @@ def _wanted(text: str) -> MethodChoice:
     return choice
 
 
-def _choice(name: str, file: str | None = None) -> MethodChoice | None:
-    """Method of a config with a file of weights; None if it reads label maps."""
-    path = find_config(name)
+def _choice(name: str, path: Path, is_known: bool, file: str | None = None) -> MethodChoice | None:
+    """Method of a config, perhaps with a file of weights; None if it reads label maps."""
     config = read_config(path)
     model = config.model.to_dict()
     if is_upper_bound(model):
@@ -114,7 +116,7 @@ def _choice(name: str, file: str | None = None) -> MethodChoice | None:
     elif named:
         problem = _missing_checkpoint(named)
     else:  # of a file of the user nothing is known before it is built
-        problem = REASONS.get(state, "") if name in list_configs() else ""
+        problem = REASONS.get(state, "") if is_known else ""
         problem = problem or _missing_files(model)
     is_bundled = state == "bundled" and file is None
     title = published.name if published else ""

@@ -152,7 +152,6 @@ def _application(desk: Desk, page: Any, host: str) -> Any:
         "/",
         server_name=host,
         footer_links=[],
-        run_history=False,
         allowed_paths=[],
         show_error=False,
         max_file_size=desk.limits.upload,

@@ -247,3 +247,30 @@ def test_without_gradio_one_line_says_what_to_install(capsys, monkeypatch):
         "error: The page needs the package gradio, which is not installed. Run pip install "
         "'ovss[web]'.\n"
     )
+
+
+def test_the_folder_of_a_killed_page_is_deleted_by_the_next(tmp_path, monkeypatch):
+    from ovss.web.server import private_folder
+
+    code = "from ovss.web.server import private_folder\nwith private_folder() as folder:\n"
+    code += (
+        "    (folder / 'upload.png').write_bytes(b'x')\n    print(folder, flush=True)\n    input()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    left = Path(process.stdout.readline().strip())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with private_folder() as folder:
+        assert (left / "upload.png").is_file()  # its process lives
+    process.kill()
+    process.communicate()
+    assert left.is_dir()
+    with private_folder() as folder:
+        assert folder.parent == left.parent
+        assert not left.exists()
+    assert not folder.exists()
