@@ -45,7 +45,8 @@ BUGS = [
         name="a damaged shard counts as finished",
         file="ovss/labelling/job.py",
         old="        if facts is None:\n            return False",
-        new="        if facts is None:\n            return any(self.folder.glob(f'shards/*-{shard:06d}.*'))",
+        new="        if facts is None:\n"
+        "            return any(self.folder.glob(f'shards/*-{shard:06d}.*'))",
         tests=(COMMAND + "test_a_run_is_resumed_and_says_what_it_skips",),
     ),
     dict(
