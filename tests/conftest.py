@@ -20,6 +20,8 @@ LONGEST = (
     "tests/models/test_configs.py",
     "tests/test_distributed.py",
     "tests/training/test_training.py",
+    "tests/labelling/test_label_command.py",
+    "tests/labelling/test_workers.py",
     "tests/benchmark/test_work.py",
     "tests/parity/test_cat_seg.py",
     "tests/testing/test_laws.py",

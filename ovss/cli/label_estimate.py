@@ -25,7 +25,7 @@ def run_estimate(args: argparse.Namespace, settings: LabelSettings, workers: int
         workers: workers of a machine like this one, unless a flag names them.
     """
     from ovss.io.files import temporary_folder
-    from ovss.labelling.estimate import SHARD, estimate_run
+    from ovss.labelling.estimate import estimate_run
     from ovss.labelling.listing import ImageInputs
     from ovss.labelling.plan import PLAN_FILE, SHARD_SIZE, LabelPlan, make_plan
 
@@ -37,7 +37,7 @@ def run_estimate(args: argparse.Namespace, settings: LabelSettings, workers: int
         make_plan(folder / PLAN_FILE, inputs, args.shard_size or SHARD_SIZE)
         plan, place = LabelPlan(folder / PLAN_FILE), folder / "sample"
         place.mkdir()
-        progress = ImageProgress(min(args.sample + SHARD, plan.facts.images))
+        progress = ImageProgress(min(args.sample, plan.facts.images))
         try:
             estimate = estimate_run(plan, settings, args.sample, place, progress.add)
         finally:

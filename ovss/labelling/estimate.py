@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +14,15 @@ from ovss.data.part import spread
 from .job import LabelJob, open_job
 from .listing import ImageInputs, ListedImage, Listing
 from .plan import PLAN_FILE, LabelPlan, write_plan
+from .reading import read_listed
 from .settings import LabelSettings, find_identity
-from .shard_files import read_shard_rows, shard_path, write_shard
+from .shard_files import shard_path, write_shard
 from .worker import ShardWorker, prepare_process, shard_metadata
 
 __all__ = ["LabelEstimate", "estimate_run"]
 
-SHARD = 4
-"""Images of the shards of a sample; the first shard warms the model up and is not measured."""
+WARM_UP = 2
+"""Images that are segmented before the clock starts."""
 
 
 @dataclass(frozen=True)
@@ -61,32 +64,38 @@ def estimate_run(
     Args:
         plan: list of the images.
         settings: model and rules.
-        sample: images of the sample that are measured; `SHARD` more warm up.
+        sample: images of the sample.
         folder: empty folder for the sample's files.
         report: callback with a number of images that were just segmented.
     """
     prepare_process(settings)
     images: list[ListedImage] = []
-    for number in spread(plan.facts.images, sample + SHARD):
+    for number in spread(plan.facts.images, sample):
         shard, place = divmod(number, plan.facts.shard_size)
         images.append(plan.shard(shard)[place])
     inputs = ImageInputs((), plan.facts.inputs["column"])
-    write_plan(folder / PLAN_FILE, images, Listing(), inputs, SHARD)
+    write_plan(folder / PLAN_FILE, images, Listing(), inputs, len(images))
     identity, _ = find_identity(settings, settings.device, settings.precision)
     job = open_job(folder, LabelPlan(folder / PLAN_FILE).facts, identity)
     worker = ShardWorker(job, settings, "estimate", settings.device)
-    outcomes = [worker.compute(shard, report) for shard in range(job.facts.shards)]
-    measured = outcomes[1:] or outcomes
-    count = sum(outcome.images for outcome in measured)
+    _warm_up(worker, images[:WARM_UP], inputs.column)
+    outcome = worker.compute(0, report)
     return LabelEstimate(
         plan.facts.images,
-        count,
-        sum(outcome.errors for outcome in measured),
-        sum(outcome.seconds for outcome in measured) / count,
-        sum(outcome.model_seconds for outcome in measured) / count,
+        outcome.images,
+        outcome.errors,
+        outcome.seconds / outcome.images,
+        outcome.model_seconds / outcome.images,
         _row_bytes(job, plan.facts.shard_size),
         _peak_memory(),
     )
+
+
+def _warm_up(worker: ShardWorker, images: Sequence[ListedImage], column: str | None) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        for _, pixels in read_listed(images, column, True, pool, 0):
+            with suppress(Exception):  # a bad image is counted later
+                worker.inferencer.label(pixels.result(), worker.settings.request)
 
 
 def _row_bytes(job: LabelJob, shard_size: int) -> float:
@@ -94,12 +103,9 @@ def _row_bytes(job: LabelJob, shard_size: int) -> float:
 
     A shard has a head of fixed size, which an empty one shows.
     """
-    rows = [row for n in range(job.facts.shards) for row in read_shard_rows(job.folder, n)]
-    sizes = []
-    for number, part in enumerate([[], rows], job.facts.shards):
-        write_shard(job.folder, number, part, job.sha256, shard_metadata(job))
-        sizes.append(shard_path(job.folder, number).stat().st_size)
-    return (sizes[1] - sizes[0]) / len(rows) + sizes[0] / shard_size
+    write_shard(job.folder, 1, [], job.sha256, shard_metadata(job))
+    whole, head = (shard_path(job.folder, number).stat().st_size for number in (0, 1))
+    return (whole - head) / job.facts.images + head / shard_size
 
 
 def _peak_memory() -> int:

@@ -24,9 +24,10 @@ from .job import LabelJob
 from .plan import PLAN_FILE, LabelPlan
 from .reading import read_listed
 from .rows import OK
+from .run_length import decode_runs
 from .shard_files import read_shard_facts, read_shard_rows
 
-__all__ = ["COCO_FILES", "decode_row", "export_coco", "export_images"]
+__all__ = ["COCO_FILES", "decode_row", "export_coco", "export_images", "result_of_row"]
 
 COCO_FILES = {"coco": "coco.json", "coco-rle": "coco_rle.json"}
 """Formats with one file for all images."""
@@ -46,13 +47,12 @@ def decode_row(row: Row) -> np.ndarray:
     Raises:
         ValueError: the masks are not those that were written.
     """
-    from pycocotools import mask
-
-    size = [row["height"], row["width"]]
-    labels_HW = np.full(size, IGNORE, "<i4")
+    height, width = row["height"], row["width"]
+    flat_N = np.full(height * width, IGNORE, "<i4")
     for segment in row["segments"]:
-        mask_HW = mask.decode({"size": size, "counts": segment["counts"]})
-        labels_HW[mask_HW.view(bool)] = segment["category"]
+        counts = segment["counts"].encode("ascii", "replace")
+        flat_N[decode_runs(counts, flat_N.size)] = segment["category"]
+    labels_HW = np.ascontiguousarray(flat_N.reshape(width, height).T)
     if hashlib.sha256(labels_HW.data).hexdigest() != row["label_map_sha256"]:
         raise ValueError(f"the masks of {row['key']} are damaged: their hash is another")
     return labels_HW
@@ -120,7 +120,7 @@ def export_images(
     ensure_formats(folder, names, formats)
     wants_images, stems, count = any(name in NEED_IMAGES for name in formats), set[str](), 0
     for row, image_HW3 in _with_images(job, wants_images):
-        result = _result(job, row, image_HW3)
+        result = result_of_row(job, row, image_HW3)
         stem = unique_stem(_stem(row["key"]), stems)
         save_result(result, folder, stem, formats)
         count += 1
@@ -155,16 +155,33 @@ def _with_images(job: LabelJob, wanted: bool) -> Iterator[tuple[Row, np.ndarray]
                 yield rows[chosen[place]], future.result()
 
 
-def _result(job: LabelJob, row: Row, image_HW3: np.ndarray) -> SegmentationResult:
+def result_of_row(
+    job: LabelJob, row: Row, image_HW3: np.ndarray | None = None
+) -> SegmentationResult:
+    """Result of a labelled image, as the model gave it.
+
+    Args:
+        job: run.
+        row: row with the status ``"ok"``.
+        image_HW3: RGB image, for drawings; None for one black pixel.
+
+    Raises:
+        ValueError: the row does not fit the run.
+    """
     names = tuple(job.identity["categories"])
     scores_T = np.zeros(len(names), np.float32)
     for segment in row["segments"]:
+        if not 0 <= segment["category"] < len(names):
+            raise ValueError(
+                f"{row['key']}: expected categories 0 to {len(names) - 1}, found "
+                f"{segment['category']}"
+            )
         scores_T[segment["category"]] = np.nan if segment["score"] is None else segment["score"]
     return SegmentationResult(
         decode_row(row).astype(np.int64),
         names,
         scores_T,
-        image_HW3,
+        np.zeros((1, 1, 3), np.uint8) if image_HW3 is None else image_HW3,
         row["path"] if row["row"] is None else None,
         job.identity["model"],
         job.identity.get("note", ""),
@@ -174,7 +191,7 @@ def _result(job: LabelJob, row: Row, image_HW3: np.ndarray) -> SegmentationResul
 def _annotations(job: LabelJob, row: Row, rle: bool) -> Iterator[dict[str, Any]]:
     """Annotations of an image, the largest category first, as `CocoWriter` gives them."""
     size = [row["height"], row["width"]]
-    result = None if rle else _result(job, row, np.zeros((1, 1, 3), np.uint8))
+    result = None if rle else result_of_row(job, row)
     for segment in sorted(row["segments"], key=lambda each: -each["area"]):
         region = {
             "segmentation": {"size": size, "counts": segment["counts"]},

@@ -136,7 +136,10 @@ def read_job(folder: Path) -> LabelJob:
             content = parse_json(file.read())
         identity = content["identity"]
         facts = LabelPlan(folder / PLAN_FILE).facts
-        if not isinstance(identity, dict) or content["plan_sha256"] != facts.sha256:
+        names = identity["categories"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("expected a list of categories")
+        if content["plan_sha256"] != facts.sha256:
             raise ValueError("does not fit the list of images")
     except FileNotFoundError:
         raise FileNotFoundError(

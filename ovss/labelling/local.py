@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ovss.io.children import end_with_parent
-
 from .job import LabelJob
 from .settings import LabelSettings
-from .worker import ShardOutcome, ShardWorker, failure_text, prepare_process
+from .worker import ShardOutcome
+from .worker_process import work
 
 __all__ = ["LocalEngine"]
 
@@ -163,46 +162,9 @@ class _Child:
 def _start(engine: LocalEngine, number: int) -> _Child:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    arguments = (theirs, engine.job, engine.settings, engine.run, number, engine.retry_errors)
-    process = context.Process(target=_work, args=arguments, daemon=True, name=f"label-{number}")
+    process = context.Process(target=work, args=(theirs,), daemon=True, name=f"label-{number}")
     process.start()
     theirs.close()  # so that the end of the process closes the pipe
+    with suppress(OSError):  # the process has ended, which the next message shows
+        ours.send((engine.job, engine.settings, engine.run, number, engine.retry_errors))
     return _Child(number, process, ours)
-
-
-def _work(
-    connection: Connection,
-    job: LabelJob,
-    settings: LabelSettings,
-    run: str,
-    number: int,
-    retry_errors: bool,
-) -> None:
-    """Main function of a worker process."""
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
-    try:
-        prepare_process(settings)
-        worker = ShardWorker(job, settings, run, _device(settings.device, number), retry_errors)
-    except Exception as error:
-        connection.send(("error", failure_text(error)))
-        connection.recv()
-        return
-    connection.send(("ready", None))
-    with suppress(EOFError, OSError):
-        while True:
-            shard = connection.recv()
-            try:
-                outcome = worker.compute(shard, lambda count: connection.send(("images", count)))
-                connection.send(("outcome", outcome))
-            except Exception as error:
-                connection.send(("failed", failure_text(error)))
-
-
-def _device(name: str, number: int) -> str:
-    """Device of a worker; several GPUs are shared out."""
-    import torch
-
-    if name in ("auto", "cuda") and torch.cuda.device_count() > 1:
-        return f"cuda:{number % torch.cuda.device_count()}"
-    return name

@@ -142,6 +142,7 @@ def _ignore(count: int) -> None:
 def _cluster(ray: Any, address: str | None, workers: int, threads: int) -> Iterator[None]:
     """Context with a connection to a cluster, or with a small cluster on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it warns of its own arguments
     _quieten(ray)
     if ray.is_initialized():
         yield

@@ -1,4 +1,4 @@
-"""Encoder for COCO's run-length masks: all categories of a label map in one pass.
+"""COCO's run-length masks: all categories of a label map in one pass, and back.
 
 pycocotools encodes one mask at a time, so its time grows with the number of categories found. Here
 the runs of the label map are found once, and every category takes those with its label.
@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["EncodedMask", "encode_label_map"]
+__all__ = ["EncodedMask", "decode_runs", "encode_label_map"]
+
+_LONGEST = 12
+"""Characters of the longest number; 5 bits each must fit into 64."""
 
 
 class EncodedMask(NamedTuple):
@@ -60,6 +63,42 @@ def encode_label_map(labels_HW: np.ndarray) -> list[EncodedMask]:
         EncodedMask(int(label), text, int(area), (int(b[0]), int(b[1]), int(b[2]), int(b[3])))
         for label, text, area, b in zip(labels_R[first_M], texts, areas_M, boxes_M4)
     ]
+
+
+def decode_runs(counts: bytes, size: int) -> np.ndarray:
+    """Mask of compressed run lengths, (size,) bool, column by column.
+
+    The lengths are checked, because pycocotools writes beyond its memory if they are wrong.
+
+    Args:
+        counts: compressed run lengths.
+        size: number of pixels.
+
+    Raises:
+        ValueError: the text is not part of the code, or its runs do not fill the size.
+
+    >>> decode_runs(b"132", 6).astype(int).tolist()
+    [0, 1, 1, 1, 0, 0]
+    """
+    codes_D = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    is_last_D = codes_D & 32 == 0
+    if not codes_D.size or (codes_D.min() < 0 or codes_D.max() > 63 or not is_last_D[-1]):
+        raise ValueError("the run lengths are damaged: they hold other characters than the code")
+    begin_C = np.concatenate([[0], np.flatnonzero(is_last_D)[:-1] + 1])
+    digits_C = np.diff(np.append(begin_C, codes_D.size))
+    rank_D = np.arange(codes_D.size) - np.repeat(begin_C, digits_C)
+    if digits_C.max() > _LONGEST:
+        raise ValueError("the run lengths are damaged: a number is too long")
+    values_C = np.zeros(len(digits_C), np.int64)
+    number_D = np.repeat(np.arange(len(digits_C)), digits_C)
+    np.add.at(values_C, number_D, (codes_D & 31) << (5 * rank_D))
+    is_negative_C = (codes_D[is_last_D] & 16) != 0
+    values_C -= is_negative_C.astype(np.int64) << (5 * digits_C)
+    for first in (1, 2):  # each is stored as the difference to the one two places before
+        values_C[first::2] = np.cumsum(values_C[first::2])
+    if (values_C < 0).any() or (values_C > size).any() or values_C.sum() != size:
+        raise ValueError(f"the run lengths are damaged: they do not fill {size} pixels")
+    return np.repeat(np.arange(len(values_C)) % 2 == 1, values_C)
 
 
 def _counts(

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -295,3 +296,15 @@ def test_images_of_any_size_and_kind_have_rows(tmp_path):
     rows = rows_of(tmp_path / "out")
     assert len(rows) == 4
     assert status == (3 if any(row["error"] for row in rows) else 0)
+
+
+@pytest.mark.parametrize(
+    ("module", "flags", "extra"),
+    [("pyarrow", (), "ovss[label]"), ("ray", ("--engine", "ray"), "ovss[ray]")],
+)
+def test_a_missing_extra_is_one_line(here, capsys, monkeypatch, module, flags, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert label("photos", "--out", "out", *flags) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"pip install '{extra}'" in line
+    assert not Path("out").exists()

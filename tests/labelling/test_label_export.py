@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from ovss import Inferencer
 from ovss.api.coco import CocoWriter
 from ovss.cli import main
-from ovss.labelling.export import decode_row
+from ovss.labelling.export import decode_row, result_of_row
+from ovss.labelling.job import read_job
 from tests.labelling.runs import MODEL, WORDS, inline, label, make_photos, rows_of
 
 
@@ -136,3 +137,31 @@ def test_an_estimate_measures_a_sample_and_leaves_no_files(run, tmp_path, monkey
     assert hours["1"] == pytest.approx(6 * estimate["seconds"] / 2 / 3600)
     assert hours["4"] == pytest.approx(hours["1"] / 4)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_a_run_from_elsewhere_are_checked(run, tmp_path, capsys):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run / "labels", copy)
+    record = json.loads((copy / "run.json").read_text())
+    for content in (b"{", b"[]", b"null", json.dumps({**record, "plan_sha256": "x"}).encode()):
+        (copy / "run.json").write_bytes(content)
+        assert main(["label", "--status", str(copy)]) == 1
+    record["identity"]["categories"] = 5
+    (copy / "run.json").write_text(json.dumps(record))
+    assert main(["label", "--export", "json", str(copy), str(tmp_path / "x")]) == 1
+    (copy / "plan.parquet").write_bytes(b"no parquet")
+    assert main(["label", "--status", str(copy)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6
+    assert all(line.startswith("error: ") for line in lines)
+
+
+def test_damaged_masks_and_unknown_categories_are_refused(run):
+    row = next(row for row in rows_of(run / "labels") if row["status"] == "ok")
+    with pytest.raises(ValueError, match="categories 0 to 4, found 9"):
+        result_of_row(read_job(run / "labels"), {**row, "segments": [{"category": 9, "score": 1}]})
+    row["segments"][0]["counts"] = "OOOO"
+    with pytest.raises(ValueError, match="damaged"):
+        decode_row(row)
