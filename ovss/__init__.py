@@ -21,7 +21,7 @@ _MODULES = {
     "load_config": "models.configs",
     "load_vocabulary": "vocabularies",
     "list_vocabularies": "vocabularies",
-    "Vocabulary": "vocabulary",
+    "Vocabulary": "vocabularies.vocabulary",
     "ImageFeatures": "structures",
     "TextFeatures": "structures",
     "Selection": "selection",

@@ -19,8 +19,8 @@ Three further kinds have registries, but no slot in the figure::
     RegionEmbedder  image and regions         ->  embeddings of the regions, inside an encoder
 
 To write a component, subclass exactly one of these classes, implement its abstract methods, and
-override nothing else. Components share code by calling functions or by holding modules, not by
-inheritance.
+override nothing else but methods that are marked `optional`. Components share code by calling
+functions or by holding modules, not by inheritance.
 
 Class attributes declare what a component needs from the others and what it provides, for example
 `Decoder.cost_dim` and `AlignmentHead.cost_dim`. The framework compares them when a model is built,
@@ -37,7 +37,8 @@ one or more parts, and an empty pattern for the component itself:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -56,6 +57,14 @@ from .structures import (
     TextFeatures,
     Vocabulary,
 )
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def optional(method: M) -> M:
+    """Marks a method of an interface that a component may override."""
+    method.is_optional = True  # type: ignore[attr-defined]
+    return method
 
 
 class PromptTower(nn.Module, ABC):
@@ -141,6 +150,7 @@ class Encoder(nn.Module, ABC):
         Encoders cache the result, except while their text tower is being trained.
         """
 
+    @optional
     def prompt_tower(self) -> PromptTower | None:
         """Text tower that computes the embedding of one prompt from its tokens, for export.
 

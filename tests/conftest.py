@@ -21,7 +21,7 @@ LONGEST = (
     "tests/test_distributed.py",
     "tests/training/test_training.py",
     "tests/labelling/test_label_command.py",
-    "tests/labelling/test_workers.py",
+    "tests/labelling/test_label_workers.py",
     "tests/benchmark/test_work.py",
     "tests/parity/test_cat_seg.py",
     "tests/testing/test_laws.py",

@@ -59,7 +59,8 @@ def overrides_only_what_its_interface_leaves_open(cls: type) -> None:
     kind = cls.__bases__[0]
     abstract: frozenset[str] = getattr(kind, "__abstractmethods__", frozenset())
     declared = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", {})}
-    left_open = {*abstract, *declared, "train"}
+    optional = {name for name in dir(kind) if hasattr(getattr(kind, name), "is_optional")}
+    left_open = {*abstract, *declared, *optional, "train"}
     clashes = {
         name
         for name in vars(cls)

@@ -34,7 +34,6 @@ REAL = sorted(set(shipped_configs()) - set(MINI) - {"oracle_mini", "oracle_token
 ALLOWED = {
     "ovss/selection.py": (1, "the number of kept categories sizes K"),
     "ovss/io/finite.py": (1, "the scores of an image are checked to be finite, all at once"),
-    "plugins/dcp_clip/verdicts.py": (1, "the verdicts of all regions, which size the new K"),
     "plugins/sed/rejection.py": (3, "each early rejection sizes the next stage"),
     "ovss/layers/regions.py": (1, "the second pass finds its regions on the host"),
     "ovss/io/fingerprint.py": (1, "visual prompts belong to weights, whose checksum is read"),
@@ -45,8 +44,15 @@ ALLOWED = {
 }
 """Waits of an image by file, with the reason; a proposer may run twice, see `TWICE`."""
 
-TWICE = {"corrclip_mini": "ovss/proposers/superpixels.py", "radseg_vit-b16": "ovss/selection.py"}
-"""CorrCLIP proposes regions to encode and to correct; RADSeg narrows K after the decoder."""
+TWICE = {
+    "corrclip_mini": "ovss/proposers/superpixels.py",
+    "radseg_vit-b16": "ovss/selection.py",
+    "dcp_clip_mini": "ovss/selection.py",
+    "dcp_clip_vit-b16": "ovss/selection.py",
+    "dcp_clip_vit-l14": "ovss/selection.py",
+}
+"""CorrCLIP proposes regions to encode and to correct; RADSeg narrows K after the decoder; DCP-CLIP's
+tag validation adds categories."""
 
 UPLOADS = {
     "ovss/proposers/superpixels.py": (2, "masks that the host has computed"),

@@ -1,7 +1,7 @@
 """Planted bugs in the labelling of many images."""
 
 COMMAND = "tests/labelling/test_label_command.py::"
-WORKERS = "tests/labelling/test_workers.py::"
+WORKERS = "tests/labelling/test_label_workers.py::"
 EXPORT = "tests/labelling/test_label_export.py::"
 RUNS = ("tests/labelling/test_run_length.py",)
 
