@@ -49,10 +49,13 @@ class Guard:
         upload: bytes of an uploaded file.
         host: address that the server listens on. On a loopback address, requests for another host
             name are refused, because a foreign page may have bound its name to this machine.
+        report: callback for exceptions of the application.
     """
 
-    def __init__(self, app: Any, upload: int, host: str) -> None:
-        self.app, self.upload, self.host = app, upload, host
+    def __init__(
+        self, app: Any, upload: int, host: str, report: Callable[[Exception], None]
+    ) -> None:
+        self.app, self.upload, self.host, self.report = app, upload, host, report
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handles one connection."""
@@ -78,7 +81,11 @@ class Guard:
                 await _refuse(send, 400, "The request is too large, or names another host.")
                 return
             receive = _replayed(body, receive)
-        await self.app(scope, receive, _with_headers(send))
+        try:
+            await self.app(scope, receive, _with_headers(send))
+        except Exception as error:
+            self.report(error)
+            raise
 
     def _knows_host(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host

@@ -97,7 +97,7 @@ class PageServer:
         app = _application(desk, build_page(desk, samples, others), host)
         config = uvicorn.Config(
             app,
-            log_level="error",
+            log_level="critical",  # it logs every connection that the end cuts off as an error
             timeout_graceful_shutdown=SECONDS_TO_END,
             lifespan="on",
         )
@@ -164,7 +164,7 @@ def _application(desk: Desk, page: Any, host: str) -> Any:
         ),
         css_paths=FILE.with_name("page.css"),
     )
-    return Guard(app, desk.limits.upload, host)
+    return Guard(app, desk.limits.upload, host, desk.report)
 
 
 def _download_route(answers: Answers) -> Callable[..., Any]:

@@ -201,11 +201,13 @@ def test_the_command_ends_and_leaves_no_files(tmp_path, number):
     assert "(1 methods; Ctrl-C ends it)" in line
     assert fetch(line.split()[1])[0] == 200
     assert list(tmp_path.glob(".ovss-page*"))
-    process.send_signal(number)
+    stream = urllib.request.urlopen(f"{line.split()[1]}gradio_api/heartbeat/a", timeout=60)
+    process.send_signal(number)  # while a browser shows the page
     rest, errors = process.communicate(timeout=60)
     assert (process.returncode, rest) == (0, "page closed\n"), errors
     assert errors.startswith("warning: naclip_vit-b16 is not offered: the weights openai of")
     assert errors.count("\n") == 1
+    stream.close()
     left = {path.name for path in tmp_path.iterdir()}
     assert not {name for name in left if "ovss" in name or "gradio" in name}
 
