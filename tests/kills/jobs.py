@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pyarrow import parquet
 
 from ovss.mini_world import MiniWorld
 
@@ -34,6 +33,7 @@ class Job:
         worker: text in the command line of workers that are killed instead of the command, which
             has to end well by itself; empty: the command is killed.
         children_end: seconds in which the processes of a killed command must end.
+        needs: module of an extra that the command needs; empty for none.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Job:
     inputs: Callable[[Path], None] | None = None
     worker: str = ""
     children_end: float = 5.0
+    needs: str = ""
 
 
 def _training(config: str, steps: int) -> Job:
@@ -117,11 +118,14 @@ def _segmented(folder: Path) -> Any:
 def _label(name: str, engine: str, worker: str, children_end: float = 5.0) -> Job:
     words = "red circle,green square,blue triangle,wall,grass"
     command = ["label", "photos0", "photos1", "--words", words, "--out", "labels", "--workers", "2"]
+    needs = "ray" if engine == "ray" else "pyarrow"
     command += ["--model", "maskclip_mini", "--shard-size", "2", "--engine", engine]
-    return Job(name, lambda folder: command, _labelled, _scenes, worker, children_end)
+    return Job(name, lambda folder: command, _labelled, _scenes, worker, children_end, needs)
 
 
 def _labelled(folder: Path) -> Any:
+    from pyarrow import parquet
+
     files = _files(folder / "labels" / "shards")  # the bytes: no image is lost or repeated
     for path in (folder / "labels" / "shards").glob("*.parquet"):
         rows = parquet.read_table(path).replace_schema_metadata().drop(["path"]).to_pylist()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from PIL import Image
 
 from ovss.cli import main
@@ -56,6 +55,8 @@ def label(*arguments: str) -> int:
 
 def rows_of(folder: str | Path) -> list[dict[str, Any]]:
     """All rows of a run in their order."""
+    import pyarrow.parquet as pq
+
     paths = sorted((Path(folder) / "shards").glob("shard-*.parquet"))
     return [row for path in paths for row in pq.read_table(path).to_pylist()]
 
