@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ovss.io.advice import advised
 from ovss.io.names import ImageError, is_url, printable
 from ovss.io.regular import open_regular
 from ovss.io.sources import find_sources
@@ -99,10 +100,11 @@ def list_images(inputs: ImageInputs, listing: Listing) -> Iterator[ListedImage]:
             if inputs.key is not None:
                 keys[image.key] += 1
                 if keys[image.key] > 1:
-                    raise ValueError(
+                    repeated = ValueError(
                         f"{printable(source)}: expected another key for each image in the column "
-                        f"{inputs.key!r}, found {image.key!r} twice. Name another column with --key"
+                        f"{inputs.key!r}, found {image.key!r} twice"
                     )
+                    raise advised(repeated, "label_key")
             yield image
 
 
@@ -179,7 +181,7 @@ def _named(path: Path, names: Iterator[tuple[str, str]], root: str | None) -> It
 
 
 def _all_missing(path: Path, place: str) -> ImageError:
-    return ImageError(
-        f"{printable(path)}: none of its first paths exists, such as {printable(place)}. Name the "
-        "folder that they are relative to with --root"
+    problem = ImageError(
+        f"{printable(path)}: none of its first paths exists, such as {printable(place)}"
     )
+    return advised(problem, "label_root")

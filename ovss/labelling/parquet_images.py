@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ovss.io.advice import advised
 from ovss.io.names import IMAGE_SUFFIXES, is_url, printable
 from ovss.io.regular import ensure_readable, open_regular
 
@@ -49,10 +50,11 @@ class ImageTable:
         kind = self._schema.field(self.column).type
         self.holds_bytes = not _is_text(kind)
         if self.holds_bytes and _bytes_of(kind) is None:
-            raise ValueError(
+            wrong = ValueError(
                 f"{printable(path)}: expected paths, addresses or bytes in the column "
-                f"{self.column!r}, found {kind}. Name another one with --column"
+                f"{self.column!r}, found {kind}"
             )
+            raise advised(wrong, "label_column")
 
     @property
     def rows(self) -> int:
@@ -102,10 +104,11 @@ class ImageTable:
             found = [name for name in texts if _are_images(rows.get(name, []))]
         if len(found) != 1:
             several = f"several: {', '.join(found)}" if found else f"none of {', '.join(fields)}"
-            raise ValueError(
+            unclear = ValueError(
                 f"{printable(self.path)}: expected one column of image paths, addresses or bytes, "
-                f"found {several}. Name it with --column"
+                f"found {several}"
             )
+            raise advised(unclear, "label_column")
         return found[0]
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("pyarrow", reason="needs the extra label")
 pytest.importorskip("ray.data", reason="needs the extra ray")
 
 from tests.labelling.runs import make_photos, shard_bytes
-from tests.labelling.test_workers import finish, start
+from tests.labelling.test_label_workers import finish, start
 
 RAY = ("--engine", "ray", "--workers", "2")
 

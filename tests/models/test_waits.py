@@ -51,8 +51,8 @@ TWICE = {
     "dcp_clip_vit-b16": "ovss/selection.py",
     "dcp_clip_vit-l14": "ovss/selection.py",
 }
-"""CorrCLIP proposes regions to encode and to correct; RADSeg narrows K after the decoder; DCP-CLIP's
-tag validation adds categories."""
+"""CorrCLIP proposes regions to encode and to correct; RADSeg narrows K after the decoder; tag
+validation of DCP-CLIP adds categories."""
 
 UPLOADS = {
     "ovss/proposers/superpixels.py": (2, "masks that the host has computed"),
