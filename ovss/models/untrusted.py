@@ -23,6 +23,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, Registry
 
 from ovss.encoders.dense import DENSE_MODES
+from ovss.layers.backbones import BACKBONES
 from ovss.registry import REGISTRIES, register_all
 from ovss.segmentor import OpenVocabSegmentor
 
@@ -156,7 +157,9 @@ def check_untrusted_blocks(
         if key == "type" or key.endswith("_type"):
             classes = registered_classes(known, item)
             if not classes or not all(_is_ours(cls) or is_harmless(cls) for cls in classes):
-                if has_options and not classes and _is_option(item):
+                if has_options and (
+                    _is_backbone(place, item) or (not classes and _is_option(item))
+                ):
                     continue
                 raise _refused(source, place, item, "a registered component")
         elif isinstance(item, str):
@@ -207,6 +210,14 @@ def _is_option(value: Any) -> bool:
         return find_spec(value) is None  # finds a module of the first level without importing it
     except (ImportError, ValueError):
         return False
+
+
+def _is_backbone(place: str, value: Any) -> bool:
+    """True for a backbone of `build_backbone`, which looks in a table of its own.
+
+    mmseg registers classes of the same names, once it is imported, and nothing here builds those.
+    """
+    return place.endswith(".backbone.type") and isinstance(value, str) and value in BACKBONES
 
 
 def _is_mode(value: Any) -> bool:

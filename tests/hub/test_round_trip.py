@@ -83,3 +83,13 @@ def test_every_plugin_has_a_case():
     assert {p.name for p in find_plugins() if p.module.startswith("ovss_plugins")} == {
         *BLOCKS, *CONFIGS, *OTHERWISE
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("plugin", ["spnet", "scan"])
+def test_a_backbone_is_not_mistaken_for_that_of_another_package(tmp_path, plugin):
+    """mmseg registers a ResNet and a Swin of its own, once it is imported."""
+    import mmseg.models  # noqa: F401
+
+    run = _built(plugin, tmp_path)
+    run.save_pretrained(tmp_path / "a")
+    assert np.array_equal(outputs(Inferencer.from_pretrained(tmp_path / "a")), outputs(run))
