@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .job import LabelJob
+from .outcome import ShardOutcome
 from .settings import LabelSettings
-from .worker import ShardOutcome
 from .worker_process import work
 
 __all__ = ["LocalEngine"]

@@ -17,8 +17,9 @@ from typing import Any
 from .extras import import_ray
 from .job import LabelJob
 from .local import TRIES
+from .outcome import ShardOutcome, failure_text
 from .settings import LabelSettings
-from .worker import ShardOutcome, ShardWorker, failure_text, prepare_process
+from .worker import ShardWorker, prepare_process
 
 __all__ = ["RayEngine"]
 

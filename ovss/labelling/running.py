@@ -11,8 +11,8 @@ from ovss.io.reservations import is_reserved
 
 from .job import LabelJob
 from .manifest import write_manifest
+from .outcome import ShardOutcome
 from .shard_files import SHARD_FOLDER, shard_path
-from .worker import ShardOutcome
 
 __all__ = ["LabelEngine", "LabelSummary", "fill_shards"]
 

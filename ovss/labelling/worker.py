@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,42 +19,19 @@ from ovss.io.reservations import reserve
 from .attempts import DEATHS, Attempt
 from .job import LabelJob
 from .listing import ListedImage
+from .outcome import ShardOutcome
 from .plan import PLAN_FILE, LabelPlan
 from .reading import read_listed
 from .rows import ERROR, OK, error_row, label_row
 from .settings import LabelSettings, build_inferencer, weights_hash
 from .shard_files import SHARD_FOLDER, read_shard_rows, shard_path, write_shard
 
-__all__ = ["ShardOutcome", "ShardWorker", "failure_text", "prepare_process", "shard_metadata"]
+__all__ = ["ShardWorker", "prepare_process", "shard_metadata"]
 
 _UNWRITTEN = 3
 """Results that wait for their rows at most, which bounds the memory."""
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ShardOutcome:
-    """End of the work on a shard.
-
-    Args:
-        shard: number of the shard.
-        state: ``"done"``; ``"present"`` if it was finished before; ``"busy"`` if another run works
-            on it; ``"failed"`` if it cannot be computed, for engines whose workers raise no errors.
-        images: rows computed here.
-        errors: rows of them with an error.
-        seconds: time from the first image to the renamed file.
-        model_seconds: time in the model.
-        reason: error of a shard that failed.
-    """
-
-    shard: int
-    state: str
-    images: int = 0
-    errors: int = 0
-    seconds: float = 0.0
-    model_seconds: float = 0.0
-    reason: str = ""
 
 
 class ShardWorker:
@@ -233,13 +209,6 @@ def prepare_process(settings: LabelSettings) -> None:
 
     set_tuning(False)
     torch.set_num_threads(settings.threads)
-
-
-def failure_text(error: Exception) -> str:
-    """Reason of an error for the process that runs the workers."""
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    is_plain = isinstance(error, ValueError | OSError | LookupError)
-    return text if is_plain else f"{type(error).__name__}: {text}"
 
 
 def _base(image: ListedImage, number: int) -> Row:

@@ -33,7 +33,8 @@ def work(connection: Connection) -> None:
 
 def _work(connection: Connection) -> None:
     job, settings, run, number, retry_errors = connection.recv()
-    from .worker import ShardWorker, failure_text, prepare_process
+    from .outcome import failure_text
+    from .worker import ShardWorker, prepare_process
 
     try:
         prepare_process(settings)

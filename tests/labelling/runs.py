@@ -11,8 +11,9 @@ from PIL import Image
 
 from ovss.cli import main
 from ovss.labelling.job import LabelJob
+from ovss.labelling.outcome import ShardOutcome
 from ovss.labelling.settings import LabelSettings
-from ovss.labelling.worker import ShardOutcome, ShardWorker
+from ovss.labelling.worker import ShardWorker
 from ovss.mini_world import MiniWorld
 
 WORDS = "red circle,green square,blue triangle,wall,grass"
