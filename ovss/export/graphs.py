@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ovss.inference import activate
+from ovss.interfaces import AlignmentHead, PostProcessor
 from ovss.layers.region_maps import region_maps
 from ovss.ops import crop_padding, resize_image_part
 from ovss.postprocessors import Identity
@@ -27,7 +28,8 @@ __all__ = ["RefineGraph", "ViewGraph", "refines_maps", "rules_of"]
 
 def rules_of(model: OpenVocabSegmentor) -> list[NameRule]:
     """Rules by which components mark categories by name, without repetition."""
-    rules = (model.head.seen, model.post_processor.seen)
+    parts = (each for each in model.modules() if isinstance(each, AlignmentHead | PostProcessor))
+    rules = (part.seen for part in parts)
     return list(dict.fromkeys(rule for rule in rules if rule is not None and rule.names))
 
 

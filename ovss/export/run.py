@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ovss.api.prediction import mean_scores
+from ovss.api.prediction import confidence_warning, mean_scores
 from ovss.api.request import Request, Words
 from ovss.api.result import SegmentationResult
 from ovss.api.stems import image_stem, unique_stem
@@ -115,10 +115,11 @@ class ExportedModel:
         rgb_HW3 = to_rgb(image)
         scores = self.scores(rgb_HW3, text)
         labels_HW, best_HW, maps_THW = _answer(scores, text, request, rgb_HW3.shape[:2])
-        return SegmentationResult(
+        scores_T = mean_scores(labels_HW, best_HW, len(request.names))
+        result = SegmentationResult(
             labels_HW,
             request.names,
-            mean_scores(labels_HW, best_HW, len(request.names)),
+            scores_T,
             rgb_HW3,
             os.fspath(image) if isinstance(image, str | os.PathLike) else None,
             self.description.model,
@@ -126,6 +127,12 @@ class ExportedModel:
             probabilities=maps_THW,
             stem=image_stem(image),
         )
+        activation, queries = self.description.inference.activation, len(text.names)
+        warnings = (
+            request.caution(activation == "softmax") if queries == 1 else "",
+            confidence_warning(scores_T, result.pixels, queries, activation),
+        )
+        return replace(result, warnings=tuple(filter(None, warnings)))
 
     def many(
         self,
@@ -159,8 +166,8 @@ class ExportedModel:
                 return self.text
             words = list(self.text.categories)
         request = Request.of(words, background)
-        if self._latest is None or self._latest[0] != request.queries:
-            self._latest = request.queries, self._encoded(request)
+        if self._latest is None or self._latest[0] != request:
+            self._latest = request, self._encoded(request)
         return self._latest[1]
 
     def _encoded(self, request: Request) -> TextTable:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -84,9 +85,7 @@ def export_model(
     _ensure_free(folder, overwrite)
     view = view_size(model.inference, image_size)
     rules = rules_of(model)
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    with temporary_folder(folder.absolute().parent, folder.name) as place:
+    with _frozen(model), temporary_folder(folder.absolute().parent, folder.name) as place:
         report("writing the image graph")
         regions, example = _write_view(model, view, place / VIEW_GRAPH)
         if refines_maps(model):
@@ -120,6 +119,19 @@ def export_model(
         os.rename(place, folder)
         place.mkdir()  # for the context, which deletes it
     return description
+
+
+@contextmanager
+def _frozen(model: OpenVocabSegmentor) -> Iterator[None]:
+    """Context in which no parameter needs a gradient, for which a graph would keep a place."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def ensure_exportable(inferencer: Inferencer) -> None:

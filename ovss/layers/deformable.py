@@ -126,13 +126,19 @@ def weighted_points(
             rows.append((first_BNAP + column_BNAP) * heads + head_A1)
             weights.append(along_BNAP * x_share_BNAP)
     bags = batch * queries * heads
-    sum_bagsd = F.embedding_bag(
-        torch.stack(rows, -1).view(bags, 4 * points),
+    sum_Md = weighted_rows(
         map_BMD.reshape(batch * height * width * heads, -1),
-        mode="sum",
-        per_sample_weights=torch.stack(weights, -1).view(bags, 4 * points).to(map_BMD.dtype),
+        torch.stack(rows, -1).view(bags, 4 * points),
+        torch.stack(weights, -1).view(bags, 4 * points).to(map_BMD.dtype),
     )
-    return sum_bagsd.view(batch, queries, -1)
+    return sum_Md.view(batch, queries, -1)
+
+
+def weighted_rows(table_RD: Tensor, row_MN: Tensor, weight_MN: Tensor) -> Tensor:
+    """Weighted sums (M, D) of N rows of a table each."""
+    if torch.compiler.is_exporting():  # an exported graph has no bags, but loops over them
+        return (weight_MN[:, None] @ table_RD[row_MN.long()]).squeeze(1)
+    return F.embedding_bag(row_MN, table_RD, mode="sum", per_sample_weights=weight_MN)
 
 
 def _neighbours(place: Tensor, side: int) -> list[tuple[Tensor, Tensor]]:

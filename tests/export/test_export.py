@@ -16,6 +16,7 @@ pytest.importorskip("onnxscript", reason="needs the extra: pip install 'ovss[exp
 
 from ovss.api.inferencer import Inferencer
 from ovss.cli.main import main
+from ovss.export import onnx_graph
 from ovss.export.description import DESCRIPTION, ExportDescription, ExportError
 from ovss.export.run import VIEW_GRAPH, ExportedModel
 from ovss.export.text_encoder import TEXT_GRAPH, TOKENIZER
@@ -57,6 +58,7 @@ def test_results_are_those_of_the_inferencer(method, exported):
     assert (found.label_map == expected.label_map).mean() > 0.999
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
     assert found.note == expected.note
+    assert found.warnings == expected.warnings
     assert found.model == "naclip_mini"
 
 
@@ -67,6 +69,14 @@ def test_categories_change_after_the_export(method, exported):
         assert found.categories == expected.categories
         assert (found.label_map == expected.label_map).mean() > 0.995
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-3)
+
+
+def test_the_same_names_with_another_background(method, exported):
+    for words, background in (("disc, grass, sand", None), ("disc", "grass, sand"), ("disc", None)):
+        found, expected = (run(scene(), words, background=background) for run in (exported, method))
+        assert found.categories == expected.categories
+        assert (found.label_map == expected.label_map).mean() > 0.995
+        assert found.warnings == expected.warnings
 
 
 def test_images_of_any_size_and_several_at_once(method, exported):
@@ -211,6 +221,8 @@ def test_methods_that_the_runner_does_not_have(tmp_path):
 
 
 def test_an_interrupted_export_leaves_nothing(method, tmp_path):
+    next(method.model.parameters()).requires_grad_(True)
+
     def stop(text: str) -> None:
         if text == "writing the text embeddings":
             raise KeyboardInterrupt
@@ -218,15 +230,18 @@ def test_an_interrupted_export_leaves_nothing(method, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         export_model(method, tmp_path / "out", WORDS, text_encoder=False, report=stop)
     assert list(tmp_path.iterdir()) == []
+    assert next(method.model.parameters()).requires_grad
+    next(method.model.parameters()).requires_grad_(False)
 
 
-def test_command(tmp_path, capsys):
+def test_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(onnx_graph, "LARGEST", 0)  # as if the weights were too large for one file
     out = tmp_path / "out"
     command = ["export", "maskclip_mini", "--out", str(out), "--words", "disc, grass"]
     assert main([*command, "--no-text-encoder"]) == 0
     assert "python -m ovss.export.run" in capsys.readouterr().out
     description = ExportDescription.read(out)
-    assert description.files.keys() == {VIEW_GRAPH, TEXT_TABLE}
+    assert description.files.keys() == {VIEW_GRAPH, f"{VIEW_GRAPH}.data", TEXT_TABLE}
     assert ExportedModel(out)(scene()).categories == ("disc", "grass")
     assert main(command) == 1
     assert "exists. Choose another one. Use --overwrite" in capsys.readouterr().err
@@ -261,7 +276,7 @@ def test_methods_for_photos_at_full_size(name, tmp_path):
     export_model(method, tmp_path / "out", "cat, dog", text_encoder=False)
     exported = ExportedModel(tmp_path / "out", threads=1)
     image_HW3 = np.kron(scene(), np.ones((4, 5, 1), np.uint8))
-    for count in (5, 150, 556):
+    for count in (5, 150, 2000):
         assert_equal_stages(method, exported, text_of(method, count), image_HW3)
 
 
