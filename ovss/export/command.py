@@ -57,9 +57,11 @@ def _run(args: argparse.Namespace) -> int:
     model = ExportedModel(args.folder, threads=args.threads, backend=args.backend)
     words = Path(args.words_file) if args.words_file else args.words
     text = model.encode(words, args.background)
-    ensure_writable(args.out)
     ensure_formats(args.out, text.categories, formats)
+    ensure_writable(args.out)
     failures = 0
+    if model.description.note:
+        print(f"warning: {model.description.note}", file=sys.stderr)
     for source in sources:
         try:
             result = model(source, words, background=args.background, threshold=args.threshold)

@@ -28,6 +28,7 @@ def save_onnx(
     outputs: Sequence[str],
     dynamic: Any,
     path: Path,
+    what: str,
 ) -> None:
     """Writes a module as an ONNX file.
 
@@ -38,6 +39,7 @@ def save_onnx(
         outputs: name of each output.
         dynamic: dynamic axes, as `torch.export.export` takes them.
         path: file to write.
+        what: name of the part of the model, for an error.
 
     Raises:
         ExportError: a component that cannot be exported, with torch's reason.
@@ -54,8 +56,8 @@ def save_onnx(
     except Exception as error:  # torch raises many kinds
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(
-            f"This model cannot be exported ({type(error).__name__}: {reason}). A component reads "
-            f"values or loops over categories. Set OVSS_DEBUG=1 to see where"
+            f"The {what} cannot be exported ({type(error).__name__}: {reason}). It reads values or "
+            f"loops over categories. Choose another one; OVSS_DEBUG=1 shows where it fails"
         ) from error
     assert onnx is not None
     size = sum(tensor.nbytes for tensor in program.state_dict.values())

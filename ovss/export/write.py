@@ -231,7 +231,15 @@ def _write_view(
     features = ["dense_1Chw", "pooled_1C"] if graph.gives_features else []
     names = ["view_13HW", "text_TPC", *_mark_names(len(rules))]
     dynamic = (None, {0: CATEGORIES}, tuple({0: CATEGORIES} for _ in rules))
-    save_onnx(graph, inputs, names, [*values, "index_1K", *features], dynamic, path)
+    save_onnx(
+        graph,
+        inputs,
+        names,
+        [*values, "index_1K", *features],
+        dynamic,
+        path,
+        "encoder, selector, head or decoder of this method",
+    )
     return layout, example
 
 
@@ -273,7 +281,15 @@ def _write_refine(
     dynamic = ({1: kept, **axes}, {1: kept}, axes or None, None, None, {0: CATEGORIES}, marks)
     names = ["maps_1KYX", "index_1K", "canvas_13YX", "dense_1Chw", "pooled_1C", "text_TPC"]
     names += _mark_names(len(rules))
-    save_onnx(graph, inputs, names, ["refined_1KYX", "refined_index_1K"], dynamic, path)
+    save_onnx(
+        graph,
+        inputs,
+        names,
+        ["refined_1KYX", "refined_index_1K"],
+        dynamic,
+        path,
+        f"post-processor {type(model.post_processor).__name__}",
+    )
 
 
 def _mark_names(count: int) -> list[str]:
@@ -288,5 +304,13 @@ def _write_text_graph(tower, place: Path) -> None:
     if tower.is_free:
         ids_NL = ids_NL[:, :9]
         dynamic[1] = Dim("L", min=2, max=tower.context_length - 1)  # the full length runs, too
-    save_onnx(tower.eval(), (ids_NL,), ["ids_NL"], ["embeds_NC"], (dynamic,), place / TEXT_GRAPH)
+    save_onnx(
+        tower.eval(),
+        (ids_NL,),
+        ["ids_NL"],
+        ["embeds_NC"],
+        (dynamic,),
+        place / TEXT_GRAPH,
+        "text encoder",
+    )
     save_byte_pair_tokenizer(tower.tokenizer, place / TOKENIZER)

@@ -306,3 +306,11 @@ def test_openvino_runs_the_same_graphs(folder, exported):
         found, expected = (run.scores(scene(), run.encode(words)) for run in (other, exported))
         assert found.index_K.tolist() == expected.index_K.tolist()
         np.testing.assert_allclose(found.values_KYX, expected.values_KYX, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_part_that_cannot_be_exported_is_named(tmp_path):
+    method = Inferencer("lposs_plus_mini", device="cpu")
+    with pytest.raises(ExportError, match="The post-processor PixelPropagation cannot be exported"):
+        export_model(method, tmp_path / "out", "cat, dog")
+    assert list(tmp_path.iterdir()) == []
