@@ -15,6 +15,7 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 
+from ovss.io.names import printable
 from ovss.models.defaults import MINI_METHOD
 
 from .demo_web import add_page_flags, check_page_flags, run_page
@@ -166,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
     command += ["--model", args.model]
     if args.weights != "default":
         command += ["--weights", args.weights]
-    print(f"$ ovss {shlex.join(command)}", flush=True)
+    print(f"$ ovss {shlex.join(map(printable, command))}", flush=True)
     status = main(command)
     if status:
         return status

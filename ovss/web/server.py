@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import tempfile
@@ -34,13 +35,12 @@ OFFLINE = {
 
 def check_gradio() -> None:
     """Raises an ImportError that says how to install gradio if it is not installed."""
-    try:
-        import gradio  # noqa: F401
-    except ImportError:
+    # imported in `private_folder` only, because the import makes folders for its files
+    if importlib.util.find_spec("gradio") is None:
         raise ImportError(
             "The page needs the package gradio, which is not installed. "
             "Run pip install 'ovss[web]'."
-        ) from None
+        )
 
 
 @contextmanager

@@ -220,5 +220,6 @@ def _no_constant(text: str) -> Any:
 
 def _leftovers(place: Path) -> list[Path]:
     """Temporary files that a completed run has left."""
-    kinds = (".*.tmp", ".*.attempt", ".*.lock")
-    return [path.relative_to(place) for kind in kinds for path in place.rglob(kind)]
+    found = [*place.rglob(".*.tmp"), *place.rglob(".*.attempt")]
+    found += (place / "labels").rglob(".*.lock")  # other commands keep theirs
+    return [path.relative_to(place) for path in found]
