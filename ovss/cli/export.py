@@ -14,7 +14,7 @@ import argparse
 import sys
 
 from .options import LONGEST_SIDE, add_config_options, integer_in
-from .segment_flags import add_categories, request_of
+from .segment_flags import add_categories, add_weights, request_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,17 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_categories(parser, required=False, threshold=False)
     parser.set_defaults(threshold=0.0)
     group = parser.add_argument_group("model")
-    group.add_argument(
-        "--weights",
-        default="default",
-        metavar="FILE",
-        help="checkpoint, or none for random weights (default: the one that the config names)",
-    )
-    group.add_argument(
-        "--pretrained",
-        metavar="FILE",
-        help="weights of the encoder: a file or an open_clip tag (default: the config's)",
-    )
+    add_weights(group)
     group.add_argument(
         "--no-text-encoder",
         action="store_true",

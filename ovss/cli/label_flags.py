@@ -7,7 +7,7 @@ import argparse
 from ovss.api.formats import FORMATS
 
 from .options import add_config_options, integer_in
-from .segment_flags import add_batch, add_categories, add_model, format_names, tile_side
+from .segment_flags import add_batch, add_categories, add_model, add_tiles, format_names
 
 __all__ = ["add_arguments"]
 
@@ -80,18 +80,7 @@ def _add_lists(parser: argparse.ArgumentParser) -> None:
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("images")
-    group.add_argument(
-        "--large",
-        action="store_true",
-        help="read images above 100 megapixels, which could be decompression bombs",
-    )
-    group.add_argument(
-        "--tile",
-        type=tile_side,
-        metavar="N",
-        help="segment images larger than N x N pixels in overlapping tiles of this size; none for "
-        "one piece",
-    )
+    add_tiles(group)
     group.add_argument(
         "--readers",
         type=integer_in(1, 256),

@@ -104,6 +104,16 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         f"{PHOTO_METHOD}, which needs CLIP weights; {MINI_METHOD} is bundled and knows synthetic "
         f"shapes only)",
     )
+    add_weights(group)
+    group.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1 ... (default: a GPU if available)"
+    )
+    add_precision_flag(group)
+    return group
+
+
+def add_weights(group: argparse._ArgumentGroup) -> None:
+    """Adds the flags ``--weights`` and ``--pretrained``."""
     group.add_argument(
         "--weights",
         default="default",
@@ -115,11 +125,22 @@ def add_model(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         metavar="FILE",
         help="weights of the encoder: a file or an open_clip tag (default: the config's)",
     )
+
+
+def add_tiles(group: argparse._ArgumentGroup) -> None:
+    """Adds the flags ``--large`` and ``--tile``."""
     group.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1 ... (default: a GPU if available)"
+        "--large",
+        action="store_true",
+        help="read images above 100 megapixels, which could be decompression bombs",
     )
-    add_precision_flag(group)
-    return group
+    group.add_argument(
+        "--tile",
+        type=tile_side,
+        metavar="N",
+        help="segment images larger than N x N pixels in overlapping tiles of this size; none for "
+        f"one piece (default: none up to {ONE_PIECE // 10**6} megapixels, {TILE} above)",
+    )
 
 
 def add_batch(group: argparse._ArgumentGroup) -> None:
@@ -134,18 +155,7 @@ def add_batch(group: argparse._ArgumentGroup) -> None:
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("large images and videos")
-    group.add_argument(
-        "--large",
-        action="store_true",
-        help="read images above 100 megapixels, which could be decompression bombs",
-    )
-    group.add_argument(
-        "--tile",
-        type=tile_side,
-        metavar="N",
-        help="segment images larger than N x N pixels in overlapping tiles of this size; none for "
-        f"one piece (default: none up to {ONE_PIECE // 10**6} megapixels, {TILE} above)",
-    )
+    add_tiles(group)
     group.add_argument(
         "--every",
         type=integer_in(1),

@@ -86,6 +86,7 @@ class ExportedModel:
         if self.description.context_length:
             self._encoder = ExportedTextEncoder(folder, self.description, backend, threads)
         self._latest: tuple[Any, TextTable] | None = None
+        self._inputs: tuple[TextTable, dict[str, np.ndarray]] | None = None
 
     def __call__(
         self,
@@ -231,12 +232,14 @@ class ExportedModel:
         return Maps(values_1KYX[0], index_1K[0])
 
     def _text_inputs(self, text: TextTable) -> dict[str, np.ndarray]:
-        """Inputs of the graphs that depend on the vocabulary."""
-        marks = {
-            f"mark_{index}": rule.marks(text.vocabulary)
-            for index, rule in enumerate(self.description.seen)
-        }
-        return {"text_TPC": text.embeds_TPC, **marks}
+        """Inputs of the graphs that depend on the vocabulary, kept for the next image."""
+        if self._inputs is None or self._inputs[0] is not text:
+            marks = {
+                f"mark_{index}": rule.marks(text.vocabulary)
+                for index, rule in enumerate(self.description.seen)
+            }
+            self._inputs = text, {"text_TPC": text.embeds_TPC, **marks}
+        return self._inputs[1]
 
     def _segment(self, view_3HW: Array, inputs: dict[str, np.ndarray]) -> View:
         size, expected = view_3HW.shape[1:], self.description.view

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.kills.jobs import Job
 
-__all__ = ["Tally", "kill_and_resume"]
+__all__ = ["Tally", "kill_and_resume", "processes_of"]
 
 MOST_IN_A_RUN = 4
 """Workers that are killed during one run of a command."""
@@ -108,7 +108,7 @@ def _finish_without_workers(
     while process.poll() is None:
         time.sleep(numbers.uniform(0.1, 2.0))
         working = any(place.rglob(".*.attempt"))
-        victims = _processes_of(process.pid, job.worker) if working else []
+        victims = processes_of(process.pid, job.worker) if working else []
         if victims and killed < MOST_IN_A_RUN and tally.kills < kills:
             os.kill(numbers.choice(victims), signal.SIGKILL)
             killed, tally.kills = killed + 1, tally.kills + 1
@@ -132,7 +132,7 @@ def _killed(job: Job, place: Path, moment: float, tally: Tally) -> bool:
         return False
     tally.kills += 1
     died = time.monotonic()
-    while (left := _processes_of(process.pid)) and time.monotonic() - died < job.children_end:
+    while (left := processes_of(process.pid)) and time.monotonic() - died < job.children_end:
         time.sleep(0.02)
     tally.slowest_child = max(tally.slowest_child, time.monotonic() - died)
     if left:
@@ -144,8 +144,14 @@ def _killed(job: Job, place: Path, moment: float, tally: Tally) -> bool:
     return True
 
 
-def _processes_of(session: int, command: str = "") -> list[int]:
-    """Processes of a session that are not ended, with a text in their command line (Linux)."""
+def processes_of(session: int, command: str = "", *, children: bool = False) -> list[int]:
+    """Processes of a session that are not ended, with a text in their command line (Linux).
+
+    Args:
+        session: id of the session; with `children`, of the parent.
+        command: text in the command line.
+        children: True for the processes that the parent itself has started.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -154,7 +160,8 @@ def _processes_of(session: int, command: str = "") -> list[int]:
                 line = (entry / "cmdline").read_text(errors="replace")
             except OSError:
                 continue  # it has just ended
-            if command in line and int(fields[3]) == session and fields[0] != "Z":
+            owner = int(fields[1 if children else 3])
+            if command in line and owner == session and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
 

@@ -16,6 +16,7 @@ pytest.importorskip("pyarrow", reason="needs the extra label")
 
 from ovss.labelling.attempts import DEATHS, Attempt
 from ovss.labelling.shard_files import SHARD_FOLDER
+from tests.kills.killing import processes_of
 from tests.labelling.runs import MODEL, make_photos, rows_of, shard_bytes
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
@@ -38,20 +39,6 @@ def finish(process: subprocess.Popen) -> str:
     return output
 
 
-def children_of(parent: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                command = (entry / "cmdline").read_text()
-            except OSError:
-                continue
-            if int(fields[1]) == parent and "spawn_main" in command:
-                found.append(int(entry.name))
-    return found
-
-
 @LINUX
 def test_a_killed_worker_is_replaced_and_two_runs_share_the_work(tmp_path):
     make_photos(tmp_path / "photos", 24)
@@ -62,7 +49,9 @@ def test_a_killed_worker_is_replaced_and_two_runs_share_the_work(tmp_path):
     while kills < 3 and any(run.poll() is None for run in runs):
         time.sleep(0.2)
         working = list(shared.glob("shards/.*.attempt"))
-        for child in children_of(runs[kills % 2].pid) if working else []:
+        for child in (
+            processes_of(runs[kills % 2].pid, "spawn_main", children=True) if working else []
+        ):
             os.kill(child, signal.SIGKILL)
             kills += 1
     outputs = [finish(run) for run in runs]

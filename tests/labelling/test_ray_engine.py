@@ -6,32 +6,17 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pyarrow", reason="needs the extra label")
 pytest.importorskip("ray.data", reason="needs the extra ray")
 
+from tests.kills.killing import processes_of
 from tests.labelling.runs import make_photos, shard_bytes
 from tests.labelling.test_label_workers import finish, start
 
 RAY = ("--engine", "ray", "--workers", "2")
-
-
-def actors_of(session: int) -> list[int]:
-    """Actors of the cluster that a process of a session has started (Linux)."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                command = (entry / "cmdline").read_text()
-            except OSError:
-                continue
-            if "ray::MapWorker" in command and int(fields[3]) == session:
-                found.append(int(entry.name))
-    return found
 
 
 @pytest.mark.slow
@@ -44,7 +29,7 @@ def test_a_killed_actor_is_replaced_and_the_bytes_are_those_of_the_engine_local(
     while not killed and run.poll() is None:
         time.sleep(0.05)
         if list(tmp_path.glob("ray/shards/.*.attempt")):
-            for actor in actors_of(os.getsid(run.pid))[:1]:
+            for actor in processes_of(os.getsid(run.pid), "ray::MapWorker")[:1]:
                 os.kill(actor, signal.SIGKILL)
                 killed = True
     output = finish(run)
