@@ -36,7 +36,7 @@ def execute(notebook: Any, folder: Path, root: Path, seconds: int = 300) -> Any:
     from jupyter_client.manager import AsyncKernelManager
 
     class RunningInterpreter(KernelSpecManager):
-        """Finds the interpreter of this process, whatever kernels the machine has."""
+        """Finds the interpreter of this process in place of the kernels of the machine."""
 
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
             argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
