@@ -17,21 +17,19 @@ from ovss.hub.download import DownloadOptions, model_folder
 from ovss.hub.loading import is_model_folder
 from ovss.hub.records import ModelDescription, ModelFacts, SavedModelError
 from ovss.hub.saving import save_model
-from ovss.inference import best_labels
 from ovss.io.arguments import typed_arguments
 from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
 from ovss.layers.precision import check_precision, computing_in
-from ovss.layers.region_maps import COVERED
 from ovss.models.compilation import check_compiler, compile_modules
 from ovss.proposers.current import CurrentImage, current_images
-from ovss.selection import IGNORE
-from ovss.structures import RegionScores, TextFeatures
+from ovss.structures import TextFeatures
 
 from .facts import known_facts
 from .method import choose_device, load_method
-from .pieces import SHARE_OF_OVERLAP, piece_size
-from .prediction import category_maps, confidence_warning, mean_scores
+from .pieces import SHARE_OF_OVERLAP, largest_piece
+from .pixels import segment_pixels
+from .prediction import confidence_warning, mean_scores
 from .request import Request, Words
 from .result import SegmentationResult
 from .stems import image_stem, unique_stem
@@ -338,7 +336,7 @@ class Inferencer:
             report: callback for a sentence about tiles that the user did not ask for.
         """
         source = LazyImage(image, large=large or bool(tile))
-        size = self._piece(source.size, request, tile)
+        size = largest_piece(self.name, self.model, source.size, request, tile)
         if size[0] < source.size[0] or size[1] < source.size[1]:
             if tile is None:
                 report(
@@ -349,23 +347,16 @@ class Inferencer:
         rgb_HW3 = source.whole()
         del source  # holds the pixels once more
         with current_images([CurrentImage(name or _name_of(image))]):
-            labels_HW, best_HW, probs_THW = self._predict(rgb_HW3, request)
+            labels_HW, best_HW, probs_THW = self._segment(rgb_HW3, request)
         scores_T = mean_scores(labels_HW, best_HW, len(request.names))
         return self._result(image, labels_HW, scores_T, rgb_HW3, request, stem, probs_THW)
 
-    def _piece(self, size: tuple[int, int], request: Request, tile: int | None) -> tuple[int, int]:
-        """Largest (height, width) that is segmented at once."""
-        whole = self.model.encoder.needs_whole_image
-        if whole and tile:
-            raise ValueError(
-                f"{self.name} needs the whole image, because its regions were not computed for "
-                f"tiles. Segment the image without tiles."
-            )
-        if whole or tile == 0 or (tile is None and request.probabilities):
-            return size
-        if tile is None:
-            return piece_size(size, len(request.queries), self.model.inference)
-        return tile, tile
+    def _segment(
+        self, rgb_HW3: np.ndarray, request: Request
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        text = self.encode(request.queries)
+        with computing_in(self.precision):
+            return segment_pixels(self.model, self.device, rgb_HW3, text, request)
 
     def _tiled(
         self,
@@ -377,7 +368,7 @@ class Inferencer:
     ) -> SegmentationResult:
         tiled = segment_tiles(
             source,
-            lambda rgb_HW3: self._predict(rgb_HW3, request)[:2],
+            lambda rgb_HW3: self._segment(rgb_HW3, request)[:2],
             len(request.names),
             tile=tile,
             overlap=min(tile) // SHARE_OF_OVERLAP,
@@ -428,24 +419,6 @@ class Inferencer:
         while len(self._texts) > CACHED_VOCABULARIES:
             self._texts.popitem(last=False)
         return self._texts[names]
-
-    @torch.inference_mode()
-    def _predict(
-        self, rgb_HW3: np.ndarray, request: Request
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Label map (H, W) with IGNORE for unknown, score of each pixel, maps of all categories."""
-        image_3HW = torch.from_numpy(rgb_HW3).to(self.device).permute(2, 0, 1)
-        text, count = self.encode(request.queries), len(request.names)
-        with computing_in(self.precision):
-            scores = self.model.scores(image_3HW, text)
-        names_1HW, best_1HW = best_labels(scores, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
-        labels_1HW = text.categories(names_1HW)
-        unknown_1HW = (labels_1HW >= count) | (best_1HW < request.threshold)
-        if isinstance(scores, RegionScores):
-            unknown_1HW |= best_1HW < COVERED
-        labels_HW = labels_1HW.masked_fill(unknown_1HW, IGNORE)[0].cpu().numpy()
-        maps = category_maps(scores, rgb_HW3.shape[:2], count) if request.probabilities else None
-        return labels_HW, best_1HW[0].float().cpu().numpy(), maps
 
 
 def _name_of(image: ImageLike) -> str:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ovss.inference import InferenceConfig
+    from ovss.segmentor import OpenVocabSegmentor
 
-__all__ = ["ONE_PIECE", "TILE", "piece_size"]
+    from .request import Request
+
+__all__ = ["ONE_PIECE", "TILE", "largest_piece", "piece_size"]
 
 ONE_PIECE = 50_000_000
 """Largest number of pixels that is segmented in one piece unless the user asks for it.
@@ -58,3 +61,35 @@ def piece_size(size: tuple[int, int], names: int, inference: InferenceConfig) ->
         return side, side
     long = side * side // min(size)
     return (side, long) if height < width else (long, side)
+
+
+def largest_piece(
+    name: str,
+    model: OpenVocabSegmentor,
+    size: tuple[int, int],
+    request: Request,
+    tile: int | None,
+) -> tuple[int, int]:
+    """Largest (height, width) that a model segments at once.
+
+    Args:
+        name: name of the method, for the error.
+        model: model.
+        size: (height, width) of the image.
+        request: categories and rules.
+        tile: side of the tiles in pixels; 0: one piece of any size; None: see `piece_size`.
+
+    Raises:
+        ValueError: tiles for a model that needs the whole image.
+    """
+    whole = model.encoder.needs_whole_image
+    if whole and tile:
+        raise ValueError(
+            f"{name} needs the whole image, because its regions were not computed for tiles. "
+            f"Segment the image without tiles."
+        )
+    if whole or tile == 0 or (tile is None and request.probabilities):
+        return size
+    if tile is None:
+        return piece_size(size, len(request.queries), model.inference)
+    return tile, tile

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import torch
 from mmengine.config import Config
 
 from ovss.io.advice import advised
-from ovss.io.files import temporary_folder, write_text
+from ovss.io.files import write_text
+from ovss.io.folders import replaced_folder
 from ovss.io.json_text import json_text
 from ovss.io.weight_files import converted, file_sha256, write_weights
 from ovss.models.configs import plugin_modules
@@ -78,7 +79,7 @@ def save_model(
     """
     folder = Path(folder)
     check_target(folder, overwrite)
-    with _replaced(folder, overwrite) as place:
+    with replaced_folder(folder, partial(check_target, folder, overwrite)) as place:
         block = copy_assets(_resolved(model, config), place)
         check_saved_block(block, folder, allow_code=True)
         path = place / WEIGHTS_FILE
@@ -145,25 +146,6 @@ def check_target(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         problem = SavedModelError(f"{folder} holds a model already. Choose another folder")
         raise advised(problem, "replace")
-
-
-@contextmanager
-def _replaced(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """Context with an empty folder that takes the place of another one at the end."""
-    parent = folder.absolute().parent
-    with temporary_folder(parent, folder.name) as temporary:
-        place, old = temporary / "model", temporary / "old"
-        place.mkdir()
-        yield place
-        check_target(folder, overwrite)
-        if os.path.lexists(folder):
-            os.rename(folder, old)
-        try:
-            os.rename(place, folder)
-        except OSError:
-            if os.path.lexists(old):
-                os.rename(old, folder)
-            raise
 
 
 def _resolved(model: OpenVocabSegmentor, config: Config) -> dict[str, Any]:

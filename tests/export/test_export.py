@@ -245,6 +245,13 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert ExportedModel(out)(scene()).categories == ("disc", "grass")
     assert main(command) == 1
     assert "exists. Choose another one. Use --overwrite" in capsys.readouterr().err
+    (out / "notes.txt").touch()  # a file of the user
+    assert main([*command, "--overwrite"]) == 1
+    assert "other files than an exported model, such as notes.txt" in capsys.readouterr().err
+    (out / "notes.txt").unlink()
+    (out / TEXT_TABLE).unlink()
+    assert main([*command, "--overwrite", "--no-text-encoder"]) == 0
+    assert (out / TEXT_TABLE).exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").touch()
     assert main([*command[:3], str(tmp_path / "other"), "--words", "cat", "--overwrite"]) == 1
