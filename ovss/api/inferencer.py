@@ -18,6 +18,7 @@ from ovss.hub.loading import is_model_folder
 from ovss.hub.records import ModelDescription, ModelFacts, SavedModelError
 from ovss.hub.saving import save_model
 from ovss.io.arguments import typed_arguments
+from ovss.io.hashing import content_hash
 from ovss.io.sources import find_sources, names_several
 from ovss.io.tiles import LazyImage
 from ovss.layers.precision import check_precision, computing_in
@@ -211,6 +212,13 @@ class Inferencer:
         Change them with `dataclasses.replace` before you pass them to `save_pretrained`.
         """
         return known_facts(self._method)
+
+    def config_hash(self) -> str:
+        """SHA-256 of the config that the model was built from.
+
+        The place of a saved model has no influence, nor do the weights.
+        """
+        return content_hash(self._method.identity)
 
     def __repr__(self) -> str:
         """Summary in one line: method, device, size, and the caveat on its weights."""

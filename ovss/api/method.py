@@ -39,6 +39,8 @@ class Method:
         model: model in evaluation mode.
         note: caveat on its weights; empty if there is none.
         config: config that it was built from.
+        identity: what tells it from other methods, apart from weights, as plain values: its
+            ``model`` block, in which files of a saved model have the names of its folder.
         facts: facts of a saved model; None for a method that was built from a config of its own.
         trained: True if the trained weights of the whole method were loaded.
     """
@@ -47,6 +49,7 @@ class Method:
     model: OpenVocabSegmentor
     note: str
     config: Config
+    identity: Any
     facts: ModelFacts | None = None
     trained: bool = True
 
@@ -138,7 +141,8 @@ def load_method(
         raise advised(missing, "photo_weights") from error
     name = Path(PHOTO_METHOD if model is None else model).stem
     is_trained = named_weights(config, weights) is not None
-    return Method(name, built, weights_note(built, config, weights), config, trained=is_trained)
+    note, block = weights_note(built, config, weights), config.model.to_dict()
+    return Method(name, built, note, config, block, trained=is_trained)
 
 
 def names_saved_model(model: str | Path) -> bool:
@@ -156,4 +160,7 @@ def _saved_method(
 ) -> Method:
     loaded = load_model(folder, device=device, overrides=overrides, allow_code=allow_code)
     described = loaded.description
-    return Method(described.name, loaded.model, described.note, loaded.config, described.facts)
+    identity = [described.model, dict(described.assets), dict(overrides)]
+    return Method(
+        described.name, loaded.model, described.note, loaded.config, identity, described.facts
+    )

@@ -54,8 +54,9 @@ class RayEngine:
         retry_errors: bool,
         address: str | None = None,
     ) -> None:
-        self.job = replace(job, folder=job.folder.absolute())  # actors have other working folders
-        self.settings, self.run, self.workers = settings, run, workers
+        # actors may have other working folders
+        self.job = replace(job, folder=job.folder.absolute())
+        self.settings, self.run, self.workers = settings.absolute(), run, workers
         self.retry_errors, self.address = retry_errors, address
 
     def compute(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovss.api.request import Request
@@ -22,7 +23,8 @@ class LabelSettings:
 
     Args:
         request: categories and rules.
-        model: config name or file; None: the default model for photos.
+        model: name or file of a config, or folder of a saved model; None: the default model for
+            photos.
         weights: checkpoint, ``"default"``, or None for random ones (of a fixed seed).
         pretrained: weights of the encoder; None: those of the config.
         synonyms: rule for synonyms; None: the method's.
@@ -48,6 +50,16 @@ class LabelSettings:
     large: bool = False
     threads: int = 1
     readers: int = 2
+
+    def absolute(self) -> LabelSettings:
+        """These settings with absolute paths, for workers with other working folders."""
+        from ovss.api.method import names_saved_model
+
+        model = self.model
+        if model and (names_saved_model(model) or Path(model).is_file()):
+            model = _absolute(model)
+        weights, pretrained = _absolute(self.weights), _absolute(self.pretrained)
+        return replace(self, model=model, weights=weights, pretrained=pretrained)
 
 
 def build_inferencer(settings: LabelSettings, device: str, precision: str) -> Inferencer:
@@ -78,6 +90,11 @@ def build_inferencer(settings: LabelSettings, device: str, precision: str) -> In
     return inferencer
 
 
+def _absolute(path: str | None) -> str | None:
+    """Absolute path of what exists; anything else as it is."""
+    return str(Path(path).absolute()) if path and Path(path).exists() else path
+
+
 def weights_hash(inferencer: Inferencer) -> str:
     """SHA-256 over the tensors of a model."""
     from ovss.io.fingerprint import sha256
@@ -101,11 +118,7 @@ def find_identity(
     Returns:
         Plain values for the files of a run, and sentences.
     """
-    from ovss.models.configs import load_config
-    from ovss.models.defaults import PHOTO_METHOD
-
     inferencer = build_inferencer(settings, device, precision)
-    config = load_config(settings.model or PHOTO_METHOD, dict(settings.overrides))
     request = settings.request
     vocabulary = {"categories": list(request.names), "background": list(request.background)}
     identity = {
@@ -118,7 +131,7 @@ def find_identity(
         "large": settings.large,
         "threads": settings.threads,
         "vocabulary_sha256": content_hash(vocabulary),
-        "config_sha256": content_hash([config.model.to_dict(), settings.synonyms]),
+        "config_sha256": inferencer.config_hash(),
         "weights_sha256": weights_hash(inferencer),
         "note": inferencer.note,
     }

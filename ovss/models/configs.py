@@ -87,6 +87,11 @@ def find_config(name_or_path: str | Path) -> Path:
         return path
     if str(name_or_path) in known:
         return known[str(name_or_path)]
+    if (path / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{path} is a saved model, but a config is expected here. Saved models segment, label "
+            f"and are exported. Name the config that the model was built from"
+        )
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder, not a config. Name a config file in it")
     if path.suffix == ".py" or len(path.parts) > 1:

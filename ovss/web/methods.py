@@ -11,6 +11,7 @@ from typing import Any
 
 from ovss.encoders.tags import cached_weights
 from ovss.encoders.weights import BUNDLED
+from ovss.hub.loading import is_model_folder
 from ovss.models.configs import find_config, list_configs, read_config
 from ovss.models.defaults import MINI_METHOD
 from ovss.models.parts import external_options, is_upper_bound, pretrained_block
@@ -56,9 +57,9 @@ def list_methods(wanted: Sequence[str] = ()) -> list[MethodChoice]:
     Nothing is downloaded.
 
     Args:
-        wanted: config names or files, each perhaps followed by ``=FILE``: a checkpoint, or for
-            methods without training the weights of the encoder. Their order is kept. Empty for
-            all configs except those that read label maps.
+        wanted: folders of saved models, and config names or files, each of these perhaps followed
+            by ``=FILE``: a checkpoint, or for methods without training the weights of the encoder.
+            Their order is kept. Empty for all configs except those that read label maps.
 
     Raises:
         FileNotFoundError: a config or a file of weights does not exist.
@@ -85,6 +86,8 @@ def list_methods(wanted: Sequence[str] = ()) -> list[MethodChoice]:
 
 
 def _wanted(text: str, known: Mapping[str, Path]) -> MethodChoice:
+    if is_model_folder(text) and text not in known:
+        return MethodChoice(text)
     name, _, file = text.partition("=")
     if file:
         file = str(find_weights(file))

@@ -17,7 +17,8 @@ from ovss.labelling.worker import ShardWorker
 from ovss.mini_world import MiniWorld
 
 WORDS = "red circle,green square,blue triangle,wall,grass"
-MODEL = ("--words", WORDS, "--model", "maskclip_mini", "--device", "cpu")
+CHOICES = ("--words", WORDS, "--device", "cpu")
+MODEL = (*CHOICES, "--model", "maskclip_mini")
 
 
 def make_photos(folder: Path, count: int = 10) -> list[Path]:
@@ -49,9 +50,9 @@ def inline(args: Any, job: LabelJob, settings: LabelSettings) -> InlineEngine:
     return InlineEngine(job, settings, args.retry_errors)
 
 
-def label(*arguments: str) -> int:
+def label(*arguments: str, model: str = "maskclip_mini") -> int:
     """Runs `ovss label` with a small model and shards of three images."""
-    return main(["label", *arguments, *MODEL, "--shard-size", "3"])
+    return main(["label", *arguments, *CHOICES, "--model", model, "--shard-size", "3"])
 
 
 def rows_of(folder: str | Path) -> list[dict[str, Any]]:

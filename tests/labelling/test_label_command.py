@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 import torch
 
 from ovss import Inferencer
+from ovss.api.request import Request
+from ovss.labelling.settings import LabelSettings
 from tests.labelling.runs import (
     WORDS,
     inline,
@@ -283,6 +285,26 @@ def test_random_weights_are_the_same_in_every_worker(whole, tmp_path):
         )
         assert label(str(whole / "photos"), *arguments) == 0
     assert shard_bytes(tmp_path / "a") == shard_bytes(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_saved_model_labels_wherever_it_lies(whole, tmp_path, capsys):
+    Inferencer("maskclip_mini", device="cpu").save_pretrained(tmp_path / "first")
+    arguments = (str(whole / "photos"), "--out", str(tmp_path / "out"))
+    assert label(*arguments, model=str(tmp_path / "first")) == 0
+    assert masks_of(rows_of(tmp_path / "out")) == masks_of(rows_of(whole / "labels"))
+    (tmp_path / "first").rename(tmp_path / "second")
+    assert label(*arguments, model=str(tmp_path / "second")) == 0
+    assert "resuming: 4 shards" in capsys.readouterr().out
+
+
+def test_workers_in_other_folders_find_the_files_of_the_model(here):
+    for name in ("own.py", "w.safetensors", "maskclip_mini"):
+        Path(name).touch()
+    found = LabelSettings(Request(("cat",)), "own.py", "w.safetensors", "openai").absolute()
+    paths = (str(here / "own.py"), str(here / "w.safetensors"), "openai")
+    assert (found.model, found.weights, found.pretrained) == paths
+    assert LabelSettings(Request(("cat",)), "sed_mini").absolute().model == "sed_mini"
 
 
 @pytest.mark.usefixtures("in_process")

@@ -166,6 +166,9 @@ def test_json_and_yaml_read_bases_and_their_values(tmp_path):
 def test_a_folder_is_not_a_config(tmp_path):
     with pytest.raises(FileNotFoundError, match="is a folder, not a config"):
         load_config(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="is a saved model, but a config is expected"):
+        load_config(tmp_path)
 
 
 @pytest.mark.parametrize(

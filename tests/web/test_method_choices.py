@@ -44,6 +44,12 @@ def test_named_methods_keep_their_order_and_may_have_a_checkpoint(tmp_path):
     assert not any(choice.problem for choice in choices)
 
 
+def test_a_saved_model_is_a_method(tmp_path):
+    (tmp_path / "config.json").touch()
+    (choice,) = list_methods([str(tmp_path)])
+    assert (choice.name, choice.problem) == (str(tmp_path), "")
+
+
 @pytest.mark.parametrize(
     ("names", "error", "text"),
     [
