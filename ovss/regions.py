@@ -194,7 +194,7 @@ class RegionMasks:
 class RegionScores:
     """Scores of an image in factored form: shares of the categories, and masks.
 
-    `ovss.inference.merged` gives them as `Scores` at any size.
+    `ovss.inference.dense_scores` gives them as `Scores` at any size.
 
     Args:
         share_BKQ: share of each category in each proposal.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import json
 import re
@@ -165,6 +166,36 @@ def test_language(path):
         if path.name != "CONTRIBUTING.md" or not text.startswith("| ")
     ]
     assert not found, "words that CONTRIBUTING.md replaces: " + "; ".join(found)
+
+
+def find(reference: str) -> object:
+    """Module, or what a module holds, by its full name; raises an AttributeError."""
+    parts = reference.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[count:]:
+            fields = getattr(found, "__dataclass_fields__", {})
+            found = fields[name] if name in fields else getattr(found, name)
+        return found
+    raise AttributeError(reference)
+
+
+def test_full_names_in_docs_and_docstrings_exist():
+    """`ovss.module.name` in backticks leads to something."""
+    group = "ovss.plugins"
+    wrong = []
+    for path in {*CODE, *PAGES}:
+        text = path.read_text(encoding="utf-8")
+        for reference in re.findall(r"`((?:ovss|ovss_plugins)(?:\.\w+)+)(?:\(\))?`", text):
+            try:
+                if reference != group:
+                    find(reference)
+            except AttributeError:
+                wrong.append(f"{relative(path)}: {reference}")
+    assert not sorted(wrong)
 
 
 def test_names_are_nouns():

@@ -35,7 +35,7 @@ class ShardFacts:
         shard: number of the shard.
         images: number of its rows.
         errors: rows with an error.
-        job: hash of model, rules and list, see `ovss.labelling.folder.Job`.
+        job: hash of model, rules and list, see `ovss.labelling.job.LabelJob.sha256`.
     """
 
     shard: int
