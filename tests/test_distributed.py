@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -151,7 +151,8 @@ def test_a_lost_process_ends_the_other_and_the_run_goes_on(tmp_path, repo_root, 
     path = os.pathsep.join([str(tmp_path), str(repo_root), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "tools/train.py", str(deadly), "--launcher", "slurm"]
     command += ["--work-dir", str(tmp_path / "run")]
-    port = str(20000 + os.getpid() % 20000)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
     pair = []
     for rank in ("0", "1"):
         slurm = {"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NTASKS": "2"}
@@ -162,10 +163,9 @@ def test_a_lost_process_ends_the_other_and_the_run_goes_on(tmp_path, repo_root, 
                 command, cwd=repo_root, env=environment, text=True, stderr=subprocess.PIPE
             )
         )
-    assert pair[1].wait(timeout=300) < 0
-    lost = time.monotonic()
+    reason = pair[1].communicate(timeout=300)[1]
+    assert pair[1].returncode < 0, reason
     message = pair[0].communicate(timeout=60)[1]
-    assert time.monotonic() - lost < 60
     assert pair[0].returncode > 0
     assert "ProcessLostError: Rank 0 of 2 lost another rank at iteration 5" in message
     assert "iter_4.pth" in message
