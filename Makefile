@@ -1,6 +1,7 @@
 # make setup   an environment in .venv with the project installed (.venv/bin/ovss)
 # make demo    segment and evaluate a few scenes with the model that comes along
 # make test    the test suite in two processes, WORKERS=4 in four (test-all: the slow ones too)
+# make dist    wheel and source distribution in dist/, built, checked, installed and tried
 # make docs    the site, in build/site (open index.html)
 # make lint    ruff, mypy and the import contract
 # make clean   remove what these made, .venv included
@@ -17,7 +18,7 @@ SHARED_TESTS := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all docs lint format clean
+.PHONY: help setup demo test test-all dist docs lint format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -41,6 +42,10 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest --slow $(SHARED_TESTS) $(ARGS)
+
+dist: $(STAMP)
+	$(BIN)/python tools/build_dist.py
+	$(BIN)/python -m pytest --slow tests/release $(ARGS)
 
 # NO_MKDOCS_2_WARNING: mkdocs-material prints that it has a successor, which reads the same file
 docs: $(STAMP)
