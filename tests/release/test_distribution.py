@@ -103,7 +103,7 @@ def test_the_installed_command_segments(call, scripts, tmp_path):
     listing = call("list", "methods", "vocabularies", "plugins")
     assert all(name in listing for name in ("dcp_clip_vit-b16", "ade20k_150", "cat_seg"))
     code = "import ovss, ovss_plugins, ovss_configs as c; print(ovss.__file__, c.__path__)"
-    command = [str(scripts / "python"), "-P", "-c", code]
+    command = [str(scripts / "python"), "-I", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.count(str(scripts.parent)) == 2
     call("demo", "--images", "1", "--scenes", "2", "--baselines")
