@@ -37,11 +37,12 @@ class Selection:
         padded: True if components that treat every pair alone compute the padding slots too, so
             that their shapes depend on K only, see `pairs`.
 
-    >>> s = Selection.from_mask(torch.tensor([[True, False, True], [False, True, False]]))
-    >>> s.index_BK.tolist(), s.valid_BK.tolist()
-    ([[0, 2], [1, 0]], [[True, True], [True, False]])
-    >>> s.counts, s.pack(torch.tensor([[10, 11], [12, 13]])).tolist()
-    ((2, 1), [10, 11, 12])
+    Examples:
+        >>> s = Selection.from_mask(torch.tensor([[True, False, True], [False, True, False]]))
+        >>> s.index_BK.tolist(), s.valid_BK.tolist()
+        ([[0, 2], [1, 0]], [[True, True], [True, False]])
+        >>> s.counts, s.pack(torch.tensor([[10, 11], [12, 13]])).tolist()
+        ((2, 1), [10, 11, 12])
     """
 
     index_BK: Tensor
@@ -319,8 +320,9 @@ def present_labels(labels_BHW: Tensor, count: int) -> Tensor:
         labels_BHW: label maps with values 0..count - 1 or `IGNORE`.
         count: number of labels.
 
-    >>> present_labels(torch.tensor([[[2, 0, IGNORE]]]), 3).tolist()
-    [[True, False, True]]
+    Examples:
+        >>> present_labels(torch.tensor([[[2, 0, IGNORE]]]), 3).tolist()
+        [[True, False, True]]
     """
     # one extra column collects the ignored pixels and is cut off
     present_BC = labels_BHW.new_zeros(labels_BHW.shape[0], count + 1, dtype=torch.bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -9,7 +10,20 @@ import pytest
 
 from ovss.testing import check_plugin
 
-PAGES = ("README.md", "CONTRIBUTING.md", "docs", "plugins", "examples")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "CODE_OF_CONDUCT.md",
+    ".github",
+    "docs",
+    "plugins",
+    "examples",
+)
+FENCE = re.compile(r"^([ \t]*)```.*?^\1```[ \t]*$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)
 
 
 def pages(root):
@@ -17,14 +31,44 @@ def pages(root):
         yield from [root / place] if place.endswith(".md") else sorted((root / place).rglob("*.md"))
 
 
-def test_links_lead_somewhere(repo_root):
-    dead = [
-        f"{page.relative_to(repo_root)}: {link}"
-        for page in pages(repo_root)
-        for link in re.findall(r"\]\(([^)#]+)", page.read_text())
-        if not link.startswith("http") and not (page.parent / link).exists()
-    ]
+def prose(page):
+    """Text of a page without its code blocks; of a notebook, its Markdown cells."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    return FENCE.sub("", text)
+
+
+def anchors(page):
+    """Anchors of the headings, as the web page of a repository and the site make them."""
+    found = set()
+    for heading in HEADING.findall(prose(page)):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", text).strip().replace(" ", "-")
+        copies = (f"{anchor}-{number}" for number in range(1, 100))
+        found.add(next(each for each in (anchor, *copies) if each not in found))
+    return found
+
+
+def test_links_and_anchors_lead_somewhere(repo_root):
+    dead = []
+    for page in [*pages(repo_root), *(repo_root / "examples").rglob("*.ipynb")]:
+        for link in LINK.findall(prose(page)):
+            if "://" in link or link.startswith("mailto:"):
+                continue
+            path, _, anchor = link.partition("#")
+            place = (page.parent / path).resolve() if path else page
+            is_read = place.suffix in (".md", ".ipynb")
+            if not place.exists() or (anchor and is_read and anchor.lower() not in anchors(place)):
+                dead.append(f"{page.relative_to(repo_root)}: {link}")
     assert dead == []
+
+
+def test_anchors_are_made_as_on_the_web(tmp_path):
+    page = tmp_path / "x.md"
+    page.write_text("# A `b`-c, (d) e\n## Two  x\n```\n# no\n```\n## [L](x.md) & m\n")
+    assert anchors(page) == {"a-b-c-d-e", "two--x", "l--m"}
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ EXTRAS = (
     "web",
     "test",
     "lint",
+    "docs",
 )
 """Extras that are listed, in the order in which a package is assigned to one; ``""`` is none."""
 

@@ -38,7 +38,7 @@ class CocoWriter:
     Raises:
         ImportError: pycocotools is needed and not installed.
 
-    Example:
+    Examples:
         >>> with CocoWriter("run.json", names) as coco:        # doctest: +SKIP
         ...     for result in inferencer.many(images, names):
         ...         coco.add(result)

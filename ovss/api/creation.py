@@ -48,9 +48,10 @@ def create_model(
         ValueError: a method whose trained weights you need to name, or a device that cannot be
             used.
 
-    >>> model = create_model("cat_seg_mini", pretrained=False)
-    >>> model.training, len(model.encode_vocabulary(("cat", "dog")))
-    (False, 2)
+    Examples:
+        >>> model = create_model("cat_seg_mini", pretrained=False)
+        >>> model.training, len(model.encode_vocabulary(("cat", "dog")))
+        (False, 2)
     """
     place = choose_device(str(device))
     if names_saved_model(name):

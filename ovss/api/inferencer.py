@@ -82,7 +82,7 @@ class Inferencer:
             used.
         RuntimeError: `compiled` without a compiler.
 
-    Example:
+    Examples:
         >>> run = Inferencer("naclip_vit-b16")                      # doctest: +SKIP
         >>> run("photo.jpg", "cat, sofa|couch, grass").show()       # doctest: +SKIP
     """

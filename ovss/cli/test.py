@@ -55,7 +55,7 @@ def build_parser(prog: str = "ovss test") -> argparse.ArgumentParser:
         help="evaluate only N images, spread evenly over the dataset; the result says so",
     )
     protocol = parser.add_argument_group(
-        "protocol", "default: the protocol of the config; see docs/protocols.md"
+        "protocol", "default: the protocol of the config; see `ovss list protocols`"
     )
     protocol.add_argument(
         "--protocol", metavar="NAME", help="named protocol (cat_seg, sed, sclip, ...)"

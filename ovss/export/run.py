@@ -59,7 +59,7 @@ class ExportedModel:
         ExportError: the folder holds none, is incomplete or damaged, or the backend is
             not installed.
 
-    Example:
+    Examples:
         >>> run = ExportedModel("exported")                             # doctest: +SKIP
         >>> run("photo.jpg", "cat, sofa, grass").save("masks")          # doctest: +SKIP
     """

@@ -52,10 +52,11 @@ def protocol_name(protocol: Protocol, chosen: str | None = None) -> str:
         chosen: name given by a config or a flag. It is preferred unless another named protocol
             matches exactly and this one does not.
 
-    >>> protocol_name(Protocol(find_protocol("mini").template))
-    'mini'
-    >>> protocol_name(Protocol(find_protocol("sed").template.changed({"canvas.size": 512})))
-    'sed with canvas.size=512'
+    Examples:
+        >>> protocol_name(Protocol(find_protocol("mini").template))
+        'mini'
+        >>> protocol_name(Protocol(find_protocol("sed").template.changed({"canvas.size": 512})))
+        'sed with canvas.size=512'
     """
     known = named_protocols()
     order = sorted(known, key=lambda name: name != chosen)
@@ -75,9 +76,10 @@ def method_hash(fields: Mapping[str, Any], name: str) -> str:
         fields: fields as `Protocol.as_dict` returns them or a result file records them.
         name: name of the protocol, as `protocol_name` returns it.
 
-    >>> mini = Protocol(find_protocol("mini").template.plain())
-    >>> method_hash(mini.as_dict(), "mini") == mini.full_hash
-    True
+    Examples:
+        >>> mini = Protocol(find_protocol("mini").template.plain())
+        >>> method_hash(mini.as_dict(), "mini") == mini.full_hash
+        True
     """
     prompts, named = fields.get("prompts"), named_protocols().get(name.partition(" with ")[0])
     if named is not None and isinstance(prompts, Mapping) and prompts.get("synonyms") == "none":

@@ -155,8 +155,9 @@ class ProtocolTemplate:
     def flat(self) -> dict[str, Any]:
         """Value of every field, by dotted name.
 
-        >>> ProtocolTemplate(Prompting(("a {}.",)), canvas=Canvas(640)).flat()["canvas.size"]
-        640
+        Examples:
+            >>> ProtocolTemplate(Prompting(("a {}.",)), canvas=Canvas(640)).flat()["canvas.size"]
+            640
         """
         values: dict[str, Any] = {}
         for group in fields(self):
@@ -356,8 +357,11 @@ class NamedProtocol:
 def templates_name(templates: tuple[str, ...]) -> str:
     """Registered name of a list of templates; else the template itself or their number.
 
-    >>> templates_name(("a photo of a {}.",)), templates_name(("{}!",)), templates_name(("{}",) * 2)
-    ('single', "'{}!'", '2 of its own')
+    Examples:
+        >>> templates_name(("a photo of a {}.",)), templates_name(("{}!",))
+        ('single', "'{}!'")
+        >>> templates_name(("{}",) * 2)
+        '2 of its own'
     """
     own = repr(templates[0]) if len(templates) == 1 else f"{len(templates)} of its own"
     return registered_templates(templates) or own

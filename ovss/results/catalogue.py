@@ -64,8 +64,9 @@ def list_models(
         at_hand: True for models whose files are all on this machine, False for the others.
         plugin: name of a plugin.
 
-    >>> [entry.name for entry in list_models("sed*", bundled=True)]
-    ['sed_mini', 'sed_dcs_mini', 'sed_tags_mini']
+    Examples:
+        >>> [entry.name for entry in list_models("sed*", bundled=True)]
+        ['sed_mini', 'sed_dcs_mini', 'sed_tags_mini']
     """
     entries = (_entry(name, path) for name, path in list_configs().items()
                if fnmatchcase(name, pattern))  # fmt: skip

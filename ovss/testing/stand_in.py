@@ -96,12 +96,13 @@ class StandInDevice:
     inference is supported: its tensors have no gradients. A tensor that changes its shape in place
     is an error.
 
-    >>> with StandInDevice() as stand_in:
-    ...     x = torch.arange(4.0).to(stand_in.device)
-    ...     stand_in.reset()
-    ...     total = float((x * 2).sum())
-    >>> total, stand_in.counts.waits, stand_in.counts.calls
-    (12.0, 1, 3)
+    Examples:
+        >>> with StandInDevice() as stand_in:
+        ...     x = torch.arange(4.0).to(stand_in.device)
+        ...     stand_in.reset()
+        ...     total = float((x * 2).sum())
+        >>> total, stand_in.counts.waits, stand_in.counts.calls
+        (12.0, 1, 3)
     """
 
     device = DEVICE

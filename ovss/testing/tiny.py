@@ -31,7 +31,11 @@ class TinyEncoder(Encoder):
     """Encoder for tests: fixed random projections of patch colours, prompts embedded by hash.
 
     Args:
-        joint_dim, level_dims, level_scales, text_level_dims, attention: dimensions it declares.
+        joint_dim: C, the number of joint channels.
+        level_dims: channels of each level.
+        level_scales: cells of a level for one cell of the feature grid, along each side.
+        attention: True if it gives an attention map.
+        text_level_dims: channels of each level of the text.
         patch: side of a feature cell in pixels.
         image_size: side that images are resized to; None: a whole number of patches.
         proposals: number of proposals of an image; 0 for none.

@@ -66,8 +66,9 @@ class Vocabulary:
     def queries(self) -> Vocabulary:
         """Vocabulary that is encoded: with ``"max"`` every synonym is a query, as if a category.
 
-        >>> Vocabulary(("cat", "sofa, couch"), synonyms="max").queries().names
-        ('cat', 'sofa', 'couch')
+        Examples:
+            >>> Vocabulary(("cat", "sofa, couch"), synonyms="max").queries().names
+            ('cat', 'sofa', 'couch')
         """
         if self.synonyms != "max":
             return self
@@ -85,7 +86,8 @@ class Vocabulary:
 def split_synonyms(name: str) -> tuple[str, ...]:
     """Splits a category name into its synonyms.
 
-    >>> split_synonyms("sofa, couch ")
-    ('sofa', 'couch')
+    Examples:
+        >>> split_synonyms("sofa, couch ")
+        ('sofa', 'couch')
     """
     return tuple(part.strip() for part in name.split(",") if part.strip())

@@ -39,9 +39,15 @@ class TextGuidedHead(AlignmentHead):
         cross_attention: use of cross attention (Table IV); False fuses the plain cells.
         self_attention: use of self attention (Table IV); False adds a linear map of volume and
             cells to the volume. With both off, the volume is only embedded.
-        interaction, interaction_scale, temperature, prompt, prompt_dim, prompt_tokens,
-            guidance_dim: see `TextGuidance`. ``none`` for interaction or prompt is Table V. A
-            dimension of None is C.
+        interaction: interaction of text and image embedding, see `TextGuidance`: ``hadamard``,
+            ``logit``, or ``none`` (Table V).
+        interaction_scale: scale of the Hadamard product: ``sqrt_d``, ``one`` or ``ln``.
+        temperature: factor of the cosine in ``logit``.
+        prompt: form of the learnable prompt: ``channel_shared``, ``extra_tokens``, or ``none``
+            (Table V).
+        prompt_dim: channels of the shared prompt; None is C.
+        prompt_tokens: number of learnable vectors in ``extra_tokens``.
+        guidance_dim: channels of the guidance; None is C.
         cross_input: cells with their own norm (``raw``) or with norm sqrt(C) (``l2_sqrt_d``).
         cross_heads: heads of cross attention; None is one for each 64 channels.
         cross_layers, self_layers: number of blocks of each attention.
