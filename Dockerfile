@@ -24,6 +24,10 @@ FROM python:${PYTHON}-slim-bookworm AS base-cuda
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 FROM base-${VARIANT}
+# libraries that the wheel of OpenCV, a dependency of mmcv, expects from the system
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 libxcb1 \
+    && rm -rf /var/lib/apt/lists/*
 COPY constraints.txt /tmp/constraints.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     wheel="$(ls /wheels/ovss-*.whl)" \

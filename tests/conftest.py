@@ -20,6 +20,7 @@ LONGEST = (
     "tests/models/test_configs.py",
     "tests/test_distributed.py",
     "tests/training/test_training.py",
+    "tests/snippets/test_snippets.py",
     "tests/labelling/test_label_command.py",
     "tests/labelling/test_label_workers.py",
     "tests/benchmark/test_work.py",

@@ -43,6 +43,11 @@ def test_the_changelog_begins_with_the_version_and_its_date(repo_root, citation)
     assert "Unreleased" not in heads[1:]
 
 
+def test_pages_name_the_wheel_of_this_version(repo_root):
+    text = (repo_root / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"ovss-(\d[\w.]*)-py3", text)) == {ovss.__version__}
+
+
 def test_the_command_prints_the_version():
     command = [sys.executable, "-m", "ovss", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

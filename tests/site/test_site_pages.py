@@ -40,7 +40,7 @@ def test_every_page_is_in_the_navigation(texts):
     assert len(listed) == len(set(listed))
     cards = {page for page in texts if page.startswith("models/") and page != "models/index.md"}
     code = {page for page in texts if page.startswith("code/")}
-    assert set(listed) == texts.keys() - cards - code
+    assert set(listed) == texts.keys() - cards - code, "list new pages under nav in mkdocs.yml"
 
 
 def test_no_file_of_the_site_names_another_host(tool):

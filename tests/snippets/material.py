@@ -31,6 +31,7 @@ SMALL = {
 
 STAND_INS = {
     "https://host/photo.jpg": "photos/one.jpg",
+    "--limit 20": "--limit 2",
     'device="cuda"': 'device="cpu"',
     "/path/to/open_clip_model.safetensors": "mini_clip",
     '"ovss/': f'"{ROOT}/ovss/',

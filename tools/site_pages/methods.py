@@ -62,8 +62,9 @@ def _options(plugin: str) -> str:
     shared = sorted(set(_shared(plugin)))
     text = "## Options\n\nFrom the signatures and docstrings of the components. "
     if shared:
+        names = {name: cls.__name__ for _, name, cls in components()}
         links = ", ".join(
-            f"[`{name}`](../../docs/api/components.md#{name.lower()})" for name in shared
+            f"[`{name}`](../../docs/api/components.md#{names[name].lower()})" for name in shared
         )
         text += f"Options of the shared parts are in the API reference: {links}."
     return "\n".join([text.rstrip() + "\n", *own])
@@ -74,6 +75,9 @@ def _shared(plugin: str) -> Iterator[str]:
     for config in configs_of(plugin):
         for part in parts_of(config.model).values():
             yield from (name for name in (part.name, *part.inside) if name in core)
+        loss = (config.model.get("criterion") or {}).get("type")
+        if loss in core:
+            yield loss
 
 
 def _published(plugin: str) -> str:

@@ -81,8 +81,13 @@ def _module_page(title: str, text: str, names: list[str], module: Any) -> str:
             public = "ovss" if name in ovss.__all__ else module.__name__
             parts.append(_directive(value, f"{public}.{name}"))
         else:
-            parts.append(f"## `{module.__name__}.{name}`\n\n```python\n{value!r}\n```\n")
+            parts.append(f"## {module.__name__}.{name}\n\n{_members(value)}")
     return "\n".join([f"# {title}\n\n{text}\n", *parts])
+
+
+def _members(value: Any) -> str:
+    """List of the functions in a constant, with the first lines of their docstrings."""
+    return "".join(f"- `{each.__name__}`: {summary(each)}\n" for each in value)
 
 
 def _registries() -> str:
