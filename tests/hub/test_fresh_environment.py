@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from PIL import Image
 
 from ovss import Inferencer
 from tests.hub.load_saved import outputs
-from tests.wheels import build_wheel, fresh_environment
+from tests.wheels import build_wheel, call_outside, fresh_environment
 
 NAMES = ("dcp_clip_mini", "dpseg_mini")
 SCRIPT = Path(__file__).with_name("load_saved.py")
@@ -28,17 +26,9 @@ def test_a_saved_model_in_a_fresh_environment(repo_root, tmp_path):
         run.save_pretrained(tmp_path / "here" / name)
     shutil.move(tmp_path / "here", tmp_path / "there")
     python = fresh_environment(build_wheel(repo_root, tmp_path), tmp_path / "env")
-    environment = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "OVSS_CACHE"))
-    }
-    environment |= {"HF_HUB_OFFLINE": "1", "HOME": str(tmp_path), "PYTHONSAFEPATH": "1"}
 
     def call(*arguments: str) -> str:
-        done = subprocess.run(
-            [str(python), *arguments], capture_output=True, text=True, cwd=tmp_path, env=environment
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return call_outside(python, arguments, tmp_path)
 
     place = call("-c", "import ovss, ovss_plugins; print(ovss.__file__, ovss_plugins.__path__)")
     assert place.count(str(tmp_path / "env")) == 2

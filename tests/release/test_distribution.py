@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from PIL import Image
 
 import ovss
 from tests.site.checkout import load_tool
+from tests.wheels import call_outside, fresh_environment
 
 pytestmark = pytest.mark.slow
 
@@ -60,42 +58,14 @@ def test_the_check_finds_what_is_wrong(tool, built, tmp_path, repo_root):
 
 @pytest.fixture(scope="module")
 def scripts(built, tmp_path_factory) -> Path:
-    """Folder `bin` of a new environment, into which pip has installed the wheel.
-
-    The dependencies are those of this environment.
-    """
-    folder = tmp_path_factory.mktemp("fresh") / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install"]
-    flags = ["-q", "--disable-pip-version-check", "--no-deps", "--no-index", str(built[1])]
-    subprocess.run([*pip, *flags], check=True, timeout=300)
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    site = folder / "lib" / version / "site-packages"
-    # a folder that a .pth file names is searched, and its own .pth files are not: so the checkout
-    # that is installed for editing stays out
-    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return folder / "bin"
+    """Folder `bin` of a new environment with the wheel."""
+    return fresh_environment(built[1], tmp_path_factory.mktemp("fresh") / "env").parent
 
 
 @pytest.fixture
 def call(scripts, tmp_path):
     """Runs `ovss` of the new environment outside of the checkout."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "OVSS_"))}
-    environment |= {"HF_HUB_OFFLINE": "1", "HOME": str(tmp_path), "PYTHONSAFEPATH": "1"}
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [str(scripts / "ovss"), *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+    return lambda *arguments: call_outside(scripts / "ovss", arguments, tmp_path)
 
 
 def test_the_installed_command_segments(call, scripts, tmp_path):
