@@ -207,24 +207,24 @@ def stray_synonyms(
     )
 
 
-def audit_text(found: VocabularyAudit, shown: int = 20) -> str:
+def audit_text(found: VocabularyAudit, limit: int = 20) -> str:
     """Text of an audit for a terminal.
 
     Args:
         found: outcome of the audit.
-        shown: number of pairs and of synonyms to show.
+        limit: number of pairs and of synonyms to show.
     """
     lines = [
         f"{found.categories:,} categories; {found.close:,} pairs with an expected confusion of at "
         f"least {100 * CLOSE:.0f} % (softmax of cosines times {found.temperature:g})",
         f"{'confusion':>9}  {'cosine':>6}  names",
     ]
-    for pair in found.pairs[:shown]:
+    for pair in found.pairs[:limit]:
         share = f"{100 * pair.confusion:.1f} %"
         lines.append(f"{share:>9}  {pair.cosine:6.3f}  {pair.first} | {pair.second}")
-    for synonym, owners in found.shared[:shown]:
+    for synonym, owners in found.shared[:limit]:
         lines.append(f"the synonym {synonym!r} names several categories: {' | '.join(owners)}")
-    for stray in found.strays[:shown]:
+    for stray in found.strays[:limit]:
         lines.append(
             f"the synonym {stray.synonym!r} of {stray.own!r} (cosine {stray.cosine_own:.3f}) is "
             f"closer to {stray.other!r} ({stray.cosine_other:.3f})"

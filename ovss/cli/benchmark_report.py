@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .options import LARGEST_VOCABULARY, integer_in
 
 if TYPE_CHECKING:
-    from ovss.report.plan import MethodChoice, ReportPlan
+    from ovss.report.plan import ComparedMethod, ReportPlan
 
 __all__ = ["add_report_flags", "method_choice", "run_report"]
 
@@ -86,7 +86,7 @@ def _plan(args: argparse.Namespace) -> ReportPlan:
     else:
         names = chosen or methods_with_weights(print_note)
         plan = ReportPlan(tuple(map(method_choice, names)), ("mini_20", "mini_150"))
-    changes = {
+    changes: dict[str, Any] = {
         "methods": tuple(map(method_choice, chosen)) or plan.methods,
         "datasets": tuple(dict.fromkeys(args.on or ())) or plan.datasets,
         "categories": tuple(args.categories or ()) or plan.categories,
@@ -95,19 +95,19 @@ def _plan(args: argparse.Namespace) -> ReportPlan:
     return replace(plan, device=args.device, **changes)
 
 
-def method_choice(text: str) -> MethodChoice:
+def method_choice(text: str) -> ComparedMethod:
     """Method of ``CONFIG[=WEIGHTS][,KEY=VALUE...]``.
 
     Raises:
         ValueError: the config or the weights are empty.
     """
-    from ovss.report.plan import MethodChoice
+    from ovss.report.plan import ComparedMethod
 
     first, comma, settings = text.partition(",")
     name, sign, weights = first.partition("=")
     if not name or (sign and not weights):
         raise ValueError(f"Expected CONFIG or CONFIG=WEIGHTS, got {text!r}. Name both")
-    return MethodChoice(f"{name}{comma}{settings}", weights or "default")
+    return ComparedMethod(f"{name}{comma}{settings}", weights or "default")
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -50,9 +50,7 @@ class Standing:
 def rank_methods(view: ReportView, data: str) -> list[Standing]:
     """Methods on a dataset, the highest mIoU first, upper bounds last."""
     cells = [view.accuracy(label, data) for label in view.labels]
-    known = [
-        cell for cell in cells if cell is not None and cell.values["row"]["mIoU"] is not None
-    ]
+    known = [cell for cell in cells if cell is not None and cell.values["row"]["mIoU"] is not None]
     known.sort(key=lambda cell: (cell.values["row"]["upper_bound"], -cell.values["row"]["mIoU"]))
     draws = [_draws(cell) for cell in known]
     standings = []

@@ -6,22 +6,22 @@ Texts and numbers are formatted once, here, so that the HTML page and the Markdo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
 
 __all__ = [
     "Block",
     "Chip",
     "Document",
     "Entry",
-    "Examples",
     "ExampleRow",
     "ExampleTile",
+    "Examples",
     "Figure",
     "Folded",
     "Items",
     "Paragraph",
+    "ProtocolUse",
+    "ReportTable",
     "Section",
-    "Table",
 ]
 
 
@@ -61,7 +61,7 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Table.
 
     Args:
@@ -144,10 +144,29 @@ class Folded:
     """Blocks that are shown on demand."""
 
     title: str
-    blocks: tuple[Union[Paragraph, Items, Table, Figure, Examples], ...]
+    blocks: tuple[Paragraph | Items | ReportTable | Figure | Examples, ...]
 
 
-Block = Union[Paragraph, Items, Table, Figure, Examples, Folded]
+Block = Paragraph | Items | ReportTable | Figure | Examples | Folded
+
+
+@dataclass(frozen=True, order=True)
+class ProtocolUse:
+    """Protocol of some cells of a section.
+
+    Args:
+        name: name of the protocol.
+        method_hash: hash of all its fields except those of the dataset.
+        data: dataset.
+        full_hash: hash of every field on this dataset.
+        label: method, or row of an ablation.
+    """
+
+    name: str
+    method_hash: str
+    data: str
+    full_hash: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -158,13 +177,29 @@ class Section:
         name: id of the section.
         title: title.
         blocks: content.
-        protocols: sentences that name the protocols of the section, with their hashes.
+        protocols: protocols under which the values of the section were measured.
     """
 
     name: str
     title: str
     blocks: tuple[Block, ...]
-    protocols: tuple[str, ...] = ()
+    protocols: tuple[ProtocolUse, ...] = ()
+
+    def protocol_names(self) -> str:
+        """Names of the protocols with their method hashes."""
+        uses = dict.fromkeys((use.name, use.method_hash) for use in self.protocols)
+        return ", ".join(f"{name} ({method_hash})" for name, method_hash in uses)
+
+    def protocol_lines(self) -> list[str]:
+        """One line for each protocol and dataset: its full hash, and the methods under it."""
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for use in self.protocols:
+            group = groups.setdefault((use.name, use.data, use.full_hash), [])
+            group += [use.label] * (use.label not in group)
+        return [
+            f"{name} on {data} (full hash {full_hash}): {', '.join(labels)}"
+            for (name, data, full_hash), labels in groups.items()
+        ]
 
 
 @dataclass(frozen=True)

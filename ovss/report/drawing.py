@@ -50,11 +50,11 @@ def drawing_style(name: str) -> Iterator[None]:
     """
     import matplotlib
 
-    style = {
+    style: Any = {
         "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.labelsize": 9,
+        "font.size": 9.5,
+        "axes.titlesize": 10.5,
+        "axes.labelsize": 9.5,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.edgecolor": INK_COLOR,

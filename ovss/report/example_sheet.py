@@ -32,7 +32,10 @@ def example_sheet(examples: Examples) -> bytes:
             scale = SIDE / max(image.size)
             size = (round(image.width * scale), round(image.height * scale))
             sheet.paste(image.resize(size, Image.Resampling.NEAREST), (left, top + LINE))
-            for text, middle in ((tile.title, top + LINE / 2), (tile.caption, top + SIDE + 1.5 * LINE)):
+            for text, middle in (
+                (tile.title, top + LINE / 2),
+                (tile.caption, top + SIDE + 1.5 * LINE),
+            ):
                 if text:
                     draw_text(draw, left, middle, displayable(text, "method"), FONT_SIZE, INK)
     buffer = io.BytesIO()

@@ -48,9 +48,7 @@ def bars_figure(
         return Figure(name, svg_of(drawing, name, title), caption, is_wide=True)
 
 
-def _panel(
-    axes: Any, label: str, values: Sequence[float | None], seen: Sequence[bool]
-) -> None:
+def _panel(axes: Any, label: str, values: Sequence[float | None], seen: Sequence[bool]) -> None:
     known = [(value, is_seen) for value, is_seen in zip(values, seen) if value is not None]
     known.sort(key=lambda each: each[0])
     heights_T = np.array([value for value, _ in known])
@@ -59,7 +57,7 @@ def _panel(
         place_N = np.flatnonzero(marks_T)
         # one collection of lines is a tenth of the size of as many rectangles
         axes.vlines(place_N, 0, heights_T[place_N], color=color, linewidth=_width(len(known)))
-        if len(place_N):
+        if place_N.size:
             mean = heights_T[place_N].mean()
             axes.axhline(mean, color=color, linewidth=1, linestyle=(0, (4, 2)), zorder=0)
     axes.set_title(label, loc="left", fontsize=9, fontweight="bold", color=INK_COLOR)

@@ -12,7 +12,7 @@ from .label_places import spread_positions
 
 __all__ = ["GrowthLine", "growth_figure"]
 
-WIDTH, LABEL_STEP = 460, 13
+WIDTH, LABEL_STEP = 430, 13.5
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ def growth_figure(
         axes.set_xscale("log")
         axes.set_yscale("log")
         for line in lines:
-            axes.plot(line.names, line.costs, markersize=5, linewidth=1.5, **method_style(line.style))
+            axes.plot(
+                line.names, line.costs, markersize=5, linewidth=1.5, **method_style(line.style)
+            )
         axes.set_title(title, loc="left", fontweight="bold")
         axes.set_xlabel("names in the vocabulary")
         axes.set_ylabel(cost_title)

@@ -13,7 +13,7 @@ from .pareto import pareto_line
 
 __all__ = ["ScatterPoint", "scatter_figure"]
 
-WIDTH, HEIGHT = 460, 360
+WIDTH, HEIGHT = 430, 350
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _labels(drawing: Any, axes: Any, points: Sequence[ScatterPoint], line: Seque
     texts = [
         axes.annotate(
             point.label, (point.cost, point.accuracy), xytext=(0, 0), textcoords="offset pixels",
-            ha="left", va="bottom", fontsize=9, fontweight="bold" if i in line else "normal",
+            ha="left", va="bottom", fontsize=9.5, fontweight="bold" if i in line else "normal",
             zorder=4,
         )
         for i, point in enumerate(points)
@@ -101,7 +101,8 @@ def _labels(drawing: Any, axes: Any, points: Sequence[ScatterPoint], line: Seque
     sizes = [(box.width + 2, box.height) for box in boxes]
     area = axes.get_window_extent(renderer)
     bounds = (area.x0, area.y0, drawing.bbox.x1 - 4, area.y1)
-    for text, (x, y), box in zip(texts, places, place_labels(places, sizes, bounds)):
+    route = [places[i] for i in line]
+    for text, (x, y), box in zip(texts, places, place_labels(places, sizes, bounds, route)):
         text.set_position((box[0] - x, box[1] - y))
         nearest = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))
         if abs(nearest[0] - x) + abs(nearest[1] - y) > 18:

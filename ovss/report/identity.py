@@ -26,7 +26,7 @@ from ovss.protocols.settled import SettledProtocol, settle_protocol
 
 from .cells import SCENES, CellJob
 
-__all__ = ["MEASURED_BY", "identity_of", "protocol_facts", "settled_config"]
+__all__ = ["MEASURED_BY", "cell_protocol", "identity_of", "settled_config"]
 
 MEASURED_BY = 1
 """Version of the code that measures cells. Raise it when the same inputs give other values."""
@@ -44,7 +44,7 @@ def settled_config(job: CellJob) -> tuple[Config, SettledProtocol]:
     return config, settle_protocol(config)
 
 
-def protocol_facts(protocol: SettledProtocol) -> dict[str, str]:
+def cell_protocol(protocol: SettledProtocol) -> dict[str, str]:
     """Name and hashes of a protocol, as cells record them."""
     hashes = {"method_hash": protocol.method_hash, "full_hash": protocol.full_hash}
     return {"name": protocol.name, **hashes}

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ovss.benchmark.audit import AUDIT_TEMPERATURE
-from ovss.benchmark.images import open_dataset
-from ovss.benchmark.table_jobs import config_of
-from ovss.mini_world import names as mini_names
 
 from .cells import ACCURACY, COST, MAPS, SCENES, THRESHOLDS, CellJob
-from .plan import AblationGroup, MethodChoice, ReportPlan
+from .cost_vocabulary import cost_names
+from .plan import AblationGroup, ComparedMethod, ReportPlan
 
 __all__ = [
-    "cost_names",
     "example_jobs",
-    "made_up_names",
     "method_labels",
     "report_jobs",
     "row_label",
 ]
 
-_ONSETS = "b d f g k l m n p r s t v z br dr gr kl pl st tr sh".split()
-_VOWELS = "a e i o u ai ea ou".split()
 
-
-def method_labels(methods: Sequence[MethodChoice]) -> list[str]:
+def method_labels(methods: Sequence[ComparedMethod]) -> list[str]:
     """Names of the methods in the report, all different: label, config, or config and weights.
 
-    >>> method_labels([MethodChoice("a"), MethodChoice("b,k=1"), MethodChoice("b", "none")])
+    >>> method_labels([ComparedMethod("a"), ComparedMethod("b,k=1"), ComparedMethod("b", "none")])
     ['a', 'b,k=1', 'b (none)']
     """
     stems = [each.label or Path(each.config.split(",")[0]).stem for each in methods]
@@ -38,7 +31,7 @@ def method_labels(methods: Sequence[MethodChoice]) -> list[str]:
     for each, stem in zip(methods, stems):
         label = stem
         if stems.count(stem) > 1:
-            name, comma, settings = each.config.partition(",")
+            _, comma, settings = each.config.partition(",")
             label = f"{stem}{comma}{settings}" if not each.label else stem
             if each.weights != "default":
                 label += f" ({Path(each.weights).stem})"
@@ -47,44 +40,13 @@ def method_labels(methods: Sequence[MethodChoice]) -> list[str]:
     return labels
 
 
-def made_up_names(count: int, known: Sequence[str] = (), seed: int = 0) -> list[str]:
-    """Pronounceable names of two words that mean nothing, all different and none of `known`."""
-    draw, used, names = random.Random(seed), set(known), []
-    while len(names) < count:
-        words = [
-            "".join(draw.choice(_ONSETS) + draw.choice(_VOWELS) for _ in range(draw.randint(2, 3)))
-            for _ in range(2)
-        ]
-        name = " ".join(words)
-        if name not in used:
-            used.add(name)
-            names.append(name)
-    return names
-
-
-def cost_names(plan: ReportPlan) -> tuple[tuple[str, ...], int]:
-    """Names of the largest vocabulary of the cost section, and how many of them are real.
-
-    Those of the datasets come first, the smallest dataset first, then those of the mini world if
-    the plan has one of its datasets, then made-up names.
-    """
-    config = config_of(plan.methods[0].config)
-    names = [open_dataset(config, data, 1).names for data in plan.datasets]
-    every = dict.fromkeys(name for each in sorted(names, key=len) for name in each)
-    if any(set(each) <= set(mini_names("mini_556")) for each in names):
-        every.update(dict.fromkeys(mini_names("mini_556")))
-    real = list(every)
-    largest = max(plan.categories, default=0)
-    return (*real, *made_up_names(largest - len(real), real))[:largest], len(real)
-
-
 def report_jobs(plan: ReportPlan) -> list[CellJob]:
     """Cells of a plan, without those of example images: accuracy, cost, ablations.
 
     Raises:
         FileNotFoundError: an unknown method or dataset.
     """
-    common = {"images": plan.images, "device": plan.device}
+    common: dict[str, Any] = {"images": plan.images, "device": plan.device}
     temperature = AUDIT_TEMPERATURE if plan.temperature is None else plan.temperature
     labels = method_labels(plan.methods)
     jobs = [
@@ -130,7 +92,11 @@ def row_label(row: str, seed: str) -> str:
 
 def example_jobs(plan: ReportPlan, data: str, numbers: Sequence[int]) -> list[CellJob]:
     """Cells of example images of a dataset: images and ground truth, then the methods' maps."""
-    common = {"images": plan.images, "device": plan.device, "numbers": tuple(numbers)}
+    common: dict[str, Any] = {
+        "images": plan.images,
+        "device": plan.device,
+        "numbers": tuple(numbers),
+    }
     labels = method_labels(plan.methods)
     scenes = CellJob(SCENES, plan.methods[0].config, "images", data, **common)
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 __all__ = ["Box", "overlap", "place_labels", "spread_positions"]
 
@@ -27,6 +28,7 @@ def place_labels(
     points: Sequence[tuple[float, float]],
     sizes: Sequence[tuple[float, float]],
     bounds: Box,
+    line: Sequence[tuple[float, float]] = (),
 ) -> list[Box]:
     """Rectangles of labels, one for each point, chosen one after the other.
 
@@ -36,18 +38,34 @@ def place_labels(
         points: places of the points.
         sizes: width and height of each label.
         bounds: rectangle in which labels have to lie.
+        line: corners of a line that labels should not cover.
     """
-    dots = [(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in points]
+    dots = [_square(point, _POINT) for point in points]
+    beads = [_square(bead, 1.0) for bead in _beads(line)]
     placed: dict[int, Box] = {}
     # crowded points first, while there is room
     order = sorted(range(len(points)), key=lambda i: (-_neighbours(points, i), points[i], i))
     for index in order:
-        others = [box for i, box in enumerate(dots) if i != index]
+        others = [box for i, box in enumerate(dots) if i != index] + beads
         placed[index] = min(
             _candidates(points[index], sizes[index]),
             key=lambda each: _cost(each[1], each[0], [*placed.values()], others, bounds),
         )[1]
     return [placed[index] for index in range(len(points))]
+
+
+def _square(middle: tuple[float, float], half: float) -> Box:
+    x, y = middle
+    return x - half, y - half, x + half, y + half
+
+
+def _beads(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points on a line, a few pixels apart."""
+    beads = []
+    for (a, b), (c, d) in pairwise(line):
+        count = max(1, int(math.hypot(c - a, d - b) / 4))
+        beads += [(a + (c - a) * i / count, b + (d - b) * i / count) for i in range(count)]
+    return beads
 
 
 def _neighbours(points: Sequence[tuple[float, float]], index: int) -> int:

@@ -13,10 +13,11 @@ from ovss.io.locks import FileLock
 
 from .cells import Cell
 from .choices import rank_methods
+from .cost_vocabulary import cost_names
 from .document import Document, Examples, Section
 from .example_choice import choose_examples
 from .example_sheet import example_sheet
-from .jobs import cost_names, example_jobs, report_jobs
+from .jobs import example_jobs, report_jobs
 from .measure import Run, in_own_process, measure_cells
 from .pages.section_ablations import ablations_section
 from .pages.section_categories import categories_section
@@ -113,7 +114,7 @@ def document_of(view: ReportView, command: str) -> Document:
     made: Section = made_section(view, command, date, sections)
     lead = (
         f"{len(plan.methods)} methods on {', '.join(plan.datasets)}, {plan.images:,} images each. "
-        f"Every number below was measured in one run of one command, except where it says published."
+        f"One command measured every number below, except those that are called published."
     )
     return Document(plan.title, lead, (*sections, made))
 

@@ -18,7 +18,7 @@ from ovss.results.record import weights_record
 from ovss.selection import IGNORE
 
 from .cells import CellJob
-from .identity import protocol_facts, settled_config
+from .identity import cell_protocol, settled_config
 
 __all__ = ["PixelRecorder", "measure_accuracy"]
 
@@ -71,7 +71,7 @@ def measure_accuracy(job: CellJob, log: Callable[[str], None]) -> dict[str, Any]
     text = model.encode_vocabulary(point.names)
     return {
         "row": outcome.row,
-        "protocol": protocol_facts(protocol),
+        "protocol": cell_protocol(protocol),
         "census": content_hash([point.names, point.counts.true_T.tolist()]),
         "names": list(point.names),
         "seen": point.seen_T.tolist(),

@@ -17,7 +17,7 @@ from ovss.benchmark.table import clock_of, made_with, peak_of_case
 from ovss.models.build import build_segmentor
 
 from .cells import CellJob
-from .identity import protocol_facts, settled_config
+from .identity import cell_protocol, settled_config
 
 __all__ = ["COST_IMAGES", "COST_ROUNDS", "measure_cost"]
 
@@ -71,6 +71,6 @@ def measure_cost(job: CellJob, log: Callable[[str], None]) -> dict[str, Any]:
         "templates": text.num_templates,
         "image_size": [height, width],
         "images": len(images),
-        "protocol": protocol_facts(protocol),
+        "protocol": cell_protocol(protocol),
         "made_with": made_with(job.device),
     }

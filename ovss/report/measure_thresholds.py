@@ -12,7 +12,7 @@ from ovss.io.hashing import content_hash
 from ovss.models.build import build_segmentor
 
 from .cells import CellJob
-from .identity import protocol_facts, settled_config
+from .identity import cell_protocol, settled_config
 
 __all__ = ["measure_thresholds"]
 
@@ -30,6 +30,6 @@ def measure_thresholds(job: CellJob, log: Callable[[str], None]) -> dict[str, An
         "points": [point.as_dict() for point in points],
         "clock": clock_of(job.device),
         "census": content_hash([points[0].names, points[0].counts.true_T.tolist()]),
-        "protocol": protocol_facts(protocol),
+        "protocol": cell_protocol(protocol),
         "made_with": made_with(job.device),
     }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["CATEGORIES", "AblationGroup", "AblationRow", "MethodChoice", "ReportPlan"]
+__all__ = ["CATEGORIES", "AblationGroup", "AblationRow", "ComparedMethod", "ReportPlan"]
 
 CATEGORIES = (20, 150, 556, 2000, 10_000)
 """Sizes of the vocabulary at which cost is measured, if nothing else is asked for."""
 
 
 @dataclass(frozen=True)
-class MethodChoice:
+class ComparedMethod:
     """Method of a report.
 
     Args:
@@ -87,7 +87,7 @@ class ReportPlan:
         device: torch device.
     """
 
-    methods: tuple[MethodChoice, ...]
+    methods: tuple[ComparedMethod, ...]
     datasets: tuple[str, ...]
     title: str = "Comparison of methods"
     categories: tuple[int, ...] = CATEGORIES

@@ -12,7 +12,7 @@ from ovss.io.safe_handlers import safe_yaml
 from ovss.io.strict_json import parse_json
 from ovss.io.text import control_character, read_utf8
 
-from .plan import AblationGroup, AblationRow, MethodChoice, ReportPlan
+from .plan import AblationGroup, AblationRow, ComparedMethod, ReportPlan
 
 __all__ = ["PlanError", "read_plan"]
 
@@ -78,7 +78,7 @@ class _Reader:
                 known[key] = self.integer(values[key], key, low, high)
         for key in ("within", "temperature"):
             if key in values:
-                known[key] = self.number(values[key], key, 0, 1000)
+                known[key] = self.formatted(values[key], key, 0, 1000)
         groups = self.sequence(values, "ablations", "the plan")
         return ReportPlan(
             tuple(self.method(each) for each in methods),
@@ -87,14 +87,14 @@ class _Reader:
             **known,
         )
 
-    def method(self, content: Any) -> MethodChoice:
+    def method(self, content: Any) -> ComparedMethod:
         if isinstance(content, str):
-            return MethodChoice(self.checked(content, "methods"))
+            return ComparedMethod(self.checked(content, "methods"))
         values = self.mapping(content, _METHOD, "a method")
         texts = {key: self.text(values, key, "a method") for key in _METHOD & values.keys()}
         if not texts.get("config"):
             raise self.error("a method needs the key 'config'")
-        return MethodChoice(**texts)
+        return ComparedMethod(**texts)
 
     def group(self, content: Any, number: int) -> AblationGroup:
         where = f"ablation {number}"
@@ -109,7 +109,7 @@ class _Reader:
             for i, each in enumerate(self.sequence(values, "rows", where), 1)
         )
         thresholds = tuple(
-            self.number(value, f"thresholds of {where}", 0, 1)
+            self.formatted(value, f"thresholds of {where}", 0, 1)
             for value in self.sequence(values, "thresholds", where)
         )
         if not texts.get("title"):
@@ -144,7 +144,9 @@ class _Reader:
         for key in content:
             if key not in known:
                 close = difflib.get_close_matches(str(key), sorted(known), n=1)
-                hint = f"Did you mean {close[0]!r}" if close else f"Known: {', '.join(sorted(known))}"
+                hint = (
+                    f"Did you mean {close[0]!r}" if close else f"Known: {', '.join(sorted(known))}"
+                )
                 raise PlanError(f"Unknown key {excerpt(key)} in {where} in {self.path}. {hint}?")
         return content
 
@@ -174,7 +176,7 @@ class _Reader:
             raise self.error(f"{where} must be {limits}, but is {excerpt(value)}")
         return value
 
-    def number(self, value: Any, where: str, low: float, high: float) -> float:
+    def formatted(self, value: Any, where: str, low: float, high: float) -> float:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:
             raise self.error(f"{where} must be from {low:g} to {high:g}, but is {excerpt(value)}")

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from ovss.io.markdown import code_span, markdown_text
 
 from .anchors import slug
-from .document import Block, Document, Entry, Examples, Figure, Folded, Items, Paragraph, Table
+from .document import (
+    Block,
+    Document,
+    Entry,
+    Examples,
+    Figure,
+    Folded,
+    Items,
+    Paragraph,
+    ReportTable,
+)
 
 __all__ = ["example_file", "figure_file", "markdown_page"]
 
@@ -31,8 +41,9 @@ def markdown_page(document: Document) -> str:
         for block in section.blocks:
             lines += ["", *_block(block)]
         if section.protocols:
-            lines += ["", "Measured under:", ""]
-            lines += [f"- {markdown_text(line)}" for line in section.protocols]
+            names = markdown_text(section.protocol_names())
+            lines += ["", f"Protocols and their hashes: {names}.", ""]
+            lines += [f"- {markdown_text(line)}" for line in section.protocol_lines()]
     return "\n".join([*lines, ""])
 
 
@@ -41,7 +52,7 @@ def _block(block: Block) -> list[str]:
         return [_sentence(block)]
     if isinstance(block, Items):
         return [f"- {_sentence(each)}" for each in block.paragraphs]
-    if isinstance(block, Table):
+    if isinstance(block, ReportTable):
         return _table(block)
     if isinstance(block, Figure):
         caption = markdown_text(block.caption)
@@ -78,7 +89,7 @@ def _entry(part: Entry, in_table: bool = False) -> str:
     return f'<a id="{part.anchor}"></a>{text}' if part.anchor else text
 
 
-def _table(block: Table) -> list[str]:
+def _table(block: ReportTable) -> list[str]:
     rule = ["---"] * block.texts + ["---:"] * (len(block.header) - block.texts)
     rows: Sequence[Sequence[str]] = [
         [_entry(part, in_table=True) for part in row] for row in (block.header, *block.rows)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ovss.results.result_file import Result, read_result
 
 from .cells import ACCURACY
+from .document import ProtocolUse
 from .jobs import row_label
 from .plan import AblationGroup, AblationRow
 from .view import ReportView
@@ -29,7 +30,7 @@ class RowRun:
         census: hash of its labels.
         metrics: mIoU, mIoU_seen, mIoU_unseen and hIoU in percent; None if undefined.
         source: file of the result, or of the weights.
-        protocol: name and hashes of the protocol.
+        protocol: protocol of the run.
         problem: remark that a reader needs; empty for none.
     """
 
@@ -40,7 +41,7 @@ class RowRun:
     census: str
     metrics: dict[str, float | None]
     source: str
-    protocol: str
+    protocol: ProtocolUse
     problem: str = ""
 
 
@@ -88,8 +89,9 @@ def _from_result(row: AblationRow, seed: str, path: Path, result: Result) -> Row
         result.data.census,
         dict(result.metrics),
         path.name,
-        f"{protocol.name} (method hash {protocol.method_hash}; full hash on {result.data.name} "
-        f"{protocol.full_hash})",
+        ProtocolUse(
+            protocol.name, protocol.method_hash, result.data.name, protocol.full_hash, row.row
+        ),
         problem,
     )
 
@@ -110,6 +112,11 @@ def _from_cells(view: ReportView, group: AblationGroup, row: AblationRow) -> Ite
                 values["census"],
                 {key: values["row"][key] for key in ("mIoU", "mIoU_seen", "mIoU_unseen", "hIoU")},
                 cell.job.weights,
-                f"{protocol['name']} (method hash {protocol['method_hash']}; full hash on {data} "
-                f"{protocol['full_hash']})",
+                ProtocolUse(
+                    protocol["name"],
+                    protocol["method_hash"],
+                    data,
+                    protocol["full_hash"],
+                    row.row,
+                ),
             )

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from .anchors import Anchors
 from .cells import ACCURACY, COST, THRESHOLDS, Cell
+from .document import ProtocolUse
 from .jobs import method_labels
 from .plan import ReportPlan
 
-__all__ = ["ReportView", "number", "protocol_lines"]
+__all__ = ["ReportView", "formatted", "protocol_uses"]
 
 
 @dataclass
@@ -45,9 +46,9 @@ class ReportView:
         """
         for cell in self.cells:
             job = cell.job
-            if (job.kind, job.label) == (kind, label) and data in (None, job.data):
-                if kind != COST or len(job.names) == names:
-                    return cell
+            is_it = (job.kind, job.label) == (kind, label) and data in (None, job.data)
+            if is_it and (kind != COST or len(job.names) == names):
+                return cell
         return None
 
     def accuracy(self, label: str, data: str) -> Cell | None:
@@ -77,32 +78,23 @@ class ReportView:
         return self.find(THRESHOLDS, label, data)
 
 
-def protocol_lines(cells: Iterable[Cell | None]) -> tuple[str, ...]:
-    """Sentences that name the protocols of cells with their hashes, and the methods under each."""
-    groups: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
+def protocol_uses(cells: Iterable[Cell | None]) -> tuple[ProtocolUse, ...]:
+    """Protocols of cells, each once."""
+    found: dict[ProtocolUse, None] = {}
     for cell in cells:
-        if cell is None or cell.content is None:
-            continue
-        protocol = cell.values["protocol"]
-        names = (protocol["name"], protocol["method_hash"])
-        hashes = groups.setdefault(names, {}).setdefault(
-            f"{cell.job.data} {protocol['full_hash']}", {}
-        )
-        hashes[cell.job.label] = None
-    lines = []
-    for (name, method_hash), by_data in groups.items():
-        labels = dict.fromkeys(label for each in by_data.values() for label in each)
-        lines.append(
-            f"{name} (method hash {method_hash}; full hash on {', '.join(by_data)}): "
-            f"{', '.join(labels)}"
-        )
-    return tuple(lines)
+        if cell is not None and cell.content is not None:
+            known = cell.values["protocol"]
+            found[ProtocolUse(
+                known["name"], known["method_hash"], cell.job.data, known["full_hash"],
+                cell.job.label,
+            )] = None  # fmt: skip
+    return tuple(found)
 
 
-def number(value: float | None, digits: int = 1) -> str:
+def formatted(value: float | None, digits: int = 1) -> str:
     """Formatted number; a dash if it is not known.
 
-    >>> number(1234.56), number(None), number(0.00123, 3)
+    >>> formatted(1234.56), formatted(None), formatted(0.00123, 3)
     ('1,234.6', '-', '0.001')
     """
     return "-" if value is None else f"{value:,.{digits}f}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ovss.results.published import load_published
 
-from ..document import Block, Entry, Section, Table
+from ..document import Block, Entry, ProtocolUse, ReportTable, Section
 from ..plan import AblationGroup, AblationRow
 from ..row_results import RowRun, runs_of_group
 from ..settings import stated_difference
 from ..spread import Spread, spread_of
-from ..view import ReportView, number, protocol_lines
+from ..view import ReportView, protocol_uses
 from .parts import header_of, paragraph, plain, quiet
 from .studies import find_study, published_entries
 from .thresholds import threshold_table
@@ -24,27 +24,27 @@ Column = tuple[str, int, str]
 def ablations_section(view: ReportView) -> Section:
     """One table for each group of the plan."""
     blocks: list[Block] = [paragraph(plain(
-        "A row is a config trained with several seeds: mean ± standard deviation (number of seeds). "
-        "Rows differ from the full one by the stated setting. Empty cells were not run. Published "
+        "A row is a config trained with several seeds: mean ± standard deviation (seeds). Rows "
+        "  differ from the full one by the stated setting. Empty cells were not run. Published "
         "numbers are from full-size models on other datasets: compare the order of the rows, not "
         "the values."
     ))]  # fmt: skip
-    lines: dict[str, None] = {}
+    uses: dict[ProtocolUse, None] = {}
     for group in view.plan.ablations:
         if group.thresholds:
             found, cells = threshold_table(view, group)
             blocks += found
-            lines.update(dict.fromkeys(protocol_lines(cells)))
+            uses.update(dict.fromkeys(protocol_uses(cells)))
             continue
         runs, problems = runs_of_group(view, group)
         blocks.append(_table(view, group, runs))
         remarks = [*problems, *dict.fromkeys(run.problem for run in runs if run.problem)]
         blocks += [paragraph(quiet(f"{remark}.")) for remark in remarks]
-        lines.update(dict.fromkeys(run.protocol for run in runs))
-    return Section("ablations", "Ablations", tuple(blocks), tuple(lines))
+        uses.update(dict.fromkeys(run.protocol for run in runs))
+    return Section("ablations", "Ablations", tuple(blocks), tuple(uses))
 
 
-def _table(view: ReportView, group: AblationGroup, runs: list[RowRun]) -> Table:
+def _table(view: ReportView, group: AblationGroup, runs: list[RowRun]) -> ReportTable:
     columns: list[Column] = list(dict.fromkeys((r.data, r.images, r.census) for r in runs))
     study = find_study(group.published)
     full = next((row for row in group.rows if row.row == group.full), None)
@@ -57,14 +57,12 @@ def _table(view: ReportView, group: AblationGroup, runs: list[RowRun]) -> Table:
     quotes = [published_entries(study, row.published) for row in group.rows]
     header = header_of("row", "setting", *titles)
     if study is not None:
-        header += tuple(
-            Entry(f"{name} (published)", kind="published") for name in study.columns
-        )
+        header += tuple(Entry(f"{name} (published)", kind="published") for name in study.columns)
         rows = [(*row, *quote) for row, quote in zip(rows, quotes)]
     number_of = f" (table {study.number})" if study is not None else ""
     source = load_published().study_source
     note = f"Published: {source}. {study.note}".strip() if study is not None else ""
-    return Table(f"{group.title}{number_of}", header, tuple(rows), 2, note)
+    return ReportTable(f"{group.title}{number_of}", header, tuple(rows), 2, note)
 
 
 def _row(

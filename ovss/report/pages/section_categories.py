@@ -6,10 +6,10 @@ import numpy as np
 
 from ..cells import Cell
 from ..choices import rank_methods
-from ..document import Block, Entry, Folded, Section, Table
+from ..document import Block, Entry, Folded, ReportTable, Section
 from ..figure_bars import bars_figure
 from ..intervals import areas_of
-from ..view import ReportView, number, protocol_lines
+from ..view import ReportView, formatted, protocol_uses
 from .parts import header_of, paragraph, plain
 
 __all__ = ["categories_section", "category_ious"]
@@ -23,9 +23,7 @@ def category_ious(cell: Cell) -> list[float | None]:
         np.bincount(areas[:, 1], areas[:, column], count) for column in (2, 3, 4)
     )
     union_T = predicted_T + true_T - correct_T
-    return [
-        float(100 * correct_T[t] / union_T[t]) if true_T[t] else None for t in range(count)
-    ]
+    return [float(100 * correct_T[t] / union_T[t]) if true_T[t] else None for t in range(count)]
 
 
 def categories_section(view: ReportView) -> Section:
@@ -50,10 +48,10 @@ def categories_section(view: ReportView) -> Section:
         ))  # fmt: skip
         table = _table(view, data, found)
         blocks.append(Folded(f"{data}: IoU of {len(table.rows)} categories", (table,)))
-    return Section("categories", "Categories", tuple(blocks), protocol_lines(cells))
+    return Section("categories", "Categories", tuple(blocks), protocol_uses(cells))
 
 
-def _table(view: ReportView, data: str, cells: list[Cell]) -> Table:
+def _table(view: ReportView, data: str, cells: list[Cell]) -> ReportTable:
     ious = [category_ious(cell) for cell in cells]
     names, seen = cells[0].values["names"], cells[0].values["seen"]
     present = [t for t in range(len(names)) if any(each[t] is not None for each in ious)]
@@ -64,12 +62,12 @@ def _table(view: ReportView, data: str, cells: list[Cell]) -> Table:
         for cell, each in zip(cells, ious):
             value = each[t]
             entries.append(Entry(
-                number(value), anchor=view.anchors.of(data, cell.job.label, "iou", names[t]),
+                formatted(value), anchor=view.anchors.of(data, cell.job.label, "iou", names[t]),
                 bar=None if value is None else value / 100,
             ))  # fmt: skip
         rows.append(tuple(entries))
     titles = [cell.job.label for cell in cells]
-    return Table(
+    return ReportTable(
         f"{data}: IoU in percent, highest mean first", header_of("category", "", *titles),
         tuple(rows), 2,
     )  # fmt: skip

@@ -9,14 +9,22 @@ from ovss.benchmark.audit import CLOSE
 from ..cells import Cell
 from ..choices import rank_methods
 from ..confusion import confused_pairs, confusion_shares
-from ..document import Block, Entry, Items, Section, Table
-from ..view import ReportView, protocol_lines
-from .parts import header_of, paragraph, plain, strong
+from ..document import Block, Entry, Folded, Items, ReportTable, Section
+from ..view import ReportView, protocol_uses
+from .parts import header_of, paragraph, plain, quiet, strong
 
 __all__ = ["confusion_section"]
 
 _AUDIT_ROWS = 12
 _SHOWN = 8
+_EXPLANATION = (
+    "Expected confusion: if a region looked exactly like the text of one name, the softmax over "
+    "the vocabulary, of cosines times {scale:g}, would give this share to the other. Rename such "
+    "categories, add synonyms, or merge them. `ovss benchmark audit` makes the same table for any "
+    "vocabulary."
+)
+_AT_LEAST, _VISIBLE = 5, 0.0005
+"""Number of pairs that are shown in any case, and the confusion from which others are."""
 
 
 def confusion_section(view: ReportView) -> Section:
@@ -30,10 +38,13 @@ def confusion_section(view: ReportView) -> Section:
         cells += found
         blocks.append(_confused(view, data, found))
         blocks += _audits(view, data, found)
-    return Section("confusion", "Confusions and close names", tuple(blocks), protocol_lines(cells))
+    if cells:
+        scale = cells[0].values["audit"]["temperature"]
+        blocks.append(paragraph(quiet(_EXPLANATION.format(scale=scale))))
+    return Section("confusion", "Confusions and close names", tuple(blocks), protocol_uses(cells))
 
 
-def _confused(view: ReportView, data: str, cells: list[Cell]) -> Table:
+def _confused(view: ReportView, data: str, cells: list[Cell]) -> ReportTable:
     names, seen = cells[0].values["names"], cells[0].values["seen"]
     rows = []
     for pair in confused_pairs(cells):
@@ -46,7 +57,7 @@ def _confused(view: ReportView, data: str, cells: list[Cell]) -> Table:
             ))  # fmt: skip
         rows.append(tuple(entries))
     labels = [cell.job.label for cell in cells]
-    return Table(
+    return ReportTable(
         f"{data}: largest confusions, % of the true category's pixels",
         header_of("true", "found", *labels), tuple(rows), 2,
         "Sorted by the mean over the methods. A star marks an unseen category.",
@@ -59,35 +70,38 @@ def _audits(view: ReportView, data: str, cells: list[Cell]) -> list[Block]:
     for cell in cells:
         groups.setdefault(cell.values["text_sha256"], []).append(cell)
     blocks: list[Block] = []
+    first = next(iter(groups.values()))
     for group in groups.values():
         audit = group[0].values["audit"]
         labels = ", ".join(cell.job.label for cell in group)
         blocks.append(paragraph(
-            strong(f"{data}: names in the text space of {labels}. "), plain(_summary(audit)),
+            strong(f"{data}, text space of {labels}: "), plain(_summary(audit)),
         ))  # fmt: skip
         table = _close_names(view, data, group)
-        blocks += [table] if table.rows else []
+        if table.rows:
+            title = f"{data}: closest names for {labels}"
+            blocks.append(table if group is first else Folded(title, (table,)))
         blocks += _synonyms(audit)
     return blocks
 
 
 def _summary(audit: dict[str, Any]) -> str:
-    count = audit["close"]
-    pairs = "1 pair has" if count == 1 else f"{count} pairs have"
+    count, categories = audit["close"], audit["categories"]
+    pairs = "1 pair has" if count == 1 else f"{count or 'no'} pairs have"
     return (
-        f"{pairs} an expected confusion of at least {100 * CLOSE:.0f} %: if a region looked exactly "
-        f"like one name's text, the softmax over the vocabulary (cosines times "
-        f"{audit['temperature']:g}) would give this share to the other. Rename such categories, "
-        f"add synonyms, or merge them."
+        f"of {categories:,} names, {pairs} an expected confusion of at least {100 * CLOSE:.0f} %."
     )
 
 
-def _close_names(view: ReportView, data: str, group: list[Cell]) -> Table:
+def _close_names(view: ReportView, data: str, group: list[Cell]) -> ReportTable:
     names = group[0].values["names"]
     index = {name: t for t, name in enumerate(names)}
     shares = [confusion_shares(cell) for cell in group]
     rows = []
-    for pair in group[0].values["audit"]["pairs"][:_AUDIT_ROWS]:
+    pairs = group[0].values["audit"]["pairs"][:_AUDIT_ROWS]
+    for place, pair in enumerate(pairs):
+        if place >= _AT_LEAST and pair["confusion"] < _VISIBLE:
+            continue
         a, b = index[pair["first"]], index[pair["second"]]
         measured = [max(each.get((a, b), 0.0), each.get((b, a), 0.0)) for each in shares]
         rows.append((
@@ -96,8 +110,9 @@ def _close_names(view: ReportView, data: str, group: list[Cell]) -> Table:
                   kind="best" if pair["confusion"] >= CLOSE else ""),
             Entry(f"{100 * sum(measured) / len(measured):.1f}"),
         ))  # fmt: skip
-    return Table(
-        "Closest names", header_of("name", "name", "cosine", "expected confusion, %", "measured, %"),
+    return ReportTable(
+        "Closest names",
+        header_of("name", "name", "cosine", "expected confusion, %", "measured, %"),
         tuple(rows), 2, "Measured: mean over the methods of this text space, larger direction.",
     )  # fmt: skip
 

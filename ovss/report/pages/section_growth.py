@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..cells import COST, Cell
-from ..document import Block, Entry, Section, Table
+from ..document import Block, Entry, ReportTable, Section
 from ..figure_growth import GrowthLine, growth_figure
 from ..measure_cost import COST_IMAGES, COST_ROUNDS
 from ..slopes import HOW_FITTED, fit_growth
-from ..view import ReportView, number, protocol_lines
+from ..view import ReportView, formatted, protocol_uses
 from .parts import header_of, paragraph, plain
 
 __all__ = ["growth_section"]
@@ -52,12 +52,12 @@ def growth_section(view: ReportView) -> Section:
     blocks += [_table(view, sizes, cost, fit=True) for cost in _COSTS]
     blocks.append(_kept(view, sizes))
     blocks.append(paragraph(plain(
-        "Text features are made once for a vocabulary and kept; the tables below are no part of "
+        "Text features are made once for a vocabulary and kept; the tables below do not count in "
         "the costs above. Time and work grow with the number of prompt templates of the method."
     )))  # fmt: skip
     blocks += [_table(view, sizes, cost, fit=False) for cost in _TEXT_COSTS]
     return Section("growth", "Cost against the size of the vocabulary", tuple(blocks),
-                   protocol_lines(cells))  # fmt: skip
+                   protocol_uses(cells))  # fmt: skip
 
 
 def _introduction(view: ReportView, sizes: list[int], cells: list[Cell]) -> str:
@@ -92,7 +92,7 @@ def _figure(view: ReportView, sizes: list[int], cost: _Cost) -> Any:
     return growth_figure(name, cost.title, cost.unit, lines, caption)
 
 
-def _table(view: ReportView, sizes: list[int], cost: _Cost, fit: bool) -> Table:
+def _table(view: ReportView, sizes: list[int], cost: _Cost, fit: bool) -> ReportTable:
     rows = []
     for label in view.labels:
         known: list[tuple[int, float]] = []
@@ -106,12 +106,10 @@ def _table(view: ReportView, sizes: list[int], cost: _Cost, fit: bool) -> Table:
         rows.append(tuple(entries))
     titles = [f"{size:,} names" for size in sizes]
     titles += ["fixed", "per 1,000 names", "largest deviation"] if fit else []
-    return Table(f"{cost.title}, {cost.unit}", header_of("method", *titles), tuple(rows), 1)
+    return ReportTable(f"{cost.title}, {cost.unit}", header_of("method", *titles), tuple(rows), 1)
 
 
-def _entry(
-    view: ReportView, label: str, size: int, cost: _Cost
-) -> tuple[Entry, float | None]:
+def _entry(view: ReportView, label: str, size: int, cost: _Cost) -> tuple[Entry, float | None]:
     anchor = view.anchors.of("cost", label, str(size), cost.name)
     cell = view.find(COST, label, names=size)
     if cell is None:
@@ -121,7 +119,7 @@ def _entry(
     value = cell.values[cost.key]
     if value is None:
         return Entry("-", anchor=anchor), None
-    return Entry(number(cost.factor * value, cost.digits), anchor=anchor), cost.factor * value
+    return Entry(formatted(cost.factor * value, cost.digits), anchor=anchor), cost.factor * value
 
 
 def _fitted(known: list[tuple[int, float]], sizes: int, cost: _Cost) -> list[Entry]:
@@ -131,17 +129,17 @@ def _fitted(known: list[tuple[int, float]], sizes: int, cost: _Cost) -> list[Ent
     digits = cost.digits + 1
     percent = 100 * fit.deviation
     return [
-        Entry(number(fit.fixed, digits)),
-        Entry(number(1000 * fit.slope, digits)),
+        Entry(formatted(fit.fixed, digits)),
+        Entry(formatted(1000 * fit.slope, digits)),
         Entry(f"{percent:.0f} %", kind="quiet" if percent > 20 else ""),
     ]
 
 
-def _kept(view: ReportView, sizes: list[int]) -> Table:
+def _kept(view: ReportView, sizes: list[int]) -> ReportTable:
     value: Callable[[str, int], Entry] = lambda label, size: _entry(view, label, size, _KEPT)[0]  # noqa: E731
     rows = tuple((Entry(label), *(value(label, size) for size in sizes)) for label in view.labels)
     titles = [f"{size:,} names" for size in sizes]
-    return Table(
+    return ReportTable(
         "Categories that a view keeps", header_of("method", *titles), rows, 1,
         "Methods whose selector keeps few categories pay for few.",
     )  # fmt: skip

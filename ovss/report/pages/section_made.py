@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..cells import ACCURACY
-from ..document import Block, Entry, Items, Section, Table
+from ..document import Block, Entry, Items, ReportTable, Section
 from ..view import ReportView
 from .parts import header_of, paragraph, plain, strong
 
@@ -22,7 +22,9 @@ def made_section(view: ReportView, command: str, date: str, sections: Sequence[S
         sections: the other sections, whose protocols are listed.
     """
     blocks: list[Block] = [
-        paragraph(strong("Command: "), Entry(command, kind="code"), plain(f". Written {date} (UTC).")),
+        paragraph(
+            strong("Command: "), Entry(command, kind="code"), plain(f". Written {date} (UTC).")
+        ),
         _machines(view),
         _weights(view),
         _protocols(sections),
@@ -40,7 +42,7 @@ def made_section(view: ReportView, command: str, date: str, sections: Sequence[S
     return Section("made", "How it was made", tuple(blocks))
 
 
-def _machines(view: ReportView) -> Table:
+def _machines(view: ReportView) -> ReportTable:
     """Versions and devices, once if all cells agree."""
     found: dict[tuple[str, ...], int] = {}
     for cell in view.cells:
@@ -51,10 +53,10 @@ def _machines(view: ReportView) -> Table:
             found[key] = found.get(key, 0) + 1
     rows = tuple((*map(Entry, key), Entry(str(count))) for key, count in found.items())
     header = header_of("ovss", "torch", "Python", "device", "threads", "cells")
-    return Table("Versions and devices", header, rows, 4)
+    return ReportTable("Versions and devices", header, rows, 4)
 
 
-def _weights(view: ReportView) -> Table:
+def _weights(view: ReportView) -> ReportTable:
     rows = []
     seen: set[tuple[str, str]] = set()
     for cell in view.of_kind(ACCURACY):
@@ -71,17 +73,29 @@ def _weights(view: ReportView) -> Table:
             Entry(_short(weights["model_sha256"]), note=weights["model_sha256"], kind="code"),
         ))  # fmt: skip
     header = header_of("method", "config", "weights", "SHA-256 of the file", "of all tensors")
-    return Table("Weights", header, tuple(rows), 5)
+    return ReportTable("Weights", header, tuple(rows), 5)
 
 
 def _short(digest: str | None) -> str:
     return digest[:16] if digest else "-"
 
 
-def _protocols(sections: Sequence[Section]) -> Table:
-    where: dict[str, list[str]] = {}
+def _protocols(sections: Sequence[Section]) -> ReportTable:
+    where: dict[tuple[str, ...], dict[str, None]] = {}
+    labels: dict[tuple[str, ...], dict[str, None]] = {}
     for section in sections:
-        for line in section.protocols:
-            where.setdefault(line, []).append(section.title)
-    rows = tuple((Entry(line), Entry("; ".join(titles))) for line, titles in where.items())
-    return Table("Protocols", header_of("protocol, hashes and methods", "sections"), rows, 2)
+        for use in section.protocols:
+            key = (use.name, use.data, use.method_hash, use.full_hash)
+            where.setdefault(key, {})[section.title] = None
+            labels.setdefault(key, {})[use.label] = None
+    rows = tuple(
+        (
+            *map(Entry, key[:2]),
+            *(Entry(digest, kind="code") for digest in key[2:]),
+            Entry(", ".join(labels[key])),
+            Entry("; ".join(titles)),
+        )
+        for key, titles in where.items()
+    )
+    header = header_of("protocol", "dataset", "method hash", "full hash", "methods", "sections")
+    return ReportTable("Protocols", header, rows, 6)

@@ -6,7 +6,7 @@ from ovss.models.configs import find_config
 from ovss.results.published import load_published
 from ovss.results.zoo import method_of
 
-from ..document import Block, Entry, Section, Table
+from ..document import Block, Entry, ReportTable, Section
 from ..view import ReportView
 from .parts import header_of, paragraph, plain
 
@@ -19,16 +19,21 @@ _USUAL = 5
 def published_section(view: ReportView) -> Section:
     """Published mIoU of the methods of the report, with its sources."""
     known = load_published()
-    names = dict.fromkeys(name for each in view.plan.methods if (name := _published_as(each.config)))
+    names = dict.fromkeys(
+        name for each in view.plan.methods if (name := _published_as(each.config))
+    )
     datasets = list(known.columns)[:_USUAL]
-    rows, sources = [], {}
+    rows: list[tuple[Entry, ...]] = []
+    sources: dict[str, str] = {}
     for row in known.rows:
         if row.method not in names or not set(datasets) & row.miou.keys():
             continue
         mark = sources.setdefault(row.source, f"[{len(sources) + 1}]")
         values = (row.miou.get(data) for data in datasets)
         entries = [Entry("" if x is None else f"{x:.1f}", kind="published") for x in values]
-        rows.append((Entry(row.method), Entry(f"{row.backbone} ({row.size})"), *entries, Entry(mark)))
+        rows.append(
+            (Entry(row.method), Entry(f"{row.backbone} ({row.size})"), *entries, Entry(mark))
+        )
     blocks: list[Block] = [paragraph(plain(
         "None of these numbers was measured here. They are of full-size models that were trained "
         "on COCO-Stuff or more, and are not comparable with the sections above."
@@ -38,7 +43,7 @@ def published_section(view: ReportView) -> Section:
         return Section("published", "Published numbers", tuple(blocks))
     note = " ".join(f"{mark} {known.sources[source]}." for source, mark in sources.items())
     header = header_of("method", "backbone", *(known.columns[data] for data in datasets), "source")
-    blocks.append(Table("Published mIoU in percent", header, tuple(rows), 2, note))
+    blocks.append(ReportTable("Published mIoU in percent", header, tuple(rows), 2, note))
     return Section("published", "Published numbers", tuple(blocks))
 
 

@@ -8,7 +8,7 @@ from ..choices import Standing, cheapest_within, rank_methods
 from ..document import Block, Entry, Items, Paragraph, Section
 from ..intervals import DRAWS
 from ..slopes import fit_growth
-from ..view import ReportView, number, protocol_lines
+from ..view import ReportView, formatted, protocol_uses
 from .parts import paragraph, plain, quiet, strong
 
 __all__ = ["summary_section"]
@@ -37,7 +37,7 @@ def summary_section(view: ReportView) -> Section:
         f"Intervals hold 95 % of {DRAWS:,} draws of the images with replacement. They say how much "
         f"a value depends on the choice of images, and not on the seed of a training."
     )))  # fmt: skip
-    return Section("summary", "What to choose", tuple(blocks), protocol_lines(cells))
+    return Section("summary", "What to choose", tuple(blocks), protocol_uses(cells))
 
 
 def _sentences(view: ReportView, data: str, standings: Sequence[Standing]) -> list[Paragraph]:
@@ -50,7 +50,8 @@ def _sentences(view: ReportView, data: str, standings: Sequence[Standing]) -> li
         best = max(unseen, key=lambda each: each.value("mIoU_unseen") or 0.0)
         found.append(paragraph(
             plain("Best on categories that training never saw: "), strong(best.label),
-            plain(" with "), _value(view, data, best, "unseen", number(best.value("mIoU_unseen"))),
+            plain(" with "),
+            _value(view, data, best, "unseen", formatted(best.value("mIoU_unseen"))),
             plain(" % mIoU."),
         ))  # fmt: skip
     for key, metric, verb in (("seconds", "seconds", "Fastest"), ("memory", "memory", "Smallest")):
@@ -64,13 +65,13 @@ def _best(view: ReportView, data: str, real: Sequence[Standing]) -> Paragraph:
     low, high = best.limits
     parts = [
         plain("Best accuracy: "), strong(best.label), plain(" with "),
-        _value(view, data, best, "miou", number(best.miou)),
+        _value(view, data, best, "miou", formatted(best.miou)),
         plain(f" % mIoU (95 % interval {low:.1f} to {high:.1f})."),
     ]  # fmt: skip
     for index, each in enumerate(ties):
         lead = "These images cannot tell it from " if not index else ", "
         low, high = each.behind or (0.0, 0.0)
-        value = _value(view, data, each, "miou", number(each.miou))
+        value = _value(view, data, each, "miou", formatted(each.miou))
         parts += [plain(f" {lead}" if not index else lead), strong(each.label), plain(" (")]
         parts += [value, plain(f" %, lead {low:+.1f} to {high:+.1f})")]
     if ties:
@@ -79,7 +80,7 @@ def _best(view: ReportView, data: str, real: Sequence[Standing]) -> Paragraph:
         behind = real[1].behind
         gap = f", behind by {behind[0]:.1f} to {behind[1]:.1f} points" if behind else ""
         parts += [plain(" Next: "), strong(real[1].label), plain(" ("),
-                  _value(view, data, real[1], "miou", number(real[1].miou)),
+                  _value(view, data, real[1], "miou", formatted(real[1].miou)),
                   plain(f" %{gap}).")]  # fmt: skip
     return paragraph(*parts)
 
@@ -94,9 +95,9 @@ def _cheapest(
     each, cost = found
     if key == "seconds":
         clock = each.cell.values["row"]["clock"]
-        text, unit = number(1000 * cost), f" ms of {clock} time an image"
+        text, unit = formatted(1000 * cost), f" ms of {clock} time an image"
     else:
-        text, unit = number(cost / 2**20), " MiB above weights and text features"
+        text, unit = formatted(cost / 2**20), " MiB above weights and text features"
     best = real[0].value(key)
     times = ""
     if each is not real[0] and best and cost > 0:
@@ -125,9 +126,9 @@ def _growth_sentences(view: ReportView) -> list[Paragraph]:
     size = str(sizes[-1])
     return [paragraph(
         plain(f"With {sizes[-1]:,} names, an image takes "),
-        Entry(number(1000 * low), link=view.anchors.of("cost", first, size, "seconds")),
+        Entry(formatted(1000 * low), link=view.anchors.of("cost", first, size, "seconds")),
         plain(" ms with "), strong(first), plain(" and "),
-        Entry(number(1000 * high), link=view.anchors.of("cost", last, size, "seconds")),
+        Entry(formatted(1000 * high), link=view.anchors.of("cost", last, size, "seconds")),
         plain(" ms with "), strong(last),
         plain(f". Another 1,000 names add {_added(fit.slope)} and {_added(other.slope)}."),
     )]  # fmt: skip
@@ -140,4 +141,3 @@ def _added(slope: float) -> str:
 
 def _value(view: ReportView, data: str, each: Standing, metric: str, text: str) -> Entry:
     return Entry(text, link=view.anchors.of(data, each.label, metric))
-

@@ -6,8 +6,8 @@ from ovss.benchmark.table_text import NOTE, clock_names
 
 from ..cells import ACCURACY, Cell
 from ..choices import Standing, rank_methods
-from ..document import Block, Entry, Section, Table
-from ..view import ReportView, number, protocol_lines
+from ..document import Block, Entry, ReportTable, Section
+from ..view import ReportView, formatted, protocol_uses
 from .parts import header_of
 
 __all__ = ["COLUMNS", "table_section"]
@@ -37,10 +37,10 @@ def table_section(view: ReportView) -> Section:
         standings = rank_methods(view, data)
         cells += [each.cell for each in standings]
         blocks.append(_table(view, data, standings))
-    return Section("table", "Every method in one table", tuple(blocks), protocol_lines(cells))
+    return Section("table", "Every method in one table", tuple(blocks), protocol_uses(cells))
 
 
-def _table(view: ReportView, data: str, standings: list[Standing]) -> Table:
+def _table(view: ReportView, data: str, standings: list[Standing]) -> ReportTable:
     rows = [each.cell.values["row"] for each in standings if not each.is_bound]
     best = [
         max((row[key] for row in rows if row[key] is not None), default=None)
@@ -60,7 +60,7 @@ def _table(view: ReportView, data: str, standings: list[Standing]) -> Table:
     note = NOTE.format(seconds=clocks).replace(f"median {clocks} seconds", f"median {clocks} ms")
     images = standings[0].cell.values["row"]["images"] if standings else 0
     titles = (title for _, title, *_ in COLUMNS)
-    return Table(
+    return ReportTable(
         f"{data}: {images:,} images",
         header_of("method", "95 % interval of mIoU", *titles),
         tuple(lines),
@@ -83,7 +83,7 @@ def _line(
         value = row[key]
         is_best = index < _PERCENTS and value is not None and value == best[index]
         entries.append(Entry(
-            number(None if value is None else factor * value, digits),
+            formatted(None if value is None else factor * value, digits),
             anchor=view.anchors.of(data, each.label, name),
             note=f"{title} of {each.label} on {data}",
             kind="best" if is_best and not each.is_bound else "",

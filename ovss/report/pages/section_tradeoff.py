@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..document import Block, Section
 from ..figure_scatter import ScatterPoint, scatter_figure
-from ..view import ReportView, protocol_lines
+from ..view import ReportView, protocol_uses
 from .parts import paragraph, plain
 
 __all__ = ["tradeoff_section"]
@@ -49,4 +49,4 @@ def tradeoff_section(view: ReportView) -> Section:
                     f"{data}: accuracy and {name}", title.format(clock=clock), points,
                 ))  # fmt: skip
     return Section("tradeoff", "Accuracy against time and memory", tuple(blocks),
-                   protocol_lines(cells))  # fmt: skip
+                   protocol_uses(cells))  # fmt: skip

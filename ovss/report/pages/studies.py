@@ -5,7 +5,7 @@ from __future__ import annotations
 from ovss.results.published import Study, load_published
 
 from ..document import Entry
-from ..view import number
+from ..view import formatted
 
 __all__ = ["find_study", "published_entries"]
 
@@ -41,5 +41,5 @@ def published_entries(study: Study | None, name: str) -> tuple[Entry, ...]:
         )
     found = values.get(name, (None,) * len(study.columns))
     return tuple(
-        Entry("" if value is None else number(value), kind="published") for value in found
+        Entry("" if value is None else formatted(value), kind="published") for value in found
     )

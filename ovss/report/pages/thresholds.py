@@ -7,9 +7,9 @@ from pathlib import Path
 from ovss.results.published import Study, load_published
 
 from ..cells import Cell
-from ..document import Block, Entry, Table
+from ..document import Block, Entry, ReportTable
 from ..plan import AblationGroup
-from ..view import ReportView, number
+from ..view import ReportView, formatted
 from .parts import header_of, paragraph, plain
 from .studies import find_study
 
@@ -38,7 +38,7 @@ def threshold_table(view: ReportView, group: AblationGroup) -> tuple[list[Block]
     return blocks, cells
 
 
-def _table(view: ReportView, group: AblationGroup, cell: Cell, study: Study | None) -> Table:
+def _table(view: ReportView, group: AblationGroup, cell: Cell, study: Study | None) -> ReportTable:
     data, values = cell.job.data, cell.values
     quotes = {float(name): each for name, each in study.rows} if study is not None else {}
     rows = []
@@ -53,7 +53,7 @@ def _table(view: ReportView, group: AblationGroup, cell: Cell, study: Study | No
         ]
         for name, value, digits in cells:
             anchor = view.anchors.of(group.title, data, f"{threshold:g}", name)
-            entries.append(Entry(number(value, digits), anchor=anchor))
+            entries.append(Entry(formatted(value, digits), anchor=anchor))
         if study is not None:
             quoted = quotes.get(threshold, (None,) * len(study.columns))
             entries += [Entry("" if x is None else f"{x:g}", kind="published") for x in quoted]
@@ -66,4 +66,4 @@ def _table(view: ReportView, group: AblationGroup, cell: Cell, study: Study | No
         header += tuple(Entry(f"{name} (published)", kind="published") for name in study.columns)
         note += f" Published: {load_published().study_source}. {study.note}".rstrip()
         title += f" (table {study.number})"
-    return Table(title, header, tuple(rows), 1, note)
+    return ReportTable(title, header, tuple(rows), 1, note)
