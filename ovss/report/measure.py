@@ -28,7 +28,6 @@ Run = Callable[[CellJob], dict[str, Any]]
 
 def measured_content(job: CellJob, log: Log = lambda line: None) -> dict[str, Any]:
     """Measures a cell in this process."""
-    os.environ["OVSS_CACHE_DIR"] = "off"  # so that the time of encoding names is that of encoding
     measure = {
         ACCURACY: measure_accuracy,
         COST: measure_cost,
@@ -39,10 +38,16 @@ def measured_content(job: CellJob, log: Log = lambda line: None) -> dict[str, An
     return measure(job, log)
 
 
+def _measured_alone(job: CellJob, log: Log) -> dict[str, Any]:
+    """Measures a cell in a process that nothing else uses."""
+    os.environ["OVSS_CACHE_DIR"] = "off"  # so that the time of encoding names is that of encoding
+    return measured_content(job, log)
+
+
 def in_own_process(job: CellJob) -> dict[str, Any]:
     """Measures a cell in a new process, which ends with this one."""
     log = partial(print, flush=True)
-    content: dict[str, Any] = call_in_process(measured_content, job, log, subject=str(job))
+    content: dict[str, Any] = call_in_process(_measured_alone, job, log, subject=str(job))
     return content
 
 
