@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -115,16 +117,31 @@ def _pretrained_hashes(value: Any) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Model block of a config, as the key of a cache."""
+
+    text: str
+    config: Config = field(compare=False)
+
+
 def _code_hash(config: Config) -> str:
     """Hash of the source files of all classes that a method is built from.
 
     A change in a plugin costs the cells of its methods only.
     """
-    model: nn.Module = on_meta(config)
+    block = json.dumps(config.model.to_dict(), sort_keys=True, default=str)
+    files = _class_files(_Block(block, config))
+    texts = [Path(file).read_text(encoding="utf-8") for file in files]
+    return content_hash([__version__, torch.__version__, texts])
+
+
+@lru_cache(maxsize=256)
+def _class_files(block: _Block) -> list[str]:
+    model: nn.Module = on_meta(block.config)
     classes = {type(module) for module in model.modules()} | {type(model)}
     files = {inspect.getsourcefile(kind) for kind in classes if _is_of_method(kind)}
-    texts = [Path(file).read_text(encoding="utf-8") for file in sorted(filter(None, files))]
-    return content_hash([__version__, torch.__version__, texts])
+    return sorted(filter(None, files))
 
 
 def _is_of_method(kind: type) -> bool:
