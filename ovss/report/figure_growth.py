@@ -81,6 +81,7 @@ def _ticks(axes: Any, lines: Sequence[GrowthLine]) -> None:
 
 def _end_labels(axes: Any, lines: Sequence[GrowthLine]) -> None:
     """Names in a column at the right, in the order of the ends, joined to them by thin lines."""
+    axes.autoscale(False)  # the thin lines leave the axes, which must not grow for them
     ends = [axes.transData.transform((line.names[-1], line.costs[-1])) for line in lines]
     bottom, top = axes.bbox.y0, axes.bbox.y1
     heights = spread_positions([end[1] for end in ends], LABEL_STEP, bottom, top)
