@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["HOW_FITTED", "Growth", "fit_growth"]
+__all__ = ["HOW_FITTED", "STRAIGHT", "Growth", "fit_growth"]
+
+STRAIGHT = 0.2
+"""Largest relative deviation at which a cost counts as growing along a line."""
 
 HOW_FITTED = (
     "Each cost is fitted by fixed + slope x names. The fit has the least sum of squared relative "

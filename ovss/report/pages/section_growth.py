@@ -10,7 +10,7 @@ from ..cells import COST, Cell
 from ..document import Block, Entry, ReportTable, Section
 from ..figure_growth import GrowthLine, growth_figure
 from ..measure_cost import COST_IMAGES, COST_ROUNDS
-from ..slopes import HOW_FITTED, fit_growth
+from ..slopes import HOW_FITTED, STRAIGHT, fit_growth
 from ..view import ReportView, formatted, protocol_uses
 from .parts import header_of, paragraph, plain
 
@@ -131,7 +131,7 @@ def _fitted(known: list[tuple[int, float]], sizes: int, cost: _Cost) -> list[Ent
     return [
         Entry(formatted(fit.fixed, digits)),
         Entry(formatted(1000 * fit.slope, digits)),
-        Entry(f"{percent:.0f} %", kind="quiet" if percent > 20 else ""),
+        Entry(f"{percent:.0f} %", kind="quiet" if fit.deviation > STRAIGHT else ""),
     ]
 
 

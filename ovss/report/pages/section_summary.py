@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..choices import Standing, cheapest_within, rank_methods
 from ..document import Block, Entry, Items, Paragraph, Section
 from ..intervals import DRAWS
-from ..slopes import fit_growth
+from ..slopes import STRAIGHT, Growth, fit_growth
 from ..view import ReportView, formatted, protocol_uses
 from .parts import paragraph, plain, quiet, strong
 
@@ -130,13 +130,17 @@ def _growth_sentences(view: ReportView) -> list[Paragraph]:
         plain(" ms with "), strong(first), plain(" and "),
         Entry(formatted(1000 * high), link=view.anchors.of("cost", last, size, "seconds")),
         plain(" ms with "), strong(last),
-        plain(f". Another 1,000 names add {_added(fit.slope)} and {_added(other.slope)}."),
+        plain(f". {_added(fit, other)}" if max(fit.deviation, other.deviation) <= STRAIGHT else "."),
     )]  # fmt: skip
 
 
-def _added(slope: float) -> str:
-    """Added time of 1,000 names; nothing is measured below a tenth of a millisecond."""
-    return f"{1e6 * slope:.1f} ms" if slope >= 1e-7 else "nothing that can be measured"
+def _added(*fits: Growth) -> str:
+    """Sentence about the added time; nothing is measured below a tenth of a millisecond."""
+    times = [
+        f"{1e6 * fit.slope:.1f} ms" if fit.slope >= 1e-7 else "nothing that can be measured"
+        for fit in fits
+    ]
+    return f"Another 1,000 names add {' and '.join(times)}."
 
 
 def _value(view: ReportView, data: str, each: Standing, metric: str, text: str) -> Entry:
