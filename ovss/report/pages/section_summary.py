@@ -123,14 +123,14 @@ def _growth_sentences(view: ReportView) -> list[Paragraph]:
         return []
     slopes.sort(key=lambda each: each[0])
     (low, first, fit), (high, last, other) = slopes[0], slopes[-1]
-    size = str(sizes[-1])
+    size, is_line = str(sizes[-1]), max(fit.deviation, other.deviation) <= STRAIGHT
     return [paragraph(
         plain(f"With {sizes[-1]:,} names, an image takes "),
         Entry(formatted(1000 * low), link=view.anchors.of("cost", first, size, "seconds")),
         plain(" ms with "), strong(first), plain(" and "),
         Entry(formatted(1000 * high), link=view.anchors.of("cost", last, size, "seconds")),
         plain(" ms with "), strong(last),
-        plain(f". {_added(fit, other)}" if max(fit.deviation, other.deviation) <= STRAIGHT else "."),
+        plain(f". {_added(fit, other)}" if is_line else "."),
     )]  # fmt: skip
 
 
