@@ -26,6 +26,13 @@ from .complexity import complexity
 from .kept import Point, Watch
 from .stand_ins import device_of, replaced
 
+Observer = Callable[[int, Tensor, Tensor], None]
+"""Function that receives the number of an image, its labels and its label map at each threshold."""
+
+
+def ignore_image(index: int, labels_HW: Tensor, predicted_HW: Tensor) -> None:
+    """Observer that does nothing."""
+
 
 def curve(
     config: Config,
@@ -34,6 +41,7 @@ def curve(
     thresholds: Sequence[float | None] = (None,),
     images: int = 200,
     log: Callable[[str], None] = lambda line: None,
+    observe: Observer = ignore_image,
 ) -> list[Point]:
     """Evaluates a trained method at several thresholds, encoding each image once.
 
@@ -44,6 +52,7 @@ def curve(
         thresholds: thresholds of the selector; None for the configured one.
         images: number of images to use, from the first.
         log: callback for lines of progress.
+        observe: callback for the label map of each image.
 
     Raises:
         TypeError: a threshold for a selector that has none.
@@ -62,7 +71,8 @@ def curve(
             model.scores(sample["inputs"].to(device_of(model)), text)  # warm-up, not timed
         for index in range(count):
             sample = data[index]
-            _image(model, text, sample, selectors, points)
+            for labels_HW, predicted_HW in _image(model, text, sample, selectors, points):
+                observe(index, labels_HW, predicted_HW)
             if (index + 1) % 20 == 0 or index + 1 == count:
                 log(f"{index + 1} of {count} images")
     height, width = sample["inputs"].shape[-2:]
@@ -79,14 +89,15 @@ def _image(
     sample: dict[str, Any],
     selectors: list[Selector],
     points: list[Point],
-) -> None:
-    """Measures one image at every threshold."""
+) -> list[tuple[Tensor, Tensor]]:
+    """Measures one image at every threshold; returns labels and label map of each."""
     device = device_of(model)
     clock = Clock(device)
     image_3HW, size = sample["inputs"].to(device), sample["data_samples"].ori_shape
     labels_HW = sample["data_samples"].gt_sem_seg.data[0].to(device)
     cache: list[ImageFeatures] = []
     encoding = Span(0, 0)
+    pairs: list[tuple[Tensor, Tensor]] = []
     for selector, point in zip(selectors, points):
         predictions: list[Tensor] = []
 
@@ -108,6 +119,8 @@ def _image(
             whole.processor - encoder.processor + encoding.processor,
         )
         point.add(labels_HW, predictions[0], watch, seconds)
+        pairs.append((labels_HW, predictions[0]))
+    return pairs
 
 
 @contextmanager

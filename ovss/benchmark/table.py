@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,6 @@ from mmengine.config import Config
 
 from ovss import __version__
 from ovss.data.base import SegmentationDataset
-from ovss.io.children import end_with_parent
 from ovss.io.locks import FileLock
 from ovss.models.build import build_segmentor
 from ovss.results.record import processor
@@ -29,9 +24,12 @@ from .arguments import write_json
 from .clock import Clock
 from .complexity import count_parameters
 from .images import open_dataset, samples_of
+from .kept import Point
 from .memory import peak_memory
+from .own_process import call_in_process
 from .row_checks import read_rows
-from .selection import curve
+from .selection import Observer, curve, ignore_image
+from .speed import Case
 from .speed_cases import Contender, image_case
 from .table_jobs import Job, config_of
 
@@ -92,20 +90,8 @@ def _measured(
 
 
 def _measure_in_process(job: Job) -> Row:
-    try:
-        pool = ProcessPoolExecutor(
-            1,
-            mp_context=get_context("spawn"),
-            initializer=end_with_parent,
-            initargs=(os.getpid(),),
-        )
-        with pool:
-            return pool.submit(measure_row, job, partial(print, flush=True)).result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            f"The process that measured {job} was killed, probably because memory ran out. Repeat "
-            f"the measurement with more memory; rows in the JSON file are kept"
-        ) from error
+    row: Row = call_in_process(measure_row, job, partial(print, flush=True), subject=str(job))
+    return row
 
 
 def measure_row(job: Job, log: Callable[[str], None] = lambda line: None) -> Row:
@@ -116,15 +102,59 @@ def measure_row(job: Job, log: Callable[[str], None] = lambda line: None) -> Row
     the images, in processor time on a CPU and in wall-clock time on a GPU. FLOPs are for an image
     of the last image's size, at the mean number of categories kept.
     """
-    config = config_of(job.method)
+    return evaluated(job, config_of(job.method), job.data, log).row
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Outcome of `evaluated`.
+
+    Args:
+        row: row of the table.
+        point: pixel counts, and what the selector kept.
+        model: evaluated model.
+        data: dataset.
+    """
+
+    row: Row
+    point: Point
+    model: OpenVocabSegmentor
+    data: SegmentationDataset
+
+
+def evaluated(
+    job: Job,
+    config: Config,
+    data_name: str | None,
+    log: Callable[[str], None] = lambda line: None,
+    observe: Observer = ignore_image,
+) -> Evaluated:
+    """Evaluates and measures a method, see `measure_row`.
+
+    Args:
+        job: job of the row.
+        config: config of its method.
+        data_name: dataset to evaluate on; None for that of `config`.
+        log: callback for lines of progress.
+        observe: callback for each image.
+    """
     weights = None if job.weights == "none" else job.weights
     model = build_segmentor(config, weights, job.device)
-    data = open_dataset(config, job.data, job.scenes)
+    data = open_dataset(config, data_name, job.scenes)
     memory = _memory(job, config, model, data)
     (point,) = curve(
-        config, model, data, images=job.scenes, log=lambda line: log(f"  {job}: {line}")
+        config,
+        model,
+        data,
+        images=job.scenes,
+        log=lambda line: log(f"  {job}: {line}"),
+        observe=observe,
     )
-    clock = "wall" if torch.device(job.device).type == "cuda" else "processor"
+    return Evaluated(_row(job, model, point, memory), point, model, data)
+
+
+def _row(job: Job, model: OpenVocabSegmentor, point: Point, memory: int | None) -> Row:
+    clock = clock_of(job.device)
     total, learnable = count_parameters(model)
     values = point.as_dict()
     return {
@@ -144,6 +174,11 @@ def measure_row(job: Job, log: Callable[[str], None] = lambda line: None) -> Row
     }
 
 
+def clock_of(device: str) -> str:
+    """Clock that times a device: ``wall`` for a GPU, ``processor`` for a CPU."""
+    return "wall" if torch.device(device).type == "cuda" else "processor"
+
+
 @torch.inference_mode()
 def _memory(
     job: Job, config: Config, model: OpenVocabSegmentor, data: SegmentationDataset
@@ -156,12 +191,16 @@ def _memory(
     ]
     text = model.encode_vocabulary(data.names)
     contender = Contender(job.method, config, model)
-    clock = Clock(torch.device(job.device))
     records = [sample["data_samples"] for sample in samples]
-    case = image_case(contender, job.data, text, images, records)
+    return peak_of_case(image_case(contender, job.data, text, images, records), job.device)
+
+
+def peak_of_case(case: Case, device: str) -> int | None:
+    """Peak memory of a case in bytes; None if the system does not report it."""
+    clock = Clock(torch.device(device))
     case.run(clock)  # warm-up: kernels are compiled for each number of categories kept
     try:
-        return peak_memory(lambda: case.run(clock), job.device).above
+        return peak_memory(lambda: case.run(clock), device).above
     except OSError:
         return None
 

@@ -16,7 +16,7 @@ NOTE = (
     "kept, without the text tower; median {seconds} seconds per image; peak memory in MiB above "
     "weights and text features."
 )
-_HEADER = (
+TABLE_HEADER = (
     "data",
     "method",
     "all",
@@ -30,13 +30,15 @@ _HEADER = (
     "s",
     "MiB",
 )
+"""Titles of the columns."""
+
 _TEXT_COLUMNS = 2
 
 
 def benchmark_text(rows: Sequence[Row]) -> str:
     """Formats aligned columns, followed by a note that explains them."""
-    table = [_HEADER, *(tuple(map(visible, cells)) for cells in _cells(rows))]
-    widths = [max(len(line[i]) for line in table) for i in range(len(_HEADER))]
+    table = [TABLE_HEADER, *(tuple(map(visible, cells)) for cells in table_cells(rows))]
+    widths = [max(len(line[i]) for line in table) for i in range(len(TABLE_HEADER))]
     lines = []
     for line in table:
         text = [cell.ljust(width) for cell, width in zip(line[:_TEXT_COLUMNS], widths)]
@@ -44,17 +46,18 @@ def benchmark_text(rows: Sequence[Row]) -> str:
             cell.rjust(width) for cell, width in zip(line[_TEXT_COLUMNS:], widths[_TEXT_COLUMNS:])
         ]
         lines.append("  ".join([*text, *numbers]))
-    return "\n".join([*lines, NOTE.format(seconds=_clocks(rows)), visible(_made_with(rows))])
+    return "\n".join([*lines, NOTE.format(seconds=clock_names(rows)), visible(_made_with(rows))])
 
 
 def benchmark_markdown(rows: Sequence[Row], command: str) -> str:
     """Formats a Markdown table below the command that made it, with versions and device last."""
-    table = markdown_table(_HEADER, _cells(rows), _TEXT_COLUMNS, code_columns=[1])
-    note, made_with = NOTE.format(seconds=_clocks(rows)), markdown_text(_made_with(rows))
+    table = markdown_table(TABLE_HEADER, table_cells(rows), _TEXT_COLUMNS, code_columns=[1])
+    note, made_with = NOTE.format(seconds=clock_names(rows)), markdown_text(_made_with(rows))
     return "\n".join([code_span(command), "", *table, "", note, "", made_with, ""])
 
 
-def _cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+def table_cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Formatted cells of each row, one for each of `TABLE_HEADER`."""
     names = labels(list(dict.fromkeys(row["job"]["method"] for row in rows)))
     return [
         (
@@ -81,7 +84,8 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _clocks(rows: Sequence[Row]) -> str:
+def clock_names(rows: Sequence[Row]) -> str:
+    """Names of the clocks that timed the rows."""
     return " or ".join(dict.fromkeys(row["clock"] for row in rows))
 
 

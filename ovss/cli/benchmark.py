@@ -6,9 +6,11 @@
   ovss benchmark selection dcp_clip_mini --thresholds 0 0.5   what a selector keeps
   ovss benchmark images cat_seg_mini dcp_clip_mini            label maps on one sheet
   ovss benchmark work cat_seg_mini                            FLOPs, operator calls, bytes
+  ovss benchmark audit dcp_clip_mini --on mini_150            names that are too close
+  ovss benchmark report cat_seg_mini sed_mini --out report    a page that compares methods
 
-METHOD is the name or path of a config. In `table` and `speed` you can add settings after commas:
-cat_seg_mini,model.selector.k=8
+METHOD is the name or path of a config. In `table`, `speed` and `report` you can add settings after
+commas: cat_seg_mini,model.selector.k=8
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .benchmark_audit import add_audit_flags, run_audit
 from .benchmark_flags import (
     add_images_flags,
     add_memory_flags,
@@ -28,6 +31,7 @@ from .benchmark_flags import (
     add_speed_flags,
     add_table_flags,
 )
+from .benchmark_report import add_report_flags, run_report
 from .benchmark_work import add_work_flags, run_work
 from .progress import print_note
 
@@ -48,13 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one measurement; returns 0, or 1 if counted work rose."""
+    """Runs one measurement; returns 0, or 1 if counted work rose or a cell of a report failed."""
     from ovss.api.method import choose_device
     from ovss.io.files import ensure_target
 
     args.device = str(choose_device(args.device))
     for flag in ("json", "markdown", "out"):
-        if getattr(args, flag, None):
+        if getattr(args, flag, None) and args.measurement != "report":  # its --out is a folder
             ensure_target(getattr(args, flag))
     _, _, measure = MEASUREMENTS[args.measurement]
     return measure(args) or 0
@@ -208,5 +212,7 @@ MEASUREMENTS = {
     ),
     "images": ("label maps of several methods on one sheet", add_images_flags, _images),
     "work": ("FLOPs, operator calls and bytes of methods, counted", add_work_flags, run_work),
+    "audit": ("names of a vocabulary that a text space confuses", add_audit_flags, run_audit),
+    "report": ("page that compares methods in every respect", add_report_flags, run_report),
 }
 """Name -> (summary, function that adds its flags, function that runs it)."""

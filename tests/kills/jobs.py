@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ __all__ = ["JOBS", "Job"]
 SCENES, PREPARED, SEGMENTED = 24, 200, 24
 PREPARE = "prepare coco_object --source source --out out --jobs 2 --allow-partial --quiet"
 BENCHMARK = "benchmark table maskclip_mini cat_seg_mini --on mini_20 --scenes 10 --json rows.json"
+REPORT = (
+    "benchmark report maskclip_mini cat_seg_mini --on mini_20 --scenes 4 --categories 20 --out out"
+)
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,16 @@ def _without_measurements(value: Any) -> Any:
     return [_without_measurements(each) for each in value] if isinstance(value, list) else value
 
 
+def _report_outcome(folder: Path) -> Any:
+    """Ids of the page, and the pixel counts of its cells."""
+    page = (folder / "out" / "report.html").read_text()
+    cells = [json.loads(path.read_text()) for path in (folder / "out" / "cells").glob("*.json")]
+    counts = {cell["key"]: cell["content"].get("areas") for cell in cells}
+    found = re.findall(r'\bid="([^"]+)"', page)
+    ids = sorted(name for name in found if not name.startswith("figure-"))  # ticks follow times
+    return ids, dict(sorted(counts.items()))
+
+
 def _files(folder: Path) -> dict[str, str]:
     """Relative path -> SHA-256 of every file."""
     return {
@@ -172,4 +186,5 @@ JOBS = (
     _label("label on ray", "ray", "", 90.0),  # Ray's own workers look for their parent now and then
     _label("label on ray, workers", "ray", "ray::MapWorker"),
     Job("benchmark", lambda folder: BENCHMARK.split(), _benchmark_outcome),
+    Job("report", lambda folder: REPORT.split(), _report_outcome),
 )

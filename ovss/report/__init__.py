@@ -1,0 +1,1 @@
+"""Report that compares methods: accuracy, cost, categories, confusions, ablations and examples."""
