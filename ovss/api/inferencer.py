@@ -192,7 +192,8 @@ class Inferencer:
             Content of ``config.json``.
 
         Raises:
-            SavedModelError: the folder exists, or the model cannot be rebuilt from its config.
+            FileExistsError: the folder exists and may not be replaced.
+            SavedModelError: the model cannot be rebuilt from its config.
             OSError: the folder cannot be written.
         """
         return save_model(

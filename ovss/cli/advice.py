@@ -73,7 +73,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "weights": f"Give a checkpoint with --weights FILE, or use --weights none. {_CONVERT}",
         "pretrained": "Give the path of the encoder's weights with --pretrained FILE.",
         "export_size": "Name the size of your images with --image-size H W.",
-        "export_overwrite": "Use --overwrite to replace it.",
+        "replace": "Use --overwrite to replace it.",
         "export_embeddings": "Name categories with --words.",
         "upper_bound": "Use `ovss test` with this model.",
     },

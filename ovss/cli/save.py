@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     """Saves the model, pushes it if requested, and returns 0.
 
     Raises:
-        SavedModelError: the folder cannot be created, the model cannot be saved, or the hub refuses
-            it.
+        FileExistsError: the folder exists and may not be replaced.
+        SavedModelError: the model cannot be saved, or the hub refuses it.
         ResultError: a result cannot be read, or belongs to other weights.
         ValueError: flags that contradict each other.
     """

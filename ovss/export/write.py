@@ -14,8 +14,7 @@ from ovss.inference.config import InferenceConfig
 from ovss.io.advice import advised
 from ovss.io.arguments import typed_arguments
 from ovss.io.files import write_text
-from ovss.io.folders import replaced_folder
-from ovss.io.names import printable
+from ovss.io.folders import ensure_replaceable, replaced_folder
 from ovss.segmentor import OpenVocabSegmentor
 from ovss.vocabularies import load_templates
 from ovss.vocabularies.seen import SeenNames
@@ -83,7 +82,9 @@ def export_model(
         )
         raise advised(problem, "export_embeddings")
     ensure_exportable(inferencer)
-    check = partial(_ensure_free, folder, overwrite)
+    check = partial(
+        ensure_replaceable, folder, "an exported model", DESCRIPTION, EXPORTED_FILES, overwrite
+    )
     check()
     view = view_size(model.inference, image_size)
     rules = rules_of(model)
@@ -185,23 +186,3 @@ def text_table(inferencer: Inferencer, request: Request) -> TextTable:
     assert text.vocabulary is not None
     embeds_TPC = text.embeds_TPC.float().numpy()
     return TextTable(request.queries, len(request.background), text.vocabulary, embeds_TPC)
-
-
-def _ensure_free(folder: Path, overwrite: bool) -> None:
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise FileExistsError(f"{folder} exists and is not a folder. Choose another one")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / DESCRIPTION).is_file():
-        raise FileExistsError(
-            f"The folder {folder} exists and is not an exported model. Choose another one"
-        )
-    others = {path.name for path in folder.iterdir()} - EXPORTED_FILES
-    if others:
-        raise FileExistsError(
-            f"The folder {folder} holds other files than an exported model, such as "
-            f"{printable(min(others))}. Move them, or choose another folder"
-        )
-    if not overwrite:
-        problem = FileExistsError(f"The folder {folder} exists. Choose another one")
-        raise advised(problem, "export_overwrite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -13,9 +12,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from ovss.io.advice import advised
 from ovss.io.files import write_text
-from ovss.io.folders import replaced_folder
+from ovss.io.folders import ensure_replaceable, replaced_folder
 from ovss.io.json_text import json_text
 from ovss.io.weight_files import converted, file_sha256, write_weights
 from ovss.models.configs import plugin_modules
@@ -72,8 +70,9 @@ def save_model(
         What was written to ``config.json``.
 
     Raises:
-        SavedModelError: the folder exists, the config holds values that cannot be saved, or the
-            model cannot be rebuilt from them.
+        FileExistsError: the folder exists and may not be replaced.
+        SavedModelError: the config holds values that cannot be saved, or the model cannot be
+            rebuilt from them.
         CheckpointError: weights that float16 cannot hold, or a file that cannot be written.
         OSError: the folder cannot be written.
     """
@@ -125,27 +124,10 @@ def check_target(folder: Path, overwrite: bool) -> None:
     """Checks that a model can be written to a folder; call it before long work.
 
     Raises:
-        SavedModelError: the folder exists and may not be replaced, or holds something else.
+        FileExistsError: the folder exists and may not be replaced, or holds something else.
     """
-    if not os.path.lexists(folder):
-        return
-    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-        return
-    known = {CONFIG_FILE, WEIGHTS_FILE, CARD, ASSETS}
-    is_model = (
-        folder.is_dir()
-        and not folder.is_symlink()
-        and (folder / CONFIG_FILE).is_file()
-        and {path.name for path in folder.iterdir()} <= known
-    )
-    if not is_model:
-        raise SavedModelError(
-            f"{folder} exists and holds something other than a model, so it is not replaced. "
-            f"Choose another folder"
-        )
-    if not overwrite:
-        problem = SavedModelError(f"{folder} holds a model already. Choose another folder")
-        raise advised(problem, "replace")
+    entries = (CONFIG_FILE, WEIGHTS_FILE, CARD, ASSETS)
+    ensure_replaceable(folder, "a model", CONFIG_FILE, entries, overwrite)
 
 
 def _resolved(model: OpenVocabSegmentor, config: Config) -> dict[str, Any]:

@@ -244,10 +244,10 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert description.files.keys() == {VIEW_GRAPH, f"{VIEW_GRAPH}.data", TEXT_TABLE}
     assert ExportedModel(out)(scene()).categories == ("disc", "grass")
     assert main(command) == 1
-    assert "exists. Choose another one. Use --overwrite" in capsys.readouterr().err
+    assert "already. Choose another one. Use --overwrite" in capsys.readouterr().err
     (out / "notes.txt").touch()  # a file of the user
     assert main([*command, "--overwrite"]) == 1
-    assert "other files than an exported model, such as notes.txt" in capsys.readouterr().err
+    assert "something other than an exported model, such as notes.txt" in capsys.readouterr().err
     (out / "notes.txt").unlink()
     (out / TEXT_TABLE).unlink()
     assert main([*command, "--overwrite", "--no-text-encoder"]) == 0
