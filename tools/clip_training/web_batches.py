@@ -1,0 +1,118 @@
+"""Batches of whole scenes and their captions, and the schedule of a training of mini_web."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ovss.mini_world import STUFF, MiniWorld, Scene, object_names
+
+from .captions import Phrases, captions_of
+from .prompts import tokenise
+
+SIZE, CELLS = 80, 400
+_INDEX = {name: place for place, name in enumerate(object_names() + STUFF)}
+
+
+def kept_patches(progress: float) -> int:
+    """Number of patches that a step sees: a quarter, half from 80 %, all from 95 % of the run."""
+    return CELLS // 4 if progress < 0.8 else CELLS // 2 if progress < 0.95 else CELLS
+
+
+def images_per_step(step: int, steps: int, batch: int) -> int:
+    """Number of images in a step, so that every step has about as many patches."""
+    return batch * CELLS // 4 // kept_patches(step / steps)
+
+
+def difficulty_level(progress: float) -> int:
+    """Difficulty in twentieths, so that few different worlds are built: 0 until 4 %, 20 at 30 %."""
+    return min(20, max(0, int(21 * (progress - 0.04) / 0.26)))
+
+
+def single_share(progress: float) -> float:
+    """Share of scenes with one object: all until 12 %, then falling to a tenth at 50 %."""
+    return min(1.0, max(0.1, 1 - 0.9 * (progress - 0.12) / 0.38))
+
+
+@lru_cache(maxsize=8)
+def _world(seed: int, length: int, level: int, single: bool) -> MiniWorld:
+    objects = (1, 1) if single else (1, 4)
+    return MiniWorld("web", size=SIZE, seed=seed, length=length, objects=objects,
+                     difficulty=level / 20)  # fmt: skip
+
+
+class CaptionedBatches(Dataset):
+    """Batches of a run by step, each a pure function of the seed, the step and the run length.
+
+    Args:
+        seed: seed of scenes and captions.
+        batch: images in a step while a quarter of the patches is kept.
+        steps: length of the run.
+        true: true captions of an image.
+        wrong: wrong captions of an image.
+    """
+
+    def __init__(self, seed: int, batch: int, steps: int, true: int, wrong: int) -> None:
+        self.seed, self.batch, self.steps = seed, batch, steps
+        self.true, self.wrong = true, wrong
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def scenes(self, step: int) -> list[Scene]:
+        """Scenes of a step."""
+        progress, length = step / self.steps, self.steps * self.batch
+        level, count = difficulty_level(progress), images_per_step(step, self.steps, self.batch)
+        singles = round(single_share(progress) * count)
+        return [
+            _world(self.seed, length, level, slot < singles)[step * self.batch + slot]
+            for slot in range(count)
+        ]
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        scenes = self.scenes(step)
+        written = [
+            captions_of(
+                np.random.default_rng((self.seed, step, slot)), scene, self.true, self.wrong
+            )
+            for slot, scene in enumerate(scenes)
+        ]
+        captions = [pair for true, false in written for pair in (*true, *false)]
+        images = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(images)),
+            "tokens": tokenise([text for text, _ in captions]),
+            "positive": positives(
+                [[phrases for _, phrases in true] for true, _ in written],
+                [phrases for _, phrases in captions],
+            ),
+        }
+
+
+def positives(images: list[list[Phrases]], captions: list[Phrases]) -> Tensor:
+    """Boolean table (B, N) of the captions that the captions of an image prove to be true.
+
+    A caption is true of an image if each category that it names is named by a true caption of the
+    image. The scene itself is not consulted: what no caption names remains unknown.
+
+    Args:
+        images: content of the true captions of each image.
+        captions: content of all captions.
+    """
+    known = torch.zeros(len(images), len(_INDEX))
+    for row, contents in zip(known, images):
+        row[[_INDEX[name] for content in contents for name in content.names]] = 1
+    wanted = torch.zeros(len(captions), len(_INDEX))
+    for row, content in zip(wanted, captions):
+        row[[_INDEX[name] for name in content.names]] = 1
+    return known @ wanted.T == wanted.sum(1)
+
+
+def patch_index(seed: int, step: int, images: int, kept: int) -> Tensor:
+    """Indices (B, M) of the patches that a step keeps, drawn separately for each image."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    return torch.rand(images, CELLS, generator=generator).argsort(1)[:, :kept]

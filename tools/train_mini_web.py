@@ -1,0 +1,130 @@
+"""Trains mini_web, a CLIP of the mini world that is trained as CLIP is, on one CPU core.
+
+    python tools/train_mini_web.py --work-dir work_dirs/mini_web
+    python tools/train_mini_web.py --work-dir work_dirs/mini_web --resume --export FILE
+    python tools/train_mini_web.py --work-dir work_dirs/mini_web --resume --stop-at 0 --export FILE
+
+The last command writes the weights of the last checkpoint without further training. Only the pooled
+embedding of whole scenes is trained, against their captions and against captions that are wrong by
+one detail. Neither patches nor masks nor attributes have a loss, so the patches are as poor as those
+of a CLIP from the web. All random numbers are determined by (seed, step), so a
+resumed run repeats the curve of an uninterrupted one. docs/mini_world.md has the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from clip_training import runs
+from clip_training.loop import add_flags, fit
+from clip_training.measures import dense_iou, main_object_naming
+from clip_training.model import (
+    build_model,
+    embed_some_patches,
+    encode_pooled,
+    encode_text,
+    normalise,
+    place_positions,
+)
+from clip_training.web_batches import (
+    SIZE,
+    CaptionedBatches,
+    images_per_step,
+    kept_patches,
+    patch_index,
+)
+
+
+def losses(
+    model: nn.Module, batch: dict[str, Tensor], step: int, args: argparse.Namespace
+) -> dict[str, Tensor]:
+    """Both directions of the contrastive loss between the images and captions of a batch."""
+    kept = kept_patches(step / args.steps)
+    index_BM = patch_index(args.seed, step, len(batch["image"]), kept)
+    with torch.autocast("cpu", torch.bfloat16, enabled=not args.float32):
+        tokens = embed_some_patches(model.visual, normalise(batch["image"]), index_BM)
+        image = F.normalize(encode_pooled(model.visual, tokens), dim=-1)
+        text = encode_text(model, batch["tokens"])
+    logits_BN, positive_BN = model.logit_scale.exp() * image @ text.T, batch["positive"]
+    true = positive_BN.any(0)
+    return {
+        "captions": runs.match(logits_BN, positive_BN),
+        "images": runs.match(logits_BN.T[true], positive_BN.T[true]),
+    }
+
+
+def samples(done: int, args: argparse.Namespace) -> int:
+    """Number of images used in the first `done` steps."""
+    return sum(images_per_step(step, args.steps, args.batch) for step in range(done))
+
+
+def measures(model: nn.Module, count: int) -> dict[str, dict[str, float]]:
+    """Naming of single and of main objects, and quality of the patches on 150 categories."""
+    model.eval()
+    found = {
+        "single": main_object_naming(model, SIZE, count, (1, 1)),
+        "main": main_object_naming(model, SIZE, count, (1, 4)),
+        "miou": dense_iou(model, "mini_150", SIZE, count, (1, 4)),
+    }
+    model.train()
+    return found
+
+
+def learn(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, Tensor], step: int,
+    args: argparse.Namespace,
+) -> dict[str, float]:  # fmt: skip
+    """Runs one training step and returns its losses and the scale of the logits."""
+    parts = losses(model, batch, step, args)
+    loss = sum(parts.values()) / 2
+    rate = runs.learning_rate(step, args.steps, args.lr, args.warmup)
+    runs.descend(model, optimizer, loss, step, rate)
+    values = {"loss": round(loss.item(), 5)} | {k: round(v.item(), 4) for k, v in parts.items()}
+    return values | {"scale": round(model.logit_scale.exp().item(), 2)}
+
+
+# On a CPU, fused attention is slower than plain matrix products for so few tokens.
+@sdpa_kernel(SDPBackend.MATH)
+def train(args: argparse.Namespace) -> nn.Module:
+    """Trains from the start or the last checkpoint to the end of the schedule or ``stop_at``."""
+    torch.manual_seed(args.seed)
+    model = build_model("mini_web")
+    place_positions(model)
+    optimizer = runs.build_optimizer(model, None, args.lr)
+    last = fit(
+        args,
+        {"model": model, "optimizer": optimizer},
+        CaptionedBatches(args.seed, args.batch, args.steps, args.captions, args.wrong),
+        lambda batch, step: learn(model, optimizer, batch, step, args),
+        lambda done: samples(done, args),
+        lambda: measures(model, args.test_count),
+    )
+    if args.export:
+        details = {"model": "mini_web", "seed": args.seed, "steps": last}
+        details |= {"samples": samples(last, args), **measures(model, args.export_count)}
+        runs.export(model, args.export, details)
+    return model
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_flags(parser, "work_dirs/mini_web", steps=5000, test_count=150, save_every=125)
+    add = parser.add_argument
+    add("--batch", type=int, default=128, help="images per step while most patches are left out")
+    add("--captions", type=int, default=3, help="true captions of an image")
+    add("--wrong", type=int, default=5, help="captions of an image that are wrong by one detail")
+    add("--export-count", type=int, default=500, help="images in each test before the export")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    train(parse())
