@@ -127,15 +127,40 @@ def test_all_patches_kept_equal_the_pooled_embedding_of_open_clip(parts: dict) -
 
 def test_later_steps_see_more_patches_of_fewer_images(parts: dict) -> None:
     data = parts["web_batches"]
-    shown = [
+    seen = [
         (data.kept_patches(step / 100), data.images_per_step(step, 100, 128))
-        for step in (0, 79, 80, 94, 95)
+        for step in (0, 14, 15, 79, 80, 94, 95)
     ]
-    assert shown == [(100, 128), (100, 128), (200, 64), (200, 64), (400, 32)]
-    index = data.patch_index(0, 5, 3, 100)
-    assert torch.equal(index, data.patch_index(0, 5, 3, 100))
-    assert not torch.equal(index, data.patch_index(0, 6, 3, 100))
-    assert all(len(set(row.tolist())) == 100 for row in index)
+    assert seen == [(100, 64)] * 2 + [(95, 128)] * 2 + [(191, 63)] * 2 + [(400, 30)]
+    images = data.CaptionedBatches(1, 4, 50, 3, 5)
+    assert images[7]["image"].shape == (2, 3, 40, 40)
+    assert images[8]["image"].shape == (4, 3, 80, 80)
+
+
+def test_patches_of_a_step_are_drawn_for_each_image(parts: dict) -> None:
+    draw = parts["web_batches"].patch_index
+    kept, place = draw(0, 5, 3, 0.5)
+    assert torch.equal(kept, place)
+    assert torch.equal(kept, draw(0, 5, 3, 0.5)[0])
+    assert not torch.equal(kept, draw(0, 6, 3, 0.5)[0])
+    assert all(len(set(row.tolist())) == 95 for row in kept)
+
+
+def test_a_small_image_lies_at_a_random_place_of_the_grid(parts: dict) -> None:
+    kept, place = parts["web_batches"].patch_index(0, 5, 40, 0.0)
+    assert all(row.tolist() == list(range(100)) for row in kept)
+    row, column = place // 20, place % 20
+    assert torch.equal(row - row[:, :1], (kept // 10))
+    assert torch.equal(column - column[:, :1], kept % 10)
+    assert set(row[:, 0].tolist()) >= {0, 10}
+
+
+def test_wrong_captions_are_compared_within_their_image(parts: dict) -> None:
+    batch = parts["web_batches"].CaptionedBatches(1, 6, 50, 3, 5)[30]
+    counts = batch["owner"].bincount()
+    assert ((counts > 3) & (counts <= 8)).all()
+    own = batch["owner"] == torch.arange(6)[:, None]
+    assert ((own & batch["positive"]).sum(1) == 3).all()
 
 
 def test_a_stopped_training_repeats_the_curve(tmp_path: Path, script: ModuleType) -> None:

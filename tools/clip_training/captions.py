@@ -91,7 +91,7 @@ def spoil(rng: Generator, phrases: Phrases, scene: Scene) -> Phrases | None:
     """Changes one detail so that the scene no longer shows the content; None if no try succeeds.
 
     An object changes, or a stuff category in 15 % of the captions that name both. Three times in
-    four one attribute of the object changes: the shape in half of these cases, else the surface or
+    four one attribute of the object changes: the shape in 60 % of these cases, else the surface or
     the colour. Otherwise another object takes its place.
     """
     visible = {item.category for item in scene.objects} | set(scene.stuff)
@@ -116,8 +116,8 @@ def _changed(rng: Generator, name: str) -> str:
     attributes = attributes_of(name)
     draw = rng.random()
     field, values = (
-        ("shape", SHAPES) if draw < 0.5 else
-        ("surface", SURFACES) if draw < 0.75 else ("colour", COLOURS)
+        ("shape", SHAPES) if draw < 0.6 else
+        ("surface", SURFACES) if draw < 0.85 else ("colour", COLOURS)
     )  # fmt: skip
     return attributes._replace(**{field: values[rng.integers(len(values))]}).category
 

@@ -14,12 +14,18 @@ from torch import Tensor, nn
 from ovss.io.files import write_atomic
 
 
-def match(logits_MN: Tensor, positive_MN: Tensor) -> Tensor:
+def match(logits_MN: Tensor, positive_MN: Tensor, negative_MN: Tensor | None = None) -> Tensor:
     """Contrastive loss: mean over the positives of -log softmax against the negatives of the row.
 
     Other positives of the row are left out of the softmax, because an image shows several.
+
+    Args:
+        logits_MN: scaled similarities.
+        positive_MN: True for pairs that belong together.
+        negative_MN: True for pairs that do not; None: all that are not positive.
     """
-    negative = logits_MN.masked_fill(positive_MN, -1e4).logsumexp(1, keepdim=True)
+    left_out = positive_MN if negative_MN is None else ~negative_MN
+    negative = logits_MN.masked_fill(left_out, -1e4).logsumexp(1, keepdim=True)
     cost = F.softplus(negative - logits_MN) * positive_MN
     return cost.sum() / positive_MN.sum().clamp(min=1)
 

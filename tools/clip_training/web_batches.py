@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -14,28 +15,44 @@ from ovss.mini_world import STUFF, MiniWorld, Scene, object_names
 from .captions import Phrases, captions_of
 from .prompts import tokenise
 
-SIZE, CELLS = 80, 400
+SIZE, SIDE = 80, 20
+CELLS = SIDE**2
 _INDEX = {name: place for place, name in enumerate(object_names() + STUFF)}
 
 
+def is_small(progress: float) -> bool:
+    """Checks whether images have half their size, as in the first 15 % of the run."""
+    return progress < 0.15
+
+
 def kept_patches(progress: float) -> int:
-    """Number of patches that a step sees: a quarter, half from 80 %, all from 95 % of the run."""
-    return CELLS // 4 if progress < 0.8 else CELLS // 2 if progress < 0.95 else CELLS
+    """Number of patches that a step sees: all of a small image, later a quarter, half, and all.
+
+    With the class token, most numbers are multiples of 32, for which the processor is fastest.
+    """
+    if is_small(progress):
+        return CELLS // 4
+    return 95 if progress < 0.8 else 191 if progress < 0.95 else CELLS
 
 
 def images_per_step(step: int, steps: int, batch: int) -> int:
-    """Number of images in a step, so that every step has about as many patches."""
-    return batch * CELLS // 4 // kept_patches(step / steps)
+    """Number of images in a step: `batch`, or fewer if the step is short of time or has to learn.
+
+    Every later step has about as many patches. The first steps have half the images, because then
+    the number of steps matters more.
+    """
+    progress = step / steps
+    return batch // 2 if is_small(progress) else batch * 95 // kept_patches(progress)
 
 
 def difficulty_level(progress: float) -> int:
-    """Difficulty in twentieths, so that few different worlds are built: 0 until 4 %, 20 at 30 %."""
-    return min(20, max(0, int(21 * (progress - 0.04) / 0.26)))
+    """Difficulty in twentieths, so that few different worlds are built: 0 to 15 %, 20 from 40 %."""
+    return min(20, max(0, int(21 * (progress - 0.15) / 0.25)))
 
 
 def single_share(progress: float) -> float:
-    """Share of scenes with one object: all until 12 %, then falling to a tenth at 50 %."""
-    return min(1.0, max(0.1, 1 - 0.9 * (progress - 0.12) / 0.38))
+    """Share of scenes with one object: all until 20 %, then falling to a tenth at 50 %."""
+    return min(1.0, max(0.1, 1 - 0.9 * (progress - 0.2) / 0.3))
 
 
 @lru_cache(maxsize=8)
@@ -82,10 +99,14 @@ class CaptionedBatches(Dataset):
             for slot, scene in enumerate(scenes)
         ]
         captions = [pair for true, false in written for pair in (*true, *false)]
-        images = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
+        images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2)
+        if is_small(step / self.steps):
+            images = F.avg_pool2d(images.float(), 2).round().byte()
+        counts = torch.tensor([len(true) + len(false) for true, false in written])
         return {
-            "image": torch.from_numpy(np.ascontiguousarray(images)),
+            "image": images.contiguous(),
             "tokens": tokenise([text for text, _ in captions]),
+            "owner": torch.arange(len(scenes)).repeat_interleave(counts),
             "positive": positives(
                 [[phrases for _, phrases in true] for true, _ in written],
                 [phrases for _, phrases in captions],
@@ -112,7 +133,19 @@ def positives(images: list[list[Phrases]], captions: list[Phrases]) -> Tensor:
     return known @ wanted.T == wanted.sum(1)
 
 
-def patch_index(seed: int, step: int, images: int, kept: int) -> Tensor:
-    """Indices (B, M) of the patches that a step keeps, drawn separately for each image."""
+def patch_index(seed: int, step: int, images: int, progress: float) -> tuple[Tensor, Tensor]:
+    """Numbers of the patches that a step keeps and cells of the grid that place them, both (B, M).
+
+    A small image lies at a random place of the grid, so that objects have the distances in cells
+    that they have in large images. Otherwise the patches are drawn separately for each image.
+    """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    return torch.rand(images, CELLS, generator=generator).argsort(1)[:, :kept]
+    if not is_small(progress):
+        order = torch.rand(images, CELLS, generator=generator).argsort(1)
+        kept = order[:, : kept_patches(progress)]
+        return kept, kept
+    side = SIDE // 2
+    row, column = torch.randint(side + 1, (2, images, 1, 1), generator=generator)
+    cells = torch.arange(side)
+    place = SIDE * (row + cells[:, None]) + column + cells
+    return torch.arange(side**2).expand(images, -1), place.flatten(1)
