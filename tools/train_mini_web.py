@@ -38,6 +38,7 @@ from clip_training.web_batches import (
     SIZE,
     CaptionedBatches,
     images_per_step,
+    is_small,
     patch_index,
 )
 
@@ -48,21 +49,25 @@ def losses(
     """Terms of the loss: between all images and captions of a batch, and within each image.
 
     ``own`` compares the true captions of an image with the wrong captions of the same image only.
-    Without it the details that tell them apart drown in the captions of other images.
+    Without it the details that tell them apart drown in the captions of other images. ``text``
+    compares a caption, written a second time in other words, with all captions. It makes the text
+    encoder tell shapes apart before the images do, without which neither side gets a gradient.
     """
     images = len(batch["image"])
     index_BM, place_BM = patch_index(args.seed, step, images, step / args.steps)
     with torch.autocast("cpu", torch.bfloat16, enabled=not args.float32):
         tokens = embed_some_patches(model.visual, normalise(batch["image"]), index_BM, place_BM)
         image = F.normalize(encode_pooled(model.visual, tokens), dim=-1)
-        text = encode_text(model, batch["tokens"])
-    logits_BN, positive_BN = model.logit_scale.exp() * image @ text.T, batch["positive"]
+        text, again = (encode_text(model, batch[key]) for key in ("tokens", "again"))
+    scale, positive_BN = model.logit_scale.exp(), batch["positive"]
+    logits_BN = scale * image @ text.T
     true = positive_BN.any(0)
     own_BN = batch["owner"] == torch.arange(images)[:, None]
     return {
         "captions": runs.match(logits_BN, positive_BN),
         "images": runs.match(logits_BN.T[true], positive_BN.T[true]),
         "own": runs.match(logits_BN, own_BN & positive_BN, own_BN & ~positive_BN),
+        "text": runs.match(scale * again @ text.T, batch["same"]),
     }
 
 
@@ -90,6 +95,7 @@ def learn(
     """Runs one training step and returns its losses and the scale of the logits."""
     parts = losses(model, batch, step, args)
     loss = 0.5 * (parts["captions"] + parts["images"]) + parts["own"]
+    loss = loss + (1.0 if is_small(step / args.steps) else 0.2) * parts["text"]
     rate = runs.learning_rate(step, args.steps, args.lr, args.warmup)
     runs.descend(model, optimizer, loss, step, rate)
     values = {"loss": round(loss.item(), 5)} | {k: round(v.item(), 4) for k, v in parts.items()}

@@ -147,7 +147,9 @@ def test_patches_of_a_step_are_drawn_for_each_image(parts: dict) -> None:
 
 
 def test_a_small_image_lies_at_a_random_place_of_the_grid(parts: dict) -> None:
-    kept, place = parts["web_batches"].patch_index(0, 5, 40, 0.0)
+    _, middle = parts["web_batches"].patch_index(0, 5, 40, 0.0)
+    assert set(middle[:, 0].tolist()) == {5 * 20 + 5}
+    kept, place = parts["web_batches"].patch_index(0, 5, 40, 0.13)
     assert all(row.tolist() == list(range(100)) for row in kept)
     row, column = place // 20, place % 20
     assert torch.equal(row - row[:, :1], (kept // 10))

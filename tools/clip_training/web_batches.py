@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ovss.mini_world import STUFF, MiniWorld, Scene, object_names
 
-from .captions import Phrases, captions_of
+from .captions import Phrases, captions_of, write
 from .prompts import tokenise
 
 SIZE, SIDE = 80, 20
@@ -33,6 +33,11 @@ def kept_patches(progress: float) -> int:
     if is_small(progress):
         return CELLS // 4
     return 95 if progress < 0.8 else 191 if progress < 0.95 else CELLS
+
+
+def place_reach(progress: float) -> int:
+    """Range in cells of the places of small images: 0 until 6 %, all 10 from 12 % of the run."""
+    return min(10, max(0, int(11 * (progress - 0.06) / 0.06)))
 
 
 def images_per_step(step: int, steps: int, batch: int) -> int:
@@ -92,13 +97,14 @@ class CaptionedBatches(Dataset):
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         scenes = self.scenes(step)
+        generators = [np.random.default_rng((self.seed, step, slot)) for slot in range(len(scenes))]
         written = [
-            captions_of(
-                np.random.default_rng((self.seed, step, slot)), scene, self.true, self.wrong
-            )
-            for slot, scene in enumerate(scenes)
+            captions_of(rng, scene, self.true, self.wrong) for rng, scene in zip(generators, scenes)
         ]
         captions = [pair for true, false in written for pair in (*true, *false)]
+        contents = [phrases for _, phrases in captions]
+        firsts = [true[0][1] for true, _ in written]
+        again = [write(rng, phrases) for rng, phrases in zip(generators, firsts)]
         images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2)
         if is_small(step / self.steps):
             images = F.avg_pool2d(images.float(), 2).round().byte()
@@ -108,8 +114,11 @@ class CaptionedBatches(Dataset):
             "tokens": tokenise([text for text, _ in captions]),
             "owner": torch.arange(len(scenes)).repeat_interleave(counts),
             "positive": positives(
-                [[phrases for _, phrases in true] for true, _ in written],
-                [phrases for _, phrases in captions],
+                [[phrases for _, phrases in true] for true, _ in written], contents
+            ),
+            "again": tokenise(again),
+            "same": torch.tensor(
+                [[first.names == content.names for content in contents] for first in firsts]
             ),
         }
 
@@ -136,16 +145,18 @@ def positives(images: list[list[Phrases]], captions: list[Phrases]) -> Tensor:
 def patch_index(seed: int, step: int, images: int, progress: float) -> tuple[Tensor, Tensor]:
     """Numbers of the patches that a step keeps and cells of the grid that place them, both (B, M).
 
-    A small image lies at a random place of the grid, so that objects have the distances in cells
-    that they have in large images. Otherwise the patches are drawn separately for each image.
+    A small image lies in the middle of the grid at first, where shape is easiest to learn, and
+    then at places that reach up to its border. Objects thus have the distances in cells that they
+    have in large images. Later the patches are drawn separately for each image.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     if not is_small(progress):
         order = torch.rand(images, CELLS, generator=generator).argsort(1)
         kept = order[:, : kept_patches(progress)]
         return kept, kept
-    side = SIDE // 2
-    row, column = torch.randint(side + 1, (2, images, 1, 1), generator=generator)
+    side, reach = SIDE // 2, place_reach(progress)
+    first = (SIDE - side - reach) // 2
+    row, column = first + torch.randint(reach + 1, (2, images, 1, 1), generator=generator)
     cells = torch.arange(side)
     place = SIDE * (row + cells[:, None]) + column + cells
     return torch.arange(side**2).expand(images, -1), place.flatten(1)
