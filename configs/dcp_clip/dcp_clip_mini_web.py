@@ -1,8 +1,8 @@
 """DCP-CLIP at mini scale on mini_web, a CLIP whose patches are as poor as those of a web CLIP.
 
 The grid has 20 x 20 cells, four windows of five along each side, and scenes have 80 pixels. The
-temperatures are the logit scale of mini_web. Everything else is that of dcp_clip_mini. Paper: arXiv
-2603.13951.
+temperatures are the logit scale of mini_web. A run has 2,000 steps of two scenes.
+Everything else is that of dcp_clip_mini. Paper: arXiv 2603.13951.
 
 Train: ovss train dcp_clip_mini_web --work-dir work_dirs/dcp_clip_mini_web
 """
@@ -19,5 +19,6 @@ model = dict(
     inference=dict(size=80),
 )
 train_dataloader = dict(batch_size=2, dataset=_scenes)
+train_cfg = dict(max_iters=2000, val_interval=1000)
 val_dataloader = dict(dataset=_scenes)
 test_dataloader = dict(dataset=_scenes)

@@ -56,8 +56,10 @@ def difficulty_level(progress: float) -> int:
 
 
 def single_share(progress: float) -> float:
-    """Share of scenes with one object: all until 20 %, then falling to a tenth at 50 %."""
-    return min(1.0, max(0.1, 1 - 0.9 * (progress - 0.2) / 0.3))
+    """Share of scenes with one object: all until 20 %, a third from 42 to 75 %, a tenth at 90 %."""
+    falling = 1 - 0.9 * (progress - 0.2) / 0.3
+    late = 0.33 - 0.23 * max(0.0, progress - 0.75) / 0.15
+    return min(1.0, max(0.1, falling, late))
 
 
 @lru_cache(maxsize=8)
