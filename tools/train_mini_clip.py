@@ -147,7 +147,7 @@ def learn(
     parts = losses(model, heads, batch, args, step)
     weight = weights(step / args.steps, args)
     loss = sum(weight[name] * value for name, value in parts.items())
-    rate = runs.learning_rate(step, args.steps, args.lr, args.warmup)
+    rate = runs.learning_rate(step, step / args.steps, args.lr, args.warmup)
     runs.descend(model, optimizer, loss, step, rate)
     values = {"loss": round(loss.item(), 5)} | {k: round(v.item(), 4) for k, v in parts.items()}
     return values | {"scale": round(model.logit_scale.exp().item(), 2)}

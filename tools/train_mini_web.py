@@ -34,13 +34,8 @@ from clip_training.model import (
     normalise,
     place_positions,
 )
-from clip_training.web_batches import (
-    SIZE,
-    CaptionedBatches,
-    images_per_step,
-    is_small,
-    patch_index,
-)
+from clip_training.web_batches import CaptionedBatches, patch_index
+from clip_training.web_schedule import SIZE, images_per_step, is_small, progress_of
 
 
 def losses(
@@ -54,7 +49,7 @@ def losses(
     encoder tell shapes apart before the images do, without which neither side gets a gradient.
     """
     images = len(batch["image"])
-    index_BM, place_BM = patch_index(args.seed, step, images, step / args.steps)
+    index_BM, place_BM = patch_index(args.seed, step, images, progress_of(step, args.steps))
     with torch.autocast("cpu", torch.bfloat16, enabled=not args.float32):
         tokens = embed_some_patches(model.visual, normalise(batch["image"]), index_BM, place_BM)
         image = F.normalize(encode_pooled(model.visual, tokens), dim=-1)
@@ -95,8 +90,9 @@ def learn(
     """Runs one training step and returns its losses and the scale of the logits."""
     parts = losses(model, batch, step, args)
     loss = 0.5 * (parts["captions"] + parts["images"]) + parts["own"]
-    loss = loss + (1.0 if is_small(step / args.steps) else 0.2) * parts["text"]
-    rate = runs.learning_rate(step, args.steps, args.lr, args.warmup)
+    progress = progress_of(step, args.steps)
+    loss = loss + (1.0 if is_small(progress) else 0.2) * parts["text"]
+    rate = runs.learning_rate(step, progress, args.lr, args.warmup)
     runs.descend(model, optimizer, loss, step, rate)
     values = {"loss": round(loss.item(), 5)} | {k: round(v.item(), 4) for k, v in parts.items()}
     return values | {"scale": round(model.logit_scale.exp().item(), 2)}
@@ -128,7 +124,7 @@ def train(args: argparse.Namespace) -> nn.Module:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_flags(parser, "work_dirs/mini_web", steps=4500, test_count=150, save_every=125)
+    add_flags(parser, "work_dirs/mini_web", steps=6500, test_count=150, save_every=125)
     add = parser.add_argument
     add("--batch", type=int, default=128, help="images per step while most patches are left out")
     add("--captions", type=int, default=3, help="true captions of an image")

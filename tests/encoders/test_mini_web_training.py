@@ -31,7 +31,7 @@ def script() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def parts(script: ModuleType) -> dict[str, ModuleType]:
-    names = ("captions", "model", "prompts", "web_batches")
+    names = ("captions", "model", "prompts", "web_batches", "web_schedule")
     return {name: sys.modules[f"clip_training.{name}"] for name in names}
 
 
@@ -125,16 +125,22 @@ def test_all_patches_kept_equal_the_pooled_embedding_of_open_clip(parts: dict) -
         torch.testing.assert_close(dense[0], pooled, atol=1e-5, rtol=1e-4)
 
 
+def test_the_schedule_goes_back_once(parts: dict) -> None:
+    progress = [parts["web_schedule"].progress_of(step, 6500) for step in range(6500)]
+    assert progress[0] == 0
+    assert progress[2249] == 2249 / 4500
+    assert progress[2250:] == [step / 6500 for step in range(2250, 6500)]
+    assert parts["web_schedule"].progress_of(225, 650) == progress[2250]
+
+
 def test_later_steps_see_more_patches_of_fewer_images(parts: dict) -> None:
-    data = parts["web_batches"]
-    seen = [
-        (data.kept_patches(step / 100), data.images_per_step(step, 100, 128))
-        for step in (0, 14, 15, 79, 80, 94, 95)
-    ]
-    assert seen == [(100, 64)] * 2 + [(95, 128)] * 2 + [(191, 63)] * 2 + [(400, 30)]
-    images = data.CaptionedBatches(1, 4, 50, 3, 5)
-    assert images[7]["image"].shape == (2, 3, 40, 40)
-    assert images[8]["image"].shape == (4, 3, 80, 80)
+    schedule = parts["web_schedule"]
+    assert [schedule.kept_patches(p) for p in (0, 0.15, 0.8, 0.95)] == [100, 95, 191, 400]
+    counts = [schedule.images_per_step(step, 100, 128) for step in (0, 10, 11, 79, 80, 94, 95)]
+    assert counts == [64, 64, 128, 128, 63, 63, 30]
+    images = parts["web_batches"].CaptionedBatches(1, 4, 50, 3, 5)
+    assert images[5]["image"].shape == (2, 3, 40, 40)
+    assert images[6]["image"].shape == (4, 3, 80, 80)
 
 
 def test_patches_of_a_step_are_drawn_for_each_image(parts: dict) -> None:

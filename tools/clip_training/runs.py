@@ -50,10 +50,17 @@ def build_optimizer(model: nn.Module, others: nn.Module | None, lr: float) -> to
     return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
 
 
-def learning_rate(step: int, steps: int, highest: float, warmup: int) -> float:
-    """Learning rate of a step: linear warmup, then a cosine that ends at 1 % of its peak."""
+def learning_rate(step: int, progress: float, highest: float, warmup: int) -> float:
+    """Learning rate of a step: linear warmup, then a cosine that ends at 1 % of its peak.
+
+    Args:
+        step: number of the step, for the warmup.
+        progress: position on the cosine, from 0 to 1.
+        highest: peak.
+        warmup: length of the warmup in steps.
+    """
     warm = min(1.0, (step + 1) / warmup)
-    return highest * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * step / steps)))
+    return highest * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def descend(

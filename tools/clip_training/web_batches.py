@@ -1,4 +1,4 @@
-"""Batches of whole scenes and their captions, and the schedule of a training of mini_web."""
+"""Batches of whole scenes and their captions for the training of mini_web."""
 
 from __future__ import annotations
 
@@ -14,52 +14,20 @@ from ovss.mini_world import STUFF, MiniWorld, Scene, object_names
 
 from .captions import Phrases, captions_of, write
 from .prompts import tokenise
+from .web_schedule import (
+    CELLS,
+    SIDE,
+    SIZE,
+    difficulty_level,
+    images_per_step,
+    is_small,
+    kept_patches,
+    place_reach,
+    progress_of,
+    single_share,
+)
 
-SIZE, SIDE = 80, 20
-CELLS = SIDE**2
 _INDEX = {name: place for place, name in enumerate(object_names() + STUFF)}
-
-
-def is_small(progress: float) -> bool:
-    """Checks whether images have half their size, as in the first 15 % of the run."""
-    return progress < 0.15
-
-
-def kept_patches(progress: float) -> int:
-    """Number of patches that a step sees: all of a small image, later a quarter, half, and all.
-
-    With the class token, most numbers are multiples of 32, for which the processor is fastest.
-    """
-    if is_small(progress):
-        return CELLS // 4
-    return 95 if progress < 0.8 else 191 if progress < 0.95 else CELLS
-
-
-def place_reach(progress: float) -> int:
-    """Range in cells of the places of small images: 0 until 6 %, all 10 from 12 % of the run."""
-    return min(10, max(0, int(11 * (progress - 0.06) / 0.06)))
-
-
-def images_per_step(step: int, steps: int, batch: int) -> int:
-    """Number of images in a step: `batch`, or fewer if the step is short of time or has to learn.
-
-    Every later step has about as many patches. The first steps have half the images, because then
-    the number of steps matters more.
-    """
-    progress = step / steps
-    return batch // 2 if is_small(progress) else batch * 95 // kept_patches(progress)
-
-
-def difficulty_level(progress: float) -> int:
-    """Difficulty in twentieths, so that few different worlds are built: 0 to 15 %, 20 from 40 %."""
-    return min(20, max(0, int(21 * (progress - 0.15) / 0.25)))
-
-
-def single_share(progress: float) -> float:
-    """Share of scenes with one object: all until 20 %, a third from 42 to 75 %, a tenth at 90 %."""
-    falling = 1 - 0.9 * (progress - 0.2) / 0.3
-    late = 0.33 - 0.23 * max(0.0, progress - 0.75) / 0.15
-    return min(1.0, max(0.1, falling, late))
 
 
 @lru_cache(maxsize=8)
@@ -89,7 +57,7 @@ class CaptionedBatches(Dataset):
 
     def scenes(self, step: int) -> list[Scene]:
         """Scenes of a step."""
-        progress, length = step / self.steps, self.steps * self.batch
+        progress, length = progress_of(step, self.steps), self.steps * self.batch
         level, count = difficulty_level(progress), images_per_step(step, self.steps, self.batch)
         singles = round(single_share(progress) * count)
         return [
@@ -108,7 +76,7 @@ class CaptionedBatches(Dataset):
         firsts = [true[0][1] for true, _ in written]
         again = [write(rng, phrases) for rng, phrases in zip(generators, firsts)]
         images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2)
-        if is_small(step / self.steps):
+        if is_small(progress_of(step, self.steps)):
             images = F.avg_pool2d(images.float(), 2).round().byte()
         counts = torch.tensor([len(true) + len(false) for true, false in written])
         return {
