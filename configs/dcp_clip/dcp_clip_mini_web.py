@@ -13,8 +13,8 @@ weights = None
 protocol = "mini_web_7"
 model = dict(
     encoder=dict(model="mini_web", pretrained="mini_web", image_size=80),
-    selector=dict(temperature=43.4),
-    head=dict(temperature=43.4),
+    selector=dict(temperature=32.5),
+    head=dict(temperature=32.5),
     decoder=dict(attn_grid=(20, 20), window=5),
     inference=dict(size=80),
 )
