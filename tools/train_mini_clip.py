@@ -134,11 +134,6 @@ def zero_shot(model: nn.Module, count: int, template: str = "a photo of a {}.") 
 # -------------------------------------------------------------------------------------- training
 
 
-def samples(done: int, args: argparse.Namespace) -> int:
-    """Number of images used in the first `done` steps."""
-    return sum(images_per_step(step, args.steps, args.batch) for step in range(done))
-
-
 def learn(
     model: nn.Module, heads: nn.ModuleDict, optimizer: torch.optim.Optimizer,
     batch: dict[str, Tensor], step: int, args: argparse.Namespace,
@@ -162,18 +157,18 @@ def train(args: argparse.Namespace) -> nn.Module:
     place_positions(model)
     heads = build_heads(model.visual.output_dim)
     optimizer = runs.build_optimizer(model, heads, args.lr)
-    last = fit(
+    last, samples = fit(
         args,
         {"model": model, "heads": heads, "optimizer": optimizer},
         PhraseBatches(args.seed, args.batch, args.steps),
         lambda batch, step: learn(model, heads, optimizer, batch, step, args),
-        lambda done: samples(done, args),
+        lambda step: images_per_step(step, args.steps, args.batch),
         lambda: {"zero_shot": zero_shot(model, args.test_count)},
     )
     if args.export:
         details = {"model": "mini_clip", "seed": args.seed, "steps": last}
         details |= {
-            "samples": samples(last, args),
+            "samples": samples,
             "zero_shot": zero_shot(model, args.export_count),
         }
         runs.export(model, args.export, details)

@@ -66,11 +66,6 @@ def losses(
     }
 
 
-def samples(done: int, args: argparse.Namespace) -> int:
-    """Number of images used in the first `done` steps."""
-    return sum(images_per_step(step, args.steps, args.batch) for step in range(done))
-
-
 def measures(model: nn.Module, count: int) -> dict[str, dict[str, float]]:
     """Naming of single and of main objects, and quality of the patches on 150 categories."""
     model.eval()
@@ -106,17 +101,17 @@ def train(args: argparse.Namespace) -> nn.Module:
     model = build_model("mini_web")
     place_positions(model)
     optimizer = runs.build_optimizer(model, None, args.lr)
-    last = fit(
+    last, samples = fit(
         args,
         {"model": model, "optimizer": optimizer},
         CaptionedBatches(args.seed, args.batch, args.steps, args.captions, args.wrong),
         lambda batch, step: learn(model, optimizer, batch, step, args),
-        lambda done: samples(done, args),
+        lambda step: images_per_step(step, args.steps, args.batch),
         lambda: measures(model, args.test_count),
     )
     if args.export:
         details = {"model": "mini_web", "seed": args.seed, "steps": last}
-        details |= {"samples": samples(last, args), **measures(model, args.export_count)}
+        details |= {"samples": samples, **measures(model, args.export_count)}
         runs.export(model, args.export, details)
     return model
 

@@ -13,7 +13,7 @@ weights = None
 protocol = "mini_web_regions"
 model = dict(
     encoder=dict(
-        encoder=dict(model="mini_web", pretrained="mini_web", image_size=80),
+        encoder=dict(model="mini_web", pretrained="mini_web", image_size=80, dense="cat_seg"),
         proposer=dict(mask_scale=2),
     ),
     head=dict(scales=(1 / 0.07, 32.5)),

@@ -9,7 +9,8 @@ from ovss.protocols.settled import settle_protocol
 from ovss.results.record import dataset_name
 
 TRAINED = ("cat_seg_mini_web", "dcp_clip_mini_web", "fc_clip_mini_web", "sed_mini_web")
-METHODS = ("maskclip_mini_web", "naclip_mini_web", *TRAINED)
+FREE = ("maskclip", "naclip", "clip_surgery", "cat_seg_tokens")
+METHODS = (*(f"{name}_mini_web" for name in FREE), *TRAINED)
 ROWS = {
     "none": ("selector.threshold=0", "head", "decoder"),
     "dcs": ("head", "decoder"),
@@ -48,6 +49,11 @@ def test_training_differs_from_the_dataset_in_its_vocabulary_only(name):
     base = read_config(config_dir() / "_base_" / "datasets" / "mini_web.py").train_dataloader
     own = load_config(name).train_dataloader
     assert own.dataset.to_dict() == {**base.dataset.to_dict(), "vocabulary": "mini_556"}
+
+
+def test_trained_methods_start_from_the_same_tokens():
+    tokens = {clip_of(load_config(name)).dense for name in TRAINED}
+    assert tokens == {load_config("cat_seg_tokens_mini_web").model.encoder.dense}
 
 
 @pytest.mark.parametrize("row", ROWS)

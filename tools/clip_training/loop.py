@@ -36,9 +36,9 @@ def fit(
     parts: dict[str, nn.Module | torch.optim.Optimizer],
     data: Dataset,
     learn: Callable[[Batch, int], dict[str, float]],
-    samples: Callable[[int], int],
+    images: Callable[[int], int],
     test: Callable[[], dict[str, Any]],
-) -> int:
+) -> tuple[int, int]:
     """Trains from the start or the last checkpoint to the end of the schedule or ``stop_at``.
 
     Args:
@@ -46,29 +46,30 @@ def fit(
         parts: model, optimizer and further modules, which a checkpoint contains.
         data: batches by step.
         learn: runs the step of a batch and returns its losses.
-        samples: number of images used in the first steps.
+        images: number of images in a step.
         test: measures the model; the log contains the results.
 
     Returns:
-        Number of steps done.
+        Number of steps done, and of images used in them.
     """
     args.work_dir.mkdir(parents=True, exist_ok=True)
-    checkpoint, first = args.work_dir / "last.pt", 0
+    checkpoint, first, samples = args.work_dir / "last.pt", 0, 0
     if args.resume and checkpoint.exists():
-        first = runs.restore(checkpoint, **parts)
+        first, samples = runs.restore(checkpoint, **parts)
     last = max(first, args.steps if args.stop_at is None else min(args.steps, args.stop_at))
-    started, batches = time.time(), batches_from(data, first, args)
+    started, before, batches = time.time(), samples, batches_from(data, first, args)
     for step in range(first, last):
         values, done = learn(next(batches), step), step + 1
+        samples += images(step)
         if done % args.log_every == 0 or done == last:
-            speed = (samples(done) - samples(first)) / (time.time() - started)
-            record = {"step": done, "samples": samples(done), **values, "per_s": round(speed, 1)}
+            speed = (samples - before) / (time.time() - started)
+            record = {"step": done, "samples": samples, **values, "per_s": round(speed, 1)}
             if done % args.test_every == 0 or done == last:
                 record |= test()
             runs.log(args.work_dir, record)
         if done % args.save_every == 0 or done == last:
-            runs.save(checkpoint, done, **parts)
-    return last
+            runs.save(checkpoint, done, samples, **parts)
+    return last, samples
 
 
 def add_flags(

@@ -93,18 +93,19 @@ def descend(
         model.logit_scale.clamp_(0, math.log(100))
 
 
-def save(path: Path, step: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
-    """Writes a checkpoint with the step and the state of each part."""
-    state = {name: part.state_dict() for name, part in parts.items()} | {"step": step}
+def save(path: Path, step: int, samples: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
+    """Writes a checkpoint with the step, its number of images, and the state of each part."""
+    state = {name: part.state_dict() for name, part in parts.items()}
+    state |= {"step": step, "samples": samples}
     write_atomic(path, lambda file: torch.save(state, file))
 
 
-def restore(path: Path, **parts: nn.Module | torch.optim.Optimizer) -> int:
-    """Loads a checkpoint written by `save` and returns the step to continue from."""
+def restore(path: Path, **parts: nn.Module | torch.optim.Optimizer) -> tuple[int, int]:
+    """Loads a checkpoint written by `save` and returns its step and number of images."""
     state = torch.load(path, weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
-    return state["step"]
+    return state["step"], state["samples"]
 
 
 def export(model: nn.Module, path: Path, metadata: dict) -> None:
