@@ -1,7 +1,8 @@
 """SED at mini scale on mini_web, a CLIP whose patches are as poor as those of a web CLIP.
 
 The encoder is that of dcp_clip_mini_web, a ViT, so that the two compare heads and decoders. Scenes
-have 80 pixels. A run has 2,000 steps of two scenes. Everything else is that of sed_mini. Paper: arXiv 2311.15537.
+have 80 pixels. A run has 2,000 steps of two scenes. Everything else is that of sed_mini.
+Paper: arXiv 2311.15537.
 
 Train: ovss train sed_mini_web --work-dir work_dirs/sed_mini_web
 """
