@@ -67,11 +67,16 @@ def losses(
 
 
 def measures(model: nn.Module, count: int) -> dict[str, dict[str, float]]:
-    """Naming of single and of main objects, and quality of the patches on 150 categories."""
+    """Naming of objects, and quality of the patches on 150 categories.
+
+    ``single`` is naming in scenes of one object, ``main`` where the largest of one to four has at
+    least twice the visible pixels of the next, ``largest`` in all scenes of one to four.
+    """
     model.eval()
     found = {
         "single": main_object_naming(model, SIZE, count, (1, 1)),
-        "main": main_object_naming(model, SIZE, count, (1, 4)),
+        "main": main_object_naming(model, SIZE, count, (1, 4), lead=2),
+        "largest": main_object_naming(model, SIZE, count, (1, 4)),
         "miou": dense_iou(model, "mini_150", SIZE, count, (1, 4)),
     }
     model.train()

@@ -14,8 +14,8 @@ weights = None
 protocol = "mini_web_7"
 model = dict(
     encoder=dict(model="mini_web", pretrained="mini_web", image_size=80, dense="cat_seg"),
-    selector=dict(temperature=32.5),
-    head=dict(temperature=32.5),
+    selector=dict(temperature=41.9),
+    head=dict(temperature=41.9),
     decoder=dict(attn_grid=(20, 20), window=5),
     inference=dict(size=80),
 )

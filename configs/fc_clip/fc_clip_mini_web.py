@@ -16,7 +16,7 @@ model = dict(
         encoder=dict(model="mini_web", pretrained="mini_web", image_size=80, dense="cat_seg"),
         proposer=dict(mask_scale=2),
     ),
-    head=dict(scales=(1 / 0.07, 32.5)),
+    head=dict(scales=(1 / 0.07, 41.9)),
     inference=dict(size=80),
 )
 train_dataloader = dict(batch_size=2, dataset=_scenes)

@@ -3,6 +3,8 @@
 Paper: CLIP Surgery for Better Explainability with Enhancement in Open-Vocabulary Tasks,
        arXiv 2304.05653; see clip_surgery_mini.
 Run:   ovss test clip_surgery_mini_web
+mIoU:  on 200 scenes of 150 categories (80 px), seen / unseen / harmonic mean:
+       20.3 / 20.9 / 20.6.
 """
 
 _base_ = ["maskclip_mini_web.py"]

@@ -3,6 +3,8 @@
 Paper: Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic
        Segmentation (NACLIP), WACV 2025, arXiv 2404.08181; see naclip_mini.
 Run:   ovss test naclip_mini_web
+mIoU:  on 200 scenes of 150 categories (80 px), seen / unseen / harmonic mean:
+       8.9 / 10.0 / 9.4.
 """
 
 _base_ = ["maskclip_mini.py"]

@@ -9,7 +9,7 @@ from ovss.protocols.settled import settle_protocol
 from ovss.results.record import dataset_name
 
 TRAINED = ("cat_seg_mini_web", "dcp_clip_mini_web", "fc_clip_mini_web", "sed_mini_web")
-FREE = ("maskclip", "naclip", "clip_surgery", "cat_seg_tokens")
+FREE = ("maskclip", "naclip", "clip_surgery", "dense_tokens")
 METHODS = (*(f"{name}_mini_web" for name in FREE), *TRAINED)
 ROWS = ("none", "dcs", "dcs_tga", "dcs_sed", "dcs_tga_sed")
 """Rows of Table III that are trained, by the names of their configs."""
@@ -41,7 +41,7 @@ def test_training_differs_from_the_dataset_in_its_vocabulary_only(name):
 
 def test_trained_methods_start_from_the_same_tokens():
     tokens = {clip_of(load_config(name)).dense for name in TRAINED}
-    assert tokens == {load_config("cat_seg_tokens_mini_web").model.encoder.dense}
+    assert tokens == {load_config("dense_tokens_mini_web").model.encoder.dense}
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -32,7 +32,7 @@ def name_embeddings(model: nn.Module, names: tuple[str, ...]) -> Tensor:
 
 @torch.no_grad()
 def main_object_naming(
-    model: nn.Module, size: int, count: int, objects: tuple[int, int]
+    model: nn.Module, size: int, count: int, objects: tuple[int, int], lead: float = 1.0
 ) -> dict[str, float]:
     """Accuracy of the nearest of all 540 object categories to the embedding of a whole image.
 
@@ -44,12 +44,14 @@ def main_object_naming(
         size: height and width of the images.
         count: number of images.
         objects: minimum and maximum number of objects in a scene.
+        lead: scenes count if their largest object has at least `lead` times the visible pixels of
+            the next.
     """
     world = MiniWorld("web", size=size, seed=TEST_SEED, length=count, objects=objects)
-    scenes = [world[index] for index in range(count)]
+    scenes = [scene for scene in (world[i] for i in range(count)) if _lead(scene) >= lead]
     text = name_embeddings(model, OBJECTS)
     image = torch.cat(
-        [model.encode_image(stacked(scenes[i : i + 50])) for i in range(0, count, 50)]
+        [model.encode_image(stacked(scenes[i : i + 50])) for i in range(0, len(scenes), 50)]
     )
     hits = []
     for guess, scene in zip((OBJECTS[i] for i in (image @ text.T).argmax(1)), scenes):
@@ -59,6 +61,12 @@ def main_object_naming(
         hits.append([guess == main.category, guess in visible, *(a == b for a, b in pairs)])
     keys = ("top1", "any", "surface", "colour", "shape")
     return dict(zip(keys, np.mean(hits, 0).round(4).tolist()))
+
+
+def _lead(scene: Scene) -> float:
+    """Visible pixels of the largest object, as a multiple of those of the next."""
+    first, *rest = sorted((item.pixels for item in scene.objects), reverse=True)
+    return first / max(rest[0], 1) if rest else float("inf")
 
 
 @torch.no_grad()

