@@ -51,7 +51,8 @@ model = ovss.create_model("dcp_clip_mini")  # the module itself
 ```
 
 They know the synthetic shapes of the [mini world](../mini_world.md) only. Results are in percent on
-200 scenes of 150 categories; each card names the protocol and its hash. The pages are made by
+200 scenes of 150 categories, those of `*_mini_web` on the scenes of mini_web, which do not compare
+with the others; each card names the protocol and its hash. The pages are made by
 `python tools/model_cards.py`.
 """
 

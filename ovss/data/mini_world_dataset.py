@@ -29,6 +29,9 @@ class MiniWorldDataset(SegmentationDataset):
         scenes_seed: seed of the scenes.
         seed: see `SegmentationDataset`.
         limit: largest number of scenes, spread evenly over all; None: all.
+        objects: smallest and largest number of objects in a scene; None: 1 to 4, or 1 to 2 below
+            96 pixels.
+        name: name of the dataset in results and of its scenes; None: that of the vocabulary.
     """
 
     def __init__(
@@ -41,10 +44,14 @@ class MiniWorldDataset(SegmentationDataset):
         scenes_seed: int = 0,
         seed: int = 0,
         limit: int | None = None,
+        objects: tuple[int, int] | None = None,
+        name: str | None = None,
     ) -> None:
         if split not in ("train", "val"):
             raise ValueError(f"`split` must be 'train' or 'val', got {split!r}")
-        self.world = MiniWorld(split, vocabulary, size=size, seed=scenes_seed, length=length)
+        self.world = MiniWorld(
+            split, vocabulary, size=size, seed=scenes_seed, length=length, objects=objects
+        )
         every, seen = names(vocabulary), seen_names(vocabulary)
         kept = seen if split == "train" else every
         super().__init__(kept, seen, pipeline, seed)
@@ -52,7 +59,7 @@ class MiniWorldDataset(SegmentationDataset):
         mapping = {raw: index[name] for raw, name in enumerate(every) if name in index}
         self.label_mapper = LabelMapper(len(kept), mapping)
         self.scenes, self.part = limited(range(length), limit)
-        self.prefix = f"mini_world/{vocabulary}-{split}-{scenes_seed}"
+        self.prefix = f"mini_world/{name or vocabulary}-{split}-{scenes_seed}"
 
     def __len__(self) -> int:
         return len(self.scenes)

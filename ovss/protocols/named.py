@@ -210,20 +210,22 @@ def _published() -> tuple[NamedProtocol, ...]:
 def _mini() -> tuple[NamedProtocol, ...]:
     """Protocols of the mini world: one view at the size of its scenes."""
     mini = ProtocolTemplate(Prompting(load_templates("single"), "first"), canvas=Canvas(96))
-    seven = Prompting(load_templates("imagenet_7"), "average")
     streets = {"canvas": Canvas((240, 320)), "views": Views("slide", 192, 128, True, "probs")}
     return (
-        NamedProtocol("mini", mini, "the mini world, one prompt"),
-        NamedProtocol("mini_7", replace(mini, prompts=seven), "the mini world, seven prompts"),
-        NamedProtocol(
-            "mini_training_free",
-            mini.changed({"views.activation": "softmax", "prompts.synonyms": "max"}),
-            "the mini world, training-free methods",
-        ),
-        NamedProtocol(
-            "mini_regions",
-            mini.changed({"views.activation": "none"}),
-            "the mini world, methods that compare regions",
-        ),
+        *_world("mini", mini, "the mini world"),
         NamedProtocol("mini_camvid", mini.changed(streets), "street images for the mini CLIP"),
+        *_world("mini_web", mini.changed({"canvas.size": 80}), "the mini world for mini_web"),
+    )
+
+
+def _world(name: str, one: ProtocolTemplate, source: str) -> tuple[NamedProtocol, ...]:
+    """Protocols of one size of scenes, named after `name`, from the one with a single prompt."""
+    seven = Prompting(load_templates("imagenet_7"), "average")
+    free = one.changed({"views.activation": "softmax", "prompts.synonyms": "max"})
+    regions = one.changed({"views.activation": "none"})
+    return (
+        NamedProtocol(name, one, f"{source}, one prompt"),
+        NamedProtocol(f"{name}_7", replace(one, prompts=seven), f"{source}, seven prompts"),
+        NamedProtocol(f"{name}_training_free", free, f"{source}, training-free methods"),
+        NamedProtocol(f"{name}_regions", regions, f"{source}, methods that compare regions"),
     )

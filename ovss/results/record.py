@@ -139,7 +139,9 @@ def part_name(name: str, limit: int | None) -> str:
 
 
 def dataset_name(dataset: dict[str, Any]) -> str:
-    """Name of a dataset in tables: that of its vocabulary, its folder or its class."""
+    """Name of a dataset in tables: its own, that of its vocabulary, its folder or its class."""
+    if dataset.get("name"):
+        return str(dataset["name"])
     vocabulary = dataset.get("vocabulary")
     if isinstance(vocabulary, str) and not Path(vocabulary).suffix:
         return vocabulary

@@ -123,3 +123,13 @@ def test_workers_give_the_samples_of_a_single_process():
 def test_the_sampler_raises_an_error_for_other_datasets():
     with pytest.raises(TypeError, match="InfiniteSampler"):
         EndlessSampler([1, 2], seed=0)
+
+
+def test_scenes_of_a_small_image_may_show_four_objects():
+    pack = [dict(type="PackSample")]
+    data = MiniWorldDataset("val", "mini_150", 80, 40, pack, objects=(1, 4), name="mini_web")
+    counts = {len(data.world[index].objects) for index in range(40)}
+    assert max(counts) > 2
+    assert data[2]["data_samples"].img_path.startswith("mini_world/mini_web-val-0-000002")
+    scene = MiniWorld("val", "mini_150", size=80, length=40, objects=(1, 4))[2]
+    assert (data[2]["inputs"].permute(1, 2, 0).numpy() == scene.image).all()

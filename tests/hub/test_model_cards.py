@@ -71,6 +71,7 @@ def test_listing(capsys):
     assert [e.name for e in ovss.list_models(plugin="sed", bundled=False)] == [
         "sed_convnext-b",
         "sed_convnext-l",
+        "sed_mini_web",
     ]
 
 

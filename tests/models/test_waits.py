@@ -48,6 +48,7 @@ TWICE = {
     "corrclip_mini": "ovss/proposers/superpixels.py",
     "radseg_vit-b16": "ovss/selection.py",
     "dcp_clip_mini": "ovss/selection.py",
+    "dcp_clip_mini_web": "ovss/selection.py",
     "dcp_clip_vit-b16": "ovss/selection.py",
     "dcp_clip_vit-l14": "ovss/selection.py",
 }

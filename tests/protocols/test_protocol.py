@@ -83,6 +83,13 @@ PINNED = {
     "mini_camvid": ("aff200a7f889", "single", 1, "first", NO_EDGE, [240, 320], False,
         dict(mode="slide", window=192, stride=128, global_view=True, merge="probs"),
         "sigmoid", MIOU),
+    "mini_web": ("222ff13362f0", "single", 1, "first", NO_EDGE, 80, False, WHOLE, "sigmoid", MIOU),
+    "mini_web_7":
+        ("9cb294fbbdcc", "imagenet_7", 7, "average", NO_EDGE, 80, False, WHOLE, "sigmoid", MIOU),
+    "mini_web_training_free":
+        ("369cf1fe9c46", "single", 1, "max", NO_EDGE, 80, False, WHOLE, "softmax", MIOU),
+    "mini_web_regions":
+        ("8944a0842aea", "single", 1, "first", NO_EDGE, 80, False, WHOLE, "none", MIOU),
 }
 # fmt: on
 
