@@ -41,8 +41,8 @@ def add_report_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--plan",
         metavar="FILE",
-        help="YAML or JSON file with methods, datasets, sizes and ablations, see docs/report.md; "
-        "flags replace its values",
+        help="YAML or JSON file with methods, datasets, sizes and ablations; flags "
+        "replace its values",
     )
     add("--again", action="store_true", help="also measure cells that are measured already")
     add(

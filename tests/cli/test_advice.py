@@ -55,7 +55,7 @@ def test_the_library_names_no_flags(repo_root):
         f"{path.relative_to(repo_root)}:{line}: {text.strip()}"
         for path in library(repo_root)
         for line, text in literals(path)
-        if FLAG.search(text)
+        if FLAG.search(text.replace("var(--", ""))  # a variable of CSS
     ]
     assert found == []
 

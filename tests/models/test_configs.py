@@ -44,7 +44,8 @@ def test_headers_say_what_a_reader_needs(name):
 
 @pytest.mark.parametrize("name", NAMES + ABLATIONS)
 def test_bases_are_at_most_two_deep(name):
-    assert depth(find_config(name)) <= 2
+    """Rows of an ablation stand on a config of the world that they are trained on: one more."""
+    assert depth(find_config(name)) <= (3 if name in ABLATIONS else 2)
 
 
 def depth(path: Path) -> int:
