@@ -73,10 +73,12 @@ def measures(model: nn.Module, count: int) -> dict[str, dict[str, float]]:
     least twice the visible pixels of the next, ``largest`` in all scenes of one to four.
     """
     model.eval()
+    (single,) = main_object_naming(model, SIZE, count, (1, 1))
+    largest, main = main_object_naming(model, SIZE, count, (1, 4), leads=(1, 2))
     found = {
-        "single": main_object_naming(model, SIZE, count, (1, 1)),
-        "main": main_object_naming(model, SIZE, count, (1, 4), lead=2),
-        "largest": main_object_naming(model, SIZE, count, (1, 4)),
+        "single": single,
+        "main": main,
+        "largest": largest,
         "miou": dense_iou(model, "mini_150", SIZE, count, (1, 4)),
     }
     model.train()

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from ovss import mini_world
+from tests.encoders.curves import short_curve
 
 open_clip = pytest.importorskip("open_clip")
 safetensors = pytest.importorskip("safetensors")
@@ -107,14 +108,7 @@ def test_training_shortcuts_equal_open_clip(model_and_transform: tuple, script: 
 def test_resumed_training_repeats_the_curve(tmp_path: Path, script: ModuleType) -> None:
     """Stopped after a step and resumed, the next two losses are the uninterrupted run's."""
 
-    def losses(name: str, *extra: str) -> dict[int, float]:
-        common = ["--steps", "3", "--batch", "8", "--workers", "0", "--log-every", "1"]
-        arguments = ["--work-dir", str(tmp_path / name), *common, "--test-count", "8", *extra]
-        script.train(script.parse(arguments))
-        lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
-        return {record["step"]: record["loss"] for record in map(json.loads, lines)}
-
-    whole = losses("whole")
-    losses("parts", "--stop-at", "1")
-    assert losses("parts", "--resume") == whole
+    whole = short_curve(script, tmp_path / "whole", 8)
+    short_curve(script, tmp_path / "parts", 8, "--stop-at", "1")
+    assert short_curve(script, tmp_path / "parts", 8, "--resume") == whole
     assert sorted(whole) == [1, 2, 3]

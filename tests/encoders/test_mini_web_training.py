@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 from ovss.mini_world import MiniWorld
+from tests.encoders.curves import short_curve
 
 open_clip = pytest.importorskip("open_clip")
 
@@ -174,17 +174,11 @@ def test_wrong_captions_are_compared_within_their_image(parts: dict) -> None:
 def test_a_stopped_training_repeats_the_curve(tmp_path: Path, script: ModuleType) -> None:
     """Stopped after a step and resumed, the next two losses are the uninterrupted run's."""
 
-    def curve(name: str, *extra: str) -> dict[int, float]:
-        common = ["--steps", "3", "--batch", "4", "--workers", "0", "--log-every", "1"]
-        arguments = ["--work-dir", str(tmp_path / name), *common, "--test-count", "2", *extra]
-        script.train(script.parse(arguments))
-        lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
-        return {record["step"]: record["loss"] for record in map(json.loads, lines)}
-
-    whole = curve("whole")
-    curve("parts", "--stop-at", "1")
+    whole = short_curve(script, tmp_path / "whole", 4)
+    short_curve(script, tmp_path / "parts", 4, "--stop-at", "1")
     exported = tmp_path / "out.safetensors"
-    resumed = curve("parts", "--resume", "--export", str(exported), "--export-count", "2")
+    flags = ("--resume", "--export", str(exported), "--export-count", "2")
+    resumed = short_curve(script, tmp_path / "parts", 4, *flags)
     assert resumed == whole
     assert sorted(whole) == [1, 2, 3]
     model = open_clip.create_model("mini_web", pretrained=str(exported), device="cpu")

@@ -32,8 +32,12 @@ def name_embeddings(model: nn.Module, names: tuple[str, ...]) -> Tensor:
 
 @torch.no_grad()
 def main_object_naming(
-    model: nn.Module, size: int, count: int, objects: tuple[int, int], lead: float = 1.0
-) -> dict[str, float]:
+    model: nn.Module,
+    size: int,
+    count: int,
+    objects: tuple[int, int],
+    leads: tuple[float, ...] = (1.0,),
+) -> list[dict[str, float]]:
     """Accuracy of the nearest of all 540 object categories to the embedding of a whole image.
 
     ``top1`` and the attributes compare it with the largest visible object; ``any`` accepts every
@@ -44,14 +48,17 @@ def main_object_naming(
         size: height and width of the images.
         count: number of images.
         objects: minimum and maximum number of objects in a scene.
-        lead: scenes count if their largest object has at least `lead` times the visible pixels of
-            the next.
+        leads: for each, scenes count if their largest object has at least so many times the visible
+            pixels of the next.
+
+    Returns:
+        Shares in 0..1 for each of `leads`; none if no scene counts.
     """
     world = MiniWorld("web", size=size, seed=TEST_SEED, length=count, objects=objects)
-    scenes = [scene for scene in (world[i] for i in range(count)) if _lead(scene) >= lead]
+    scenes = [world[index] for index in range(count)]
     text = name_embeddings(model, OBJECTS)
     image = torch.cat(
-        [model.encode_image(stacked(scenes[i : i + 50])) for i in range(0, len(scenes), 50)]
+        [model.encode_image(stacked(scenes[i : i + 50])) for i in range(0, count, 50)]
     )
     hits = []
     for guess, scene in zip((OBJECTS[i] for i in (image @ text.T).argmax(1)), scenes):
@@ -60,7 +67,12 @@ def main_object_naming(
         visible = [item.category for item in scene.objects if item.pixels > 0]
         hits.append([guess == main.category, guess in visible, *(a == b for a, b in pairs)])
     keys = ("top1", "any", "surface", "colour", "shape")
-    return dict(zip(keys, np.mean(hits, 0).round(4).tolist()))
+    shares, found = np.array(hits, float), np.array([_lead(scene) for scene in scenes])
+    return [
+        dict(zip(keys, shares[found >= lead].mean(0).round(4).tolist()))
+        if (found >= lead).any() else {}
+        for lead in leads
+    ]  # fmt: skip
 
 
 def _lead(scene: Scene) -> float:
