@@ -34,12 +34,13 @@ print(getattr(backend, "build_" + sys.argv[1])(sys.argv[2]))
 """
 PACKAGES = ("ovss", "ovss_plugins", "ovss_configs")
 WHEEL_KINDS = {".typed": (), ".py": (), ".json": (), ".txt": (), ".safetensors": (),
-               ".md": ("ovss/vocabularies/NOTICE.md",), ".css": (), ".js": ()}  # fmt: skip
+               ".md": ("ovss/vocabularies/NOTICE.md",), ".css": (), ".js": (),
+               ".html": ("ovss/report/templates/report.html",)}  # fmt: skip
 """Endings of the files of the wheel, and where one ending is for few files, these."""
 SDIST_PARTS = ("ovss", "plugins", "configs", "tests", "docs", "tools", "examples", "benchmarks",
                ".ci", ".github", "Makefile", "Dockerfile", "LICENSE", "CHANGELOG.md", "README.md",
                "CITATION.cff", "mkdocs.yml", "pyproject.toml", "setup.cfg")  # fmt: skip
-_TEXT = (".py", ".json", ".txt", ".md", ".css", ".js", ".cfg", ".toml", ".yml", ".sh", "")
+_TEXT = (".py", ".json", ".txt", ".md", ".css", ".js", ".html", ".cfg", ".toml", ".yml", ".sh", "")
 
 
 def copy_sources(root: Path, target: Path) -> None:
@@ -110,14 +111,18 @@ def problems(sdist: Path, wheel: Path, root: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def _is_wanted(path: PurePosixPath) -> bool:
+    few = WHEEL_KINDS.get(path.suffix)
+    return few is not None and (not few or str(path) in few)
+
+
 def _stray_in_wheel(inside: dict[str, bytes]) -> Iterator[str]:
     for name in inside:
         top, path = name.partition("/")[0], PurePosixPath(name)
         if top.endswith(".dist-info"):
             continue
-        kinds = WHEEL_KINDS.get(path.suffix)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
-        if top not in PACKAGES or kinds is None or (kinds and name not in kinds) or hidden:
+        if top not in PACKAGES or not _is_wanted(path) or hidden:
             yield f"wheel has the stray file {name}"
 
 
@@ -126,9 +131,9 @@ def _missing_in_wheel(inside: dict[str, bytes], root: Path) -> Iterator[str]:
     for folder, package in folders.items():
         for path in sorted((root / folder).rglob("*")):
             place = PurePosixPath(package) / path.relative_to(root / folder).as_posix()
-            is_wanted = path.suffix in WHEEL_KINDS.keys() - {".md"} and path.is_file()
             is_hidden = any(part.startswith((".", "__pycache__")) for part in place.parts)
-            if is_wanted and not is_hidden and str(place) not in inside:
+            is_wanted = path.is_file() and _is_wanted(place) and not is_hidden
+            if is_wanted and str(place) not in inside:
                 yield f"wheel lacks {place}"
 
 
