@@ -22,6 +22,7 @@ from .laws import (
     vocabulary_order_is_irrelevant,
 )
 from .report import LawError
+from .saving import check_saving
 from .stand_in import StandInDevice
 from .tiny import TinyEncoder, make_images, make_names, make_sample, with_tiny_encoder
 from .training import (
@@ -40,6 +41,7 @@ __all__ = [
     "check_class",
     "check_method",
     "check_plugin",
+    "check_saving",
     "configs_name_their_plugins",
     "ground_truth_survives_training",
     "keeping_everything_equals_not_selecting",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
@@ -12,6 +13,8 @@ from ovss.models.configs import load_config, plugin_configs
 from .contract import CONTRACT, registered_by
 from .fresh import configs_name_their_plugins
 from .laws import LAWS
+from .report import Law
+from .saving import check_saving
 from .tiny import with_tiny_encoder
 from .training import loss_and_prediction_work
 
@@ -50,7 +53,9 @@ def check_class(cls: type) -> None:
 
 
 def check_method(config: str | Path | Config) -> None:
-    """Checks that a method builds, trains, predicts and obeys every law, with a tiny encoder.
+    """Checks that a method builds, trains, predicts, obeys every law and survives being saved.
+
+    The encoder is a tiny one.
 
     Args:
         config: a config, or its name or path as `ovss.load_config` takes it.
@@ -65,8 +70,9 @@ def check_method(config: str | Path | Config) -> None:
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         raise AssertionError(f"{name} cannot be built: {text}") from error
-    for law in (loss_and_prediction_work, *LAWS):
+    checks: list[Law] = [loss_and_prediction_work, *LAWS, partial(check_saving, config=config)]
+    for check in checks:
         try:
-            law(model)
+            check(model)
         except AssertionError as error:
             raise AssertionError(f"{name}: {error}") from error

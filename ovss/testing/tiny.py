@@ -158,15 +158,12 @@ def without_files(block: Any) -> Any:
     return list(map(without_files, block)) if isinstance(block, list) else block
 
 
-def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
-    """Builds the method of a config, in evaluation mode, with a `TinyEncoder` of equal dimensions.
+def tiny_block(config: Config) -> dict[str, Any]:
+    """``model`` block of a config, with a `TinyEncoder` of the same dimensions as its encoder.
 
     A post-processor that reads regions from files gets a `TinyProposer`.
-
-    Parameters of the decoder that start at zero get random values, so that they cannot hide a
-    broken law.
     """
-    model_config = model_without_pretrained(copy.deepcopy(config.model.to_dict()))
+    model_config: dict[str, Any] = model_without_pretrained(copy.deepcopy(config.model.to_dict()))
     with shapes_only():
         real = ENCODERS.build(model_config["encoder"])
     model_config["encoder"] = {
@@ -180,8 +177,18 @@ def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
         "sources": max(real.proposal_sources, 1),
     }
     model_config["post_processor"] = without_files(model_config.get("post_processor"))
+    return model_config
+
+
+def with_tiny_encoder(config: Config, seed: int = 0) -> OpenVocabSegmentor:
+    """Builds the method of `tiny_block`, in evaluation mode.
+
+    Parameters of the decoder that start at zero get random values, so that they cannot hide a
+    broken law.
+    """
+    block = tiny_block(config)
     torch.manual_seed(seed)
-    model = build_model(model_config)
+    model = build_model(block)
     for parameter in model.decoder.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
