@@ -90,7 +90,8 @@ def find_config(name_or_path: str | Path) -> Path:
     if (path / "config.json").is_file():
         raise FileNotFoundError(
             f"{path} is a saved model, but a config is expected here. Saved models segment, label "
-            f"and are exported. Name the config that the model was built from"
+            f"and are exported. Name the config that the model was built from, and as its weights "
+            f"{path / 'model.safetensors'}"
         )
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder, not a config. Name a config file in it")
