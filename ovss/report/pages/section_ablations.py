@@ -25,7 +25,7 @@ def ablations_section(view: ReportView) -> Section:
     """One table for each group of the plan."""
     blocks: list[Block] = [paragraph(plain(
         "A row is a config trained with several seeds: mean ± standard deviation (seeds). Rows "
-        "  differ from the full one by the stated setting. Empty cells were not run. Published "
+        "differ from the full one by the stated setting. Empty cells were not run. Published "
         "numbers are from full-size models on other datasets: compare the order of the rows, not "
         "the values."
     ))]  # fmt: skip
