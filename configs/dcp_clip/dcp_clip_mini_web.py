@@ -6,11 +6,15 @@ on mini_web. A run has 2,000 steps of two scenes. Everything else is that of dcp
 arXiv 2603.13951.
 
 Train: ovss train dcp_clip_mini_web --work-dir work_dirs/dcp_clip_mini_web
+Test:  ovss test dcp_clip_mini_web
+mIoU:  on 200 scenes of 150 categories, seen / unseen / harmonic mean: 32.8 / 30.5 / 31.6.
+Hours: 0.25 on one CPU core (2,000 steps of 2 scenes).
+Weights: bundled, in half precision.
 """
 
 _base_ = ["dcp_clip_mini.py"]
 _scenes = dict(size=80, objects=(1, 4), name="mini_web")
-weights = None
+weights = "dcp_clip_mini_web.safetensors"
 protocol = "mini_web_7"
 model = dict(
     encoder=dict(model="mini_web", pretrained="mini_web", image_size=80, dense="cat_seg"),
