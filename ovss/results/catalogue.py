@@ -66,7 +66,7 @@ def list_models(
 
     Examples:
         >>> [entry.name for entry in list_models("sed*", bundled=True)]
-        ['sed_mini', 'sed_dcs_mini', 'sed_tags_mini']
+        ['sed_mini', 'sed_mini_web', 'sed_dcs_mini', 'sed_tags_mini']
     """
     entries = (_entry(name, path) for name, path in list_configs().items()
                if fnmatchcase(name, pattern))  # fmt: skip
