@@ -112,9 +112,10 @@ def document_of(view: ReportView, command: str) -> Document:
     sections.append(published_section(view))
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     made: Section = made_section(view, command, date, sections)
+    filed = " and rows of ablations that name result files" * any(g.results for g in plan.ablations)
     lead = (
         f"{len(plan.methods)} methods on {', '.join(plan.datasets)}, {plan.images:,} images each. "
-        f"One command measured every number below, except those that are called published."
+        f"One command measured every number below, except published ones{filed}."
     )
     return Document(plan.title, lead, (*sections, made))
 

@@ -57,6 +57,7 @@ class AblationGroup:
         results: folder with result files of `ovss test`, named ``ROW_SEED.json``; empty for none.
         config: method whose selector is evaluated at several thresholds.
         thresholds: thresholds of its selector.
+        note: remark below the table, such as the length of the trainings.
     """
 
     title: str
@@ -67,6 +68,7 @@ class AblationGroup:
     results: str = ""
     config: str = ""
     thresholds: tuple[float, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)

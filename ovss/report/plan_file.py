@@ -24,7 +24,7 @@ _PLAN = {
 }  # fmt: skip
 _METHOD = {"config", "weights", "label"}
 _GROUP = {
-    "title", "rows", "full", "published", "datasets", "results", "config", "thresholds",
+    "title", "rows", "full", "published", "datasets", "results", "config", "thresholds", "note",
 }  # fmt: skip
 _ROW = {"row", "config", "title", "published", "weights"}
 
@@ -101,7 +101,7 @@ class _Reader:
         values = self.mapping(content, _GROUP, where)
         texts = {
             key: self.text(values, key, where)
-            for key in ("title", "full", "published", "results", "config")
+            for key in ("title", "full", "published", "results", "config", "note")
             if key in values
         }
         rows = tuple(

@@ -23,6 +23,7 @@ ablations:
     published: IV
     full: full
     results: outputs/rows
+    note: 1,000 steps
     rows:
       - {row: full, config: dcp_clip_mini, weights: {0: a.pth, 1: b.pth}}
       - {row: none, config: none.py, title: none, published: none}
@@ -44,7 +45,7 @@ def test_a_plan(tmp_path):
     first, second = plan.ablations
     weights = {"0": "a.pth", "1": "b.pth"}
     assert first.rows[0] == AblationRow("full", "dcp_clip_mini", weights=weights)
-    assert second.thresholds == (0.0, 0.5)
+    assert (first.note, second.thresholds) == ("1,000 steps", (0.0, 0.5))
 
 
 def test_json_is_a_plan_too(tmp_path):
@@ -55,7 +56,7 @@ def test_json_is_a_plan_too(tmp_path):
 
 def test_the_plan_of_this_project_is_read(repo_root):
     plan = read_plan(repo_root / "benchmarks/report.yaml")
-    assert len(plan.methods) == 9
+    assert len(plan.methods) == 11
     assert [group.published for group in plan.ablations] == [
         "III", "IV", "V", "VI a", "VI b", "VI c", "VII",
     ]  # fmt: skip

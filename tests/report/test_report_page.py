@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     (results / "full_2.json").write_text("{}")
     (results / "other_0.json").write_text("{}")
     groups = (
-        AblationGroup("Attention", ROWS, "full", "IV", results=str(results)),
+        AblationGroup("Attention", ROWS, "full", "IV", results=str(results), note="Short."),
         AblationGroup("Thresholds", config="dcp_clip_mini", thresholds=(0.0, 0.5),
                       published="VII"),
     )  # fmt: skip
@@ -111,6 +111,8 @@ def test_ablations_have_mean_spread_and_published_numbers_apart(page, folder):
     assert page.cells["attention-nobody-mini_20-2000-miou"] == "", "nobody ran it"
     assert "head.cross_attention=False" in text
     assert "full_2.json is left out" in text
+    assert "Short. Published: " in text
+    assert "every number below, except published ones and rows of ablations that name" in text
     assert "A-150 (published)" in markdown
     quoted = re.search(r"\| .*?attention-full\"></a>.*", markdown)[0]
     assert quoted.rstrip(" |").endswith("12.3 | 19.7 | 32.4 | 58.1 | 95.9")

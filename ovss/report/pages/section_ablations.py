@@ -61,7 +61,8 @@ def _table(view: ReportView, group: AblationGroup, runs: list[RowRun]) -> Report
         rows = [(*row, *quote) for row, quote in zip(rows, quotes)]
     number_of = f" (table {study.number})" if study is not None else ""
     source = load_published().study_source
-    note = f"Published: {source}. {study.note}".strip() if study is not None else ""
+    quoted = f"Published: {source}. {study.note}" if study is not None else ""
+    note = f"{group.note} {quoted}".strip()
     return ReportTable(f"{group.title}{number_of}", header, tuple(rows), 2, note)
 
 

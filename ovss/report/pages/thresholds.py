@@ -60,10 +60,10 @@ def _table(view: ReportView, group: AblationGroup, cell: Cell, study: Study | No
         rows.append(tuple(entries))
     titles = [title for _, title, *_ in _COLUMNS]
     header = header_of("threshold", *titles, "kept", "ms", "GFLOPs")
-    note = f"{cell.job.label} on {values['points'][0]['images']:,} images of {data}."
+    note = f"{cell.job.label} on {values['points'][0]['images']:,} images of {data}. {group.note}"
     title = group.title
     if study is not None:
         header += tuple(Entry(f"{name} (published)", kind="published") for name in study.columns)
-        note += f" Published: {load_published().study_source}. {study.note}".rstrip()
+        note = f"{note.strip()} Published: {load_published().study_source}. {study.note}"
         title += f" (table {study.number})"
-    return ReportTable(title, header, tuple(rows), 1, note)
+    return ReportTable(title, header, tuple(rows), 1, note.strip())
