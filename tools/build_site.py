@@ -26,6 +26,8 @@ from site_pages.reference import reference_pages
 ROOT = Path(__file__).resolve().parent.parent
 STAGE = ROOT / "build" / "docs"
 CONCEPTS = ROOT / "docs" / "images" / "concepts.svg"
+_OF_REPORTS = ("cells", "report.html", ".lock")
+"""Files of a report that its page does not show."""
 _LANGUAGES = {".py": "python", ".json": "json", ".cff": "yaml", "": "text"}
 
 
@@ -58,9 +60,7 @@ def build(stage: Path) -> dict[str, str]:
     texts = page_texts(sites) | reference_pages()
     texts |= {sites.code[source]: code_page(source) for source in linked_files(ROOT, sites)}
     shutil.rmtree(stage, ignore_errors=True)
-    shutil.copytree(
-        ROOT / "docs", stage, ignore=lambda folder, names: [n for n in names if n.endswith(".md")]
-    )
+    shutil.copytree(ROOT / "docs", stage, ignore=shutil.ignore_patterns("*.md", *_OF_REPORTS))
     for path, text in texts.items():
         (stage / path).parent.mkdir(parents=True, exist_ok=True)
         (stage / path).write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from .arguments import labels
 from .table import Row
 
 NOTE = (
-    "mIoU in percent over categories in the ground truth, as in `ovss test`; parameters in "
+    "mIoU in percent over categories in the ground truth, as in ovss test; parameters in "
     "millions; GFLOPs (2 x multiply-accumulates) per image at the mean number of categories "
     "kept, without the text tower; median {seconds} seconds per image; peak memory in MiB above "
     "weights and text features."

@@ -112,6 +112,16 @@ def test_links_are_rewritten_for_the_site(tool):
     )
 
 
+def test_an_image_of_a_page_must_be_in_the_site(tool):
+    from site_pages.links import SiteMap, rewritten
+
+    sites = SiteMap({"docs/x/report.md": "x/report.md"}, {}, ())
+    text = "![f](figures/a.svg)"
+    assert rewritten(text, "docs/x/report.md", sites) == text
+    with pytest.raises(ValueError, match=r"shows outputs/a\.png, which is not in the site"):
+        rewritten("![f](../../outputs/a.png)", "docs/x/report.md", sites)
+
+
 def test_an_entry_may_describe_several_arguments():
     load_tool("build_site")
     from site_pages.options import argument_texts

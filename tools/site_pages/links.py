@@ -53,7 +53,8 @@ class SiteMap:
 
     def target(self, source: str) -> str | None:
         """Path in the site of a path in the repository; None if the site does not have it."""
-        if source.startswith(("docs/images/", "docs/api/")):
+        is_file = source.startswith("docs/") and not source.endswith(".md")
+        if is_file or source.startswith("docs/api/"):  # pages of the API are made with the site
             return source.removeprefix("docs/")
         if source == "README.md":
             return "index.md"
@@ -92,6 +93,9 @@ def rewritten(text: str, source: str, sites: SiteMap) -> str:
     """Text of a page of the repository with links that fit the site.
 
     A link to a folder, which the site does not show, becomes its text.
+
+    Raises:
+        ValueError: an image lies outside of docs, where the site does not find it.
     """
     own = PurePosixPath(sites.pages[source]).parent
 
@@ -101,6 +105,10 @@ def rewritten(text: str, source: str, sites: SiteMap) -> str:
             return link.group()
         place, anchor = resolve(address, source)
         target = sites.target(place)
+        if target is None and is_image:
+            raise ValueError(
+                f"{source} shows {place}, which is not in the site. Move the image below docs."
+            )
         if target is None:
             return label
         inner = rewritten_label(label)

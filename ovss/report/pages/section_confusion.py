@@ -20,7 +20,7 @@ _SHOWN = 8
 _EXPLANATION = (
     "Expected confusion: if a region looked exactly like the text of one name, the softmax over "
     "the vocabulary, of cosines times {scale:g}, would give this share to the other. Rename such "
-    "categories, add synonyms, or merge them. `ovss benchmark audit` makes the same table for any "
+    "categories, add synonyms, or merge them. ovss benchmark audit makes the same table for any "
     "vocabulary."
 )
 _AT_LEAST, _VISIBLE = 5, 0.0005
