@@ -12,7 +12,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LINK = re.compile(r"\[(-?[\d.,]+)\]\(([^)\s]*report\.md)#([\w.-]+)\)")
+VALUE = r"-?\d[\d.,]*(?: ± [\d.]+)?(?: \(\d+\))?"
+"""A number, or the mean, the deviation and the count of a row of an ablation."""
+LINK = re.compile(rf"\[({VALUE})\]\(([^)\s]*report\.md)#([\w.-]+)\)")
 
 
 def pages() -> list[Path]:
@@ -28,7 +30,7 @@ def value_of(report: Path, cell: str) -> str:
         ValueError: if the report has no such cell.
     """
     text = report.read_text(encoding="utf-8")
-    found = re.search(rf'<a id="{re.escape(cell)}"></a>\**(-?[\d.,]+)', text)
+    found = re.search(rf'<a id="{re.escape(cell)}"></a>\**({VALUE})', text)
     if found is None:
         raise ValueError(
             f"expected a cell {cell} in {report}, found none. Correct the link, or make the report "

@@ -36,10 +36,16 @@ def test_every_claim_of_the_readme_links_to_where_it_was_measured():
 
 def test_a_link_without_a_cell_is_an_error(tmp_path):
     report = tmp_path / "report.md"
-    report.write_text('| <a id="mini-a-miou"></a>**78.9** |\n')
+    report.write_text(
+        '| <a id="mini-a-miou"></a>**78.9** | <a id="row-full"></a>1,031.9 ± 0.4 (3) |\n'
+    )
     page = tmp_path / "page.md"
     page.write_text("[70.0](report.md#mini-a-miou) and [1](other.md#x)")
     assert TOOL.refreshed(page) == "[78.9](report.md#mini-a-miou) and [1](other.md#x)"
+    page.write_text("[1.0 ± 2.0 (2)](report.md#row-full), [text](report.md#row-full)")
+    assert TOOL.refreshed(page) == (
+        "[1,031.9 ± 0.4 (3)](report.md#row-full), [text](report.md#row-full)"
+    )
     page.write_text("[70.0](report.md#mini-b-miou)")
-    with pytest.raises(ValueError, match="expected a cell mini-b-miou in .*report.md, found none"):
+    with pytest.raises(ValueError, match=r"expected a cell mini-b-miou in .*report\.md, found"):
         TOOL.refreshed(page)
