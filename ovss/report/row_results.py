@@ -15,7 +15,7 @@ from .jobs import row_label
 from .plan import AblationGroup, AblationRow
 from .view import ReportView
 
-__all__ = ["RowRun", "runs_of_group"]
+__all__ = ["RowRun", "files_of_row", "runs_of_group"]
 
 
 @dataclass(frozen=True)
@@ -60,20 +60,23 @@ def runs_of_group(view: ReportView, group: AblationGroup) -> tuple[list[RowRun],
     return list(runs.values()), problems
 
 
-def _from_files(group: AblationGroup, row: AblationRow, problems: list[str]) -> Iterable[RowRun]:
+def files_of_row(group: AblationGroup, row: AblationRow) -> list[tuple[str, Path]]:
+    """(seed, path) of the files ROW_SEED.json and ROW_SEED_DATASET.json of the group's folder."""
     if not group.results:
-        return
+        return []
     name = re.compile(rf"{re.escape(row.row)}_(\d+)(?:_[\w.-]+)?\.json")
-    for path in sorted(Path(group.results).rglob("*.json")):
-        match = name.fullmatch(path.name)
-        if match is None:
-            continue
+    paths = sorted(Path(group.results).rglob("*.json"))
+    return [(match[1], path) for path in paths if (match := name.fullmatch(path.name))]
+
+
+def _from_files(group: AblationGroup, row: AblationRow, problems: list[str]) -> Iterable[RowRun]:
+    for seed, path in files_of_row(group, row):
         try:
             result = read_result(path)
         except (OSError, ValueError) as error:
             problems.append(f"{path.name} is left out: {error}")
             continue
-        yield _from_result(row, match[1], path, result)
+        yield _from_result(row, seed, path, result)
 
 
 def _from_result(row: AblationRow, seed: str, path: Path, result: Result) -> RowRun:

@@ -9,6 +9,7 @@ import pytest
 
 from ovss.models.configs import load_config
 from ovss.report.plan_file import read_plan
+from ovss.report.row_results import files_of_row
 from ovss.results.recorded_config import read_recorded_config
 from ovss.results.result_file import read_result
 
@@ -23,16 +24,12 @@ def groups():
     return [group for plan in plans for group in plan.ablations if group.results]
 
 
-def results_of(group, row):
-    return sorted((ROOT / group.results).glob(f"{row.row}_[0-9]*.json"))
-
-
 @pytest.mark.parametrize("group", groups(), ids=lambda group: group.title)
 def test_rows_were_evaluated_with_their_configs_on_the_same_labels(group, monkeypatch):
     monkeypatch.chdir(ROOT)  # plans name configs by their paths in the checkout
     censuses = set()
     for row in group.rows:
-        for path in results_of(group, row):
+        for _, path in files_of_row(group, row):
             result = read_result(path)
             recorded = read_recorded_config(result.config, path.name)
             assert recorded.model == load_config(row.config).model, f"{path.name}: evaluate again"
@@ -40,6 +37,8 @@ def test_rows_were_evaluated_with_their_configs_on_the_same_labels(group, monkey
     assert len(censuses) == 1
 
 
-def test_every_result_file_is_a_row_of_a_plan():
-    known = {path for group in groups() for row in group.rows for path in results_of(group, row)}
-    assert known == set((ROOT / "benchmarks/results").rglob("*.json"))
+def test_every_result_file_is_a_row_of_a_plan(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    rows = [(group, row) for group in groups() for row in group.rows]
+    known = {path for group, row in rows for _, path in files_of_row(group, row)}
+    assert known == set(Path("benchmarks/results").rglob("*.json"))
