@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cells import Cell
-from .intervals import areas_of, bootstrap_draws, drawn_miou, interval
+from .intervals import areas_of, centred_draws, interval
 from .view import ReportView
 
 __all__ = ["Standing", "cheapest_within", "rank_methods"]
@@ -69,10 +69,7 @@ def rank_methods(view: ReportView, data: str) -> list[Standing]:
 
 def _draws(cell: Cell) -> NDArray[np.float64]:
     values = cell.values
-    images = values["row"]["images"]
-    # the same seed gives the same images to all methods of a dataset
-    counts_DI = bootstrap_draws(images)
-    return drawn_miou(areas_of(values["areas"]), len(values["names"]), counts_DI)
+    return centred_draws(areas_of(values["areas"]), len(values["names"]), values["row"]["images"])
 
 
 def cheapest_within(

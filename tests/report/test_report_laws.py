@@ -11,7 +11,14 @@ import pytest
 
 from ovss.report.anchors import Anchors, slug
 from ovss.report.cost_vocabulary import made_up_names
-from ovss.report.intervals import bootstrap_draws, drawn_miou, image_miou, interval
+from ovss.report.intervals import (
+    areas_of,
+    bootstrap_draws,
+    centred_draws,
+    drawn_miou,
+    image_miou,
+    interval,
+)
 from ovss.report.label_places import overlap, place_labels, spread_positions
 from ovss.report.pareto import pareto_line
 from ovss.report.slopes import fit_growth
@@ -112,6 +119,17 @@ def test_a_draw_is_an_evaluation_of_the_drawn_images(seed):
         assert value == pytest.approx(plain_miou(drawn, 5))
     for value, pair in zip(image_miou(areas, len(pairs)), pairs):
         assert value == pytest.approx(plain_miou([pair], 5))
+
+
+def test_an_interval_holds_the_measured_value_if_rare_categories_are_hard():
+    # one easy category everywhere, and one hard one in each image: draws leave hard ones out
+    easy = [[image, 0, 90, 100, 100] for image in range(30)]
+    hard = [[image, 1 + image, 1, 10, 10] for image in range(30)]
+    areas = areas_of(easy + hard)
+    measured = drawn_miou(areas, 31, np.ones((1, 30), np.int64)).item()
+    low, high = interval(centred_draws(areas, 31, 30))
+    assert low < measured < high
+    assert drawn_miou(areas, 31, bootstrap_draws(30)).min() > measured, "plain draws are above it"
 
 
 def test_an_image_without_labels_has_no_miou():

@@ -34,8 +34,9 @@ def summary_section(view: ReportView) -> Section:
         note = f"{len(failed)} of {len(view.cells)} cells failed; see "
         blocks.append(paragraph(plain(note), Entry("how it was made", link="made"), plain(".")))
     blocks.append(paragraph(quiet(
-        f"Intervals hold 95 % of {DRAWS:,} draws of the images with replacement. They say how much "
-        f"a value depends on the choice of images, and not on the seed of a training."
+        f"Intervals hold 95 % of {DRAWS:,} draws of the images with replacement, centred on the "
+        f"measured value. They say how much a value depends on the choice of images, and not on "
+        f"the seed of a training."
     )))  # fmt: skip
     return Section("summary", "What to choose", tuple(blocks), protocol_uses(cells))
 
