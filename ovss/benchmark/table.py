@@ -34,6 +34,7 @@ from .speed_cases import Contender, image_case
 from .table_jobs import Job, config_of
 
 MEMORY_IMAGES = 8
+MEMORY_RUNS = 3
 """Number of images, one after the other, over which the memory peak is taken."""
 
 Row = dict[str, Any]
@@ -196,13 +197,17 @@ def _memory(
 
 
 def peak_of_case(case: Case, device: str) -> int | None:
-    """Peak memory of a case in bytes; None if the system does not report it."""
+    """Peak memory of a case in bytes, median of three runs; None if the system does not tell.
+
+    On a CPU, runs of the same case differ by several MiB, because the C library keeps freed memory.
+    """
     clock = Clock(torch.device(device))
     case.run(clock)  # warm-up: kernels are compiled for each number of categories kept
     try:
-        return peak_memory(lambda: case.run(clock), device).above
+        peaks = [peak_memory(lambda: case.run(clock), device).above for _ in range(MEMORY_RUNS)]
     except OSError:
         return None
+    return statistics.median_low(peaks)
 
 
 def made_with(device: str) -> dict[str, Any]:

@@ -86,6 +86,8 @@ def measure_cells(
             log(f"{title}: already measured")
             cells.append(Cell(job, key, kept))
             continue
+        if not again and (changes := store.changes(job, identity)):
+            title += f", measured again because of {changes}"
         log(f"{title}{_remaining(time.monotonic() - start, measured, len(jobs) - number + 1)}")
         begin, measured = time.monotonic(), measured + 1
         try:

@@ -58,6 +58,20 @@ def test_a_changed_method_costs_its_cells_only(tmp_path):
     ]
 
 
+def test_a_cell_that_is_measured_again_says_why(tmp_path, monkeypatch):
+    lines, store = [], CellStore(tmp_path)
+    jobs = report_jobs(small_plan())
+    measure_cells(jobs, store, log=lines.append, run=pretend([]))
+    assert not any("again" in line for line in lines)
+    versions = identity.made_with("cpu")
+    lines.clear()
+    monkeypatch.setattr(identity, "made_with", lambda device: {**versions, "threads": 7})
+    measure_cells(jobs, store, log=lines.append, run=pretend([]))
+    reason = f", measured again because of made_with.threads (was {versions['threads']}, is 7)"
+    assert len(lines) == len(jobs)
+    assert all(reason in line for line in lines)
+
+
 def test_a_failing_cell_leaves_the_others(tmp_path):
     def run(job):
         if job.kind == COST:
