@@ -142,7 +142,6 @@ def evaluated(
     weights = None if job.weights == "none" else job.weights
     model = build_segmentor(config, weights, job.device)
     data = open_dataset(config, data_name, job.scenes)
-    memory = _memory(job, config, model, data)
     (point,) = curve(
         config,
         model,
@@ -151,6 +150,7 @@ def evaluated(
         log=lambda line: log(f"  {job}: {line}"),
         observe=observe,
     )
+    memory = _memory(job, config, model, data)  # not before the images are timed, see peak_memory
     return Evaluated(_row(job, model, point, memory), point, model, data)
 
 
@@ -197,10 +197,7 @@ def _memory(
 
 
 def peak_of_case(case: Case, device: str) -> int | None:
-    """Peak memory of a case in bytes, median of three runs; None if the system does not tell.
-
-    On a CPU, runs of the same case differ by several MiB, because the C library keeps freed memory.
-    """
+    """Peak memory of a case in bytes, median of three runs; None if the system does not tell."""
     clock = Clock(torch.device(device))
     case.run(clock)  # warm-up: kernels are compiled for each number of categories kept
     try:
