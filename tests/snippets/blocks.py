@@ -82,6 +82,14 @@ def commands(body: str) -> Iterator[str]:
             yield text
 
 
+def inline_commands(page: Path) -> Iterator[tuple[int, str]]:
+    """(line, command) of the commands in sentences: inline code with at least two words."""
+    text = page.read_text(encoding="utf-8")
+    prose = FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), text)
+    for code in re.finditer(r"(?<!`)`(?P<body>(?:ovss|python|[\w/]+\.py)\s[^`]+)`(?!`)", prose):
+        yield prose.count("\n", 0, code.start()) + 1, " ".join(code["body"].split())
+
+
 def words_of(command: str) -> list[str]:
     """Arguments of a command as a shell splits them."""
     return shlex.split(command)

@@ -14,6 +14,7 @@ flags, and the methods that they name, exist.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import contextlib
 import glob
@@ -37,7 +38,16 @@ from ovss.models.build import build_on_meta
 from ovss.models.configs import list_configs, load_config
 from ovss.models.plugins import load_available_plugins
 from ovss.registry import REGISTRIES, register_all
-from tests.snippets.blocks import PAGES, ROOT, Block, blocks_of, commands, is_config, words_of
+from tests.snippets.blocks import (
+    PAGES,
+    ROOT,
+    Block,
+    blocks_of,
+    commands,
+    inline_commands,
+    is_config,
+    words_of,
+)
 from tests.snippets.material import SKIPPED, fill, stand_in
 
 ALL = [block for page in PAGES for block in blocks_of(page)]
@@ -95,13 +105,55 @@ def test_flags_and_methods_of_a_command_exist(place, command, monkeypatch):
         is_own = name.endswith(".py") or name.startswith("attention_masks")
         assert is_own or name in list_configs(), f"{place} names the method {name}"
         return
-    plugins = find_commands(COMMANDS)
-    module = plugins[argv[0]].load() if argv[0] in plugins else _module(argv[0])
-    summaries = {**COMMANDS, **{name: each.summary for name, each in plugins.items()}}
-    args = build_parser(argv[0], module, summaries).parse_args(argv)
+    args = parser_of(argv[0]).parse_args(argv)
     model = getattr(args, "model", None)
     if isinstance(model, str) and re.search(r"_(vit|mini|convnext|r101)", model):
         assert model in list_configs() or model.startswith("attention_masks"), place
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Parser of a command, also of a plugin's."""
+    plugins = find_commands(COMMANDS)
+    module = plugins[name].load() if name in plugins else _module(name)
+    summaries = {**COMMANDS, **{name: each.summary for name, each in plugins.items()}}
+    return build_parser(name, module, summaries)
+
+
+INLINE = [
+    (f"{page.relative_to(ROOT).as_posix()}:{line}", command)
+    for page in PAGES
+    for line, command in inline_commands(page)
+]
+OF_AN_EXAMPLE = ("show-margin", "PLUGIN/NAME")
+"""Commands of the plugin that a page writes."""
+
+
+@pytest.mark.parametrize(("place", "command"), INLINE, ids=[place for place, _ in INLINE])
+def test_commands_in_sentences_exist(place, command):
+    first, *words = command.split()
+    if first != "ovss":
+        files = [each for each in (first, *words) if each.endswith(".py")]
+        assert all((ROOT / file).exists() for file in files), f"{place}: {command}"
+        return
+    if words[0].startswith("--") or words[0] in OF_AN_EXAMPLE:
+        return
+    flags = flags_of(words)
+    for flag in re.findall(r"--[\w-]+", command):
+        assert flag in flags, f"{place}: {command} has no {flag}"
+
+
+def flags_of(words: list[str]) -> set[str]:
+    """Flags of the command, or of the part of it, that the words begin with."""
+    name = words[0]
+    if name in DELEGATED:
+        return set(_module(name).build_parser()._option_string_actions)
+    parser = parser_of(name)
+    for word in words:
+        parts = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+        if not parts or word not in parts[0].choices:
+            break
+        parser = parts[0].choices[word]
+    return set(parser._option_string_actions)
 
 
 # -- runs ------------------------------------------------------------------------------------------
