@@ -34,8 +34,10 @@ from .speed_cases import Contender, image_case
 from .table_jobs import Job, config_of
 
 MEMORY_IMAGES = 8
-MEMORY_RUNS = 3
 """Number of images, one after the other, over which the memory peak is taken."""
+
+MEMORY_RUNS = 3
+"""Number of peaks, of which the median is reported."""
 
 Row = dict[str, Any]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -37,15 +35,8 @@ class CellStore:
 
     def read(self, key: str) -> dict[str, Any] | None:
         """Content of a cell; None if it has no file, or if the file is damaged."""
-        path = self.path(key)
-        if not path.is_file():
-            return None
-        try:
-            found = parse_json(path.read_bytes())
-        except (OSError, ValueError):
-            return None
-        is_whole = isinstance(found, dict) and found.keys() == _KEYS and found["key"] == key
-        content = found["content"] if is_whole else None
+        found = _record(self.path(key))
+        content = found["content"] if found is not None and found["key"] == key else None
         return content if isinstance(content, dict) else None
 
     def changes(self, job: CellJob, identity: dict[str, Any]) -> str:
@@ -56,17 +47,11 @@ class CellStore:
             identity: everything that enters it.
         """
         about = _plain(_about(job))
-        earlier = [each["identity"] for each in self._records() if each["job"] == about]
+        records = [_record(path) for path in sorted(self.folder.glob("*.json"))]
+        earlier = [each["identity"] for each in records if each and each["job"] == about]
         differences = [changed_keys(each, _plain(identity)) for each in earlier]
         fewest = min(map(len, differences), default=0)
         return ", ".join(next((each for each in differences if len(each) == fewest), []))
-
-    def _records(self) -> Iterator[dict[str, Any]]:
-        for path in sorted(self.folder.glob("*.json")):
-            with suppress(OSError, ValueError):
-                found = parse_json(path.read_bytes())
-                if isinstance(found, dict) and found.keys() == _KEYS:
-                    yield found
 
     def write(
         self,
@@ -112,6 +97,15 @@ def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         else:
             changed.append(key)
     return changed
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """Content of a file; None if it is missing or damaged."""
+    try:
+        found = parse_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.keys() == _KEYS else None
 
 
 def _about(job: CellJob) -> dict[str, Any]:
