@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -24,6 +25,7 @@ PAGES = (
 FENCE = re.compile(r"^([ \t]*)```.*?^\1```[ \t]*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)
+MARK = re.compile(r'<a id="([^"]+)"></a>')
 
 
 def pages(root):
@@ -40,15 +42,16 @@ def prose(page):
     return FENCE.sub("", text)
 
 
+@functools.cache
 def anchors(page):
-    """Anchors of the headings, as the web page of a repository and the site make them."""
+    """Anchors of the headings, as the web page of a repository and the site make them, and ids."""
     found = set()
     for heading in HEADING.findall(prose(page)):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
         anchor = re.sub(r"[^\w\- ]", "", text).strip().replace(" ", "-")
         copies = (f"{anchor}-{number}" for number in range(1, 100))
         found.add(next(each for each in (anchor, *copies) if each not in found))
-    return found
+    return found | {mark.lower() for mark in MARK.findall(prose(page))}
 
 
 def test_links_and_anchors_lead_somewhere(repo_root):

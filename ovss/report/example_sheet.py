@@ -46,8 +46,8 @@ def example_sheet(examples: Examples) -> bytes:
                 (tile.caption, top + SIDE + 1.5 * LINE),
             ):
                 if text:
-                    shown = cut_text(displayable(text, "method"), font_size, SIDE)
-                    draw_text(draw, left, middle, shown, font_size, INK)
+                    line = cut_text(displayable(text, "method"), font_size, SIDE)
+                    draw_text(draw, left, middle, line, font_size, INK)
     buffer = io.BytesIO()
     sheet.quantize(255, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
