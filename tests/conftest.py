@@ -16,25 +16,25 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = (
-    "tests/models/test_cross_product.py",
+    "tests/training/test_tracking.py",
+    "tests/report/test_report_page.py",
     "tests/models/test_configs.py",
-    "tests/test_distributed.py",
-    "tests/training/test_training.py",
     "tests/snippets/test_snippets.py",
-    "tests/labelling/test_label_command.py",
     "tests/labelling/test_label_workers.py",
+    "tests/labelling/test_label_command.py",
     "tests/benchmark/test_work.py",
-    "tests/parity/test_cat_seg.py",
+    "tests/training/test_training.py",
     "tests/testing/test_laws.py",
-    "tests/training/test_precision.py",
+    "tests/hub/test_download.py",
+    "tests/models/test_cross_product.py",
     "tests/models/test_waits.py",
-    "tests/benchmark/test_selection_curve.py",
-    "tests/testing/test_fresh.py",
+    "tests/test_distributed.py",
+    "tests/hub/test_model_cards.py",
+    "tests/parity/test_cat_seg.py",
+    "tests/web/test_page_server.py",
+    "tests/export/test_export.py",
+    "tests/report/test_filed_results.py",
     "tests/parity/test_cat_seg_plain.py",
-    "tests/fuzz/test_fuzz.py",
-    "tests/benchmark/test_table.py",
-    "tests/cli/test_new_plugin.py",
-    "tests/benchmark/test_speed_versions.py",
 )
 """Files of tests that take most processor time, longest first.
 

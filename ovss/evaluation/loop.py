@@ -21,6 +21,7 @@ from mmengine.runner import Runner, TestLoop
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from ovss.data.loaders import batches_of
 from ovss.distributed import ProcessLostError, all_gather, is_process_lost, unwrap
 from ovss.io.advice import advised
 from ovss.io.terminal import echo, say
@@ -169,16 +170,17 @@ class ResumableTestLoop(TestLoop):
                 )
 
         try:
-            for index, batch in enumerate(self.dataloader):
-                named = images_named(unwrap(self.runner.model), batch, "the test data")
-                with named, computing_in(self.precision):
-                    self.run_iter(index, batch)
-                begin, end = end, min(end + size, len(self.sampler))
-                done_N[self.sampler.indices[begin:end]] = True
-                progress.step(end)
-                if time.perf_counter() - saved >= self.save_every:
-                    save()
-                    saved = time.perf_counter()
+            with batches_of(self.dataloader) as batches:
+                for index, batch in enumerate(batches):
+                    named = images_named(unwrap(self.runner.model), batch, "the test data")
+                    with named, computing_in(self.precision):
+                        self.run_iter(index, batch)
+                    begin, end = end, min(end + size, len(self.sampler))
+                    done_N[self.sampler.indices[begin:end]] = True
+                    progress.step(end)
+                    if time.perf_counter() - saved >= self.save_every:
+                        save()
+                        saved = time.perf_counter()
         except BaseException as error:
             if isinstance(error, FloatingPointError) and end:
                 save()  # the model failed before the batch was counted

@@ -20,6 +20,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ovss.data.loaders import stop_workers, without_worker_options
 from ovss.distributed import unwrap
 from ovss.evaluation.named_images import images_named
 from ovss.io.advice import advised
@@ -34,7 +35,6 @@ from ovss.models.compilation import compile_modules
 from .batch import share_of_batch
 from .checkpoint_loading import check_same_weights, register_safe_loaders
 from .checkpoint_reader import load_training_file, unusable
-from .loaders import without_worker_options
 from .modules import save_memory
 from .scalars import with_valid_json, with_valid_log
 from .schedule import replay_schedule
@@ -67,13 +67,16 @@ class TrainingRunner(Runner):
     """Hook with the open trackers of the run; None on other ranks."""
 
     def train(self) -> nn.Module:
-        """Trains; its trackers and the lock of the working directory end with it."""
+        """Trains; its workers, trackers and the lock of the working directory end with it."""
         is_complete = False
         try:
             model = super().train()
             is_complete = True
             return model
         finally:
+            for loop in (self._train_loop, self._val_loop):  # configs, until they are built
+                stop_workers(getattr(loop, "dataloader_iterator", None))
+                stop_workers(getattr(loop, "dataloader", None))
             if self.tracking is not None:
                 self.tracking.close(is_complete)
             if self.work_dir_lock is not None:

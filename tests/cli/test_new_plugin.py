@@ -37,6 +37,7 @@ def test_everything_is_there_and_named(plugin):
     assert [path.name for path in plugin.parent.iterdir()] == ["edge-aware_seg"]
 
 
+@pytest.mark.slow
 def test_its_tests_pass_without_installing_it(plugin):
     inherited = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from ovss.cli.errors import describe
 from ovss.cli.main import main
 from ovss.data.image_mask import ImageMaskDataset
 from ovss.data.labels import LabelValueError
+from ovss.data.loaders import batches_of
 from ovss.data.workers import DataLoadingError
 from ovss.io.advice import advice_of, advised
 from tests.tiny_training import tiny_config
@@ -61,8 +63,9 @@ def test_a_fault_in_a_worker_is_a_sentence_with_the_file(good, tmp_path, fault):
     shutil.copytree(good, folder)
     dataset = dataset_of(folder)
     fault(folder)
-    with pytest.raises(DataLoadingError) as caught:
-        list(DataLoader(dataset, batch_size=None, num_workers=2))
+    loader = DataLoader(dataset, batch_size=None, num_workers=2)
+    with pytest.raises(DataLoadingError) as caught, batches_of(loader) as batches:
+        list(batches)
     text = describe(caught.value)
     assert FAULTS[fault] in text
     assert "image 2 of the dataset" in text
@@ -90,6 +93,7 @@ test_dataloader = dict(
     config.write_text(config.read_text() + listed)
     out_of_range(folder)
     assert main(["test", str(config), "none", "--work-dir", str(tmp_path / "w")]) == 1
+    assert not multiprocessing.active_children()
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
     assert line.startswith(f"error: Label map {folder / 'masks' / '2.png'} holds 77")
     assert len(line) < 400

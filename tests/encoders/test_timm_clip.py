@@ -293,7 +293,9 @@ def test_a_missing_tokenizer_says_what_to_install(make, monkeypatch):
         tokenizer.Tokenizer({"hf_tokenizer_name": "timm/ViT-B-16-SigLIP2"})
 
 
-@pytest.mark.parametrize("name", ["EVA01-g-14", "ViT-B-32-SigLIP2-256"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("EVA01-g-14", marks=pytest.mark.slow), "ViT-B-32-SigLIP2-256"]
+)
 def test_problem_of_full_towers(name):
     config = read_model_config(name)["vision_cfg"]
     with shapes_only():

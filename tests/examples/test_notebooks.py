@@ -68,6 +68,7 @@ def tour(tmp_path_factory) -> tuple[Any, Path]:
     return execute(read(ROOT / "examples" / "tour.ipynb"), folder, ROOT), folder
 
 
+@pytest.mark.slow
 def test_the_tour_shows_what_its_text_says(tour):
     notebook, _ = tour
     assert "striped green heart" in printed(notebook, "scene")
@@ -83,6 +84,7 @@ def test_the_tour_shows_what_its_text_says(tour):
     assert sum(map(float, shares)) == pytest.approx(100, abs=0.5)
 
 
+@pytest.mark.slow
 def test_the_tour_writes_files_into_its_folder_only(tour):
     _, folder = tour
     made = {path.name for path in folder.iterdir()} - {"profile_default"}
@@ -95,6 +97,7 @@ def test_the_tour_writes_files_into_its_folder_only(tour):
     }
 
 
+@pytest.mark.slow
 def test_the_tour_warns_of_nothing_but_its_weights(tour):
     notebook, _ = tour
     for cell in notebook.cells:
@@ -102,6 +105,7 @@ def test_the_tour_warns_of_nothing_but_its_weights(tour):
             assert output.get("name") != "stderr", (cell.id, output.text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "text"), [("hub", "same label map: True"), ("export", "of the pixels")]
 )

@@ -150,6 +150,7 @@ def test_every_part_of_every_method_fits_somewhere(workshop):
     assert used == set(workshop.modules)
 
 
+@pytest.mark.slow
 def test_what_fits_runs(workshop):
     chosen = one_of_each(workshop.fitting, {"encoder", "head", "decoder"})
     assert failures_of(labels_an_image, workshop, chosen) == []
@@ -161,7 +162,11 @@ def test_what_fits_runs_with_every_selector(workshop):
     assert failures_of(labels_an_image, workshop, chosen) == []
 
 
-@pytest.mark.parametrize("law", [loss_and_prediction_work, *LAWS], ids=lambda law: law.__name__)
+@pytest.mark.parametrize(
+    "law",
+    [loss_and_prediction_work, *(pytest.param(law, marks=pytest.mark.slow) for law in LAWS)],
+    ids=lambda law: law.__name__,
+)
 def test_what_fits_trains_and_obeys_the_laws(workshop, law):
     """Every part, and every compatible pair of a selector, head and decoder, is tested.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
 
 from ovss.__main__ import main
-from ovss.training.loaders import without_worker_options
+from ovss.data.loaders import without_worker_options
 from tests.tiny_training import losses, tiny_config, train
 
 OF_WORKERS = """
@@ -48,6 +49,7 @@ def config(tmp_path_factory) -> Path:
 def test_a_training_without_workers_has_the_curve_of_one_with_workers(config, tmp_path):
     none = train(config, tmp_path / "none", *numbers(0))
     two = train(config, tmp_path / "two", *numbers(2))
+    assert not multiprocessing.active_children(), "workers of training and validation have ended"
     assert losses(none) == losses(two)
     assert len(losses(none)) == 4
     assert scores(none) == scores(two)
@@ -56,7 +58,9 @@ def test_a_training_without_workers_has_the_curve_of_one_with_workers(config, tm
 
 def test_a_training_resumes_with_another_number_of_workers(config, tmp_path):
     whole = train(config, tmp_path / "whole", *numbers(0))
-    part = train(config, tmp_path / "part", *numbers(2), "train_cfg.max_iters=2")
+    not_kept = "train_dataloader.persistent_workers=False"
+    part = train(config, tmp_path / "part", *numbers(2), not_kept, "train_cfg.max_iters=2")
+    assert not multiprocessing.active_children()
     assert max(losses(part)) == 2
     length = [*numbers(0), "train_dataloader.timeout=0"]
     train(config, part, "--resume", *length)
@@ -70,6 +74,7 @@ def test_an_evaluation_without_workers_has_the_result_of_one_with_workers(config
         flags = ["--work-dir", str(tmp_path / str(count)), "--out", str(place), *numbers(count)]
         assert main(["test", str(config), "none", *flags]) == 0
         results.append(json.loads(place.read_text()))
+    assert not multiprocessing.active_children()
     assert results[0]["metrics"] == results[1]["metrics"]
 
 
