@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import IO
 from ovss.io.files import write_atomic, write_text
 from ovss.io.locks import FileLock
 
-from .cells import Cell
+from .cells import Cell, CellJob
 from .choices import rank_methods
 from .cost_vocabulary import cost_names
 from .document import Document, Examples, Section
@@ -68,10 +68,11 @@ def make_report(
         OSError: the folder cannot be written.
     """
     _check_packages()
+    jobs = report_jobs(plan)  # an error of the plan leaves no folder
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / ".lock", "report", place):
-        view = measured_view(plan, CellStore(place / "cells"), again, log, run)
+        view = measured_view(plan, jobs, CellStore(place / "cells"), again, log, run)
         document = document_of(view, command)
         _write(document, place)
     return view.failed()
@@ -79,22 +80,32 @@ def make_report(
 
 def measured_view(
     plan: ReportPlan,
+    jobs: Sequence[CellJob],
     store: CellStore,
     again: bool = False,
     log: Log = lambda line: None,
     run: Run = in_own_process,
 ) -> ReportView:
-    """Cells of a plan; those of examples are chosen once the accuracy of all images is known."""
-    cells = measure_cells(report_jobs(plan), store, again, log, run)
+    """Cells of a plan; those of examples are chosen once the accuracy of all images is known.
+
+    Args:
+        plan: plan.
+        jobs: cells of the plan without those of examples, see `report_jobs`.
+        store: files of the cells.
+        again: True to measure cells that have a file already.
+        log: callback for lines of progress.
+        run: function that measures one cell.
+    """
+    cells = measure_cells(jobs, store, again, log, run)
     real_names = cost_names(plan)[1] if plan.categories else 0
     view = ReportView(plan, cells, real_names)
-    jobs = []
+    examples: list[CellJob] = []
     for data in plan.datasets if plan.examples else ():
         ranked = [each.cell for each in rank_methods(view, data)]
         if ranked:
             best, worst = choose_examples(ranked, plan.examples)
-            jobs += example_jobs(plan, data, sorted({*best, *worst}))
-    view.cells = [*cells, *measure_cells(jobs, store, again, log, run)]
+            examples += example_jobs(plan, data, sorted({*best, *worst}))
+    view.cells = [*cells, *measure_cells(examples, store, again, log, run)]
     return view
 
 

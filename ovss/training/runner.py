@@ -74,13 +74,13 @@ class TrainingRunner(Runner):
             is_complete = True
             return model
         finally:
-            for loop in (self._train_loop, self._val_loop):  # configs, until they are built
-                stop_workers(getattr(loop, "dataloader_iterator", None))
-                stop_workers(getattr(loop, "dataloader", None))
             if self.tracking is not None:
                 self.tracking.close(is_complete)
             if self.work_dir_lock is not None:
                 self.work_dir_lock.release()
+            for loop in (self._train_loop, self._val_loop):  # configs, until they are built
+                stop_workers(getattr(loop, "dataloader_iterator", None))
+                stop_workers(getattr(loop, "dataloader", None))
 
     def build_logger(self, *args: Any, **options: Any) -> MMLogger:
         """Builds the logger: everything goes to the log file, the terminal gets what matters."""

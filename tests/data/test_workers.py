@@ -57,15 +57,20 @@ def dataset_of(folder: Path) -> ImageMaskDataset:
     return ImageMaskDataset(str(folder / "images"), str(folder / "masks"), names, pipeline=[])
 
 
+def load(dataset: Dataset, workers: int) -> None:
+    """Loads every image, in processes that end also if one of them fails."""
+    with batches_of(DataLoader(dataset, batch_size=None, num_workers=workers)) as batches:
+        list(batches)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_a_worker_is_a_sentence_with_the_file(good, tmp_path, fault):
     folder = tmp_path / "data"
     shutil.copytree(good, folder)
     dataset = dataset_of(folder)
     fault(folder)
-    loader = DataLoader(dataset, batch_size=None, num_workers=2)
-    with pytest.raises(DataLoadingError) as caught, batches_of(loader) as batches:
-        list(batches)
+    with pytest.raises(DataLoadingError) as caught:
+        load(dataset, workers=2)
     text = describe(caught.value)
     assert FAULTS[fault] in text
     assert "image 2 of the dataset" in text
@@ -111,7 +116,7 @@ class Foreign(Dataset):
 
 def test_the_traceback_of_other_datasets_is_left_out():
     with pytest.raises(Exception, match="Caught") as caught:
-        list(DataLoader(Foreign(), batch_size=None, num_workers=1))
+        load(Foreign(), workers=1)
     assert describe(caught.value) == (
         "LabelValueError: label 9 is unknown. Correct it (--debug shows where)"
     )
@@ -141,7 +146,7 @@ def test_advice_survives_the_border_between_processes():
                 raise advised(MemoryError(), "large")
 
     with pytest.raises(DataLoadingError, match=r"^out of memory .*image 0 .*a\.png") as caught:
-        list(DataLoader(Advised(), batch_size=None, num_workers=1))
+        load(Advised(), workers=1)
     assert advice_of(caught.value).topics == ("large",)
 
 

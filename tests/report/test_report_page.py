@@ -8,6 +8,7 @@ import re
 import pytest
 
 from ovss.io.markdown import markdown_text
+from ovss.report.jobs import report_jobs
 from ovss.report.make import document_of, make_report, measured_view
 from ovss.report.measure import measured_content
 from ovss.report.plan import AblationGroup, AblationRow, ComparedMethod
@@ -129,6 +130,13 @@ def test_svg_files_can_stand_alone(folder):
         assert ElementTree.parse(file).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
+def test_a_plan_with_an_error_leaves_no_folder(tmp_path):
+    for changes in ({"methods": (ComparedMethod("nosuch_mini"),)}, {"datasets": ("nosuch",)}):
+        with pytest.raises(FileNotFoundError, match="nosuch"):
+            make_report(small_plan(**changes), tmp_path / "report", "ovss")
+    assert not any(tmp_path.iterdir())
+
+
 def test_names_of_users_are_data(tmp_path):
     """Names of categories and labels of methods cannot become tags or cells."""
 
@@ -138,7 +146,7 @@ def test_names_of_users_are_data(tmp_path):
 
     methods = (ComparedMethod("maskclip_mini", label="<b>x|</b>"), ComparedMethod("naclip_mini"))
     plan = small_plan(methods=methods, categories=(), title="<i>t</i>")
-    view = measured_view(plan, CellStore(tmp_path), run=run)
+    view = measured_view(plan, report_jobs(plan), CellStore(tmp_path), run=run)
     document = document_of(view, "ovss <benchmark>")
     text, markdown = html_page(document), markdown_page(document)
     found = Page(text)
